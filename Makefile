@@ -1,0 +1,91 @@
+# Every target says what it does behind '##'; 'make' lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup up-p1 down status health logs test check format bench render docs lock clean
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+STACKCTL := $(VENV)/bin/stackctl
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamps hold the locks' content, so a changed lock installs again and an unchanged one costs nothing.
+$(VENV)/.runtime: requirements.lock pyproject.toml scripts/bootstrap.sh scripts/install_locked.py
+	@echo "installing stackctl into $(VENV) ..."
+	@PYTHON='$(PYTHON)' sh scripts/bootstrap.sh $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "installing the development tools into $(VENV) ..."
+	@$(VENV)/bin/python scripts/install_locked.py requirements-dev.lock
+	@touch $@
+
+.env: | $(VENV)/.runtime
+	@$(STACKCTL) init
+
+setup: $(VENV)/.runtime .env ## Create the environment and .env with fresh keys
+
+up-p1: setup ## Start the stack and chat through the gateway
+	@$(STACKCTL) up --profile p1
+
+down: $(VENV)/.runtime ## Stop the stack
+	@$(STACKCTL) down
+
+status: $(VENV)/.runtime ## Show what runs
+	@$(STACKCTL) status
+
+health: $(VENV)/.runtime ## Ask every layer whether it works
+	@$(STACKCTL) health
+
+logs: $(VENV)/.runtime ## Show the services' last lines
+	@$(STACKCTL) logs
+
+render: $(VENV)/.runtime .env ## Write the files that the stack starts from
+	@$(STACKCTL) render
+
+test: $(VENV)/.dev ## Run every test
+	@$(VENV)/bin/pytest
+
+check: $(VENV)/.dev ## Check format, lint, types and the import contract
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy --no-error-summary
+	@$(VENV)/bin/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@echo "check: clean"
+
+format: $(VENV)/.dev ## Format the code
+	@$(VENV)/bin/ruff format --quiet .
+	@$(VENV)/bin/ruff check --quiet --fix .
+
+bench: $(VENV)/.dev ## Measure, and write docs/benchmarks.md and docs/benchmarks.json
+	@$(VENV)/bin/python -m tests.bench
+
+docs: $(VENV)/.runtime ## Write .env.example, the reference pages and the schema again
+	@$(STACKCTL) config --example > .env.example
+	@mkdir -p docs/reference
+	@$(STACKCTL) config --reference > docs/reference/settings.md
+	@$(STACKCTL) config --schema > docs/reference/stack.schema.json
+
+lock: lock-stackctl lock-gateway lock-inference lock-xllamacpp lock-demo-model ## Resolve every lock file again
+
+# Universal locks with hashes and without index addresses, so they install behind any mirror.
+COMPILE := $(VENV)/bin/python scripts/compile_lock.py
+.PHONY: lock-stackctl lock-gateway lock-inference lock-xllamacpp lock-demo-model
+lock-stackctl: $(VENV)/.dev ## Resolve stackctl's own locks again
+	@$(COMPILE) requirements.lock pyproject.toml --group checkout
+	@$(COMPILE) requirements-dev.lock pyproject.toml --group dev
+
+lock-gateway: $(VENV)/.dev ## Resolve the gateway's lock again
+	@$(COMPILE) services/api-gateway/requirements.lock services/api-gateway/requirements.in
+
+lock-inference: $(VENV)/.dev ## Resolve llama-cpp-python's lock again
+	@$(COMPILE) services/inference/requirements.lock services/inference/requirements.in
+
+lock-xllamacpp: $(VENV)/.dev ## Resolve xllamacpp's lock again
+	@$(COMPILE) services/inference/requirements-xllamacpp.lock services/inference/requirements-xllamacpp.in
+
+lock-demo-model: $(VENV)/.dev ## Resolve the demo model's training lock again
+	@$(COMPILE) scripts/demo-model-requirements.lock scripts/demo-model-requirements.in
+
+clean: ## Remove the environment and caches; settings, models and a running stack stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Make the project's virtual environment from its hashed lock files: bootstrap.sh VENV LOCK [LOCK ...]
+# The one thing needed before it is Python 3.11 or newer with venv; everything else is installed by hash.
+set -eu
+
+venv=$1
+shift
+python=${PYTHON:-python3}
+
+fail() {
+    printf 'error: %s\nnext:  %s\n' "$1" "$2" >&2
+    exit 5
+}
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "$python is not Python 3.11 or newer" "install it, or name another one: make PYTHON=python3.12"
+
+if ! [ -x "$venv/bin/python" ]; then
+    "$python" -m venv "$venv" >/dev/null 2>&1 || {
+        rm -rf "$venv"
+        fail "$python cannot make virtual environments" "on Debian and Ubuntu: apt-get install python3-venv"
+    }
+fi
+
+# uv installs in seconds what takes pip half a minute; uv itself comes from the same lock, by pip.
+if ! [ -x "$venv/bin/uv" ]; then
+    awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' "$1" >"$venv/uv.lock"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$venv/uv.lock" ||
+        fail "the package index did not give uv" "set PIP_INDEX_URL to a mirror, and PIP_CERT to its certificate authority"
+fi
+
+"$venv/bin/python" scripts/install_locked.py "$@"
+"$venv/bin/python" scripts/install_locked.py --checkout

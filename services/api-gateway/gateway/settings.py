@@ -1,0 +1,110 @@
+"""The environment variables the gateway reads, as one frozen value. Does no I/O.
+
+In: a mapping of environment variables, and the text of the LiteLLM configuration. Out: ``Settings``, or one
+``SettingsError`` that says what was seen and what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024
+DEFAULT_SHUTDOWN_S = 20
+
+# With several workers, the folder through which they share their counters; prometheus_client's own name.
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+_MAX_WORKERS = 64
+
+_REFERENCE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+class SettingsError(Exception):
+    """A variable is missing or wrong; the message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this gateway runs.
+
+    Attributes:
+        config_path: LiteLLM's configuration file.
+        workers: processes that answer requests.
+        admin_key: opens /metrics beside everything else.
+        client_key: what clients send.
+        log_prompts: whether prompts and answers may be logged.
+        max_body_bytes: a larger request body is answered with 413.
+        shutdown_s: how long requests under way may still take after SIGTERM.
+    """
+
+    host: str
+    port: int
+    config_path: str
+    workers: int
+    admin_key: str
+    client_key: str
+    log_prompts: bool
+    max_body_bytes: int
+    shutdown_s: int
+
+
+def parse_settings(environ: Mapping[str, str]) -> Settings:
+    """Read every setting.
+
+    Raises:
+        SettingsError: a required variable is empty, a number is no number or out of bounds, or the two keys
+            are the same.
+    """
+    settings = Settings(
+        host=environ.get("GATEWAY_HOST") or "127.0.0.1",
+        port=_read_int(environ, "GATEWAY_PORT", 8000, 1, 65_535),
+        config_path=_read_required(environ, "GATEWAY_CONFIG"),
+        workers=_read_int(environ, "GATEWAY_WORKERS", 1, 1, _MAX_WORKERS),
+        admin_key=_read_required(environ, "GATEWAY_ADMIN_KEY"),
+        client_key=_read_required(environ, "GATEWAY_KEY"),
+        log_prompts=_read_bool(environ, "GATEWAY_LOG_PROMPTS"),
+        max_body_bytes=_read_int(environ, "GATEWAY_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, 1024, 2**40),
+        shutdown_s=_read_int(environ, "GATEWAY_SHUTDOWN_S", DEFAULT_SHUTDOWN_S, 1, 3600),
+    )
+    if settings.admin_key == settings.client_key:
+        raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")
+    return settings
+
+
+def check_references(config_text: str, environ: Mapping[str, str]) -> None:
+    """Refuse a configuration that names a variable nobody set: LiteLLM would go on without the value.
+
+    Raises:
+        SettingsError: names every ``os.environ/NAME`` that is unset or empty.
+    """
+    missing = sorted({name for name in _REFERENCE.findall(config_text) if not environ.get(name)})
+    if missing:
+        raise SettingsError(f"the configuration needs {', '.join(missing)}, which is unset or empty; set it")
+
+
+def _read_required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} is unset or empty; set it")
+    return value
+
+
+def _read_int(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsError(f"{name} is {text!r}; expected a whole number from {low} to {high}")
+    return int(text)
+
+
+def _read_bool(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name, "").strip().lower()
+    if not text:
+        return False
+    if text not in _TRUTH:
+        raise SettingsError(f"{name} is {text!r}; expected true or false")
+    return _TRUTH[text]

@@ -1,0 +1,168 @@
+"""Build ``llama-server`` from the llama.cpp source inside the llama-cpp-python source package.
+
+For the process runtime on a machine with no ``llama-server``: the package index is then the only source,
+and the lock file says by hash which archive is taken. In: the lock file and a folder. Out:
+``FOLDER/llama-server``, a binary without shared libraries of its own. Does I/O: downloads the archive with
+pip, unpacks and compiles it in a temporary folder (4 to 5 minutes on two cores), prints progress to stderr.
+
+Needs CMake and a C++ compiler. Uses the standard library only, so that any Python >= 3.11 can run it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+LOCK_FILE = Path(__file__).with_name("requirements.lock")
+PACKAGE = "llama-cpp-python"
+SOURCE_IN_ARCHIVE = "vendor/llama.cpp/"
+# Models for llama.cpp's own tests and its documentation: two thirds of the archive.
+SKIPPED_IN_SOURCE = ("docs/", "models/", "media/")
+
+BUILD_FLAGS = (
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DBUILD_SHARED_LIBS=OFF",
+    "-DLLAMA_BUILD_SERVER=ON",
+    "-DLLAMA_BUILD_UI=OFF",
+    "-DLLAMA_USE_PREBUILT_UI=OFF",  # would be downloaded
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+    "-DLLAMA_OPENSSL=OFF",  # models come from disk, clients from the gateway
+)
+
+
+class BuildError(Exception):
+    """What failed and one next step, as text for a person."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build and install; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Build llama-server from llama-cpp-python's source package.")
+    parser.add_argument("folder", type=Path, help="where to put llama-server")
+    parser.add_argument("--sdist", type=Path, help="the source package, where pip cannot download it")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="compilers at a time")
+    parser.add_argument("--cuda", action="store_true", help="for NVIDIA GPUs; needs the CUDA toolkit")
+    parser.add_argument(
+        "--portable",
+        action="store_true",
+        help="for any x86-64 CPU with AVX2; without it, for the CPU of this machine only",
+    )
+    options = parser.parse_args(arguments)
+    flags = [*BUILD_FLAGS, *(["-DGGML_CUDA=ON"] if options.cuda else [])]
+    flags += ["-DGGML_NATIVE=OFF"] if options.portable else []
+    try:
+        with tempfile.TemporaryDirectory(prefix="llama-server-") as work:
+            print(build(Path(work), options.folder, options.sdist, flags, options.jobs))
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build(work: Path, folder: Path, sdist: Path | None, flags: Sequence[str], jobs: int) -> Path:
+    """Build in ``work`` and install into ``folder``; returns the installed file.
+
+    Raises:
+        BuildError: a tool is missing, the archive is not the locked one, or a step failed.
+    """
+    if not shutil.which("cmake"):
+        raise BuildError("cmake is not on PATH; install it (Debian: apt install cmake g++) and try again")
+    requirement, hashes = read_locked_package(LOCK_FILE.read_text(encoding="utf-8"))
+    archive = sdist or download(requirement, hashes, work)
+    check_hash(archive, hashes)
+    source = extract_source(archive, work)
+    tree = work / "build"
+    run_step("configure", ["cmake", "-S", str(source), "-B", str(tree), *flags], work)
+    command = ["cmake", "--build", str(tree), "--target", "llama-server", "-j", str(jobs)]
+    run_step("compile", command, work)
+    return install(tree / "bin" / "llama-server", folder)
+
+
+def read_locked_package(lock: str) -> tuple[str, frozenset[str]]:
+    """The requirement (``name==version``) and the allowed SHA-256 digests of the package in a lock file."""
+    match = re.search(rf"^{PACKAGE}==\S+(?:\s*\\\n\s+--hash=sha256:\w+)+", lock, re.MULTILINE)
+    if not match:
+        raise BuildError(f"{LOCK_FILE} does not lock {PACKAGE} by hash; restore the file")
+    return match[0].split()[0], frozenset(re.findall(r"sha256:(\w+)", match[0]))
+
+
+def download(requirement: str, hashes: frozenset[str], work: Path) -> Path:
+    """Fetch the source package with pip, which knows the index, proxy and CA of this machine."""
+    pins = work / "requirements.txt"
+    pins.write_text(" ".join([requirement, *(f"--hash=sha256:{digest}" for digest in sorted(hashes))]))
+    target = work / "download"
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", PACKAGE, "--require-hashes"]
+    run_step("download", [*pip, "-r", str(pins), "-d", str(target)], work)
+    return next(target.iterdir())
+
+
+def check_hash(archive: Path, hashes: frozenset[str]) -> None:
+    """Raise unless the archive is a file that the lock file allows."""
+    try:
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BuildError(f"{archive} cannot be read: {error.strerror}") from error
+    if digest not in hashes:
+        raise BuildError(f"{archive} has SHA-256 {digest}, which {LOCK_FILE.name} does not list")
+
+
+def extract_source(archive: Path, work: Path) -> Path:
+    """Unpack llama.cpp's part of the archive; returns its folder."""
+    with tarfile.open(archive) as tar:
+        root = tar.getnames()[0].split("/")[0]
+        prefix = f"{root}/{SOURCE_IN_ARCHIVE}"
+        skipped = tuple(prefix + folder for folder in SKIPPED_IN_SOURCE)
+        members = [m for m in tar if m.name.startswith(prefix) and not m.name.startswith(skipped)]
+        tar.extractall(work, members, filter="data")
+    return work / prefix
+
+
+def run_step(name: str, command: Sequence[str], work: Path) -> None:
+    """Run one command, showing its percentages; its output is shown only if it fails."""
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    # The build asks git for its version: not from a checkout that the temporary folder happens to be in.
+    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(work)}
+    lines: list[str] = []
+    shown = ""
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+    ) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            percentage = re.match(r"\[ *(\d+%)\]", line)
+            if percentage and percentage[1] != shown:
+                shown = percentage[1]
+                print(f"{name} {shown}", file=sys.stderr, flush=True)
+    if process.returncode:
+        tail = "".join(lines[-20:])
+        raise BuildError(f"{name} failed with status {process.returncode}; its last lines:\n{tail}")
+
+
+def install(binary: Path, folder: Path) -> Path:
+    """Put the binary in place in one step, after it has shown that it runs here."""
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, errors="replace")
+    if version.returncode:
+        raise BuildError(f"the new llama-server does not run: {version.stderr.strip()}")
+    folder.mkdir(parents=True, exist_ok=True)
+    staged = folder / f".llama-server.{os.getpid()}"
+    shutil.copy2(binary, staged)
+    return staged.replace(folder / "llama-server")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

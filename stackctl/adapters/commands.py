@@ -1,0 +1,86 @@
+"""Run other programs: argument lists in, finished commands out; never a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+from stackctl.core.runtime import CompletedCommand
+
+# Programs that other threads are waiting for; an interrupt reaches the main thread alone.
+_RUNNING: set[subprocess.Popen[str]] = set()
+
+NOT_FOUND = 127
+TIMED_OUT = 124
+
+
+def run_command(
+    argv: Sequence[str], timeout_s: float = 60.0, environment: Mapping[str, str] | None = None
+) -> CompletedCommand:
+    """Run to the end and keep what it prints; an absent program and a time-out are codes, not exceptions."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=_merge(environment),
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        return CompletedCommand(tuple(argv), NOT_FOUND, stderr=f"{error.filename}: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return CompletedCommand(tuple(argv), TIMED_OUT, stderr=f"no end within {timeout_s:g} s")
+    return CompletedCommand(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def stream_command(
+    argv: Sequence[str], on_line: Callable[[str], None], environment: Mapping[str, str] | None = None
+) -> CompletedCommand:
+    """Run to the end, passing on each line of stdout and stderr as it comes; no time limit.
+
+    The last 200 lines are kept for an error message. An interrupt ends the program before it is raised on.
+    """
+    kept: list[str] = []
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env=_merge(environment),
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        return CompletedCommand(tuple(argv), NOT_FOUND, stderr=f"{error.filename}: {error.strerror}")
+    _RUNNING.add(process)
+    with process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                on_line(line.rstrip("\n"))
+                kept = [*kept[-199:], line.rstrip("\n")]
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+        finally:
+            _RUNNING.discard(process)
+    return CompletedCommand(tuple(argv), process.returncode, stderr="\n".join(kept))
+
+
+def stop_streams() -> None:
+    """End every program that ``stream_command`` runs now, in whatever thread: the job they belong to is over."""
+    for process in tuple(_RUNNING):
+        process.terminate()
+
+
+def _merge(environment: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if environment is None else {**os.environ, **environment}

@@ -1,0 +1,262 @@
+"""The compose runtime: lifecycle through the ``docker compose`` CLI, looking at containers through the docker SDK."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stackctl.adapters.commands import run_command, stream_command
+from stackctl.adapters.container_fetch import fetch_inside
+from stackctl.adapters.docker_engine import connect_engine
+from stackctl.adapters.images import build_image, check_command, pull_image
+from stackctl.core.image_build import ImageBuild
+from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
+from stackctl.core.stack import Service
+from stackctl.errors import RuntimeFailure
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+STOP_TIMEOUT_S = 120.0
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+FOLDER_LABEL = "com.docker.compose.project.working_dir"
+
+
+class ComposeRuntime:
+    """The containers of one site.
+
+    Args:
+        project: Compose's project name.
+        rendered_dir: where the rendered files are.
+        pulled: images that come from a registry when they are not there yet.
+        builds: images that are built here when they are not there yet.
+        uses_curl: whether the engine's image has curl (llama.cpp's) or Python (ours).
+    """
+
+    name = "compose"
+
+    def __init__(
+        self, project: str, rendered_dir: Path, pulled: tuple[str, ...], builds: tuple[ImageBuild, ...], uses_curl: bool
+    ) -> None:
+        self._project = project
+        self._rendered_dir = rendered_dir
+        self._pulled = pulled
+        self._builds = builds
+        self._uses_curl = uses_curl
+        self._connection: DockerClient | None = None
+
+    def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
+        """The commands that ``start`` would run, for a dry run."""
+        pulls = [f"docker pull {image}" for image in self._pulled if not self._has_image(image)]
+        missing = [item for item in self._builds if not self._has_image(item.tag)]
+        return (
+            *pulls,
+            *(shlex.join(item.build_argv()) for item in missing),
+            shlex.join(self._compose_up(plan)),
+        )
+
+    def prepare(self, plan: StartPlan, report: Callable[[str], None]) -> None:
+        """Build and pull the images that are not there.
+
+        Raises:
+            RuntimeFailure: a build or a pull failed; with the end of its output.
+        """
+        self._check_owner()
+        # Pulls first: what no registry gives is known before minutes of building.
+        for image in self._pulled:
+            if not self._has_image(image):
+                pull_image(image, report)
+        for build in self._builds:
+            if not self._has_image(build.tag):
+                build_image(build, report)
+
+    def start(self, plan: StartPlan, report: Callable[[str], None]) -> tuple[str, ...]:
+        """Bring the containers to what the files say; names of those created or started.
+
+        Raises:
+            RuntimeFailure: another site uses this project name, or Compose failed.
+        """
+        before = self._list_starts()
+        done = stream_command(
+            self._compose_up(plan), lambda line: report(f"docker compose: {line.strip()}"), plan.variables
+        )
+        check_command(done, "docker compose up failed", _explain(done.stderr))
+        return tuple(name for name, mark in self._list_starts().items() if before.get(name) != mark)
+
+    def stop(self, report: Callable[[str], None]) -> bool:
+        """Remove containers and networks; whether any was there."""
+        containers = self._list_project()
+        if any(not self._is_own(item) for item in containers):
+            return False  # another site's stack with the same name
+        was_there = bool(containers) or bool(self._list_networks())
+        if was_there:
+            argv = ["docker", "compose", "--project-name", self._project, "down", "--remove-orphans", "--volumes"]
+            done = stream_command(argv, lambda line: report(f"docker compose: {line.strip()}"))
+            check_command(done, "docker compose down failed", "run 'docker ps' to see what is left")
+        return was_there
+
+    def restart(self, names: tuple[str, ...], report: Callable[[str], None]) -> None:
+        """Restart containers; health tells when they are ready."""
+        there = self._list_containers()
+        missing = [name for name in names if name not in there]
+        if missing:
+            raise RuntimeFailure(f"Not running: {', '.join(missing)}.", "run 'stackctl up'")
+        for name in names:
+            report(f"restarting {name}")
+        check_command(
+            self._compose("restart", "--timeout", "15", *names),
+            "docker compose restart failed",
+            "run 'stackctl logs'",
+        )
+
+    def list_states(self) -> dict[str, ServiceState]:
+        """What the engine says of each container; empty when the stack is down."""
+        return {name: _build_state(name, item.attrs) for name, item in self._list_containers().items()}
+
+    def list_ports(self) -> frozenset[int]:
+        """Ports of this machine that our own containers hold: the kernel names docker's proxy as their holder."""
+        found: set[int] = set()
+        for item in self._list_containers().values():
+            bindings = (item.attrs.get("NetworkSettings", {}).get("Ports") or {}).values()
+            found.update(int(binding["HostPort"]) for group in bindings for binding in group or ())
+        return frozenset(found)
+
+    def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer:
+        """Ask an engine from inside its own container: its network has no way in from this machine."""
+        container = self._list_containers().get(service.name)
+        if container is None or container.status != "running":
+            return Answer(0, error="the container is not running")
+        url = f"http://127.0.0.1:{service.port}{path}"
+        return fetch_inside(container, url, uses_curl=self._uses_curl, timeout_s=timeout_s)
+
+    def read_log(self, service: str, lines: int) -> str:
+        """The end of a container's log."""
+        container = self._list_containers().get(service)
+        return container.logs(tail=lines).decode(errors="replace").rstrip("\n") if container else ""
+
+    def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
+        """Pass on lines as they are written, until interrupted or the containers are gone."""
+        argv = [
+            "docker",
+            "compose",
+            "--project-name",
+            self._project,
+            "logs",
+            "--follow",
+            "--no-color",
+            "--tail",
+            str(lines),
+        ]
+
+        def split(line: str) -> None:
+            name, _, text = line.partition("|")
+            write(name.strip().removesuffix("-1"), text.removeprefix(" "))
+
+        stream_command([*argv, *services], split)
+
+    def _compose_up(self, plan: StartPlan) -> list[str]:
+        files = [COMPOSE_FILE, *([GPU_OVERLAYS[plan.gpu]] if plan.gpu != "none" else [])]
+        chosen = [part for name in files for part in ("--file", str(self._rendered_dir / name))]
+        # Values come from this command's environment alone: an .env beside the file must not have a second say.
+        return [
+            "docker",
+            "compose",
+            "--project-name",  # or COMPOSE_PROJECT_NAME of the user's environment would win over the file's own
+            self._project,
+            *chosen,
+            "--env-file",
+            "/dev/null",
+            "up",
+            "--detach",
+            "--remove-orphans",
+            "--no-build",
+            "--quiet-pull",
+        ]
+
+    def _compose(self, *arguments: str) -> CompletedCommand:
+        return run_command(["docker", "compose", "--project-name", self._project, *arguments], STOP_TIMEOUT_S)
+
+    def _check_owner(self) -> None:
+        """Refuse to take over the containers of another site that has the same project name."""
+        others = [item for item in self._list_project() if not self._is_own(item)]
+        if others:
+            raise RuntimeFailure(
+                f"The project name '{self._project}' is in use by the stack in {others[0].labels[FOLDER_LABEL]}.",
+                "set another STACK_NAME in .env, or run 'stackctl down' there first",
+            )
+
+    def _is_own(self, container: Container) -> bool:
+        return Path(container.labels.get(FOLDER_LABEL, "")) == self._rendered_dir
+
+    def _has_image(self, name: str) -> bool:
+        from docker.errors import ImageNotFound
+
+        try:
+            self._client().images.get(name)
+        except ImageNotFound:
+            return False
+        return True
+
+    def _list_starts(self) -> dict[str, str]:
+        """Service to a mark that changes when its container is created or started."""
+        return {name: item.id + item.attrs["State"]["StartedAt"] for name, item in self._list_containers().items()}
+
+    def _list_networks(self) -> list[Any]:
+        return self._client().networks.list(filters={"label": f"{PROJECT_LABEL}={self._project}"})
+
+    def _list_project(self) -> list[Container]:
+        return self._client().containers.list(
+            all=True, ignore_removed=True, filters={"label": f"{PROJECT_LABEL}={self._project}"}
+        )
+
+    def _list_containers(self) -> dict[str, Container]:
+        """This site's containers by service, in the services' order of names."""
+        found = {item.labels[SERVICE_LABEL]: item for item in self._list_project() if self._is_own(item)}
+        return dict(sorted(found.items()))
+
+    def _client(self) -> DockerClient:
+        if self._connection is None:
+            self._connection = connect_engine()
+        return self._connection
+
+
+def _explain(stderr: str) -> str:
+    """One next step for the failures that people meet most."""
+    if 'could not select device driver "nvidia"' in stderr:
+        return "install the NVIDIA Container Toolkit and run 'nvidia-ctk runtime configure', or set STACK_GPU=none"
+    if "port is already allocated" in stderr or "address already in use" in stderr:
+        return "set another API_GATEWAY_PORT in .env"
+    return "run 'stackctl doctor'"
+
+
+def _build_state(name: str, attrs: Mapping[str, Any]) -> ServiceState:
+    state = attrs["State"]
+    health = (state.get("Health") or {}).get("Status", "")
+    status = str(state["Status"])
+    if status == "running":
+        phase = Phase.STARTING if health == "starting" else Phase.RUNNING
+    else:
+        phase = {"restarting": Phase.RESTARTING, "created": Phase.STARTING}.get(status, Phase.FAILED)
+    details = [health] if status == "running" else [f"exited with code {state['ExitCode']}"]
+    if state.get("OOMKilled"):
+        details.append("killed at its memory limit")
+    uptime_s = (datetime.now(UTC) - _parse_time(state["StartedAt"])).total_seconds() if status == "running" else 0.0
+    return ServiceState(
+        name,
+        phase,
+        ", ".join(filter(None, details)),
+        int(state.get("Pid") or 0),
+        uptime_s,
+        int(attrs.get("RestartCount", 0)),
+    )
+
+
+def _parse_time(text: str) -> datetime:
+    """Docker's RFC 3339 time, with nanoseconds that Python does not read."""
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)

@@ -1,0 +1,51 @@
+"""HTTP from inside a container: the engines' network has no way in from this machine."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from stackctl.core.runtime import Answer
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+# Prints the status and then the body. The key goes to curl on its standard input, to Python in the
+# environment: an argument list can be read by every user of the machine.
+_CURL = (
+    'printf \'header = "Authorization: Bearer %s"\\n\' "$LLAMA_API_KEY" | '
+    'curl --silent --config - --max-time "$1" --write-out "\\n%{http_code}" "$2"'
+)
+_PYTHON = """
+import os, sys, urllib.request, urllib.error
+request = urllib.request.Request(sys.argv[2], headers={"Authorization": "Bearer " + os.environ["LLAMA_API_KEY"]})
+try:
+    answer = urllib.request.urlopen(request, timeout=float(sys.argv[1]))
+except urllib.error.HTTPError as error:
+    answer = error
+sys.stdout.write(answer.read().decode() + "\\n" + str(answer.status))
+"""
+
+
+def fetch_inside(container: Container, url: str, *, uses_curl: bool, timeout_s: float) -> Answer:
+    """Ask an engine in its own container, with the key from that container's environment.
+
+    Args:
+        uses_curl: whether the image has curl (llama.cpp's) or Python (ours).
+    """
+    from docker.errors import APIError  # imported late, as in compose_runtime
+
+    command = ["sh", "-c", _CURL, "sh"] if uses_curl else ["python3", "-c", _PYTHON]
+    started = time.monotonic()
+    try:
+        result = container.exec_run([*command, f"{timeout_s:g}", url], demux=True)
+    except APIError as error:
+        # It died or was removed since it was looked at; that is an answer about it, not a failure of ours.
+        return Answer(0, error=error.explanation or str(error), elapsed_s=time.monotonic() - started)
+    code, output = result.exit_code, cast("tuple[bytes | None, bytes | None]", result.output)
+    elapsed_s = time.monotonic() - started
+    body, _, status = (output[0] or b"").decode(errors="replace").rpartition("\n")
+    if code or not status.isdigit() or status == "000":
+        said = (output[1] or b"").decode(errors="replace").strip().splitlines()
+        return Answer(0, error=said[-1] if said else "nothing answers on its port", elapsed_s=elapsed_s)
+    return Answer(int(status), body, elapsed_s=elapsed_s)

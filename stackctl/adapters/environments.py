@@ -1,0 +1,106 @@
+"""Virtual environments of the process runtime, one for each lock file, made by uv and shared between sites.
+
+An environment's folder is named by the hash of what it is made from, so a changed lock makes a new one and an
+existing one is never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from stackctl.adapters.commands import stream_command
+from stackctl.adapters.files import hold_lock
+from stackctl.adapters.pip_settings import find_installer_settings
+from stackctl.errors import RuntimeFailure
+
+_MARKER = "complete"
+
+
+def find_environment(cache_dir: Path, lock: Path, variables: Mapping[str, str]) -> Path:
+    """Folder of the environment for this lock file, whether it exists or not."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    content = "\0".join([version, lock.read_text(), *(f"{k}={v}" for k, v in sorted(variables.items()))])
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return cache_dir / "envs" / f"{lock.parent.name}-{digest}"
+
+
+def is_complete(environment: Path) -> bool:
+    """Whether the environment was made to the end."""
+    return (environment / _MARKER).is_file()
+
+
+def find_built_server(cache_dir: Path, data_root: Path) -> Path:
+    """Where a ``llama-server`` built from the locked source is, whether it was built yet or not."""
+    lock = data_root / "services" / "inference" / "requirements.lock"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    return cache_dir / "llama-server" / digest / "llama-server"
+
+
+def build_server(server: Path, data_root: Path, index_url: str, on_line: Callable[[str], None]) -> None:
+    """Build ``llama-server`` from source, some minutes, or do nothing when it is there.
+
+    Raises:
+        RuntimeFailure: the build failed; with the end of its output.
+    """
+    if server.is_file():
+        return
+    with hold_lock(server.parent.with_name(server.parent.name + ".lock")):
+        script = data_root / "services" / "inference" / "build_llama_server.py"
+        settings = {"PIP_INDEX_URL": index_url} if index_url else {}
+        done = stream_command([sys.executable, str(script), str(server.parent)], on_line, settings)
+        if done.code:
+            raise RuntimeFailure(
+                f"llama-server could not be built: {done.render_failure()}",
+                "install a C++ compiler and CMake, or set INFERENCE_ENGINE=auto",
+            )
+
+
+def make_environment(
+    environment: Path,
+    lock: Path,
+    variables: Mapping[str, str],
+    index_url: str,
+    on_line: Callable[[str], None],
+) -> None:
+    """Make the environment from its hashed lock file, or do nothing when it is there.
+
+    Raises:
+        RuntimeFailure: the installer failed; with the end of its output.
+    """
+    if is_complete(environment):
+        return
+    with hold_lock(environment.with_name(environment.name + ".lock")):
+        if is_complete(environment):
+            return
+        shutil.rmtree(environment, ignore_errors=True)
+        settings = {**find_installer_settings(index_url), **variables}
+        uv = find_uv_bin()
+        steps = (
+            [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],
+            [
+                uv,
+                "pip",
+                "install",
+                "--python",
+                str(environment / "bin" / "python"),
+                "--require-hashes",
+                "--no-deps",
+                "--requirements",
+                str(lock),
+            ],
+        )
+        for argv in steps:
+            done = stream_command(argv, on_line, settings)
+            if done.code:
+                shutil.rmtree(environment, ignore_errors=True)
+                raise RuntimeFailure(
+                    f"The environment of {lock.parent.name} could not be installed: {done.render_failure()}",
+                    "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA",
+                )
+        (environment / _MARKER).touch()

@@ -1,0 +1,104 @@
+"""The disk: where the project's own files are, and reading and writing a site's files."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import stackctl
+from stackctl.errors import ConfigError, RuntimeFailure
+
+
+def find_data_root() -> Path:
+    """Folder with ``compose``, ``services`` and ``models``: inside an installed wheel, or the checkout."""
+    package = Path(stackctl.__file__).resolve().parent
+    packed = package / "_data"
+    return packed if packed.is_dir() else package.parent
+
+
+def find_cache_dir(environment: Mapping[str, str]) -> Path:
+    """Folder that outlives sites: service environments and built engines."""
+    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "stackctl"
+
+
+def load_text(path: Path) -> str | None:
+    """A text file's content; ``None`` when there is no such file.
+
+    Raises:
+        ConfigError: it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}).", f"save {path.name} as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}.", f"make it readable: chmod u+r '{path}'"
+        ) from error
+
+
+def save_text(path: Path, text: str, mode: int = 0o644) -> bool:
+    """Write a file in one step, so that no reader and no crash ever meets half of it.
+
+    Returns:
+        Whether anything changed.
+    """
+    data = text.encode()
+    if path.is_file() and path.read_bytes() == data and (path.stat().st_mode & 0o777) == mode:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return True
+
+
+def hash_folder(folder: Path) -> str:
+    """Digest (12 hexadecimal digits) of a source folder's files, by relative path and content."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.endswith(".j2"):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold a site's lock, so that two commands never change one stack at the same time.
+
+    Raises:
+        RuntimeFailure: another command holds it; names its process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise RuntimeFailure(
+                f"Another stackctl command is changing this stack (process {holder}).",
+                "wait for it to end, then run the command again",
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

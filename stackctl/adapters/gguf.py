@@ -1,0 +1,47 @@
+"""Open GGUF files and hand them to the core's parser.
+
+In: paths. Out: headers, or why there is none. Reads the header of each file, never the weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stackctl.core.gguf import GGUFError, GGUFHeader, build_shard_names, parse_gguf
+from stackctl.core.model_files import ModelFile
+
+
+def load_gguf(path: Path) -> GGUFHeader:
+    """Read the facts of one GGUF file.
+
+    Raises:
+        GGUFError: the file is no usable GGUF file, or cannot be read.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        # A device or pipe would block or never end.
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise GGUFError(f"not a GGUF file: {path} is {kind}", "name the .gguf file itself")
+        with path.open("rb") as file:
+            return parse_gguf(file)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(path) from None
+    except OSError as error:
+        denied = isinstance(error, PermissionError)
+        hint = f"make it readable: chmod a+r '{path}'" if denied else "check the disk"
+        raise GGUFError(f"the model file cannot be read: {error.strerror}", hint) from error
+
+
+def load_model_files(path: Path) -> tuple[ModelFile, ...]:
+    """Read every file of the model that ``path`` belongs to, in order; never raises for their state."""
+    return tuple(_load_file(path.parent / name) for name in build_shard_names(path.name))
+
+
+def _load_file(path: Path) -> ModelFile:
+    try:
+        return ModelFile(str(path), load_gguf(path))
+    except FileNotFoundError:
+        return ModelFile(str(path))
+    except GGUFError as error:
+        return ModelFile(str(path), error=error)

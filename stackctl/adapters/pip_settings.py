@@ -1,0 +1,41 @@
+"""What pip is told on this machine about indexes and certificates, in uv's words. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+
+def find_installer_settings(index_url: str) -> dict[str, str]:
+    """What pip is told on this machine, in uv's words: uv reads neither pip's variables nor its files."""
+    settings = {"UV_SYSTEM_CERTS": "true", "UV_NO_PROGRESS": "true", "UV_PYTHON_DOWNLOADS": "never"}
+    configured = _load_pip_settings()
+    url = index_url or configured.get("index-url", "")
+    if url:
+        settings["UV_DEFAULT_INDEX"] = url
+    if configured.get("extra-index-url"):
+        settings["UV_INDEX"] = configured["extra-index-url"]
+        # pip's own rule: the best version of any index. Hashes decide what is accepted, not where it came from.
+        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    if configured.get("find-links"):
+        settings["UV_FIND_LINKS"] = ",".join(configured["find-links"].split())
+    if configured.get("cert"):
+        settings["SSL_CERT_FILE"] = configured["cert"]
+    return settings
+
+
+def _load_pip_settings() -> dict[str, str]:
+    """pip's own settings, from its variables and, where pip is there, its files."""
+    names = ("index-url", "extra-index-url", "find-links", "cert")
+    found: dict[str, str] = {}
+    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines():
+        key, _, value = line.partition("=")
+        if key.split(".")[-1] in names:
+            found[key.split(".")[-1]] = value.strip().strip("'\"")
+    for name in names:
+        text = os.environ.get(f"PIP_{name.upper().replace('-', '_')}")
+        if text:
+            found[name] = text
+    return found

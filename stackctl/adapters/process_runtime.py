@@ -1,0 +1,178 @@
+"""The process runtime: the stack's services as supervised processes of this machine, without Docker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stackctl.adapters.commands import stop_streams
+from stackctl.adapters.files import save_text
+from stackctl.adapters.http import fetch
+from stackctl.adapters.log_files import LogTail, read_tail
+from stackctl.adapters.supervisor import Supervisor
+from stackctl.core.render import SUPERVISOR_FILE
+from stackctl.core.runtime import Answer, Phase, ServiceState, StartPlan
+from stackctl.core.stack import Service
+from stackctl.core.supervisor_log import Deaths, parse_deaths
+from stackctl.core.supervisor_view import find_secrets, find_socket
+from stackctl.errors import RuntimeFailure
+
+STOP_TIMEOUT_S = 60.0
+
+_PHASES = {
+    "RUNNING": Phase.RUNNING,
+    "STARTING": Phase.STARTING,
+    "BACKOFF": Phase.RESTARTING,
+    "FATAL": Phase.FAILED,
+    "EXITED": Phase.FAILED,
+    "UNKNOWN": Phase.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A program that services need and how it comes here.
+
+    Attributes:
+        title: for the progress line.
+        install: makes it; passes on what the installer prints.
+        command: the same for a person to read.
+    """
+
+    title: str
+    is_there: Callable[[], bool]
+    install: Callable[[Callable[[str], None]], None]
+    command: str
+
+
+class ProcessRuntime:
+    """Supervised processes of one site.
+
+    Args:
+        state_dir: the site's state folder.
+        rendered_dir: where the rendered files are.
+        needs: what has to be installed before anything can start.
+    """
+
+    name = "process"
+
+    def __init__(self, state_dir: Path, rendered_dir: Path, needs: tuple[Need, ...]) -> None:
+        self._state_dir = state_dir
+        self._config = rendered_dir / SUPERVISOR_FILE
+        self._needs = needs
+        self._socket = Path(find_socket(str(state_dir)))
+        self._secrets = Path(find_secrets(str(state_dir)))
+        self._supervisor = Supervisor(self._config, self._socket)
+
+    def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
+        """The commands that ``start`` would run, for a dry run."""
+        installs = [need.command for need in self._needs if not need.is_there()]
+        start = [] if self._supervisor.is_running() else [f"supervisord -c {self._config}"]
+        return (*installs, *(start or [f"supervisorctl -c {self._config} update"]))
+
+    def prepare(self, plan: StartPlan, report: Callable[[str], None]) -> None:
+        """Install what is not there yet, side by side."""
+        missing = [need for need in self._needs if not need.is_there()]
+        if not missing:
+            return
+
+        def install(need: Need) -> None:
+            report(f"installing {need.title}: once; the next start finds it")
+            need.install(lambda line: report(f"installing {need.title}: {line}"))
+
+        with ThreadPoolExecutor(len(missing)) as pool:
+            jobs = [pool.submit(install, need) for need in missing]
+            try:
+                for job in jobs:
+                    job.result()
+            except BaseException:
+                stop_streams()
+                raise
+
+    def start(self, plan: StartPlan, report: Callable[[str], None]) -> tuple[str, ...]:
+        """Bring the processes to what the configuration says; names of those started or restarted."""
+        before = self._load_secrets()
+        for name in ("logs", "scratch"):
+            (self._state_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        save_text(self._secrets, json.dumps(plan.secrets, indent=1, sort_keys=True), mode=0o600)
+        if not self._supervisor.is_running():
+            self._supervisor.start()
+            return tuple(service.name for service in plan.services)
+        started = self._supervisor.apply_config()
+        for state in self.list_states().values():
+            changed = before.get(state.name) != plan.secrets.get(state.name)
+            if state.name not in started and (changed or state.phase in (Phase.FAILED, Phase.STOPPED)):
+                self._supervisor.restart(state.name)
+                started.append(state.name)
+        return tuple(started)
+
+    def stop(self, report: Callable[[str], None]) -> bool:
+        """End everything; whether anything was running."""
+        running = self._supervisor.is_running()
+        if running:
+            self._supervisor.shut_down(STOP_TIMEOUT_S)
+        shutil.rmtree(self._socket.parent, ignore_errors=True)
+        self._secrets.unlink(missing_ok=True)
+        return running
+
+    def restart(self, names: tuple[str, ...], report: Callable[[str], None]) -> None:
+        """Stop and start services; health tells when they are ready."""
+        if not self._supervisor.is_running():
+            raise RuntimeFailure("The stack is not running.", "run 'stackctl up'")
+        for name in names:
+            report(f"restarting {name}")
+            self._supervisor.restart(name)
+
+    def list_states(self) -> dict[str, ServiceState]:
+        """What supervisor says of each service; empty when the stack is down."""
+        processes = self._supervisor.list_processes()
+        deaths = parse_deaths(read_tail(self._state_dir / "logs" / "supervisord.log", 500)) if processes else {}
+        states = [_build_state(item, deaths.get(str(item["name"]))) for item in processes]
+        return {state.name: state for state in sorted(states, key=lambda state: state.name)}
+
+    def list_ports(self) -> frozenset[int]:
+        """Ports are found by their holders; nothing to add."""
+        return frozenset()
+
+    def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer:
+        """Ask a service directly, as its neighbours would."""
+        key = secrets.get("LLAMA_API_KEY", "")
+        return fetch(f"http://127.0.0.1:{service.port}{path}", key=key, timeout_s=timeout_s)
+
+    def read_log(self, service: str, lines: int) -> str:
+        """The end of a service's log."""
+        return read_tail(self.find_log(service), lines)
+
+    def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
+        """Pass on lines as they are written, until interrupted; a rotated file is followed into its successor."""
+        tails = [LogTail(self.find_log(name), name, lines) for name in services]
+        while True:
+            for tail in tails:
+                for line in tail.read_new():
+                    write(tail.name, line)
+            time.sleep(0.2)
+
+    def find_log(self, service: str) -> Path:
+        """Where a service's output goes."""
+        return self._state_dir / "logs" / f"{service}.log"
+
+    def _load_secrets(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._secrets.read_text()))
+        except (OSError, ValueError):
+            return {}
+
+
+def _build_state(item: Mapping[str, Any], deaths: Deaths | None) -> ServiceState:
+    phase = _PHASES.get(str(item["statename"]), Phase.STOPPED)
+    uptime_s = float(item["now"] - item["start"]) if item["pid"] else 0.0
+    detail = str(item["spawnerr"] or "")
+    if deaths and not detail:
+        detail = f"died {deaths.last}"
+    return ServiceState(str(item["name"]), phase, detail, int(item["pid"]), uptime_s, deaths.count if deaths else 0)

@@ -1,0 +1,1 @@
+"""Click commands that parse, call one operation and show its result."""

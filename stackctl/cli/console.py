@@ -1,0 +1,122 @@
+"""The only printer: results go to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from stackctl.errors import Finding, StackError
+
+_COLOURS = {
+    "ok": "green",
+    "warning": "yellow",
+    "loading": "yellow",
+    "skipped": "bright_black",
+    "failed": "red",
+    "error": "red",
+}
+# Where nobody watches a terminal, a build's output is news this often at most.
+QUIET_INTERVAL_S = 15.0
+
+
+class Progress:
+    """What is going on: on a terminal one line that is rewritten, elsewhere a line for each new step."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._lock = threading.Lock()
+        self._step = ""
+        self._printed_at = 0.0
+        self._started_at = time.monotonic()
+
+    def report(self, line: str) -> None:
+        """Show a step, or news of it: ``step: news``."""
+        text = click.unstyle(line).strip()
+        if not text or text.endswith(":"):  # an empty line of a program's output is no news
+            return
+        step, now = text.partition(": ")[0], time.monotonic()
+        with self._lock:
+            if self._live:
+                width = shutil.get_terminal_size().columns - 1
+                sys.stderr.write(f"\r\033[K{f'[{now - self._started_at:4.0f} s] {text}'[:width]}")
+                sys.stderr.flush()
+            elif step != self._step or now - self._printed_at > QUIET_INTERVAL_S:
+                sys.stderr.write(f"[{now - self._started_at:4.0f} s] {text}\n")
+                self._printed_at = now
+            self._step = step
+
+    def finish(self) -> None:
+        """Clear the live line, so that what follows stands alone."""
+        if self._live:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+def name_program(text: str) -> str:
+    """The text with ``stackctl`` as this user must type it: a checkout's is in its environment, not on PATH."""
+    if shutil.which("stackctl") is not None:
+        return text
+    program = os.path.relpath(sys.argv[0])
+    program = str(Path(sys.argv[0]).absolute()) if program.startswith("..") else program
+    return re.sub(r"\bstackctl(?= [a-z-])", program, text) if Path(program).name == "stackctl" else text
+
+
+def print_text(text: str = "") -> None:
+    """A line of result."""
+    click.echo(name_program(text))
+
+
+def print_piece(text: str) -> None:
+    """Part of a line, at once."""
+    click.echo(text, nl=False)
+    sys.stdout.flush()
+
+
+def print_json(value: Any) -> None:
+    """A result for programs."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns; a cell that is a status is coloured on a terminal."""
+    cells = [list(headers), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    for number, row in enumerate(cells):
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        styled = [
+            click.style(text, fg=_COLOURS[cell]) if cell in _COLOURS else text
+            for text, cell in zip(padded, row, strict=True)
+        ]
+        line = "  ".join(styled).rstrip()
+        click.echo(click.style(line, bold=True) if number == 0 else line)
+
+
+def print_warnings(findings: Iterable[Finding]) -> None:
+    """Findings that stop nothing, on stderr."""
+    for finding in findings:
+        click.echo(click.style("warning: ", fg="yellow") + finding.render_text(), err=True)
+        if finding.hint:
+            click.echo(f"  {name_program(finding.hint)}", err=True)
+
+
+def print_error(error: StackError) -> None:
+    """What failed, every finding with its next step, and one next step for all."""
+    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+    hints = {finding.hint for finding in error.findings}
+    for finding in error.findings:
+        click.echo(f"  {finding.render_text()}", err=True)
+        if finding.hint and len(error.findings) > 1:
+            click.echo(f"      {name_program(finding.hint)}", err=True)
+    if error.hint and (len(error.findings) < 2 or error.hint not in hints):
+        click.echo(click.style("next:  ", bold=True) + name_program(error.hint), err=True)

@@ -1,0 +1,70 @@
+"""``stackctl health``: a table, JSON, or a view that renews itself; exit 0 when healthy, 6 when not."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from stackctl.cli.console import print_json, print_table, print_text
+from stackctl.cli.main import Context
+from stackctl.errors import UnhealthyError
+
+if TYPE_CHECKING:
+    from stackctl.core.health import HealthReport
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--watch", is_flag=True, help="Ask again and again until interrupted.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.2),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two rounds of --watch.",
+)
+@click.option("--no-completion", is_flag=True, help="Free probes only: ask no model for an answer.")
+@click.pass_obj
+def health(context: Context, as_json: bool, watch: bool, interval: float, no_completion: bool) -> None:
+    """Ask every layer of every service whether it works. Never calls a provider that may cost money."""
+    from stackctl.core.health import Status
+    from stackctl.operations.health import check_health
+    from stackctl.operations.running import load_running
+
+    while True:
+        with context.open() as effects:
+            report = check_health(effects, load_running(effects), answers=not no_completion)
+        if watch and sys.stdout.isatty():
+            click.clear()
+        _show(report, as_json)
+        if not watch:
+            break
+        time.sleep(interval)
+    if report.status is not Status.OK:
+        sys.exit(UnhealthyError.exit_code)
+
+
+def _show(report: HealthReport, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "status": report.status,
+                "runtime": report.runtime,
+                "device": report.device,
+                "results": [asdict(result) for result in report.results],
+            }
+        )
+        return
+    rows = [
+        (r.layer, r.subject, str(r.status), r.detail, f"{r.elapsed_s * 1000:.0f} ms" if r.elapsed_s else "")
+        for r in report.results
+    ]
+    print_table(("layer", "subject", "status", "detail", "took"), rows)
+    print_text(f"\n{report.status}: runtime {report.runtime}, device {report.device}")
+    for hint in dict.fromkeys(r.hint for r in report.results if r.hint and r.status.value == "failed"):
+        print_text(f"next: {hint}")

@@ -1,0 +1,24 @@
+"""``stackctl init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stackctl.cli.console import print_text
+from stackctl.cli.main import Context
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
+@click.pass_obj
+def init(context: Context, folder: Path | None) -> None:
+    """Make FOLDER (the site by default) ready: .env with fresh keys, stack.yml and models/. Overwrites nothing."""
+    from stackctl.operations.init import run_init
+
+    site = Context((folder or context.site).resolve())
+    with site.open() as effects:
+        done = run_init(effects)
+    for line in done:
+        print_text(line)

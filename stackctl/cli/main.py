@@ -1,0 +1,252 @@
+"""The command line: global options, the list of commands, exit codes; the one place that constructs adapters.
+
+Commands are imported when they are run, so ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from stackctl import __version__
+from stackctl.cli.console import Progress, print_error
+from stackctl.errors import StackError
+
+if TYPE_CHECKING:
+    from stackctl.adapters.process_runtime import Need
+    from stackctl.core.host import Host
+    from stackctl.operations.effects import Effects, Runtime
+    from stackctl.operations.site import Installation, LoadedSite
+    from stackctl.operations.state import State
+
+INTERRUPTED = 130
+
+COMMANDS = {
+    "init": "Make a site folder: .env with fresh keys, stack.yml, models/.",
+    "up": "Start the stack and wait until it answers.",
+    "down": "Stop the stack.",
+    "restart": "Restart services and wait until the stack is healthy.",
+    "status": "Show what runs.",
+    "health": "Ask every layer whether it works.",
+    "doctor": "Check this machine and this site before anything starts.",
+    "logs": "Show services' output.",
+    "chat": "Ask a model through the gateway.",
+    "models": "List the models with file, size, context and slots.",
+    "config": "Show the settings and where each came from.",
+    "render": "Write the files that the stack starts from.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands' names and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"stackctl.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from stackctl.errors import suggest_nearest
+
+            hint = suggest_nearest(args[0], COMMANDS)
+            ctx.fail(f"No such command '{args[0]}'" + (f"; {hint}" if hint else "."))
+        return super().resolve_command(ctx, args)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every command is given: where the site is."""
+
+    site: Path
+
+    @contextmanager
+    def open(self, flags: Mapping[str, str | None] | None = None) -> Iterator[Effects]:
+        """Adapters for one operation, with the flags that were given; clears the progress line at the end."""
+        progress = Progress()
+        try:
+            yield build_effects(self.site, {k: v for k, v in (flags or {}).items() if v}, progress)
+        finally:
+            progress.finish()
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="The site's folder; the current one by default.",
+)
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.version_option(__version__, prog_name="stackctl")
+@click.pass_context
+def cli(context: click.Context, site: Path, debug: bool) -> None:
+    """Run a team's local AI stack: llama.cpp behind one gateway for editors and SDKs."""
+    context.obj = Context(site.resolve())
+
+
+def main() -> None:
+    """Run, and turn every failure into its exit code."""
+    gc.set_threshold(20_000)  # imports make much and leave no garbage: looking for it took a tenth of a start
+    debug = "--debug" in sys.argv
+    # A service manager that stops us, or a closing terminal, is an interruption like Ctrl-C: the same clean-up follows.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores the one on purpose
+            signal.signal(number, _interrupt)
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except StackError as error:
+        if debug:
+            raise
+        print_error(error)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output is gone, as with `| head`; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"error: this is a bug: {type(error).__name__}: {error}\nnext:  run it again with --debug",
+            err=True,
+        )
+        sys.exit(1)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> Effects:
+    """The real world for one operation."""
+    import secrets
+    import shutil
+    import time
+
+    import stackctl
+    from stackctl.adapters import environments, files, gguf, host, http, processes
+    from stackctl.adapters.commands import run_command
+    from stackctl.operations.effects import Effects
+
+    data_root, cache_dir = files.find_data_root(), files.find_cache_dir(os.environ)
+
+    def load_host(with_docker: bool) -> Host:
+        # Without Docker's answer it is the quicker by 0.3 s.
+        find = shutil.which if with_docker else (lambda name: None if name.startswith("docker") else shutil.which(name))
+        return host.load_host(run_command, (site, cache_dir), find_program=find)
+
+    effects = Effects(
+        site=site,
+        data_root=data_root,
+        cache_dir=cache_dir,
+        environment=os.environ,
+        flags=flags,
+        python=sys.executable,
+        launcher=Path(stackctl.__file__).with_name("launch.py"),
+        report=progress.report,
+        load_text=files.load_text,
+        save_text=files.save_text,
+        remove_file=lambda path: path.unlink(missing_ok=True),
+        hash_folder=files.hash_folder,
+        hold_lock=files.hold_lock,
+        load_model_files=gguf.load_model_files,
+        find_program=shutil.which,
+        load_cpu_features=processes.load_cpu_features,
+        find_environment=lambda lock, variables: environments.find_environment(cache_dir, lock, variables),
+        find_built_server=lambda: environments.find_built_server(cache_dir, data_root),
+        load_host=load_host,
+        load_file_facts=host.load_file_facts,
+        load_gpu_processes=lambda: processes.load_gpu_processes(run_command),
+        list_ancestors=processes.list_ancestors,
+        load_resident_bytes=processes.load_resident_bytes,
+        make_runtime=lambda name, loaded, gpu: _make_runtime(effects, name, loaded, gpu),
+        find_runtime=lambda state: _find_runtime(effects, state),
+        fetch=http.fetch,
+        stream_chat=http.stream_chat,
+        make_key=lambda: f"sk-{secrets.token_urlsafe(32)}",
+        clock=time.monotonic,
+        sleep=time.sleep,
+    )
+    return effects
+
+
+def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> Runtime:
+    settings = loaded.settings
+    if name == "compose":
+        from stackctl.adapters.compose_runtime import ComposeRuntime
+        from stackctl.core.image_build import list_builds, list_pulls
+
+        engine = loaded.compose.engine
+        builds = list_builds(settings, engine, loaded.images, str(effects.data_root), gpu)
+        return ComposeRuntime(
+            settings.stack_name,
+            effects.rendered_dir,
+            list_pulls(loaded.images, gpu),
+            builds,
+            uses_curl=engine.launcher is None,
+        )
+    from stackctl.adapters.process_runtime import ProcessRuntime
+    from stackctl.operations.site import list_installations
+
+    needs = tuple(_build_need(effects, item, settings.pip_index_url) for item in list_installations(effects, loaded))
+    return ProcessRuntime(effects.state_dir, effects.rendered_dir, needs)
+
+
+def _find_runtime(effects: Effects, state: State) -> Runtime:
+    if state.runtime == "compose":
+        from stackctl.adapters.compose_runtime import ComposeRuntime
+
+        return ComposeRuntime(state.project, effects.rendered_dir, (), (), uses_curl=True)
+    from stackctl.adapters.process_runtime import ProcessRuntime
+
+    return ProcessRuntime(effects.state_dir, effects.rendered_dir, ())
+
+
+def _build_need(effects: Effects, item: Installation, index_url: str) -> Need:
+    from stackctl.adapters import environments
+    from stackctl.adapters.process_runtime import Need
+
+    if item.lock is None:
+        return Need(
+            item.title,
+            item.target.is_file,
+            lambda write: environments.build_server(item.target, effects.data_root, index_url, write),
+            f"python services/inference/build_llama_server.py {item.target.parent}",
+        )
+    lock, folder = item.lock, item.target.parent.parent
+    return Need(
+        item.title,
+        lambda: environments.is_complete(folder),
+        lambda write: environments.make_environment(folder, lock, item.variables, index_url, write),
+        f"uv pip install --require-hashes -r {lock}  # into {folder}",
+    )

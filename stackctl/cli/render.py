@@ -1,0 +1,35 @@
+"""``stackctl render``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from stackctl.cli.console import print_text, print_warnings
+from stackctl.cli.main import Context
+from stackctl.errors import RenderError
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write to; by default .stack/rendered.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; say whether the files on disk are current.")
+@click.pass_obj
+def render(context: Context, out: Path | None, check: bool) -> None:
+    """Write the Compose files, the gateway's configuration and the supervisor's, and nothing else."""
+    from stackctl.operations.render import check_rendered, run_render
+
+    with context.open() as effects:
+        if check:
+            difference = check_rendered(effects, out)
+            print_text(difference or "The rendered files are current.")
+            sys.exit(RenderError.exit_code if difference else 0)
+        written, warnings = run_render(effects, out)
+    print_warnings(warnings)
+    for path, changed in written:
+        print_text(f"{'written  ' if changed else 'unchanged'}  {path}")

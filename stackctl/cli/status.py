@@ -1,0 +1,33 @@
+"""``stackctl status``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from stackctl.cli.console import print_json, print_table, print_text
+from stackctl.cli.main import Context
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def status(context: Context, as_json: bool) -> None:
+    """Show what runs; 'health' says whether it works."""
+    from stackctl.core.health import write_duration
+    from stackctl.operations.inspect import load_status
+
+    with context.open() as effects:
+        found = load_status(effects)
+    if as_json:
+        print_json({"running": found is not None, **(asdict(found) if found else {})})
+    elif found is None:
+        print_text("The stack is not running. Start it with: stackctl up")
+    else:
+        print_text(f"runtime {found.runtime}, device {found.device}")
+        rows = [
+            (s.name, s.phase, write_duration(s.uptime_s) if s.uptime_s else "", str(s.pid or ""), s.detail)
+            for s in found.services
+        ]
+        print_table(("service", "state", "up for", "process", ""), rows)

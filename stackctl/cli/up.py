@@ -1,0 +1,83 @@
+"""``stackctl up``: start the stack and end with proof that it answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stackctl.cli.console import print_json, print_table, print_text, print_warnings
+from stackctl.cli.main import Context
+from stackctl.core.stack import find_gateway_url
+
+if TYPE_CHECKING:
+    from stackctl.operations.up import UpResult
+
+
+@click.command()
+@click.option("--profile", type=click.Choice(["p1"]), help="Which set of services to run.")
+@click.option("--runtime", type=click.Choice(["auto", "compose", "process"]), help="Containers or processes.")
+@click.option("--gpu", type=click.Choice(["auto", "none", "nvidia", "amd", "vulkan"]), help="GPU for the engines.")
+@click.option(
+    "--wait-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for readiness; by default it follows from the models' sizes.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would change and which commands would run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def up(
+    context: Context,
+    profile: str | None,
+    runtime: str | None,
+    gpu: str | None,
+    wait_timeout: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Start the stack and wait until it answers."""
+    from stackctl.operations.up import preview_up, run_up
+
+    with context.open({"STACK_PROFILE": profile, "STACK_RUNTIME": runtime, "STACK_GPU": gpu}) as effects:
+        if dry_run:
+            preview = preview_up(effects)
+        else:
+            result = run_up(effects, wait_timeout)
+    if dry_run:
+        print_text(preview.difference or "The rendered files are current.")
+        print_text("\n".join(["", "Commands:", *(f"  {command}" for command in preview.commands)]))
+        return
+    print_warnings(result.warnings)
+    if as_json:
+        print_json(
+            {
+                "url": find_gateway_url(result.running.loaded.settings),
+                "runtime": result.report.runtime,
+                "device": result.report.device,
+                "started": result.started,
+                "status": result.report.status,
+            }
+        )
+        return
+    _show(result, context.site)
+
+
+def _show(result: UpResult, site: Path) -> None:
+    """What is up, the proof that it answers, and what to do with it."""
+    if result.started:
+        print_text(f"The stack is up in the {result.report.runtime} runtime, on {result.report.device}.")
+    else:
+        print_text("The stack is up; nothing had to change.")
+    answers = [item for item in result.report.results if item.layer in ("completion", "embeddings", "rerank")]
+    print_table(("model", "proof", ""), [(item.subject, item.layer, item.detail) for item in answers])
+    url = find_gateway_url(result.running.loaded.settings)
+    print_text(
+        f"\n  URL   {url}/v1  (OpenAI)   {url}  (Anthropic)"
+        f"\n  key   GATEWAY_KEY in {site / '.env'}"
+        "\n\nTry next:"
+        "\n  stackctl chat 'What are you?'"
+        "\n  stackctl health"
+        "\n  set CHAT_MODEL in .env to a GGUF file in models/, then stackctl up"
+    )

@@ -1,0 +1,282 @@
+"""The inference engines: what each can do, and the command line and environment that start it.
+
+Values in, values out, no I/O. Every engine takes the same command line, the flags of llama.cpp's
+``llama-server``: the launchers in ``services/inference/`` understand the part of it that is built here.
+Settings that never vary go through the environment, because ``llama-server`` ignores a variable it does
+not know and exits on a flag it does not know, and the official image, Debian's package and a build from
+source are of different ages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Mode = Literal["chat", "embedding", "rerank"]
+Accelerator = Literal["none", "nvidia", "amd", "vulkan"]
+Runtime = Literal["compose", "process"]
+
+ENGINE_FOLDER = "services/inference"
+AUTO = "auto"
+
+# The secret travels in this variable for every engine, never in an argument list.
+API_KEY_VARIABLE = "LLAMA_API_KEY"
+
+# Host memory for prompts of past requests; llama.cpp's own default of 8192 MiB is more than a laptop has.
+PROMPT_CACHE_MIB = 512
+
+# llama.cpp rounds the context of a slot up to a multiple of this many tokens.
+CONTEXT_STEP = 256
+
+# A streamed answer holds one HTTP thread until its last token, and so does a request that waits for a
+# slot. Spare threads keep /health and /metrics answering while clients queue.
+SPARE_HTTP_THREADS = 32
+
+# llama.cpp's threads wait for each other several hundred times a token. By default they spin, which is
+# ruinous where other processes want the CPU too: on two busy cores 1.5 tokens/s, and 40 asleep.
+THREADS_WAIT_POLICY = "passive"
+
+# An input must fit into one batch to be embedded; buffers grow with the batch, so it is bounded.
+MAX_EMBEDDING_BATCH = 8192
+
+# What building the package leaves out: 3.7 minutes instead of 7 on two cores. GGML_NATIVE stays on, its
+# default: what the process runtime builds runs where it was built, with all that CPU has (AVX-512) and on
+# one without AVX2 too, which the prebuilt wheel needs. An image is carried, so its Dockerfile turns it off.
+PACKAGE_BUILD_FLAGS = (
+    "-DLLAVA_BUILD=OFF",
+    "-DLLAMA_BUILD_TOOLS=OFF",
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+    "-DLLAMA_BUILD_SERVER=OFF",
+)
+
+# Official images, by accelerator, at builds whose tags are published. Build numbers only grow; to move
+# to another one, change it here and run the Docker tests.
+OFFICIAL_IMAGES: Mapping[Accelerator, str] = MappingProxyType(
+    {
+        "none": "ghcr.io/ggml-org/llama.cpp:server-b11347",
+        "nvidia": "ghcr.io/ggml-org/llama.cpp:server-cuda-b11347",
+        "amd": "ghcr.io/ggml-org/llama.cpp:server-rocm-b11312",
+        "vulkan": "ghcr.io/ggml-org/llama.cpp:server-vulkan-b11347",
+    }
+)
+
+# The variable with which each driver stack hides all but the chosen devices from a process.
+_VISIBLE_DEVICES: Mapping[Accelerator, str] = MappingProxyType(
+    {
+        "nvidia": "CUDA_VISIBLE_DEVICES",
+        "amd": "HIP_VISIBLE_DEVICES",
+        "vulkan": "GGML_VK_VISIBLE_DEVICES",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParameters:
+    """One engine process: one model, served under one name.
+
+    Attributes:
+        model_path: the GGUF file (the first one of a split model) as the engine sees it.
+        alias: the served name.
+        context_length: tokens per slot.
+        slots: requests answered at the same time.
+        gpu_layers: layers to offload; None lets the engine fit as many as the device holds, 0 is CPU.
+        threads: CPU threads; None lets the engine decide.
+        pooling: how token vectors become one; None is what the model file says. A chat model that serves
+            embeddings needs "mean".
+        gpu_devices: identifiers as the driver counts them (``0``, or a UUID with NVIDIA); empty is all.
+        flash_attention: "on", "off" or "auto"; None is the engine's default.
+        cache_type: element type of the KV cache (``f16``, ``q8_0`` ...); None is the engine's default.
+        extra_arguments: appended as they are; the engine refuses what it does not know.
+    """
+
+    model_path: str
+    alias: str
+    host: str
+    port: int
+    context_length: int
+    slots: int
+    mode: Mode = "chat"
+    gpu_layers: int | None = None
+    threads: int | None = None
+    pooling: str | None = None
+    accelerator: Accelerator = "none"
+    gpu_devices: tuple[str, ...] = ()
+    flash_attention: Literal["on", "off", "auto"] | None = None
+    cache_type: str | None = None
+    extra_arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What one engine is and can do.
+
+    Attributes:
+        name: value of ``INFERENCE_ENGINE``.
+        description: for people, with what it does not do.
+        batching: whether requests share a forward pass; if not, they queue.
+        max_slots: most requests at the same time, None for no limit of the engine's.
+        modes: what it can serve.
+        launcher: script in ``services/inference/`` that a Python interpreter runs; None for a binary.
+        lock_file: hashed requirements of that interpreter's environment, beside the launcher.
+        install_variables: environment that the installation of the lock file needs.
+        cpu_features: x86-64 flags (as in /proc/cpuinfo) without which it dies of an illegal instruction.
+        gpu: whether what we install of it in the process runtime can use a GPU.
+    """
+
+    name: str
+    title: str
+    description: str
+    batching: bool
+    max_slots: int | None = None
+    modes: frozenset[Mode] = frozenset({"chat", "embedding", "rerank"})
+    launcher: str | None = None
+    lock_file: str | None = None
+    install_variables: Mapping[str, str] = field(default_factory=dict)
+    cpu_features: frozenset[str] = frozenset()
+    gpu: bool = False
+    health_path: str = "/health"
+    props_path: str = "/props"
+    models_path: str = "/v1/models"
+    slots_path: str | None = "/slots"
+    metrics_path: str | None = "/metrics"
+
+
+_HASWELL = frozenset({"avx2", "fma", "f16c", "bmi2"})
+
+LLAMA_CPP = Engine(
+    name="llama.cpp",
+    title="llama.cpp server",
+    description="llama.cpp's own server binary: the official image with Docker, llama-server on PATH "
+    "without. Slots and continuous batching, GPU as the binary was built.",
+    batching=True,
+    gpu=True,
+)
+
+XLLAMACPP = Engine(
+    name="xllamacpp",
+    title="llama.cpp server (prebuilt wheel)",
+    description="llama.cpp's own server in a Python process, from a prebuilt wheel: seconds to install, "
+    "slots and continuous batching, CPU only.",
+    batching=True,
+    launcher="xllamacpp_server.py",
+    lock_file="requirements-xllamacpp.lock",
+    cpu_features=_HASWELL,
+)
+
+LLAMA_CPP_PYTHON = Engine(
+    name="llama-cpp-python",
+    title="llama-cpp-python server",
+    description="llama.cpp behind a Python server, compiled when it is installed: minutes to install, runs "
+    "where there is no wheel, one request at a time (others wait), no reranking, no metrics.",
+    batching=False,
+    max_slots=1,
+    modes=frozenset({"chat", "embedding"}),
+    launcher="llama_cpp_python_server.py",
+    lock_file="requirements.lock",
+    install_variables=MappingProxyType({"CMAKE_ARGS": " ".join(PACKAGE_BUILD_FLAGS)}),
+    slots_path=None,
+    metrics_path=None,
+)
+
+ENGINES: Mapping[str, Engine] = MappingProxyType(
+    {engine.name: engine for engine in (LLAMA_CPP, XLLAMACPP, LLAMA_CPP_PYTHON)}
+)
+
+
+def choose_engine(setting: str, runtime: Runtime, *, has_llama_server: bool, cpu_features: Set[str] | None) -> Engine:
+    """The engine that ``INFERENCE_ENGINE`` means on this machine.
+
+    Args:
+        setting: ``auto`` or a name in ``ENGINES``.
+        has_llama_server: whether a ``llama-server`` is on PATH; asked for in the process runtime only.
+        cpu_features: the CPU's flags, None where they are not known or not x86-64.
+
+    Raises:
+        KeyError: no such engine.
+
+    Source: docs/decisions/process-engine.md for the order and its figures.
+    """
+    if setting != AUTO:
+        return ENGINES[setting]
+    if runtime == "compose" or has_llama_server:
+        return LLAMA_CPP
+    if cpu_features is None or XLLAMACPP.cpu_features <= cpu_features:
+        return XLLAMACPP
+    return LLAMA_CPP_PYTHON
+
+
+def limit_slots(engine: Engine, slots: int) -> int:
+    """The slots the engine will really have when ``slots`` are asked for."""
+    return slots if engine.max_slots is None else min(slots, engine.max_slots)
+
+
+def round_context(tokens: int, trained: int) -> int:
+    """The context per slot that llama.cpp makes of ``tokens``, so that what we say is what it reports.
+
+    It rounds up to ``CONTEXT_STEP``, and its server cuts at the length the model was trained for.
+    """
+    return min(trained, -(-tokens // CONTEXT_STEP) * CONTEXT_STEP)
+
+
+def build_arguments(engine: Engine, parameters: EngineParameters) -> tuple[str, ...]:
+    """The command line after the executable (or after the launcher).
+
+    The context given is that of all slots together, because an explicit ``--parallel`` divides it:
+    ``/props`` and ``/slots`` then report ``context_length`` for each slot.
+    """
+    slots = limit_slots(engine, parameters.slots)
+    pairs: list[tuple[str, object]] = [
+        ("--model", parameters.model_path),
+        ("--alias", parameters.alias),
+        ("--host", parameters.host),
+        ("--port", parameters.port),
+        ("--ctx-size", parameters.context_length * slots),
+        ("--parallel", slots),
+        ("--n-gpu-layers", parameters.gpu_layers),
+        ("--threads", parameters.threads),
+        ("--flash-attn", parameters.flash_attention),
+        ("--cache-type-k", parameters.cache_type),
+        ("--cache-type-v", parameters.cache_type),
+        ("--pooling", parameters.pooling),
+    ]
+    arguments = [str(item) for flag, value in pairs if value is not None for item in (flag, value)]
+    return (*arguments, *_build_mode_arguments(parameters), *parameters.extra_arguments)
+
+
+def _build_mode_arguments(parameters: EngineParameters) -> tuple[str, ...]:
+    if parameters.mode == "chat":
+        return ()
+    batch = str(min(parameters.context_length, MAX_EMBEDDING_BATCH))
+    flag = "--embeddings" if parameters.mode == "embedding" else "--reranking"
+    return (flag, "--batch-size", batch, "--ubatch-size", batch)
+
+
+def build_environment(engine: Engine, parameters: EngineParameters) -> dict[str, str]:
+    """The engine's environment without its secret, which goes into ``API_KEY_VARIABLE``."""
+    environment = {"OMP_WAIT_POLICY": THREADS_WAIT_POLICY}
+    device_variable = _VISIBLE_DEVICES.get(parameters.accelerator)
+    if device_variable and parameters.gpu_devices:
+        environment[device_variable] = ",".join(parameters.gpu_devices)
+    if engine is not LLAMA_CPP_PYTHON:
+        environment |= _build_llama_server_environment(limit_slots(engine, parameters.slots))
+    return environment
+
+
+def _build_llama_server_environment(slots: int) -> dict[str, str]:
+    return {
+        "LLAMA_ARG_CACHE_RAM": str(PROMPT_CACHE_MIB),
+        # By default any origin is reflected, so any web page could use a server on this machine. No
+        # page has the origin "none".
+        "LLAMA_ARG_CORS_CREDENTIALS": "0",
+        "LLAMA_ARG_CORS_ORIGINS": "none",
+        "LLAMA_ARG_ENDPOINT_METRICS": "1",
+        "LLAMA_ARG_ENDPOINT_SLOTS": "1",
+        "LLAMA_ARG_JINJA": "1",
+        "LLAMA_ARG_OFFLINE": "1",
+        "LLAMA_ARG_THREADS_HTTP": str(slots + SPARE_HTTP_THREADS),
+        "LLAMA_ARG_UI": "0",
+        "LLAMA_ARG_WEBUI": "0",  # its name before it was LLAMA_ARG_UI
+    }

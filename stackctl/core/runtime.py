@@ -1,0 +1,95 @@
+"""Values that pass between operations and the runtimes: states, commands, answers. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stackctl.core.render import RenderedFiles
+from stackctl.core.stack import Runtime, Service, Stack
+
+
+class Phase(StrEnum):
+    """What a service is doing, in both runtimes' terms."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """What the runtime says of one service.
+
+    Attributes:
+        pid: of its main process on this machine, 0 when it is not known.
+        uptime_s: since its last start.
+        restarts: how often it was started again after it died by itself.
+        detail: the runtime's own words: exit code, health state.
+    """
+
+    name: str
+    phase: Phase
+    detail: str = ""
+    pid: int = 0
+    uptime_s: float = 0.0
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, or why there is none.
+
+    Attributes:
+        status: HTTP status, 0 when nothing answered.
+        error: what went wrong, empty when something answered.
+    """
+
+    status: int
+    body: str = ""
+    error: str = ""
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedCommand:
+    """A finished command; ``code`` 127 when there is no such program, 124 when it ran out of time."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: str = ""
+    stderr: str = ""
+
+    def render_failure(self) -> str:
+        """The command, its exit code and the end of what it said."""
+        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()[-8:]
+        return "\n".join([f"'{shlex.join(self.argv)}' ended with code {self.code}", *(f"    {line}" for line in lines)])
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlan:
+    """All that a runtime needs to bring a stack to the wanted state.
+
+    Attributes:
+        runtime: which one this plan is for.
+        services: in that runtime's layout.
+        gpu: "none", "nvidia", "amd" or "vulkan": what the engines are given.
+        secrets: service to its secret variables and their values.
+        variables: values of the variables that the Compose file names.
+    """
+
+    runtime: Runtime
+    stack: Stack
+    services: tuple[Service, ...]
+    rendered: RenderedFiles
+    gpu: str
+    secrets: Mapping[str, Mapping[str, str]] = field(repr=False)
+    variables: Mapping[str, str] = field(repr=False)
+
+    def find_service(self, name: str) -> Service | None:
+        """The service of this name."""
+        return next((service for service in self.services if service.name == name), None)

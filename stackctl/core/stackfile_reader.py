@@ -1,0 +1,112 @@
+"""`stack.yml`'s text to ``StackFile``, or one ``ConfigError`` with every problem at its line; and its JSON Schema.
+
+Pure. pydantic does the checking and is imported only when there is something to check: it takes longer to import
+than everything else that ``render`` does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+from stackctl.core.stackfile import (
+    Limits,
+    LocalModel,
+    ModelLimits,
+    Provider,
+    RemoteModel,
+    Route,
+    StackFile,
+    describe_key,
+)
+from stackctl.core.yamltree import YamlTree, parse_yaml
+from stackctl.errors import ConfigError, Finding, suggest_nearest
+
+_TYPES = (StackFile, LocalModel, Provider, RemoteModel, Route, Limits, ModelLimits)
+
+
+def parse_stackfile(text: str, path: str = "stack.yml") -> StackFile:
+    """Parse and check `stack.yml`; empty text is an empty file.
+
+    Raises:
+        ConfigError: every unknown key, wrong type and duplicate name, with its line.
+    """
+    tree = parse_yaml(text, path)
+    if not tree.findings and tree.value in (None, {"version": 1}):
+        return StackFile()
+    findings = list(tree.findings)
+    parsed, problems = _validate(tree)
+    findings += problems
+    if parsed is None or findings:
+        findings.sort(key=lambda finding: finding.line)
+        raise ConfigError(f"{path} is not usable.", findings[0].hint, findings)
+    return parsed
+
+
+def _validate(tree: YamlTree) -> tuple[StackFile | None, list[Finding]]:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # By way of JSON, in which pydantic's strict mode takes objects for dataclasses and arrays for tuples.
+        return TypeAdapter(StackFile).validate_json(json.dumps(_drop_empty(tree.value), default=str)), []
+    except ValidationError as error:
+        return None, [_build_finding(dict(item), tree) for item in error.errors()]
+    except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, an alias that contains itself
+        problem = Finding("stack.yml", f"cannot be read: {error}", "write it without aliases", file=tree.path)
+        return None, [] if tree.findings else [problem]
+
+
+def _drop_empty(value: Any) -> Any:
+    """A section whose every line is commented out reads as null and means that there is none."""
+    return {str(key): item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+
+def build_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of `stack.yml`."""
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(StackFile).json_schema()
+    for kind in _TYPES:
+        section = schema if kind is StackFile else schema["$defs"][kind.__name__]
+        section["description"] = (kind.__doc__ or "").strip()
+        for item in fields(kind):
+            section["properties"][item.name]["description"] = describe_key(item)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "stack.yml"}
+
+
+def _build_finding(error: dict[str, Any], tree: YamlTree) -> Finding:
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    line = tree.find_line(path)
+    subject = ".".join(str(part) for part in path) or "stack.yml"
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        nearest = suggest_nearest(str(path[-1]), _list_keys(path[:-1]))
+        return Finding(subject, "is not a key of this section", nearest or "remove it", file=tree.path, line=line)
+    if {"api_key", "headers"}.intersection(path):
+        # Whoever writes the secret itself here must not find it in a log: what was seen is not shown.
+        message = "expected the name of a variable in .env, such as OPENAI_API_KEY; the secret itself belongs there"
+        return Finding(subject, message, f"move the value to .env and name it in {subject}", file=tree.path, line=line)
+    seen = error.get("input")
+    shown = f"; seen {seen!r}" if isinstance(seen, str | int | float | bool) else ""
+    message = error["msg"].removeprefix("Value error, ")
+    return Finding(subject, f"{message}{shown}", f"correct {subject}", file=tree.path, line=line)
+
+
+def _list_keys(path: tuple[Any, ...]) -> list[str]:
+    """Known keys of the section at this path, for a suggestion."""
+    match path:
+        case ("models", _):
+            section: Any = LocalModel
+        case ("providers", _):
+            section = Provider
+        case ("providers", _, "models", _):
+            section = RemoteModel
+        case ("routes", _):
+            section = Route
+        case ("limits",):
+            section = Limits
+        case ("limits", "models", _):
+            section = ModelLimits
+        case _:
+            section = StackFile
+    return [item.name for item in fields(section)]

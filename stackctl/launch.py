@@ -1,0 +1,48 @@
+"""Start one supervised process with its secrets: ``launch.py SECRETS SERVICE START``.
+
+START is JSON: ``{"argv": [command, argument ...], "env": {name: value}}``.
+The supervisor runs this file by path, with the standard library only. It reads the service's secrets from the
+JSON file SECRETS (service to variables), so that they stand in no configuration file and in no argument list, asks
+the kernel to end the process should its supervisor die, and becomes the command.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def follow_parent() -> None:
+    """Ask for SIGTERM when the supervisor dies, so that no process is ever left without one. Linux only."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the kernel knew
+        sys.exit(f"launch: the supervisor (process {parent}) is gone")
+
+
+def main() -> None:
+    """Parse, take the secrets, become the command."""
+    if len(sys.argv) != 4:
+        sys.exit("launch: expected SECRETS SERVICE START")
+    secrets_file, service, text = sys.argv[1:]
+    start = json.loads(text)
+    follow_parent()
+    os.environ.update(start["env"])
+    with open(secrets_file, encoding="utf-8") as file:  # noqa: PTH123  # pathlib would triple this file's start-up
+        os.environ.update(json.load(file).get(service, {}))
+    command = start["argv"]
+    try:
+        os.execvp(command[0], command)  # noqa: S606  # no shell is the point
+    except OSError as error:
+        sys.exit(f"launch: {command[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

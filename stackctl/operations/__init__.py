@@ -1,0 +1,1 @@
+"""One straight line per job: up, down, health, doctor, models."""

@@ -1,0 +1,62 @@
+"""Stop and restart a started stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stackctl.core.health import HealthReport
+from stackctl.errors import RuntimeFailure, suggest_nearest
+from stackctl.operations.effects import Effects
+from stackctl.operations.running import build_running
+from stackctl.operations.site import load_site
+from stackctl.operations.state import clear_state, load_state
+from stackctl.operations.wait import wait_healthy
+
+
+def run_down(effects: Effects) -> bool:
+    """Stop everything that ``up`` started here; whether anything was running.
+
+    Needs nothing but the state of that ``up``: a broken `.env` or a lost model must not keep a stack running.
+
+    Raises:
+        RuntimeFailure: something could not be stopped.
+    """
+    with effects.hold_lock(effects.state_dir / "lock"):
+        state = load_state(effects)
+        if state is None:
+            return False
+        stopped = effects.find_runtime(state).stop(effects.report)
+        clear_state(effects)
+        return stopped
+
+
+def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float | None = None) -> HealthReport:
+    """Restart services (all, when none is named) and wait until the stack is healthy again.
+
+    Raises:
+        RuntimeFailure: the stack is not running, or there is no such service.
+        UnhealthyError: it did not become healthy in time.
+    """
+    with effects.hold_lock(effects.state_dir / "lock"):
+        state = load_state(effects)
+        if state is None:
+            raise RuntimeFailure("The stack is not running.", "run 'stackctl up'")
+        running = build_running(effects, load_site(effects), state)
+        chosen = names or tuple(service.name for service in running.plan.services)
+        check_service_names([service.name for service in running.plan.services], chosen)
+        running.runtime.restart(chosen, effects.report)
+        return wait_healthy(effects, running, wait_timeout_s)
+
+
+def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:
+    """Refuse a service that the stack does not have.
+
+    Raises:
+        RuntimeFailure: names the nearest.
+    """
+    for name in names:
+        if name not in known:
+            raise RuntimeFailure(
+                f"'{name}' is no service of this stack.",
+                suggest_nearest(name, known) or f"services are: {', '.join(known)}",
+            )

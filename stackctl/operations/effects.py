@@ -1,0 +1,107 @@
+"""What operations may do to the world, as types: the command line passes adapters in, tests pass fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from stackctl.core.doctor_input import FileFacts
+    from stackctl.core.host import Host
+    from stackctl.core.model_files import ModelFile
+    from stackctl.core.runtime import Answer, ServiceState, StartPlan
+    from stackctl.core.stack import Service
+    from stackctl.operations.site import LoadedSite
+    from stackctl.operations.state import State
+
+Report = Callable[[str], None]
+
+
+class Runtime(Protocol):
+    """Where services run: containers or processes. The adapters say what each method does."""
+
+    @property
+    def name(self) -> str: ...
+    def list_commands(self, plan: StartPlan) -> tuple[str, ...]: ...
+    def prepare(self, plan: StartPlan, report: Report) -> None: ...
+    def start(self, plan: StartPlan, report: Report) -> tuple[str, ...]: ...
+    def stop(self, report: Report) -> bool: ...
+    def restart(self, names: tuple[str, ...], report: Report) -> None: ...
+    def list_states(self) -> dict[str, ServiceState]: ...
+    def list_ports(self) -> frozenset[int]: ...
+    def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer: ...
+    def read_log(self, service: str, lines: int) -> str: ...
+    def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None: ...
+
+
+class Fetch(Protocol):
+    """One HTTP question and its answer."""
+
+    def __call__(
+        self, url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str, Any] | None = None
+    ) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Everything an operation reads or changes, and where.
+
+    Attributes:
+        site: the site's folder.
+        data_root: folder with the project's ``compose``, ``services`` and ``models``.
+        cache_dir: what outlives sites: service environments and built engines.
+        environment: the process environment.
+        flags: setting name in upper case to the text given on the command line.
+        python: the interpreter that runs ``stackctl``.
+        launcher: path of ``stackctl/launch.py``.
+        report: shows progress on stderr.
+        make_runtime: the runtime of this name that can start the site's stack with this GPU.
+        find_runtime: the runtime of a started stack, to look at it or to stop it, whatever its files say now.
+        load_host: this machine; with what Docker says of itself when asked.
+        load_gpu_processes: process id to the GPU memory it holds, in bytes.
+        load_resident_bytes: memory that a process of this machine holds, ``None`` when it is not known.
+    """
+
+    site: Path
+    data_root: Path
+    cache_dir: Path
+    environment: Mapping[str, str]
+    flags: Mapping[str, str]
+    python: str
+    launcher: Path
+    report: Report
+    load_text: Callable[[Path], str | None]
+    save_text: Callable[[Path, str, int], bool]
+    remove_file: Callable[[Path], None]
+    hash_folder: Callable[[Path], str]
+    hold_lock: Callable[[Path], AbstractContextManager[None]]
+    load_model_files: Callable[[Path], tuple[ModelFile, ...]]
+    find_program: Callable[[str], str | None]
+    load_cpu_features: Callable[[], frozenset[str] | None]
+    find_environment: Callable[[Path, Mapping[str, str]], Path]
+    find_built_server: Callable[[], Path]
+    load_host: Callable[[bool], Host]
+    load_file_facts: Callable[..., FileFacts]
+    load_gpu_processes: Callable[[], dict[int, int]]
+    list_ancestors: Callable[[int], tuple[int, ...]]
+    load_resident_bytes: Callable[[int], int | None]
+    make_runtime: Callable[[str, LoadedSite, str], Runtime]
+    find_runtime: Callable[[State], Runtime]
+    fetch: Fetch
+    stream_chat: Callable[[str, str, Mapping[str, Any], float], Iterator[str]]
+    make_key: Callable[[], str]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None] = field(repr=False)
+
+    @property
+    def state_dir(self) -> Path:
+        """The site's state folder: rendered files, logs, sockets; never part of a bundle."""
+        return self.site / ".stack"
+
+    @property
+    def rendered_dir(self) -> Path:
+        """Where ``up`` puts what it starts from."""
+        return self.state_dir / "rendered"

@@ -1,0 +1,142 @@
+"""Health: ask every layer of every service side by side, and report what each answer says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from stackctl.core.gpu_proof import judge_gpu
+from stackctl.core.health import (
+    HealthReport,
+    ProbeResult,
+    Status,
+    judge_engine,
+    judge_gateway,
+    judge_model,
+    judge_port,
+    judge_route,
+    judge_service,
+    sort_results,
+)
+from stackctl.core.health_answers import build_question, judge_answer
+from stackctl.core.models import ServedModel
+from stackctl.core.runtime import Answer, ServiceState, StartPlan
+from stackctl.core.stack import Service, find_gateway_url
+from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.running import Running
+
+PROBE_TIMEOUT_S = 5.0
+COMPLETION_TIMEOUT_S = 60.0
+# The engine says how many layers it offloaded while it loads, thousands of lines before the last ones.
+OFFLOAD_LOG_LINES = 20_000
+
+# A smaller model is loaded before a share of it would mean anything beside the program's own memory.
+PROGRESS_BYTES = 1 << 30
+
+Results = tuple[ProbeResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """What every probe needs."""
+
+    effects: Effects
+    runtime: Runtime
+    plan: StartPlan
+    states: Mapping[str, ServiceState]
+    known: tuple[str, str]
+    answers: bool
+
+    @property
+    def gateway_url(self) -> str:
+        """Base URL of the gateway."""
+        return find_gateway_url(self.plan.stack.settings)
+
+
+def check_health(effects: Effects, running: Running, *, answers: bool = True) -> HealthReport:
+    """Run every probe at the same time.
+
+    Args:
+        answers: also ask each local model for a real answer; never a provider's, which may cost money.
+    """
+    runtime, plan = running.runtime, running.plan
+    asker = _Asker(effects, runtime, plan, runtime.list_states(), running.known_answer, answers)
+    jobs: list[Callable[[], Results]] = []
+    for service in plan.services:
+        jobs += _list_jobs(asker, service)
+    with ThreadPoolExecutor(max(len(jobs), 1)) as pool:
+        groups = [job.result() for job in [pool.submit(job) for job in jobs]]
+    services = [judge_service(service.name, asker.states.get(service.name)) for service in plan.services]
+    results = sort_results([*services, *(result for group in groups for result in group)])
+    return HealthReport(runtime.name, running.device, results)
+
+
+def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
+    model = service.model
+    if model is None:
+        names = [d.served_name for d in asker.plan.stack.gateway.deployments]
+        return [lambda: _probe_gateway(asker, service), lambda: _probe_routes(asker, tuple(names))]
+    jobs: list[Callable[[], Results]] = [
+        lambda: _probe_engine(asker, service),
+        lambda: _probe_model(asker, service, model),
+        lambda: _probe_gpu(asker, service, model),
+    ]
+    return [*jobs, *([lambda: _probe_answer(asker, model)] if asker.answers else [])]
+
+
+def _probe_engine(asker: _Asker, service: Service) -> Results:
+    answer = _ask_engine(asker, service, service.health_path)
+    state = asker.states.get(service.name)
+    progress = load_progress(asker.effects, service, state) if answer.status == 503 else None
+    return judge_port(service.name, service.port, answer, state), judge_engine(service.name, answer, progress)
+
+
+def _probe_model(asker: _Asker, service: Service, model: ServedModel) -> Results:
+    return judge_model(model, _ask_engine(asker, service, asker.plan.stack.engine.props_path))
+
+
+def _probe_gpu(asker: _Asker, service: Service, model: ServedModel) -> Results:
+    expected = asker.plan.gpu
+    if expected == "none" or model.gpu_layers == 0:
+        return (ProbeResult("gpu", model.served_name, Status.OK, "runs on the CPU, as configured"),)
+    log = asker.runtime.read_log(service.name, OFFLOAD_LOG_LINES)
+    state = asker.states.get(service.name)
+    held = asker.effects.load_gpu_processes().get(state.pid) if state and expected == "nvidia" else None
+    return (judge_gpu(model.served_name, log, held),)
+
+
+def _probe_gateway(asker: _Asker, service: Service) -> Results:
+    answer = asker.effects.fetch(f"{asker.gateway_url}{service.health_path}", timeout_s=PROBE_TIMEOUT_S)
+    state = asker.states.get(service.name)
+    return judge_port(service.name, service.port, answer, state), judge_gateway(service.name, answer)
+
+
+def _probe_routes(asker: _Asker, names: tuple[str, ...]) -> Results:
+    key = asker.plan.variables["GATEWAY_KEY"]
+    answer = asker.effects.fetch(f"{asker.gateway_url}/v1/models", key=key, timeout_s=PROBE_TIMEOUT_S)
+    return tuple(judge_route(name, answer) for name in names)
+
+
+def _probe_answer(asker: _Asker, model: ServedModel) -> Results:
+    question, known_answer = asker.known
+    path, body = build_question(model, question)
+    key = asker.plan.variables["GATEWAY_KEY"]
+    answer = asker.effects.fetch(f"{asker.gateway_url}{path}", key=key, timeout_s=COMPLETION_TIMEOUT_S, body=body)
+    return (judge_answer(model, answer, known_answer),)
+
+
+def _ask_engine(asker: _Asker, service: Service, path: str) -> Answer:
+    return asker.runtime.fetch(service, path, asker.plan.secrets[service.name], PROBE_TIMEOUT_S)
+
+
+def load_progress(effects: Effects, service: Service, state: ServiceState | None) -> float | None:
+    """Share of the model's bytes that its process holds in memory: an estimate, ``None`` where it cannot be read.
+
+    llama.cpp maps the file, so what is resident is what has been read; it never says 100 % before it is ready.
+    """
+    if state is None or not state.pid or service.model is None or service.model.size_bytes < PROGRESS_BYTES:
+        return None
+    resident = effects.load_resident_bytes(state.pid)
+    return None if resident is None else min(math.floor(100 * resident / service.model.size_bytes) / 100, 0.99)

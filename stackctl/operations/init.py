@@ -1,0 +1,50 @@
+"""Make a folder a site: `.env` with fresh keys, `stack.yml`, `models/`. What is there already stays."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from stackctl.core.dotenv import parse_dotenv, set_values
+from stackctl.core.reference import render_env_example
+from stackctl.core.settings import Settings
+from stackctl.errors import ConfigError
+from stackctl.operations.effects import Effects
+
+README = "Put GGUF files here and name them in ../.env (CHAT_MODEL, CODE_MODEL, EMBEDDING_MODEL).\n"
+
+
+def run_init(effects: Effects) -> tuple[str, ...]:
+    """Create what is missing; keys that are empty are generated.
+
+    Returns:
+        What was done, a line for each file.
+
+    Raises:
+        ConfigError: `.env` is there and cannot be read; it was not changed.
+    """
+    done: list[str] = []
+    env_file = effects.site / ".env"
+    text = effects.load_text(env_file)
+    before = parse_dotenv(text or "")
+    unreadable = [finding for finding in before.findings if finding.subject == "syntax"]
+    if unreadable:
+        raise ConfigError(f"{env_file} cannot be read; it was not changed.", unreadable[0].hint, unreadable)
+    names = [item.name.upper() for item in fields(Settings) if item.metadata["generated"]]
+    missing = {name: effects.make_key() for name in names if not before.values.get(name)}
+    if text is None or missing:
+        effects.save_text(env_file, set_values(render_env_example() if text is None else text, missing), 0o600)
+        verb = "created" if text is None else "completed"
+        done.append(f"{verb}  {env_file} (mode 0600) with fresh keys: {', '.join(missing)}")
+    else:
+        done.append(f"kept     {env_file}")
+    for name in ("stack.yml",):
+        path = effects.site / name
+        if effects.load_text(path) is None:
+            effects.save_text(path, effects.load_text(effects.data_root / name) or "", 0o644)
+            done.append(f"created  {path}")
+        else:
+            done.append(f"kept     {path}")
+    if effects.site != effects.data_root and effects.load_text(effects.site / "models" / "README.txt") is None:
+        effects.save_text(effects.site / "models" / "README.txt", README, 0o644)
+        done.append(f"created  {effects.site / 'models'}")
+    return tuple(done)

@@ -1,0 +1,109 @@
+"""Settle where a stack runs on this host, and refuse what cannot work before anything is pulled or started."""
+
+from __future__ import annotations
+
+from stackctl.core.engines import LLAMA_CPP, LLAMA_CPP_PYTHON
+from stackctl.core.host import Choice, Host, choose_gpu, choose_runtime
+from stackctl.core.stack_checks import check_bind_address
+from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
+from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.site import LoadedSite
+from stackctl.operations.state import State, load_state
+
+
+def settle(effects: Effects, loaded: LoadedSite, runtime_setting: str = "") -> tuple[State, tuple[Finding, ...]]:
+    """Choose runtime and device.
+
+    Args:
+        runtime_setting: replaces STACK_RUNTIME.
+
+    Raises:
+        ConfigError: what is asked for cannot be had here, a port is taken, or the stack runs elsewhere.
+    """
+    settings = loaded.settings
+    wanted = runtime_setting or settings.stack_runtime
+    host = effects.load_host(wanted != "process")
+    running_in = _find_running(effects, loaded)
+    # 'auto' is for a stack that does not run yet; one that runs stays where it is.
+    runtime = choose_runtime(host, running_in if wanted == "auto" and running_in else wanted)
+    if running_in not in ("", runtime.value):
+        raise ConfigError(
+            f"The stack runs in the {running_in} runtime; asked for was {runtime.value}.", "run 'stackctl down' first"
+        )
+    raise_config_error("The stack cannot run like this.", check_bind_address(settings, runtime.value))
+    gpu, warnings = choose_device(host, loaded, runtime.value)
+    _check_ports(effects, host, loaded, effects.make_runtime(runtime.value, loaded, gpu.value))
+    device = describe_device(gpu)
+    effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
+    return State(runtime.value, gpu.value, device, settings.stack_name), warnings
+
+
+def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice, tuple[Finding, ...]]:
+    """The GPU that the engine of this runtime can use; a warning when one is there that it cannot.
+
+    Raises:
+        ConfigError: a GPU is asked for that the host or the engine does not have.
+    """
+    wanted = loaded.settings.stack_gpu
+    choice = choose_gpu(host, wanted)
+    engine = loaded.choose_stack(runtime).engine
+    usable = engine is LLAMA_CPP or (runtime == "compose" and engine is LLAMA_CPP_PYTHON and choice.value == "nvidia")
+    if choice.value == "none" or usable:
+        return choice, ()
+    message = f"{choice.reason} is there, but the engine {engine.name} of the {runtime} runtime computes on the CPU"
+    hint = "put a llama-server with GPU support on PATH, use Docker, or set STACK_GPU=none"
+    if wanted != "auto":
+        raise ConfigError(f"STACK_GPU={wanted}: {message}.", hint)
+    return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
+
+
+def describe_device(choice: Choice) -> str:
+    """The device in words: ``CPU (STACK_GPU=none)``, ``NVIDIA GPU (NVIDIA H200)``."""
+    titles = {"none": "CPU", "nvidia": "NVIDIA GPU", "amd": "AMD GPU", "vulkan": "GPU by Vulkan"}
+    return f"{titles[choice.value]} ({choice.reason})"
+
+
+def _find_running(effects: Effects, loaded: LoadedSite) -> str:
+    """The runtime in which this site's stack has services now, empty when it has none."""
+    state = load_state(effects)
+    if state is None or not effects.find_runtime(state).list_states():
+        return ""
+    if state.project != loaded.settings.stack_name:
+        message = f"The stack runs under the name '{state.project}'; STACK_NAME is now '{loaded.settings.stack_name}'."
+        raise ConfigError(message, "run 'stackctl down', then 'up'")
+    return state.runtime
+
+
+def _check_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> None:
+    """Every port is free, or held by this stack already.
+
+    Raises:
+        ConfigError: names the holder and the setting.
+    """
+    findings = []
+    for port, setting in list_foreign_ports(effects, host, loaded, runtime):
+        message = f"port {port} is in use by {host.ports[port].render_text()}"
+        findings.append(Finding(setting, message, f"stop it, or set another {setting} in .env"))
+    raise_config_error("A port is in use.", findings)
+
+
+def list_foreign_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> list[tuple[int, str]]:
+    """Wanted ports, with their settings, that something else than this stack listens on."""
+    own_pids = {state.pid for state in runtime.list_states().values() if state.pid}
+    own_ports = runtime.list_ports()
+    taken = []
+    for port, setting in list_ports(loaded, runtime.name):
+        holder = host.ports.get(port)
+        if holder is None or port in own_ports:
+            continue
+        if not own_pids.intersection((holder.pid, *effects.list_ancestors(holder.pid))):
+            taken.append((port, setting))
+    return taken
+
+
+def list_ports(loaded: LoadedSite, runtime: str) -> list[tuple[int, str]]:
+    """Ports of this machine that the stack listens on: engines in containers listen inside only."""
+    ports = [(loaded.settings.api_gateway_port, "API_GATEWAY_PORT")]
+    if runtime == "process":
+        ports += [(model.port, "INFERENCE_PORT") for model in loaded.process.models]
+    return ports

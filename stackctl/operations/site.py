@@ -1,0 +1,298 @@
+"""Load a site: ``.env``, the environment, ``stack.yml`` and the models' headers to a Stack and its rendered files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from stackctl.core.compose_view import Images, choose_images
+from stackctl.core.dotenv import DotenvFile, parse_dotenv
+from stackctl.core.engines import AUTO, ENGINE_FOLDER, LLAMA_CPP, Engine, choose_engine
+from stackctl.core.gateway_config import check_gateway_config
+from stackctl.core.gguf import GGUFHeader
+from stackctl.core.model_files import ModelFile, ModelMode, build_model_header, check_model_files
+from stackctl.core.models import DEMO_MODEL_FILE, ModelRequest, build_requests, build_served_models, check_contexts
+from stackctl.core.places import add_places
+from stackctl.core.render import GATEWAY_CONFIG, TEMPLATES, RenderedFiles, RenderInput, render_files
+from stackctl.core.runtime import StartPlan
+from stackctl.core.settings import Settings
+from stackctl.core.settings_sources import (
+    ResolvedSettings,
+    check_secrets,
+    list_possible_variables,
+    resolve_settings,
+)
+from stackctl.core.stack import GATEWAY, Layout, Runtime, Stack, build_stack
+from stackctl.core.stack_checks import check_site_path
+from stackctl.core.stackfile import StackFile
+from stackctl.core.stackfile_reader import parse_stackfile
+from stackctl.core.yamltree import parse_yaml
+from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
+from stackctl.operations.effects import Effects
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Something that the process runtime needs on this machine before it can start.
+
+    Attributes:
+        target: the program that is there when the installation is.
+        lock: hashed requirements of the environment; empty for a server built from source.
+        variables: what the installation needs in its environment.
+    """
+
+    title: str
+    target: Path
+    lock: Path | None
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSite:
+    """A site as its files say it is.
+
+    Attributes:
+        resolved: settings with origins.
+        process: the stack as supervised processes; its engine may differ from the containers'.
+        compose: the stack as containers.
+        warnings: findings that stop nothing.
+    """
+
+    resolved: ResolvedSettings
+    stackfile: StackFile
+    process: Stack
+    compose: Stack
+    images: Images
+    layout: Layout
+    warnings: tuple[Finding, ...]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings' values."""
+        return self.resolved.values
+
+    def choose_stack(self, runtime: str) -> Stack:
+        """The stack of this runtime."""
+        return self.compose if runtime == "compose" else self.process
+
+
+def load_settings(effects: Effects) -> tuple[ResolvedSettings, StackFile]:
+    """Read `.env` and `stack.yml`; problems of both are reported together.
+
+    Raises:
+        ConfigError: every problem found, with file and line.
+    """
+    return _resolve(effects, load_dotenv(effects), _load_stack_text(effects))
+
+
+def _resolve(effects: Effects, dotenv: DotenvFile, text: str) -> tuple[ResolvedSettings, StackFile]:
+    findings: list[Finding] = []
+    stackfile: StackFile | None = None
+    try:
+        stackfile = parse_stackfile(text)
+    except ConfigError as error:
+        findings += error.findings
+    try:
+        referenced = list_possible_variables(dotenv.values) if stackfile is None else stackfile.list_variables()
+        resolved = resolve_settings(dotenv, effects.environment, effects.flags, referenced)
+    except ConfigError as error:
+        findings += error.findings
+    raise_config_error("The configuration is not usable.", findings)
+    assert stackfile is not None
+    return resolved, stackfile
+
+
+def _load_stack_text(effects: Effects) -> str:
+    return effects.load_text(effects.site / "stack.yml") or ""
+
+
+def load_dotenv(effects: Effects) -> DotenvFile:
+    """The site's `.env`, empty where there is none."""
+    return parse_dotenv(effects.load_text(effects.site / ".env") or "")
+
+
+def load_site(effects: Effects) -> LoadedSite:
+    """Read everything and put both runtimes' stacks together.
+
+    Raises:
+        ConfigError: settings, models or `stack.yml` are not usable; nothing was started.
+    """
+    dotenv, text = load_dotenv(effects), _load_stack_text(effects)
+    resolved, stackfile = _resolve(effects, dotenv, text)
+    try:
+        return _build_site(effects, resolved, stackfile)
+    except ConfigError as error:
+        raise add_places(error, dotenv, resolved.origins, parse_yaml(text, "stack.yml")) from error
+
+
+def _build_site(effects: Effects, resolved: ResolvedSettings, stackfile: StackFile) -> LoadedSite:
+    settings = resolved.values
+    check_site_path(str(effects.site))
+    _check_variables(resolved, stackfile)
+    demo = str(effects.data_root / "models" / DEMO_MODEL_FILE)
+    requests = build_requests(settings, stackfile, str(effects.site), demo)
+    headers, shards, sizes, warnings = _load_models(effects, requests)
+    engines = _choose_engines(effects, settings)
+    stacks: dict[str, Stack] = {}
+    for runtime, engine in engines.items():
+        models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots)
+        stacks[runtime] = build_stack(settings, stackfile, engine, models)
+    images = choose_images(
+        settings,
+        engines["compose"],
+        effects.hash_folder(effects.data_root / "services" / GATEWAY),
+        effects.hash_folder(effects.data_root / ENGINE_FOLDER),
+    )
+    layout = _build_layout(effects, engines["process"])
+    findings = (*resolved.findings, *warnings, *check_contexts(requests, headers))
+    return LoadedSite(resolved, stackfile, stacks["process"], stacks["compose"], images, layout, findings)
+
+
+def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
+    """Render all files and check the LiteLLM configuration, because LiteLLM ignores what it does not know.
+
+    Raises:
+        RenderError, ConfigError: a template is missing or wrong; nothing was written.
+    """
+    templates: dict[str, str] = {}
+    for template in TEMPLATES.values():
+        text = effects.load_text(effects.data_root / template)
+        if text is None:
+            raise ConfigError(f"The template {template} is missing from {effects.data_root}.", "install stackctl again")
+        templates[template] = text
+    source = RenderInput(
+        templates=templates,
+        process_layout=loaded.layout,
+        launcher=(effects.python, "-I", "-S", str(effects.launcher)),
+        images=loaded.images,
+        state_dir=str(effects.state_dir),
+    )
+    rendered = render_files(loaded.process, loaded.compose, source)
+    raise_config_error(
+        "The rendered gateway configuration is not usable.", check_gateway_config(rendered.files[GATEWAY_CONFIG])
+    )
+    return rendered
+
+
+def build_plan(effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, runtime: Runtime, gpu: str) -> StartPlan:
+    """Everything a runtime needs to start.
+
+    Raises:
+        ConfigError: a key is not set.
+    """
+    check_secrets(loaded.settings, ".env")
+    variables = collect_secrets(loaded)
+    services = rendered.compose_services if runtime == "compose" else rendered.process_services
+    secrets = {
+        service.name: {name: variables.get(source, "") for name, source in service.secrets.items()}
+        for service in services
+    }
+    return StartPlan(runtime, loaded.choose_stack(runtime), services, rendered, gpu, secrets, variables)
+
+
+def collect_secrets(loaded: LoadedSite) -> dict[str, str]:
+    """Every secret's value by its setting's name."""
+    own = {
+        item.name.upper(): str(getattr(loaded.settings, item.name))
+        for item in fields(Settings)
+        if item.metadata["secret"]
+    }
+    return {**loaded.resolved.variables, **own}
+
+
+def load_known_answer(effects: Effects) -> tuple[str, str]:
+    """The question, and its one right answer, that prove the demo model runs."""
+    text = effects.load_text(effects.data_root / "models" / "demo.json")
+    entry = json.loads(text or "{}")["answers"][0]
+    return str(entry["question"]), str(entry["answer"])
+
+
+def _load_models(
+    effects: Effects, requests: tuple[ModelRequest, ...]
+) -> tuple[dict[str, GGUFHeader], dict[str, tuple[str, ...]], dict[str, int], list[Finding]]:
+    """Headers, shards and sizes by path; every unusable file of every model is reported together."""
+    headers: dict[str, GGUFHeader] = {}
+    shards: dict[str, tuple[str, ...]] = {}
+    sizes: dict[str, int] = {}
+    findings: list[Finding] = []
+    for request in requests:
+        files = effects.load_model_files(Path(request.path))
+        kind: ModelMode = "chat" if request.mode == "chat" else "embedding"
+        findings += check_model_files(request.setting, request.path, files, kind)
+        header = build_model_header(files)
+        if header is not None:
+            headers[request.path] = header
+            shards[request.path] = tuple(file.path for file in files)
+            sizes[request.path] = _sum_sizes(files)
+    raise_config_error("A model cannot be served.", findings)
+    return headers, shards, sizes, [f for f in findings if f.severity is Severity.WARNING]
+
+
+def _sum_sizes(files: tuple[ModelFile, ...]) -> int:
+    return sum(file.header.size_bytes for file in files if file.header)
+
+
+def _choose_engines(effects: Effects, settings: Settings) -> dict[str, Engine]:
+    has_server = effects.find_program("llama-server") is not None
+    features = effects.load_cpu_features() if settings.inference_engine == AUTO else None
+    return {
+        runtime: choose_engine(settings.inference_engine, runtime, has_llama_server=has_server, cpu_features=features)
+        for runtime in ("process", "compose")
+    }
+
+
+def _build_layout(effects: Effects, engine: Engine) -> Layout:
+    """Where a process finds its program: an environment made from the service's lock, or a binary."""
+    services = effects.data_root / "services"
+    gateway = effects.find_environment(services / GATEWAY / "requirements.lock", {})
+    return Layout(
+        runtime="process",
+        engine_command=_find_engine_command(effects, engine),
+        gateway_command=(str(gateway / "bin" / "python"), "-m", "gateway"),
+        python_path=str(services / GATEWAY),
+        gateway_config=str(effects.rendered_dir / GATEWAY_CONFIG),
+        scratch=str(effects.state_dir / "scratch"),
+    )
+
+
+def _find_engine_command(effects: Effects, engine: Engine) -> tuple[str, ...]:
+    folder = effects.data_root / ENGINE_FOLDER
+    if engine is LLAMA_CPP:
+        return (effects.find_program("llama-server") or str(effects.find_built_server()),)
+    assert engine.launcher is not None
+    assert engine.lock_file is not None
+    environment = effects.find_environment(folder / engine.lock_file, engine.install_variables)
+    return (str(environment / "bin" / "python"), str(folder / engine.launcher))
+
+
+def _check_variables(resolved: ResolvedSettings, stackfile: StackFile) -> None:
+    findings = []
+    for name, provider in stackfile.providers.items():
+        named = {f"providers.{name}.api_key": provider.api_key or ""}
+        named |= {f"providers.{name}.headers.{header}": value for header, value in provider.headers.items()}
+        findings += [
+            Finding(subject, f"names {variable}, which is not set", f"add {variable}=... to .env")
+            for subject, variable in named.items()
+            if variable and variable not in resolved.variables
+        ]
+    raise_config_error("A provider's secret is not set.", findings)
+
+
+def list_installations(effects: Effects, loaded: LoadedSite) -> tuple[Installation, ...]:
+    """What the process runtime of this site needs: the gateway's environment, and the engine's or its binary."""
+    engine = loaded.process.engine
+    gateway = Installation(
+        GATEWAY,
+        Path(loaded.layout.gateway_command[0]),
+        effects.data_root / "services" / GATEWAY / "requirements.lock",
+        {},
+    )
+    program = Path(loaded.layout.engine_command[0])
+    if engine.lock_file is not None:
+        lock = effects.data_root / ENGINE_FOLDER / engine.lock_file
+        return gateway, Installation(engine.name, program, lock, engine.install_variables)
+    if program == effects.find_built_server():
+        return gateway, Installation("llama-server", program, None, {})
+    return (gateway,)

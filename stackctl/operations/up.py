@@ -1,0 +1,119 @@
+"""Bring the stack up: settle where it runs, render, prepare, start everything at once, wait until it is healthy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackctl.core.diff import render_diff
+from stackctl.core.health import HealthReport
+from stackctl.core.runtime import StartPlan
+from stackctl.errors import Finding, ImageUnavailable, Severity
+from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.running import Running
+from stackctl.operations.settle import settle
+from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_site, render_site
+from stackctl.operations.state import State, clear_state, save_state
+from stackctl.operations.wait import wait_healthy
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What ``up`` would do.
+
+    Attributes:
+        difference: unified diff of the rendered files, empty when they are current.
+        commands: in order.
+    """
+
+    difference: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpResult:
+    """What ``up`` did.
+
+    Attributes:
+        started: services that were started or restarted; empty when all was as it should be.
+    """
+
+    running: Running
+    started: tuple[str, ...]
+    report: HealthReport
+    warnings: tuple[Finding, ...]
+
+
+def preview_up(effects: Effects) -> DryRun:
+    """Say what would change and which commands would run; changes nothing."""
+    loaded = load_site(effects)
+    state, _ = settle(effects, loaded)
+    runtime, plan = _plan(effects, loaded, state)
+    files = plan.rendered.files
+    before = {name: effects.load_text(effects.rendered_dir / name) or "" for name in files}
+    return DryRun(render_diff(before, files), runtime.list_commands(plan))
+
+
+def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
+    """Start what is not running, restart what changed, and wait until every layer is healthy.
+
+    Args:
+        wait_timeout_s: replaces the deadline that follows from the models' sizes.
+
+    Raises:
+        ConfigError: bad input; nothing was started.
+        RuntimeFailure: something could not be built, installed or started.
+        UnhealthyError: it started and did not become healthy in time.
+    """
+    with effects.hold_lock(effects.state_dir / "lock"):
+        loaded = load_site(effects)
+        state, warnings = settle(effects, loaded)
+        runtime, plan = _plan(effects, loaded, state)
+        try:
+            runtime.prepare(plan, effects.report)
+        except ImageUnavailable as error:
+            if loaded.settings.stack_runtime != "auto" or runtime.list_states():
+                raise
+            effects.report(f"{error.message.splitlines()[0]}; starting as processes of this machine instead")
+            state, warnings = settle(effects, loaded, "process")
+            warnings = (*warnings, _explain_fallback(error))
+            runtime, plan = _plan(effects, loaded, state)
+            runtime.prepare(plan, effects.report)
+        running = Running(loaded, runtime, plan, state.device, load_known_answer(effects))
+        started, report = _start(effects, running, state, wait_timeout_s)
+        return UpResult(running, started, report, (*loaded.warnings, *warnings))
+
+
+def _plan(effects: Effects, loaded: LoadedSite, state: State) -> tuple[Runtime, StartPlan]:
+    runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
+    plan = build_plan(effects, loaded, render_site(effects, loaded), runtime.name, state.gpu)  # type: ignore[arg-type]
+    return runtime, plan
+
+
+def _start(
+    effects: Effects, running: Running, state: State, wait_timeout_s: float | None
+) -> tuple[tuple[str, ...], HealthReport]:
+    """Write, start, wait. A stack that was not there before is not left half there; one that was keeps running."""
+    runtime, plan = running.runtime, running.plan
+    was_running = bool(runtime.list_states())
+    try:
+        for name, text in plan.rendered.files.items():
+            effects.save_text(effects.rendered_dir / name, text, 0o644)
+        save_state(effects, state)
+        started = runtime.start(plan, effects.report)
+        return started, wait_healthy(effects, running, wait_timeout_s)
+    except BaseException:
+        if not was_running:
+            effects.report("stopping what was started")
+            runtime.stop(lambda line: None)
+            clear_state(effects)
+        raise
+
+
+def _explain_fallback(error: ImageUnavailable) -> Finding:
+    message = f"{error.message.splitlines()[0]}, so the stack runs as processes of this machine"
+    return Finding(
+        "STACK_RUNTIME",
+        message,
+        f"{error.hint}; STACK_RUNTIME=compose insists on containers",
+        Severity.WARNING,
+    )

@@ -1,0 +1,56 @@
+"""Options and fixtures of every test."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck
+
+from tests.fakes import World
+
+# No time limit for one example: a busy machine is no failure.
+hypothesis.settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.settings.load_profile("any-machine")
+
+
+def pytest_configure() -> None:
+    """Undo an inherited "ignore", as `nohup` and a shell's background leave it: what tests start must hear signals.
+
+    A handler, whatever it does, is the default again in a started program.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="write the expected files of tests/golden again")
+
+
+@pytest.fixture
+def world() -> World:
+    """A site with keys and nothing else, on a host with Docker and without a GPU."""
+    return World()
+
+
+@pytest.fixture(scope="session")
+def docker_compose() -> str:
+    """A Docker client with Compose 2.20 or newer; no engine is needed to check a file."""
+    docker = shutil.which("docker")
+    seen = ""
+    if docker:
+        argv = [docker, "compose", "version", "--short"]
+        seen = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+    version = re.match(r"v?(\d+)\.(\d+)", seen)
+    if docker and version and (int(version[1]), int(version[2])) >= (2, 20):
+        return docker
+    reason = f"docker compose 2.20 or newer is needed; seen: {seen or 'none'}"
+    if os.environ.get("REQUIRE_DOCKER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)

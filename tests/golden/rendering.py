@@ -1,0 +1,35 @@
+"""Render the golden cases as a machine of values does, so that every machine gets the same bytes.
+
+As a program it prints a digest of each case's files, for the test that another hash seed changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from stackctl.core.render import RenderedFiles
+from stackctl.operations.site import LoadedSite, load_site, render_site
+from tests.fakes import World
+
+CASES = Path(__file__).parent / "cases"
+NAMES = sorted(path.name for path in CASES.iterdir())
+
+
+def load_case(name: str) -> tuple[LoadedSite, RenderedFiles]:
+    """The site of one case, and what is rendered for it."""
+    stack = CASES / name / "stack.yml"
+    world = World((CASES / name / ".env").read_text(), stack.read_text() if stack.is_file() else "")
+    loaded = load_site(world.effects)
+    return loaded, render_site(world.effects, loaded)
+
+
+def hash_case(name: str) -> str:
+    """A digest of all rendered files of one case."""
+    _, rendered = load_case(name)
+    return hashlib.sha256(repr(list(rendered.files.items())).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(hash_case(name) for name in NAMES))

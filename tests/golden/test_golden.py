@@ -1,0 +1,192 @@
+"""Rendered files: their exact bytes, that real readers take them, and how containers are locked down."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stackctl.core.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
+from tests.fakes import CHECKOUT
+from tests.golden.rendering import CASES, NAMES, hash_case, load_case
+
+each_case = pytest.mark.parametrize("name", NAMES)
+MIB = 1024 * 1024
+
+
+def load_containers(name: str) -> dict[str, dict[str, Any]]:
+    """The services of a case's Compose file."""
+    services = yaml.safe_load(load_case(name)[1].files[COMPOSE_FILE])["services"]
+    assert isinstance(services, dict)
+    return services
+
+
+@each_case
+def test_the_rendered_files_are_the_expected_ones(name: str, pytestconfig: pytest.Config) -> None:
+    folder = CASES / name / "expected"
+    _, rendered = load_case(name)
+    if pytestconfig.getoption("--update-goldens"):
+        folder.mkdir(exist_ok=True)
+        for stale in {path.name for path in folder.iterdir()} - rendered.files.keys():
+            (folder / stale).unlink()
+        for file, text in rendered.files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == rendered.files
+
+
+def test_rendering_depends_on_no_hash_seed() -> None:
+    """Sets and dictionaries have another order in another process; the files must not."""
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    argv = [sys.executable, "-m", "tests.golden.rendering"]
+    done = subprocess.run(argv, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [hash_case(name) for name in NAMES]
+
+
+@each_case
+def test_docker_compose_takes_the_file_with_each_overlay(name: str, docker_compose: str, tmp_path: Path) -> None:
+    loaded, rendered = load_case(name)
+    for file, text in rendered.files.items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    variables = {variable: "x" for service in rendered.compose_services for variable in service.secrets.values()}
+    for overlays in ([], *([overlay] for overlay in GPU_OVERLAYS.values())):
+        files = [part for file in (COMPOSE_FILE, *overlays) for part in ("--file", str(tmp_path / file))]
+        argv = [docker_compose, "compose", *files, "--env-file", "/dev/null", "config", "--no-path-resolution"]
+        done = subprocess.run(argv, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        read = yaml.safe_load(done.stdout)
+        assert read["name"] == loaded.settings.stack_name
+        for service in rendered.compose_services:
+            # Compose doubles every $ of what it prints, as it must be written in a file.
+            container = yaml.safe_load(yaml.safe_dump(read["services"][service.name]).replace("$$", "$"))
+            assert tuple(container.get("command") or ()) == service.arguments
+            assert {name: container["environment"][name] for name in service.environment} == service.environment
+
+
+@each_case
+def test_no_secret_is_in_any_file(name: str) -> None:
+    for file, text in load_case(name)[1].files.items():
+        assert "planted" not in text, file
+
+
+@each_case
+def test_litellm_reads_addresses_and_keys_from_the_environment(name: str) -> None:
+    loaded, rendered = load_case(name)
+    config = yaml.safe_load(rendered.files[GATEWAY_CONFIG])
+    gateways = [services[-1] for services in (rendered.compose_services, rendered.process_services)]
+    for entry in config["model_list"]:
+        for value in (entry["litellm_params"].get("api_base"), entry["litellm_params"]["api_key"]):
+            if value not in (None, "none"):
+                variable = value.removeprefix("os.environ/")
+                assert variable != value
+                assert all(variable in {*gateway.environment, *gateway.secrets} for gateway in gateways)
+    assert [entry["model_name"] for entry in config["model_list"]] == [
+        *(model.served_name for model in loaded.process.models),
+        *(endpoint.served_name for endpoint in loaded.process.endpoints),
+    ]
+
+
+@each_case
+def test_every_container_is_locked_down(name: str) -> None:
+    for service, container in load_containers(name).items():
+        uid, gid = container["user"].split(":")
+        assert int(uid) > 0, service
+        assert int(gid) > 0, service
+        assert container["read_only"] is True
+        assert container["cap_drop"] == ["ALL"]
+        assert container["security_opt"] == ["no-new-privileges:true"]
+        assert not container.keys() & {"privileged", "cap_add", "network_mode", "pid", "ipc", "userns_mode"}
+        assert all(item.split(":")[1].split(",").count("noexec") == 1 for item in container["tmpfs"])
+        assert all(mount["read_only"] and not mount["bind"]["create_host_path"] for mount in container["volumes"])
+        assert container["pids_limit"] > 0
+        assert container["restart"] == "unless-stopped"
+        assert container["stop_grace_period"].endswith("s")
+        assert container["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+
+
+@each_case
+def test_every_container_has_a_memory_limit_unless_it_was_turned_off(name: str) -> None:
+    settings = load_case(name)[0].settings
+    for service, container in load_containers(name).items():
+        limit = settings.gateway_memory_limit if service == "api-gateway" else settings.inference_memory_limit
+        assert container.get("mem_limit", 0) >= (0 if limit == "0" else 512 * MIB)
+        assert ("mem_limit" in container) is (limit != "0")
+
+
+@each_case
+def test_images_are_pinned(name: str) -> None:
+    _, rendered = load_case(name)
+    for file in (COMPOSE_FILE, *GPU_OVERLAYS.values()):
+        for container in yaml.safe_load(rendered.files[file])["services"].values():
+            assert re.search(r"@sha256:[0-9a-f]{64}$|:[^:/@]+$", container["image"])
+            assert not container["image"].endswith(":latest")
+
+
+@each_case
+def test_only_the_gateway_is_published_and_only_where_the_site_says(name: str) -> None:
+    loaded, rendered = load_case(name)
+    document = yaml.safe_load(rendered.files[COMPOSE_FILE])
+    address, port = loaded.settings.bind_address, loaded.settings.api_gateway_port
+    shown = f"[{address}]" if ":" in address else address
+    containers = document["services"]
+    gateway = containers.pop("api-gateway")
+    assert gateway["ports"] == [f"{shown}:{port}:{port}"]
+    assert set(gateway["networks"]) == {"edge", "inference"}
+    for container in containers.values():
+        assert "ports" not in container
+        assert container["networks"] == ["inference"]
+    assert document["networks"]["inference"]["internal"] is True
+
+
+@each_case
+def test_the_health_check_asks_the_services_own_port(name: str) -> None:
+    ports = {service.name: service.port for service in load_case(name)[1].compose_services}
+    for service, container in load_containers(name).items():
+        assert f"http://127.0.0.1:{ports[service]}/health" in container["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "has_a_way_out", "reaches_host"), [("demo", "false", False), ("providers", "true", True)]
+)
+def test_the_gateway_gets_a_way_out_only_for_a_provider(name: str, has_a_way_out: str, reaches_host: bool) -> None:
+    document = yaml.safe_load(load_case(name)[1].files[COMPOSE_FILE])
+    options = document["networks"]["edge"]["driver_opts"]
+    assert options == {"com.docker.network.bridge.enable_ip_masquerade": has_a_way_out}
+    gateway = document["services"]["api-gateway"]
+    assert ("extra_hosts" in gateway) is reaches_host
+    if reaches_host:
+        assert gateway["environment"]["PROVIDER_LM_STUDIO_URL"] == "http://host.docker.internal:1234/v1"
+
+
+def test_a_process_reaches_a_provider_on_this_machine_under_its_own_name() -> None:
+    gateway = load_case("providers")[1].process_services[-1]
+    assert gateway.environment["PROVIDER_LM_STUDIO_URL"] == "http://localhost:1234/v1"
+
+
+@pytest.mark.parametrize(("gpu", "section"), [("nvidia", "deploy"), ("amd", "devices"), ("vulkan", "devices")])
+def test_an_overlay_gives_its_gpu_to_engines_only(gpu: str, section: str) -> None:
+    _, rendered = load_case("three-models")
+    overlay = yaml.safe_load(rendered.files[GPU_OVERLAYS[gpu]])["services"]
+    assert set(overlay) == {service.name for service in rendered.compose_services if service.model}
+    assert all(section in container for container in overlay.values())
+
+
+def test_chosen_gpus_are_named_and_no_others() -> None:
+    _, rendered = load_case("gpu-devices")
+    overlays = {gpu: yaml.safe_load(rendered.files[file])["services"] for gpu, file in GPU_OVERLAYS.items()}
+    (device,) = overlays["nvidia"]["inference-chat"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "device_ids": ["0", "2"], "capabilities": ["gpu"]}
+    assert overlays["amd"]["inference-chat"]["environment"]["HIP_VISIBLE_DEVICES"] == "0,2"
+    assert overlays["vulkan"]["inference-chat"]["group_add"] == ["44", "992"]
+
+
+def test_every_shard_of_a_split_model_is_in_the_container() -> None:
+    engine = load_containers("split-model")["inference-chat"]
+    targets = [mount["target"] for mount in engine["volumes"]]
+    assert targets == [f"/models/Llama-3.3-70B-Q5_K_M-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    assert engine["command"][1] == targets[0]

@@ -1,0 +1,155 @@
+"""Commands about a stack that was started: down, restart, status, health, logs, models, chat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from stackctl.core.runtime import Phase, ServiceState
+from stackctl.errors import ConfigError, RuntimeFailure, UnhealthyError
+from stackctl.operations.chat import ask
+from stackctl.operations.down import run_down, run_restart
+from stackctl.operations.health import check_health
+from stackctl.operations.inspect import list_models, load_logs, load_status
+from stackctl.operations.running import load_running
+from stackctl.operations.state import load_state
+from stackctl.operations.up import run_up
+from tests.fakes import SITE, World, raised_by, write_env
+
+SERVICES = ["inference-chat", "inference-embed", "api-gateway"]
+
+
+@pytest.fixture
+def up(world: World) -> World:
+    run_up(world.effects)
+    world.requests.clear()
+    return world
+
+
+def test_down_stops_everything_and_forgets_it(up: World) -> None:
+    assert run_down(up.effects)
+    assert up.running == []
+    assert load_state(up.effects) is None
+    assert not run_down(up.effects)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [(".env", "NONSENSE=1\n"), (".env", write_env(CHAT_MODEL="x.gguf")), ("stack.yml", "models: [")]
+)
+def test_down_works_whatever_the_files_say_now(up: World, file: str, text: str) -> None:
+    up.files[SITE / file] = text
+    up.broken_models[SITE / "models" / "x.gguf"] = ()
+    assert run_down(up.effects)
+    assert up.running == []
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        lambda effects: run_restart(effects, ()),
+        lambda effects: load_running(effects),
+        lambda effects: load_logs(effects, (), 10),
+    ],
+)
+def test_without_a_started_stack_the_next_step_is_up(world: World, job: Callable[[object], object]) -> None:
+    error = raised_by(lambda: job(world.effects))
+    assert isinstance(error, RuntimeFailure)
+    assert "not running" in error.message
+    assert error.hint == "run 'stackctl up'"
+    assert load_status(world.effects) is None
+
+
+@pytest.mark.parametrize("job", [lambda e: run_restart(e, ("gateway",)), lambda e: load_logs(e, ("gateway",), 9)])
+def test_an_unknown_service_names_the_nearest(up: World, job: Callable[[object], object]) -> None:
+    error = raised_by(lambda: job(up.effects))
+    assert error.message == "'gateway' is no service of this stack."
+    assert error.hint == "did you mean 'api-gateway'?"
+
+
+def test_restart_waits_until_the_stack_is_healthy(up: World) -> None:
+    assert run_restart(up.effects, ("api-gateway",)).status == "ok"
+    assert up.runtimes["compose"].calls[-1] == "restart"
+    up.runtimes["compose"].unready = {"inference-chat"}
+    assert isinstance(raised_by(lambda: run_restart(up.effects, (), wait_timeout_s=3)), UnhealthyError)
+    assert up.running == SERVICES, "a restart that does not get healthy stops nothing"
+
+
+def test_status_shows_what_the_runtime_says(up: World) -> None:
+    up.runtimes["compose"].states["api-gateway"] = ServiceState("api-gateway", Phase.FAILED, "exited with code 137")
+    status = load_status(up.effects)
+    assert status is not None
+    assert [(item.name, item.phase.value) for item in status.services] == [
+        ("inference-chat", "running"),
+        ("inference-embed", "running"),
+        ("api-gateway", "failed"),
+    ]
+
+
+def test_health_asks_every_layer(up: World) -> None:
+    report = check_health(up.effects, load_running(up.effects))
+    layers = [
+        (item.layer, item.status.value) for item in report.results if item.subject in ("local-chat", "inference-chat")
+    ]
+    assert layers == [
+        (layer, "ok") for layer in ("service", "port", "engine", "model", "context", "gpu", "route", "completion")
+    ]
+
+
+def test_free_probes_ask_no_model_for_an_answer(up: World) -> None:
+    report = check_health(up.effects, load_running(up.effects), answers=False)
+    assert sorted(up.requests) == ["/health/readiness", "/v1/models"]
+    assert report.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("dead", "layer", "status"),
+    [
+        ("inference-chat", "port", "failed"),
+        ("inference-chat", "engine", "skipped"),
+        ("api-gateway", "gateway", "skipped"),
+    ],
+)
+def test_a_dead_service_fails_at_its_own_layer(up: World, dead: str, layer: str, status: str) -> None:
+    del up.runtimes["compose"].states[dead]
+    report = check_health(up.effects, load_running(up.effects))
+    found = {(item.layer, item.subject): item.status.value for item in report.results}
+    assert found[("service", dead)] == "failed"
+    assert found[(layer, dead)] == status
+    assert report.status == "failed"
+
+
+def test_a_loading_engine_is_loading_and_not_dead(up: World) -> None:
+    up.runtimes["compose"].unready = {"inference-chat"}
+    report = check_health(up.effects, load_running(up.effects), answers=False)
+    assert report.status == "loading"
+    assert "failed" not in {item.status.value for item in report.results}
+
+
+def test_models_are_joined_with_what_the_gateway_lists(up: World) -> None:
+    rows = {row.served_name: row for row in list_models(up.effects)}
+    assert set(rows) == {"local-chat", "local-embed"}
+    chat = rows["local-chat"]
+    assert (chat.listed, chat.file, chat.context_length, chat.slots, chat.note) == (
+        True,
+        "demo.gguf",
+        2048,
+        4,
+        "demo model",
+    )
+    run_down(up.effects)
+    assert [row.listed for row in list_models(up.effects)] == [False, False]
+
+
+def test_logs_are_those_of_the_services_asked_for(up: World) -> None:
+    up.runtimes["compose"].log = "a line"
+    assert load_logs(up.effects, ("api-gateway",), 9) == {"api-gateway": "a line"}
+    assert sorted(load_logs(up.effects, (), 9)) == sorted(SERVICES)
+
+
+def test_chat_gives_the_answer_piece_by_piece(up: World) -> None:
+    assert list(ask(up.effects, "ping", model="local-chat", system="", temperature=0)) == ["po", "ng"]
+
+
+def test_an_empty_question_is_refused(up: World) -> None:
+    assert isinstance(raised_by(lambda: ask(up.effects, " \n", model="m", system="", temperature=None)), ConfigError)

@@ -1,0 +1,67 @@
+"""Derived values of containers: images by GPU, memory limits, mounts, published addresses."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackctl.core.compose_view import Container, build_compose_view
+from stackctl.core.engines import OFFICIAL_IMAGES
+from stackctl.operations.site import load_site, render_site
+from tests.fakes import World, write_env
+
+MIB = 1024 * 1024
+
+
+def build_containers(stack: str = "", **env: object) -> dict[str, Container]:
+    world = World(write_env(**env), stack)
+    loaded = load_site(world.effects)
+    view = build_compose_view(loaded.compose, render_site(world.effects, loaded).compose_services, loaded.images)
+    return {container.name: container for container in view.containers}
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0", 0), ("24g", 24 * 1024 * MIB), ("512m", 512 * MIB), ("600000k", 600_000 * 1024)]
+)
+def test_a_memory_limit_is_taken_as_written(text: str, size: int) -> None:
+    containers = build_containers(INFERENCE_MEMORY_LIMIT=text, GATEWAY_MEMORY_LIMIT=text)
+    assert {container.mem_limit for container in containers.values()} == {size}
+
+
+def test_an_automatic_limit_grows_with_what_it_is_for() -> None:
+    small = build_containers(CHAT_MODEL="8b.gguf", CONTEXT_LENGTH=1024, INFERENCE_SLOTS=1)
+    big = build_containers(CHAT_MODEL="8b.gguf", CONTEXT_LENGTH=32768, INFERENCE_SLOTS=4, GATEWAY_WORKERS=4)
+    assert small["inference-chat"].mem_limit > 4_900_000_000, "more than the weights"
+    assert big["inference-chat"].mem_limit > small["inference-chat"].mem_limit
+    assert big["api-gateway"].mem_limit > small["api-gateway"].mem_limit
+    assert small["inference-chat"].mem_limit % (256 * MIB) == 0
+
+
+def test_each_gpu_has_the_official_image_for_it() -> None:
+    engine = build_containers()["inference-chat"]
+    assert engine.image == OFFICIAL_IMAGES["none"]
+    assert engine.gpu_images == {gpu: OFFICIAL_IMAGES[gpu] for gpu in ("nvidia", "amd", "vulkan")}
+
+
+def test_an_image_that_is_built_here_is_never_pulled() -> None:
+    containers = build_containers(INFERENCE_ENGINE="llama-cpp-python")
+    assert {container.pull_policy for container in containers.values()} == {"never"}
+    assert build_containers()["inference-chat"].pull_policy == "missing"
+    assert build_containers(GATEWAY_IMAGE="g:1")["api-gateway"].pull_policy == "missing"
+
+
+def test_the_health_check_uses_what_the_image_has() -> None:
+    assert build_containers()["inference-chat"].healthcheck[1] == "curl"
+    assert build_containers(INFERENCE_ENGINE="llama-cpp-python")["inference-chat"].healthcheck[1] == "python3"
+    assert build_containers()["api-gateway"].healthcheck[1] == "python3"
+
+
+def test_a_container_sees_its_own_model_and_nothing_else() -> None:
+    mounts = build_containers(CHAT_MODEL="deep/8b.gguf")["inference-chat"].mounts
+    assert [(mount.source, mount.target) for mount in mounts] == [("/site/models/deep/8b.gguf", "/models/8b.gguf")]
+
+
+@pytest.mark.parametrize(("address", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_only_the_gateway_is_published(address: str, shown: str) -> None:
+    containers = build_containers(BIND_ADDRESS=address)
+    assert containers["api-gateway"].ports == (f"{shown}:8000:8000",)
+    assert containers["inference-chat"].ports == ()

@@ -1,0 +1,185 @@
+"""The gate in front of LiteLLM: which requests it lets through, and what a client sees of the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.gateway_calls import (
+    ADMIN,
+    BODY,
+    CHAT,
+    CLIENT,
+    SECRET,
+    Inner,
+    build_gate,
+    call,
+    error_of,
+)
+
+
+@pytest.mark.parametrize("key", [None, "wrong", CLIENT, ADMIN])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/ui/",
+        "/routes",
+        "/model/info",
+        "/chat/completions",
+        "/v1/chat/completions/",
+        "/V1/models",
+        "/v1/models/",
+        "/v1/files",
+        "/v1/realtime",
+        "/key/generate",
+        "//v1/models",
+        f"/{SECRET}",
+    ],
+)
+def test_every_other_route_is_404_for_everyone(path: str, key: str | None) -> None:
+    inner = Inner()
+    response = call(build_gate(inner), "POST", path, key, json=BODY)
+    assert (response.status_code, error_of(response)["code"]) == (404, "unknown_route")
+    assert inner.scopes == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("GET", CHAT, "POST"), ("POST", "/v1/models", "GET"), ("OPTIONS", CHAT, "POST"), ("DELETE", "/metrics", "GET")],
+)
+def test_a_wrong_method_is_405_and_says_the_right_one(method: str, path: str, allowed: str) -> None:
+    response = call(build_gate(), method, path)
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
+    assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer "}, {"authorization": f"Basic {CLIENT}"},
+                                     {"authorization": f"Bearer {CLIENT}x"}, {"authorization": CLIENT},
+                                     {"x-api-key": "wrong"}, {"x-api-key": ""}])  # fmt: skip
+def test_a_missing_or_wrong_key_is_401_in_the_form_of_the_route(headers: dict[str, str]) -> None:
+    inner = Inner()
+    gate = build_gate(inner)
+    response = call(gate, "POST", CHAT, None, headers=headers, json=BODY)
+    assert (response.status_code, error_of(response)["type"]) == (401, "authentication_error")
+    anthropic = call(gate, "POST", "/v1/messages", None, headers=headers, json=BODY)
+    assert anthropic.status_code == 401
+    assert anthropic.json()["type"] == "error"
+    assert anthropic.json()["error"]["type"] == "authentication_error"
+    for path in ("/v1/models", "/v1/models/local-chat", "/health", "/metrics"):
+        assert call(gate, "GET", path, None, headers=headers).status_code == 401
+    assert inner.scopes == []
+
+
+@pytest.mark.parametrize("headers", [{"authorization": f"Bearer {CLIENT}"}, {"authorization": f"bearer  {CLIENT}"},
+                                     {"x-api-key": CLIENT}, {"x-api-key": ADMIN},
+                                     {"x-api-key": CLIENT, "authorization": "Bearer of-another-tool"}])  # fmt: skip
+def test_a_valid_key_opens_in_either_header(headers: dict[str, str]) -> None:
+    assert call(build_gate(), "POST", CHAT, None, headers=headers, json=BODY).status_code == 200
+
+
+def test_metrics_want_the_admin_key_and_count_requests() -> None:
+    gate = build_gate()
+    call(gate, "POST", CHAT, json=BODY)
+    refused = call(gate, "GET", "/metrics", CLIENT)
+    assert (refused.status_code, error_of(refused)["code"]) == (403, "admin_key_needed")
+    shown = call(gate, "GET", "/metrics", ADMIN)
+    assert shown.headers["content-type"].startswith("text/plain")
+    assert f'gateway_requests_total{{model="local-chat",route="{CHAT}",status="200"}}' in shown.text
+
+
+@pytest.mark.parametrize("path", ["/health/liveliness", "/health/liveness", "/health/readiness"])
+def test_liveness_and_readiness_are_free_and_say_nothing_else(path: str) -> None:
+    assert call(build_gate(), "GET", path, None).json() == {"status": "ok"}
+
+
+def test_health_costs_nothing_with_any_key() -> None:
+    inner = Inner()
+    assert call(build_gate(inner), "GET", "/health").json() == {"status": "ok", "models": ["local-chat", "org/embed"]}
+    assert inner.scopes == []
+
+
+def test_models_have_the_fields_of_both_formats() -> None:
+    gate = build_gate()
+    listed = call(gate, "GET", "/v1/models").json()
+    assert [(entry["id"], entry["object"], entry["type"]) for entry in listed["data"]] == [
+        ("local-chat", "model", "model"),
+        ("org/embed", "model", "model"),
+    ]
+    assert listed["data"][0]["context_length"] == 4096
+    assert "context_length" not in listed["data"][1]
+    assert call(gate, "GET", "/v1/models/org/embed").json()["id"] == "org/embed"
+    missing = call(gate, "GET", "/v1/models/nothing")
+    assert (missing.status_code, error_of(missing)["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "code"),
+    [
+        (CHAT, b"{bad", 400, "invalid_json"),
+        (CHAT, b"", 400, "invalid_json"),
+        (CHAT, b'{"model": "\xff"}', 400, "invalid_json"),
+        (CHAT, b"[" * 100_000, 400, "invalid_json"),
+        (CHAT, b"[]", 400, "invalid_json"),
+        (CHAT, b"{}", 400, "missing_model"),
+        (CHAT, b'{"model": 1}', 400, "missing_model"),
+        (CHAT, b'{"model": "nope"}', 404, "model_not_found"),
+        (CHAT, b'{"model": "org/embed"}', 400, "wrong_model_mode"),
+        ("/v1/embeddings", b'{"model": "local-chat"}', 400, "wrong_model_mode"),
+        ("/v1/rerank", b'{"model": "org/embed"}', 400, "wrong_model_mode"),
+        (CHAT, b'{"model": "local-chat", "api_base": "http://x"}', 400, "unsupported_parameter"),
+        (CHAT, b'{"model": "local-chat", "mock_response": "x"}', 400, "unsupported_parameter"),
+        (CHAT, b'{"model": "local-chat", "litellm_metadata": {}}', 400, "unsupported_parameter"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_before_litellm(path: str, content: bytes, status: int, code: str) -> None:
+    inner = Inner()
+    response = call(build_gate(inner), "POST", path, content=content)
+    assert (response.status_code, error_of(response)["code"]) == (status, code)
+    assert inner.scopes == []
+
+
+def test_an_unknown_model_is_named() -> None:
+    assert "'nope'" in error_of(call(build_gate(), "POST", CHAT, json={"model": "nope"}))["message"]
+
+
+async def _stream(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 512):
+        yield b" " * 512
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_body_over_the_limit_is_413_declared_or_not(is_declared: bool) -> None:
+    inner = Inner()
+    content = b" " * 4096 if is_declared else _stream(4096)
+    response = call(build_gate(inner, GATEWAY_MAX_BODY_BYTES="2048"), "POST", CHAT, content=content)
+    assert (response.status_code, error_of(response)["code"]) == (413, "request_too_large")
+    assert inner.scopes == []
+
+
+def test_a_body_at_the_limit_is_served() -> None:
+    body = json.dumps(BODY).encode().ljust(2048)
+    assert call(build_gate(GATEWAY_MAX_BODY_BYTES="2048"), "POST", CHAT, content=body).status_code == 200
+
+
+def test_litellm_sees_the_body_and_nothing_else_of_the_request() -> None:
+    inner = Inner()
+    headers = {"x-api-key": CLIENT, "cookie": SECRET, "x-litellm-timeout": "1", "anthropic-version": "2023-06-01"}
+    call(build_gate(inner), "POST", f"{CHAT}?api_base={SECRET}", headers=headers, json=BODY)
+    (scope,) = inner.scopes
+    assert json.loads(inner.bodies[0]) == BODY
+    seen = dict(scope["headers"])
+    assert set(seen) <= {b"accept", b"anthropic-version", b"content-length", b"content-type", b"user-agent"}
+    assert (seen[b"anthropic-version"], scope["query_string"]) == (b"2023-06-01", b"")
+    assert (scope["gateway.role"], seen[b"content-type"]) == ("client", b"application/json")
+
+
+def test_the_client_sees_no_header_of_litellms_own() -> None:
+    headers = ((b"content-type", b"application/json"), (b"x-litellm-model-api-base", SECRET.encode()),
+               (b"llm_provider-server", b"x"))  # fmt: skip
+    response = call(build_gate(Inner(headers=headers)), "POST", CHAT, json=BODY)
+    assert set(response.headers) == {"content-type"}

@@ -1,0 +1,183 @@
+"""The rendered LiteLLM configuration and the check of it: whatever LiteLLM would ignore or drop is a finding."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import Environment, StrictUndefined
+
+from stackctl.core.gateway_config import Deployment, GatewayConfig, check_gateway_config
+from stackctl.core.render import write_yaml
+
+TEMPLATE = Path(__file__).parents[2] / "services/api-gateway/config.p1.yaml.j2"
+
+CHAT = Deployment(
+    served_name="local-chat",
+    model="hosted_vllm/local-chat",
+    api_base="os.environ/INFERENCE_CHAT_URL",
+    api_key="os.environ/INFERENCE_API_KEY",
+    mode="chat",
+    context_length=4096,
+    max_output_tokens=4096,
+    fresh_connections=True,
+)
+EMBED = Deployment(
+    "local-embed", "hosted_vllm/local-embed", "os.environ/INFERENCE_EMBED_URL", "none", "embedding", rpm=10
+)
+CLOUD = Deployment(
+    "cloud",
+    "openai/gpt-x",
+    "",
+    "os.environ/OPENAI_KEY",
+    "chat",
+    headers=(("X-Team", "os.environ/TEAM"),),
+    timeout_s=30.0,
+    tpm=1000,
+    max_parallel_requests=2,
+)
+CONFIG = GatewayConfig((CHAT, EMBED, CLOUD), fallbacks=(("local-chat", ("cloud",)),))
+
+
+def render(config: GatewayConfig) -> str:
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["yaml"] = write_yaml
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(gateway=config)
+
+
+def parse(config: GatewayConfig) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(render(config))
+    return document
+
+
+def test_everything_the_template_writes_is_known_to_the_check() -> None:
+    assert check_gateway_config(render(CONFIG)) == ()
+    assert check_gateway_config(render(GatewayConfig((CHAT,)))) == ()
+
+
+def test_the_template_writes_every_value_where_litellm_reads_it() -> None:
+    document = parse(CONFIG)
+    chat, embed, cloud = document["model_list"]
+    assert chat["litellm_params"] == {
+        "model": "hosted_vllm/local-chat",
+        "api_key": "os.environ/INFERENCE_API_KEY",
+        "api_base": "os.environ/INFERENCE_CHAT_URL",
+        "use_chat_completions_api": True,
+        "extra_headers": {"Connection": "close"},
+    }
+    assert chat["model_info"] == {"mode": "chat", "max_input_tokens": 4096, "max_output_tokens": 4096}
+    assert embed["litellm_params"]["rpm"] == 10
+    assert "use_chat_completions_api" not in embed["litellm_params"]
+    assert "api_base" not in cloud["litellm_params"]
+    assert cloud["litellm_params"]["extra_headers"] == {"X-Team": "os.environ/TEAM"}
+    assert (cloud["litellm_params"]["timeout"], cloud["litellm_params"]["tpm"]) == (30.0, 1000)
+    assert document["litellm_settings"]["fallbacks"] == [{"local-chat": ["cloud"]}]
+    assert document["router_settings"]["optional_pre_call_checks"] == ["enforce_model_rate_limits"]
+    assert document["litellm_settings"]["callbacks"] == ["gateway.observer.observer"]
+
+
+def test_without_limits_the_router_checks_none() -> None:
+    assert "optional_pre_call_checks" not in parse(GatewayConfig((CHAT,)))["router_settings"]
+
+
+def test_a_name_with_quotes_colons_and_newlines_survives() -> None:
+    name = "a: b #\"x\" 'y'\n${HOME} no 1.10"
+    document = parse(GatewayConfig((Deployment(name, "openai/" + name, name, "none", "chat"),)))
+    entry = document["model_list"][0]
+    assert (entry["model_name"], entry["litellm_params"]["api_base"]) == (name, name)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "subject", "words"),
+    [
+        (("server",), {"port": 1}, "server", "ignored"),
+        (("defaults",), {}, "defaults", "ignored"),
+        (("model_list", 0, "litellm_param"), {}, "model_list[0].litellm_param", "ignored"),
+        (("model_list", 0, "litellm_params", "api_bse"), "x", "model_list[0].litellm_params.api_bse", "ignored"),
+        (("model_list", 0, "model_info", "context"), 1, "model_list[0].model_info.context", "ignored"),
+        (("router_settings", "num_retrys"), 1, "router_settings.num_retrys", "ignored"),
+        (("litellm_settings", "drop_parms"), True, "litellm_settings.drop_parms", "ignored"),
+        (("general_settings", "master_key"), "sk-1", "general_settings.master_key", "ignored"),
+        (("model_list", 0, "litellm_params", "model"), "llamacpp/x", "model_list[0].litellm_params.model", "drops"),
+        (("model_list", 0, "litellm_params", "model"), "local-chat", "model_list[0].litellm_params.model", "drops"),
+        (("model_list", 0, "litellm_params", "model"), "openai/", "model_list[0].litellm_params.model", "drops"),
+        (("model_list", 0, "litellm_params", "model"), None, "model_list[0].litellm_params.model", "drops"),
+        (("model_list", 1, "model_name"), "local-chat", "model_list[1].model_name", "twice"),
+        (("model_list", 1, "model_name"), "", "model_list[1].model_name", "expected a served name"),
+        (("model_list", 1), "x", "model_list[1]", "no mapping"),
+        (("model_list",), None, "model_list", "no list"),
+        (("general_settings",), [], "general_settings", "no mapping"),
+        (("litellm_settings", "fallbacks", 0), {"local-chat": ["cluod"]}, "litellm_settings.fallbacks", "'cluod'"),
+        (("litellm_settings", "fallbacks", 0), {"other": ["cloud"]}, "litellm_settings.fallbacks", "'other'"),
+    ],
+)
+def test_what_litellm_would_ignore_or_drop_is_named(
+    path: tuple[Any, ...], value: Any, subject: str, words: str
+) -> None:
+    document = copy.deepcopy(parse(CONFIG))
+    place: Any = document
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    findings = check_gateway_config(yaml.safe_dump(document))
+    assert any(finding.subject.startswith(subject) and words in finding.message for finding in findings), findings
+
+
+def test_a_misspelled_key_comes_with_the_nearest_one_and_its_line() -> None:
+    text = render(CONFIG).replace("drop_params: true", "drop_parms: true")
+    (finding,) = check_gateway_config(text)
+    assert finding.hint == "did you mean 'drop_params'?"
+    assert text.splitlines()[finding.line - 1].strip() == "drop_parms: true"
+
+
+@pytest.mark.parametrize(
+    "secret_place",
+    [("api_key", "sk-planted-secret"), ("extra_headers", {"Authorization": "Bearer sk-planted-secret"})],
+)
+def test_a_literal_secret_is_found_and_not_repeated(secret_place: tuple[str, Any]) -> None:
+    document = parse(CONFIG)
+    document["model_list"][0]["litellm_params"][secret_place[0]] = secret_place[1]
+    (finding,) = check_gateway_config(yaml.safe_dump(document))
+    assert "os.environ/NAME" in finding.hint
+    assert "sk-planted-secret" not in finding.render_text() + finding.hint
+
+
+def test_duplicate_keys_and_broken_yaml_are_findings() -> None:
+    doubled = render(CONFIG) + "\ngeneral_settings: {}\n"
+    assert any("stands twice" in finding.message for finding in check_gateway_config(doubled))
+    assert check_gateway_config("model_list: [")[0].line > 0
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
+    )
+)
+def test_any_document_gives_findings_and_no_exception(document: Any) -> None:
+    assert check_gateway_config(yaml.safe_dump(document))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["model_list", "litellm_settings", "router_settings", "general_settings"]),
+        st.recursive(
+            st.none() | st.text(max_size=3) | st.integers(),
+            lambda v: (
+                st.lists(v, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(
+                        ["model_name", "litellm_params", "model_info", "model", "extra_headers", "fallbacks"]
+                    ),
+                    v,
+                )
+            ),
+        ),
+    )
+)
+def test_any_shape_of_known_keys_gives_findings_and_no_exception(document: Any) -> None:
+    check_gateway_config(yaml.safe_dump(document))

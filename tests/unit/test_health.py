@@ -1,0 +1,268 @@
+"""Judging what services answer: loading is not dead, a wrong model is not healthy, no answer crashes the judge."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stackctl.core.health import (
+    HealthReport,
+    ProbeResult,
+    Status,
+    judge_engine,
+    judge_gateway,
+    judge_model,
+    judge_port,
+    judge_route,
+    judge_service,
+    sort_results,
+    write_duration,
+)
+from stackctl.core.health_answers import RERANK_DOCUMENTS, build_question, judge_answer
+from stackctl.core.models import ServedModel
+from stackctl.core.runtime import Answer, Phase, ServiceState
+from stackctl.core.stackfile import Mode
+from stackctl.operations.site import load_site
+from tests.fakes import World
+
+REFUSED = Answer(0, error="Connection refused")
+LOADING = Answer(503, '{"error": {"message": "Loading model"}}')
+
+
+def build_model(mode: Mode = "chat", *, is_demo: bool = False) -> ServedModel:
+    """A model of 2048 tokens and 4 slots, from `m.gguf`."""
+    model = load_site(World().effects).process.models[0]
+    return replace(model, mode=mode, is_demo=is_demo, shards=("/models/m.gguf",))
+
+
+CHAT, DEMO = build_model(), build_model(is_demo=True)
+
+
+def answer(body: object, status: int = 200) -> Answer:
+    return Answer(status, json.dumps(body), elapsed_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "status"),
+    [
+        (Phase.RUNNING, Status.OK),
+        (Phase.STARTING, Status.OK),
+        (Phase.RESTARTING, Status.FAILED),
+        (Phase.FAILED, Status.FAILED),
+        (Phase.STOPPED, Status.FAILED),
+        (None, Status.FAILED),
+    ],
+)
+def test_a_service_is_what_its_runtime_says(phase: Phase | None, status: Status) -> None:
+    result = judge_service("s", None if phase is None else ServiceState("s", phase, "exited with code 137"))
+    assert result.status is status
+    assert bool(result.hint) is (status is Status.FAILED)
+
+
+def test_restarts_are_told() -> None:
+    assert "restarted 3 times" in judge_service("s", ServiceState("s", Phase.RUNNING, restarts=3)).detail
+
+
+@pytest.mark.parametrize(
+    ("phase", "seen", "status"),
+    [
+        (Phase.RUNNING, Answer(404), Status.OK),
+        (Phase.STARTING, REFUSED, Status.LOADING),
+        (Phase.RUNNING, REFUSED, Status.FAILED),
+        (None, REFUSED, Status.FAILED),
+    ],
+)
+def test_a_port_that_is_silent_is_dead_unless_the_process_is_young(
+    phase: Phase | None, seen: Answer, status: Status
+) -> None:
+    state = None if phase is None else ServiceState("s", phase)
+    result = judge_port("s", 8001, seen, state)
+    assert result.status is status
+    assert "8001" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("seen", "status"),
+    [
+        (Answer(200), Status.OK),
+        (LOADING, Status.LOADING),
+        (REFUSED, Status.SKIPPED),
+        (Answer(500), Status.FAILED),
+        (Answer(404), Status.FAILED),
+    ],
+)
+def test_loading_is_not_dead_and_dead_is_not_loading(seen: Answer, status: Status) -> None:
+    assert judge_engine("e", seen).status is status
+    assert judge_gateway("g", seen).status is status
+
+
+def test_the_share_that_is_loaded_is_shown() -> None:
+    assert judge_engine("e", LOADING, 0.42).detail == "loading the model, 42%"
+
+
+def build_props(path: str = "/models/m.gguf", context: object = 2048, slots: object = 4) -> dict[str, Any]:
+    return {"model_path": path, "total_slots": slots, "default_generation_settings": {"n_ctx": context}}
+
+
+@pytest.mark.parametrize(
+    ("seen", "model", "context"),
+    [
+        (answer(build_props()), Status.OK, Status.OK),
+        (answer(build_props("/elsewhere/m.gguf")), Status.OK, Status.OK),
+        (answer(build_props("/models/other.gguf")), Status.FAILED, Status.OK),
+        (answer(build_props(context=512)), Status.OK, Status.FAILED),
+        (answer(build_props(slots=1)), Status.OK, Status.FAILED),
+        (answer({}), Status.FAILED, Status.FAILED),
+        (LOADING, Status.LOADING, Status.LOADING),
+        (REFUSED, Status.SKIPPED, Status.SKIPPED),
+    ],
+)
+def test_the_engine_must_have_loaded_what_was_configured(seen: Answer, model: Status, context: Status) -> None:
+    assert [result.status for result in judge_model(CHAT, seen)] == [model, context]
+
+
+def test_a_wrong_model_and_a_wrong_context_say_both_figures() -> None:
+    model, context = judge_model(CHAT, answer(build_props("/x/other.gguf", 512)))
+    assert model.detail == "other.gguf is loaded; configured is m.gguf"
+    assert context.detail == "512 tokens x 4 slots; configured is 2048 x 4"
+    assert model.hint == context.hint == "run 'stackctl restart inference-chat'"
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "words"),
+    [
+        (answer({"data": [{"id": "local-chat"}]}), Status.OK, "listed"),
+        (answer({"data": [{"id": "other"}]}), Status.FAILED, "listed are: other"),
+        (answer({"data": []}), Status.FAILED, "listed are: none"),
+        (Answer(401), Status.FAILED, "GATEWAY_KEY was refused (401)"),
+        (Answer(403), Status.FAILED, "GATEWAY_KEY was refused (403)"),
+        (REFUSED, Status.SKIPPED, "does not answer"),
+    ],
+)
+def test_the_gateway_must_list_the_model(seen: Answer, status: Status, words: str) -> None:
+    result = judge_route("local-chat", seen)
+    assert result.status is status
+    assert words in result.detail
+
+
+def completion(text: object, tokens: object = 10) -> Answer:
+    return answer({"choices": [{"message": {"content": text}}], "usage": {"completion_tokens": tokens}})
+
+
+@pytest.mark.parametrize(
+    ("model", "seen", "status", "words"),
+    [
+        (DEMO, completion("pong"), Status.OK, "known answer 'pong'"),
+        (DEMO, completion("pang"), Status.FAILED, "answered 'pang'; expected 'pong'"),
+        (DEMO, completion(""), Status.FAILED, "expected 'pong'"),
+        (CHAT, completion("anything"), Status.OK, "answered 'anything', 5 tokens/s"),
+        (CHAT, completion(" \n"), Status.FAILED, "answered nothing"),
+        (CHAT, completion(None), Status.FAILED, "answered nothing"),
+        (CHAT, answer({"choices": [{"message": {"reasoning_content": "hm"}}]}), Status.OK, "answered 'hm'"),
+        (CHAT, answer({"choices": [{"message": {"content": "x"}}], "usage": None}), Status.OK, "answered 'x'"),
+        (CHAT, answer({"choices": []}), Status.FAILED, "the gateway answered 200"),
+        (CHAT, Answer(200, "<html>"), Status.FAILED, "the gateway answered 200: '<html>'"),
+        (CHAT, answer({"error": {"message": "no such model"}}, 400), Status.FAILED, "answered 400: 'no such model'"),
+        (CHAT, LOADING, Status.LOADING, "loading"),
+        (CHAT, REFUSED, Status.SKIPPED, "Connection refused"),
+        (CHAT, Answer(0, error="no answer within 60 s"), Status.FAILED, "within 60 s"),
+    ],
+)
+def test_a_completion_must_be_a_real_one(model: ServedModel, seen: Answer, status: Status, words: str) -> None:
+    result = judge_answer(model, seen, "pong")
+    assert result.status is status
+    assert words in result.detail
+
+
+@pytest.mark.parametrize(
+    ("vector", "status"),
+    [
+        ("[0.1, -0.2]", Status.OK),
+        ("[]", Status.FAILED),
+        ("[0.0, 0.0]", Status.FAILED),
+        ("[0.1, NaN]", Status.FAILED),
+        ("[Infinity, 1]", Status.FAILED),
+        ('["a"]', Status.FAILED),
+        ("null", Status.FAILED),
+    ],
+)
+def test_an_embedding_must_be_numbers_that_mean_something(vector: str, status: Status) -> None:
+    seen = Answer(200, f'{{"data": [{{"embedding": {vector}}}]}}')
+    assert judge_answer(build_model("embedding"), seen, "").status is status
+
+
+@pytest.mark.parametrize(("count", "status"), [(2, Status.OK), (1, Status.FAILED), (0, Status.FAILED)])
+def test_reranking_must_score_each_document(count: int, status: Status) -> None:
+    seen = answer({"results": [{"index": index, "relevance_score": 0.5} for index in range(count)]})
+    assert len(RERANK_DOCUMENTS) == 2
+    assert judge_answer(build_model("rerank"), seen, "").status is status
+
+
+keys = ["data", "id", "embedding", "choices", "message", "content", "usage", "completion_tokens", "results", "error"]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda item: st.lists(item, max_size=3) | st.dictionaries(st.sampled_from(keys), item, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(json_values, st.sampled_from([200, 400, 503]))
+@example({"data": None, "results": None, "default_generation_settings": None}, 200)
+@example({"data": [5], "results": [5]}, 200)
+@example({"data": {"a": 1}, "results": {"a": 1}}, 200)
+@example({"data": [{"embedding": [10**400]}]}, 200)
+@example({"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": "many"}}, 200)
+@example({"error": {"message": None}}, 400)
+def test_no_answer_crashes_the_judge(body: object, status: int) -> None:
+    """Another program may hold the port and answer anything."""
+    seen = answer(body, status)
+    judge_model(CHAT, seen)
+    judge_route("m", seen)
+    for mode in ("chat", "embedding", "rerank"):
+        judge_answer(build_model(mode), seen, "pong")
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "is_known"),
+    [(DEMO, "/v1/chat/completions", True), (CHAT, "/v1/chat/completions", False)],
+)
+def test_the_question_asks_for_few_tokens_and_always_the_same(model: ServedModel, path: str, is_known: bool) -> None:
+    seen, body = build_question(model, "ping")
+    assert (seen, body["temperature"]) == (path, 0)
+    assert body["max_tokens"] <= 64
+    assert (body["messages"][0]["content"] == "ping") is is_known
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [
+        (["ok", "skipped"], "ok"),
+        (["ok", "loading", "skipped"], "loading"),
+        (["loading", "failed", "ok"], "failed"),
+        ([], "ok"),
+    ],
+)
+def test_the_report_is_as_bad_as_its_worst_result(statuses: list[str], status: str) -> None:
+    results = tuple(ProbeResult("service", "s", Status(item)) for item in statuses)
+    assert HealthReport("process", "CPU", results).status == status
+
+
+def test_results_are_sorted_from_the_bottom_layer_up() -> None:
+    results = [
+        ProbeResult(layer, name, Status.OK) for layer, name in [("route", "b"), ("route", "a"), ("service", "z")]
+    ]
+    assert [(item.layer, item.subject) for item in sort_results(results)] == [
+        ("service", "z"),
+        ("route", "a"),
+        ("route", "b"),
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8, "8 s"), (720, "12 min"), (10_800, "3 h"), (432_000, "5 d")])
+def test_a_duration_is_written_as_people_say_it(seconds: float, text: str) -> None:
+    assert write_duration(seconds) == text

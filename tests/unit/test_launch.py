@@ -1,0 +1,98 @@
+"""The launcher: a service gets its own secrets and nobody else's, and ends when its supervisor does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import CHECKOUT
+
+LAUNCHER = str(CHECKOUT / "stackctl" / "launch.py")
+TELL = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))"
+
+
+def build_argv(secrets: Path, service: str, *command: str) -> list[str]:
+    start = json.dumps({"argv": command, "env": {"OWN": "한글"}})
+    return [sys.executable, "-I", LAUNCHER, str(secrets), service, start]
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    path = tmp_path / "secrets.json"
+    path.write_text(json.dumps({"chat": {"KEY": "planted-1"}, "gateway": {"OTHER": "planted-2"}}))
+    return path
+
+
+def test_a_service_gets_its_command_its_environment_and_its_own_secrets(secrets: Path) -> None:
+    argv = build_argv(secrets, "chat", sys.executable, "-c", TELL, "a b", "$HOME")
+    done = subprocess.run(argv, env={"PATH": "/bin"}, capture_output=True, text=True, check=True)
+    arguments, environment = json.loads(done.stdout)
+    assert arguments == ["a b", "$HOME"]
+    assert {name: environment.get(name) for name in ("PATH", "OWN", "KEY", "OTHER")} == {
+        "PATH": "/bin",
+        "OWN": "한글",
+        "KEY": "planted-1",
+        "OTHER": None,
+    }
+
+
+def test_no_secret_stands_in_an_argument_list(secrets: Path) -> None:
+    process = subprocess.Popen(build_argv(secrets, "chat", "sleep", "60"))
+    try:
+        command = wait_for(lambda: read_command(process.pid), lambda text: text.startswith("sleep"))
+        assert "planted" not in command
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_program_that_is_not_there_is_named(secrets: Path) -> None:
+    argv = build_argv(secrets, "chat", "/nowhere/llama-server")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "launch: /nowhere/llama-server: No such file or directory\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
+def test_a_service_ends_with_its_supervisor(secrets: Path) -> None:
+    """However the supervisor dies: nothing is left without one."""
+    argv = build_argv(secrets, "chat", "sleep", "60")
+    parent = "import subprocess, sys; p = subprocess.Popen(sys.argv[1:]); print(p.pid, flush=True); p.wait()"
+    supervisor = subprocess.Popen([sys.executable, "-c", parent, *argv], stdout=subprocess.PIPE, text=True)
+    assert supervisor.stdout is not None
+    child = int(supervisor.stdout.readline())
+    try:
+        wait_for(lambda: read_command(child), lambda text: text.startswith("sleep"))
+        supervisor.send_signal(signal.SIGKILL)
+        wait_for(lambda: read_command(child), lambda text: text == "")
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+        supervisor.stdout.close()
+        if read_command(child).startswith("sleep"):
+            os.kill(child, signal.SIGKILL)
+
+
+def read_command(pid: int) -> str:
+    """A process's command line, empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except FileNotFoundError:
+        return ""
+
+
+def wait_for(read: Callable[[], str], is_right: Callable[[str], bool]) -> str:
+    """Read until it is right, ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not is_right(text := read()):
+        assert time.monotonic() < deadline, f"last seen: {text!r}"
+        time.sleep(0.01)
+    return text
