@@ -1,0 +1,111 @@
+"""What the Docker tests stand on: a real engine, the images that stand for a registry's, and a running stack.
+
+Without an engine or an image these tests are skipped with the reason; with REQUIRE_DOCKER=1 they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import docker
+import pytest
+from docker import DockerClient
+from docker.errors import DockerException, ImageNotFound
+
+from tests.docker.outside import Outside, explain_no_outside
+from tests.docker.sites import CA_BUNDLE, IMAGES, MakeSite, Site, find_free_port
+
+# The helper container with which testcontainers cleans up comes from a registry; fixtures clean up here.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
+
+def _give_up(reason: str) -> NoReturn:
+    if os.environ.get("REQUIRE_DOCKER") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[DockerClient]:
+    """The engine."""
+    try:
+        found = docker.from_env(timeout=120)
+        found.ping()
+    except DockerException as error:
+        _give_up(f"no Docker engine answers: {error}")
+    for name in IMAGES.values():
+        try:
+            found.images.get(name)
+        except ImageNotFound:
+            _give_up(f"the image {name} is not here; make it with scripts/test-images.sh build")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def make_site(client: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
+    """Makes site folders with the images that are here; what they started is removed at the end."""
+    made: list[Site] = []
+
+    def make(name: str = "", keeps_images: bool = False, **settings: object) -> Site:
+        name = name or f"stack-test-{uuid.uuid4().hex[:8]}"
+        site = Site(tmp_path_factory.mktemp("site"), name, find_free_port(), client, keeps_images)
+        made.append(site)
+        site.run_well("init")
+        defaults = {**IMAGES, "BUILD_CA_BUNDLE": CA_BUNDLE, "STACK_RUNTIME": "compose", "STACK_GPU": "none"}
+        site.set(**{**defaults, "STACK_NAME": site.name, "API_GATEWAY_PORT": site.port, **settings})
+        return site
+
+    yield make
+    for site in made:
+        site.remove()
+
+
+@pytest.fixture(scope="session")
+def running(make_site: MakeSite) -> Site:
+    """A started stack that tests share: whoever breaks it waits until it is healthy again."""
+    site = make_site()
+    site.run_well("up")
+    return site
+
+
+@pytest.fixture(scope="session")
+def gateway_image(running: Site) -> str:
+    """The gateway's image, built by the shared stack's ``up``; with GATEWAY_IMAGE another site builds none."""
+    return str(running.list_containers()["api-gateway"].attrs["Config"]["Image"])
+
+
+@pytest.fixture
+def stopped(make_site: MakeSite, gateway_image: str) -> Iterator[Site]:
+    """A site that was never started."""
+    site = make_site(GATEWAY_IMAGE=gateway_image)
+    yield site
+    site.remove()
+
+
+@pytest.fixture(scope="session")
+def outside() -> Iterator[Outside]:
+    """A machine outside every Docker network."""
+    if problem := explain_no_outside():
+        _give_up(f"no network of our own can be made: {problem}")
+    with Outside.open() as found:
+        yield found
+
+
+@pytest.fixture
+def fake_bin(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
+    """Puts a shell script first on PATH; returns the environment for ``Site.run``."""
+
+    def install(name: str, script: str) -> dict[str, str]:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        program = folder / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+    return install

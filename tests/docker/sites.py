@@ -1,0 +1,202 @@
+"""A site folder of a test's own and the ``stackctl`` commands on it, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker import DockerClient
+from docker.models.containers import Container
+
+from stackctl.core.dotenv import parse_dotenv, set_values
+from stackctl.core.settings import setting_names
+
+REPOSITORY = Path(__file__).parents[2]
+ANSWERS = {
+    item["question"]: item["answer"]
+    for item in json.loads((REPOSITORY / "models" / "demo.json").read_text(encoding="utf-8"))["answers"]
+}
+
+# Images that stand for a registry's, by setting; scripts/test-images.sh makes them.
+IMAGES = {
+    "BASE_IMAGE": os.environ.get("STACK_TEST_BASE_IMAGE", "stack-test/python:3.11"),
+    "BUILD_BASE_IMAGE": os.environ.get("STACK_TEST_BUILD_IMAGE", "stack-test/build:3.11"),
+    "INFERENCE_IMAGE": os.environ.get("STACK_TEST_LLAMA_IMAGE", "stack-test/llama-server:test"),
+}
+# Where TLS is intercepted, a build needs this machine's own certificates; elsewhere they do no harm.
+_DEBIAN_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+CA_BUNDLE = os.environ.get("BUILD_CA_BUNDLE") or (str(_DEBIAN_BUNDLE) if _DEBIAN_BUNDLE.is_file() else "")
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+
+# Both are for a machine with nothing in its caches and much else to do; a good run needs a tenth.
+COMMAND_DEADLINE_S = 900.0
+RECOVERY_DEADLINE_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished ``stackctl`` command."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """All that it printed."""
+        return self.stdout + self.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One site folder.
+
+    Attributes:
+        name: its STACK_NAME, so Compose's project name, too.
+        port: its API_GATEWAY_PORT.
+        keeps_images: whether images that were built under its name outlive it.
+    """
+
+    folder: Path
+    name: str
+    port: int
+    client: DockerClient
+    keeps_images: bool = False
+
+    @property
+    def url(self) -> str:
+        """Base URL of the gateway."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What stands in its `.env`."""
+        return dict(parse_dotenv((self.folder / ".env").read_text(encoding="utf-8")).values)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The generated keys by setting name."""
+        return {name: value for name, value in self.values.items() if name.endswith("_KEY") and value}
+
+    @property
+    def filters(self) -> dict[str, str | list[str] | bool]:
+        """What makes the engine list only what is this project's."""
+        return {"label": f"{PROJECT_LABEL}={self.name}"}
+
+    def set(self, **settings: object) -> None:
+        """Change settings in `.env`."""
+        path = self.folder / ".env"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(set_values(text, {name: str(value) for name, value in settings.items()}), encoding="utf-8")
+
+    def build_argv(self, *arguments: str) -> list[str]:
+        """The command line of one ``stackctl`` command."""
+        return [sys.executable, "-m", "stackctl", "--site", str(self.folder), *arguments]
+
+    def run(self, *arguments: str, environment: Mapping[str, str] | None = None, cwd: Path = REPOSITORY) -> Done:
+        """Run a command to its end, whatever its exit code."""
+        done = subprocess.run(
+            self.build_argv(*arguments),
+            env=build_environment(environment),
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_DEADLINE_S,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def run_well(self, *arguments: str) -> Done:
+        """Run a command that must succeed."""
+        done = self.run(*arguments)
+        assert done.code == 0, f"stackctl {' '.join(arguments)} ended with {done.code}:\n{done.text[-6000:]}"
+        return done
+
+    def load_health(self, *options: str) -> tuple[int, dict[str, Any]]:
+        """Exit code and report of ``stackctl health --json``."""
+        done = self.run("health", "--json", *options)
+        assert done.stdout, done.text
+        return done.code, json.loads(done.stdout)
+
+    def list_containers(self) -> dict[str, Container]:
+        """Its containers by service, stopped ones too."""
+        found = self.client.containers.list(all=True, filters=self.filters)
+        return {item.labels[SERVICE_LABEL]: item for item in found}
+
+    def list_ids(self) -> dict[str, str]:
+        """Container ids by service."""
+        return {name: str(item.id) for name, item in self.list_containers().items()}
+
+    def list_remains(self) -> list[str]:
+        """Everything of this project that the engine has: containers, networks and volumes."""
+        return [
+            *(f"container {item.name}" for item in self.client.containers.list(all=True, filters=self.filters)),
+            *(f"network {item.name}" for item in self.client.networks.list(filters=self.filters)),
+            *(f"volume {item.name}" for item in self.client.volumes.list(filters=self.filters)),
+        ]
+
+    def remove(self) -> None:
+        """Remove all of it from the engine, without ``stackctl``; the build cache keeps the layers of its images."""
+        for container in self.client.containers.list(all=True, filters=self.filters):
+            container.remove(force=True, v=True)
+        for network in self.client.networks.list(filters=self.filters):
+            network.remove()
+        tags = [] if self.keeps_images else [tag for image in self.client.images.list() for tag in image.tags]
+        for tag in tags:
+            if tag.startswith(f"{self.name}/"):
+                self.client.images.remove(tag, noprune=True)
+
+
+MakeSite = Callable[..., Site]
+
+
+def build_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without settings of ours or Compose's, which would win over a site's `.env`."""
+    own = {*setting_names(), "VIRTUAL_ENV"}
+    kept = {name: value for name, value in os.environ.items() if name not in own and not name.startswith("COMPOSE_")}
+    return {**kept, **(extra or {})}
+
+
+def find_free_port() -> int:
+    """A TCP port of loopback that nobody holds now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_for(what: str, condition: Callable[[], object], deadline_s: float = RECOVERY_DEADLINE_S) -> None:
+    """Ask until the answer is true.
+
+    Raises:
+        AssertionError: it is still not true after ``deadline_s``.
+    """
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {deadline_s:g} s: {what}"
+        time.sleep(0.1)
+
+
+def run_inside(container: Container, *command: str) -> tuple[int, str]:
+    """Exit code and output of a command inside a container, as the container's own user."""
+    result = container.exec_run(list(command))
+    output = result.output
+    assert isinstance(output, bytes)
+    return result.exit_code or 0, output.decode(errors="replace").strip()
+
+
+def kill_inside(container: Container) -> None:
+    """Kill a container's service as the kernel kills a process that runs out of memory: all but its init.
+
+    ``docker kill`` would be the operator's own wish, after which the restart policy does nothing.
+    """
+    container.exec_run(["sh", "-c", "kill -9 -1"])

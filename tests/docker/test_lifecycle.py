@@ -1,0 +1,95 @@
+"""From ``up`` through an edit to ``down``, and what an interrupted or impossible start leaves: nothing."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+
+from tests.docker.sites import COMMAND_DEADLINE_S, Site, build_environment, find_free_port, wait_for
+
+pytestmark = pytest.mark.docker
+
+
+def test_an_edit_recreates_what_it_changes_and_down_leaves_nothing(stopped: Site) -> None:
+    site = stopped
+    site.set(EMBEDDING_MODEL="none")
+    site.run_well("up")
+    first = site.list_ids()
+    assert set(first) == {"api-gateway", "inference-chat"}
+
+    site.set(INFERENCE_SLOTS=2)
+    site.run_well("up")
+    second = site.list_ids()
+    assert second["api-gateway"] == first["api-gateway"]
+    assert second["inference-chat"] != first["inference-chat"]
+
+    # A model more is a container more, and a gateway that knows it; the engine there was is not touched.
+    site.set(EMBEDDING_MODEL="")
+    site.run_well("up")
+    third = site.list_ids()
+    assert set(third) == {"api-gateway", "inference-chat", "inference-embed"}
+    assert third["inference-chat"] == second["inference-chat"]
+    assert third["api-gateway"] != second["api-gateway"]
+
+    site.run_well("down")
+    assert site.list_remains() == []
+    assert "not running" in site.run_well("status").stdout
+    assert "not running" in site.run_well("down").text
+    # Images stay: the next start must not fetch or build them again.
+    assert site.client.images.get(site.values["GATEWAY_IMAGE"])
+    assert site.client.images.get(site.values["INFERENCE_IMAGE"])
+
+
+def test_an_interrupted_up_leaves_nothing(stopped: Site) -> None:
+    starting = subprocess.Popen(
+        stopped.build_argv("up"),
+        env=build_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(
+        "a container runs",
+        lambda: starting.poll() is not None or "running" in {c.status for c in stopped.list_containers().values()},
+    )
+    starting.send_signal(signal.SIGINT)
+    _, said = starting.communicate(timeout=COMMAND_DEADLINE_S)
+    assert starting.returncode == 130, said
+    assert "interrupted" in said
+    assert stopped.list_remains() == []
+    assert "not running" in stopped.run_well("status").stdout
+
+
+def test_a_start_that_does_not_get_healthy_leaves_nothing(stopped: Site) -> None:
+    done = stopped.run("up", "--wait-timeout", "0")
+    assert done.code == 6, done.text
+    assert "Not ready within 0 s" in done.stderr
+    assert "--wait-timeout" in done.stderr
+    assert stopped.list_remains() == []
+
+
+def test_an_engine_over_its_memory_limit_is_named_with_the_reason(stopped: Site) -> None:
+    stopped.set(INFERENCE_MEMORY_LIMIT="16m")
+    done = stopped.run("up")
+    assert done.code == 6, done.text
+    assert "does not stay up" in done.stderr
+    assert "killed at its memory limit" in done.stderr
+    assert stopped.list_remains() == []
+
+
+def test_auto_falls_back_to_processes_when_an_image_cannot_be_had(stopped: Site) -> None:
+    """Nothing listens at the registry's port, so the pull is refused at once and no packet leaves this machine."""
+    image = f"127.0.0.1:{find_free_port()}/llama-server:b1"
+    stopped.set(STACK_RUNTIME="auto", INFERENCE_IMAGE=image, INFERENCE_PORT=find_free_port(), EMBEDDING_MODEL="none")
+    try:
+        done = stopped.run_well("up")
+        assert "in the process runtime" in done.stdout
+        assert f"The image {image} is not here and could not be pulled" in done.stderr
+        assert stopped.list_remains() == []
+        assert stopped.run_well("chat", "ping").stdout.strip() == "pong"
+        # Containers still cannot be had, and it runs: a second 'up' stays where the stack is.
+        assert "nothing had to change" in stopped.run_well("up").stdout
+    finally:
+        stopped.run_well("down")

@@ -1,0 +1,123 @@
+"""What dies comes back: by its restart policy when it crashed, by ``up`` when somebody stopped it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletionChunk
+
+from tests.docker.sites import Site, kill_inside, wait_for
+
+pytestmark = pytest.mark.docker
+# Far below the ten minutes that one request may take by default.
+STREAM_DEADLINE_S = 90.0
+
+
+def count_restarts(site: Site, service: str) -> int:
+    return int(site.list_containers()[service].attrs["RestartCount"])
+
+
+def wait_healthy(site: Site) -> dict[str, str]:
+    """Wait until health has nothing to say against the stack; details of its services."""
+    wait_for("health is well again", lambda: site.load_health()[0] == 0)
+    _, report = site.load_health()
+    return {item["subject"]: item["detail"] for item in report["results"] if item["layer"] == "service"}
+
+
+@pytest.mark.parametrize("service", ["inference-chat", "api-gateway"])
+def test_a_service_that_crashes_is_started_again_and_health_says_so(running: Site, service: str) -> None:
+    before = count_restarts(running, service)
+    kill_inside(running.list_containers()[service])
+    wait_for(f"{service} is started again", lambda: count_restarts(running, service) > before)
+    assert f"restarted {before + 1} time" in wait_healthy(running)[service]
+    assert running.run_well("chat", "ping").stdout.strip() == "pong"
+
+
+@pytest.fixture
+def stream(running: Site) -> Iterator[openai.Stream[ChatCompletionChunk]]:
+    """An answer without an end, that has begun."""
+    # Its own patience is ten minutes, and it does not ask again: what ends the stream is the gateway.
+    client = openai.OpenAI(
+        base_url=f"{running.url}/v1", api_key=running.keys["GATEWAY_KEY"], timeout=600, max_retries=0
+    )
+    found = client.chat.completions.create(
+        model="local-chat", messages=[{"role": "user", "content": "Tick forever"}], temperature=0, stream=True
+    )
+    for _ in range(5):
+        next(found)
+    yield found
+    client.close()
+
+
+def assert_ends(stream: openai.Stream[ChatCompletionChunk]) -> None:
+    """The client gets an error or the end of its stream; it does not wait for ever."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        failure = pool.submit(lambda: sum(1 for _ in stream)).exception(timeout=STREAM_DEADLINE_S)
+    except TimeoutError:
+        pytest.fail(f"the stream did not end within {STREAM_DEADLINE_S:g} s")
+    finally:
+        pool.shutdown(wait=False)
+    assert failure is None or isinstance(failure, openai.APIError), failure
+
+
+def test_a_stream_whose_engine_dies_ends(running: Site, stream: openai.Stream[ChatCompletionChunk]) -> None:
+    before = count_restarts(running, "inference-chat")
+    kill_inside(running.list_containers()["inference-chat"])
+    assert_ends(stream)
+    wait_for("the engine is started again", lambda: count_restarts(running, "inference-chat") > before)
+    wait_healthy(running)
+
+
+def test_a_stream_whose_engine_vanishes_ends(running: Site, stream: openai.Stream[ChatCompletionChunk]) -> None:
+    """No last packet tells of its end, as when a host loses power, or a container its network before its process."""
+    engine = running.list_containers()["inference-chat"]
+    (network,) = running.client.networks.list(names=[f"{running.name}_inference"])
+    network.disconnect(engine, force=True)
+    try:
+        assert_ends(stream)
+    finally:
+        network.connect(engine, aliases=["inference-chat"])
+    wait_healthy(running)
+
+
+def test_what_somebody_stopped_is_missed_by_health_and_started_by_up(running: Site) -> None:
+    before = running.list_containers()
+    before["api-gateway"].kill()
+    code, report = running.load_health()
+    assert code == 6
+    failed = {(item["layer"], item["subject"]): item for item in report["results"] if item["status"] == "failed"}
+    assert "exited with code 137" in failed["service", "api-gateway"]["detail"]
+    assert "logs" in failed["service", "api-gateway"]["hint"]
+    # The engines are well, and health does not say otherwise.
+    assert not [subject for _, subject in failed if subject.startswith("inference")]
+    running.run_well("up")
+    assert running.list_ids() == {name: item.id for name, item in before.items()}
+    wait_healthy(running)
+
+
+def test_restart_of_one_service_leaves_the_others_alone(running: Site) -> None:
+    before = {name: item.attrs["State"]["StartedAt"] for name, item in running.list_containers().items()}
+    done = running.run_well("restart", "inference-embed")
+    assert "inference-embed" in done.text
+    after = {name: item.attrs["State"]["StartedAt"] for name, item in running.list_containers().items()}
+    assert [name for name in after if after[name] != before[name]] == ["inference-embed"]
+    # 'restart' returns when the stack is healthy, so this needs no waiting.
+    assert running.load_health()[0] == 0
+
+
+def test_a_frozen_engine_is_a_failure_not_a_long_wait(running: Site) -> None:
+    engine = running.list_containers()["inference-chat"]
+    engine.pause()
+    try:
+        code, report = running.load_health("--no-completion")
+    finally:
+        engine.unpause()
+    assert code == 6
+    assert ("service", "inference-chat") in {
+        (item["layer"], item["subject"]) for item in report["results"] if item["status"] == "failed"
+    }
+    wait_healthy(running)
