@@ -1,0 +1,87 @@
+"""``python -m tests.bench [--only GROUP ...]``: measure and write docs/benchmarks.md and docs/benchmarks.json."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from stackctl.adapters.files import find_cache_dir
+from stackctl.core.dotenv import set_values
+from tests.bench.groups import (
+    measure_cli,
+    measure_engines,
+    measure_gateway,
+    measure_health,
+    measure_start,
+    run_stackctl,
+)
+from tests.bench.model import make_model
+from tests.bench.report import Figure, write_report
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUPS = ("cli", "start", "health", "gateway", "engines")
+
+
+def main() -> int:
+    """Run the groups asked for, all by default; only a run of all of them writes the page."""
+    parser = argparse.ArgumentParser(description="Measure the stack; needs no Docker and no GPU.")
+    parser.add_argument("--only", action="append", choices=GROUPS, default=[], help="one group; may be given again")
+    parser.add_argument("--rounds", type=int, default=9, help="starts of each side in the start group")
+    options = parser.parse_args()
+    cache = find_cache_dir(os.environ)
+    with tempfile.TemporaryDirectory(prefix="stack-bench-") as name:
+        site = make_site(Path(name))
+        runners: dict[str, Callable[[], list[Figure]]] = {
+            "cli": lambda: measure_cli(site),
+            "start": lambda: measure_start(site, options.rounds),
+            "health": lambda: _with_stack(site, lambda: measure_health(site)),
+            "gateway": lambda: measure_gateway(site, (1, 2)),
+            "engines": lambda: measure_engines(
+                make_model(ROOT / "models" / "demo.gguf", cache / "bench" / "random-160m.gguf"), Path(name), cache
+            ),
+        }
+        figures: list[Figure] = []
+        for group in options.only or GROUPS:
+            print(f"{group} ...", file=sys.stderr)
+            for figure in runners[group]():
+                print(f"  {figure.name}: {figure.ours} | {figure.other} | {figure.ratio:.2f} {figure.goal}")
+                figures.append(figure)
+    if not options.only:
+        write_report(figures, f"{os.cpu_count()} cores, {platform.machine()}, no GPU used", ROOT / "docs")
+    return 0
+
+
+def make_site(folder: Path) -> Path:
+    """A site of its own on free ports, in the process runtime."""
+    site = folder / "site"
+    run_stackctl(site, "init")
+    gateway, engines = _find_free_ports()
+    values = {"STACK_RUNTIME": "process", "API_GATEWAY_PORT": str(gateway), "INFERENCE_PORT": str(engines)}
+    path = site / ".env"
+    path.write_text(set_values(path.read_text(), {**values, "INFERENCE_SLOTS": "8"}))
+    return site
+
+
+def _with_stack(site: Path, measure: Callable[[], list[Figure]]) -> list[Figure]:
+    run_stackctl(site, "up")
+    try:
+        return measure()
+    finally:
+        run_stackctl(site, "down")
+
+
+def _find_free_ports() -> tuple[int, int]:
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

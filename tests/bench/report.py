@@ -1,0 +1,54 @@
+"""Figures to ``docs/benchmarks.json`` and a page that people read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_HEAD = """\
+# Benchmarks
+
+Written by `make bench`; every figure is a ratio whose two sides were measured in turn in that one run, so it holds on
+another machine better than seconds do. Seconds and rates are shown to make sense of the ratio.
+
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured ratio.
+
+    Attributes:
+        ours, other: what the two sides are, with their medians in words.
+        goal: what the ratio should be at most or at least; empty when it is only shown.
+        met: whether it is; None when there is no goal.
+    """
+
+    group: str
+    name: str
+    command: str
+    ours: str
+    other: str
+    ratio: float
+    goal: str = ""
+    met: bool | None = None
+
+
+def write_report(figures: Sequence[Figure], machine: str, folder: Path) -> None:
+    """Both files."""
+    folder.mkdir(exist_ok=True)
+    values = {"machine": machine, "figures": [asdict(figure) for figure in figures]}
+    (folder / "benchmarks.json").write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    parts = [_HEAD, f"Machine: {machine}.\n"]
+    for group in dict.fromkeys(figure.group for figure in figures):
+        parts.append(f"\n## {group}\n\n| what | ours | measured against | ratio | goal |\n|---|---|---|---|---|\n")
+        rows = [figure for figure in figures if figure.group == group]
+        for figure in rows:
+            verdict = "" if figure.met is None else (" (met)" if figure.met else " (**not met**)")
+            cells = (figure.name, figure.ours, figure.other, f"{figure.ratio:.2f}", figure.goal + verdict)
+            parts.append("| " + " | ".join(cells) + " |\n")
+        commands = dict.fromkeys(figure.command for figure in rows)
+        parts.append("\n" + "".join(f"Command: `{command}`\n\n" for command in commands).rstrip() + "\n")
+    (folder / "benchmarks.md").write_text("".join(parts))
