@@ -1,6 +1,7 @@
-"""The engine that a site builds itself: llama-cpp-python from its package's source, up, healthy, answering.
+"""The engines that a site builds itself: up, healthy, answering.
 
-The build takes minutes. Its image stays, named by its sources' digest, so only a change builds again.
+xllamacpp takes seconds; llama-cpp-python is compiled, which takes minutes. The images stay, named by their sources'
+digest, so only a change builds again.
 """
 
 from __future__ import annotations
@@ -9,30 +10,30 @@ import pytest
 
 from tests.docker.sites import ANSWERS, MakeSite, Site
 
-pytestmark = [pytest.mark.docker, pytest.mark.engine_build]
+pytestmark = pytest.mark.docker
 
 
-@pytest.fixture
-def site(make_site: MakeSite, gateway_image: str) -> Site:
-    """Under a name that is always the same, so the image's is, too."""
-    return make_site(
+@pytest.mark.parametrize(
+    ("engine", "slots"),
+    [("xllamacpp", 4), pytest.param("llama-cpp-python", 1, marks=pytest.mark.engine_build)],
+)
+def test_the_engine_that_is_built_here_serves(make_site: MakeSite, gateway_image: str, engine: str, slots: int) -> None:
+    # Under a name that is always the same, so the image's is, too.
+    site: Site = make_site(
         "stack-test-engine",
         keeps_images=True,
-        INFERENCE_ENGINE="llama-cpp-python",
+        INFERENCE_ENGINE=engine,
         INFERENCE_IMAGE="",
         GATEWAY_IMAGE=gateway_image,
     )
-
-
-def test_the_engine_that_is_built_here_serves(site: Site) -> None:
     site.run_well("up")
     image = site.list_containers()["inference-chat"].attrs["Config"]["Image"]
-    assert image.startswith("stack-test-engine/llama-cpp-python:")
+    assert image.startswith(f"stack-test-engine/{engine}:")
     code, report = site.load_health()
     assert code == 0, report
-    # It answers one request at a time, and says so.
+    # llama-cpp-python answers one request at a time, and says so.
     (context,) = [item for item in report["results"] if (item["layer"], item["subject"]) == ("context", "local-chat")]
-    assert context["detail"].endswith("x 1 slots")
+    assert context["detail"].endswith(f"x {slots} slots")
     assert site.run_well("chat", "What are you?").stdout.strip() == ANSWERS["What are you?"]
     site.run_well("down")
     assert site.list_remains() == []
