@@ -61,6 +61,16 @@ def build_server(server: Path, data_root: Path, index_url: str, on_line: Callabl
             )
 
 
+def find_installer() -> str:
+    """The uv that was installed with this program.
+
+    Beside the interpreter first: uv's own search ends in a TypeError where Python does not know the ending of
+    executables, as in an environment that uv itself made from Debian's Python 3.11.
+    """
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.is_file() else find_uv_bin()
+
+
 def make_environment(
     environment: Path,
     lock: Path,
@@ -80,7 +90,7 @@ def make_environment(
             return
         shutil.rmtree(environment, ignore_errors=True)
         settings = {**find_installer_settings(index_url), **variables}
-        uv = find_uv_bin()
+        uv = find_installer()
         steps = (
             [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],
             [
