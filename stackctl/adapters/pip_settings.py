@@ -14,8 +14,11 @@ def find_installer_settings(index_url: str) -> dict[str, str]:
     url = index_url or configured.get("index-url", "")
     if url:
         settings["UV_DEFAULT_INDEX"] = url
-    if configured.get("extra-index-url"):
-        settings["UV_INDEX"] = configured["extra-index-url"]
+    # A folder beside the index holds some of a version's files, and uv looks at one index for a version: it would
+    # take a wheel for any platform from there and never see the one for this platform, as pip does.
+    extra = [item for item in configured.get("extra-index-url", "").split() if not item.startswith("file:")]
+    if extra:
+        settings["UV_INDEX"] = " ".join(extra)
         # pip's own rule: the best version of any index. Hashes decide what is accepted, not where it came from.
         settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     if configured.get("find-links"):

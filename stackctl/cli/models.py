@@ -1,20 +1,147 @@
-"""``stackctl models``."""
+"""``stackctl models``: list what is served; pull, add, verify model files; recommend some for this machine."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stackctl.cli.console import print_json, print_table
+from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
+from stackctl.errors import ConfigError, Severity
+
+if TYPE_CHECKING:
+    from stackctl.core.transfer import Reply
+    from stackctl.operations.model_check import CheckedFile
+    from stackctl.operations.models import Recommendation, StoreEffects
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.group(invoke_without_command=True)
+@_as_json
+@click.pass_context
+def models(context: click.Context, as_json: bool) -> None:
+    """List what the gateway serves, with each local model's file, size, quantisation, context and slots.
+
+    The commands below bring model files into MODELS_DIR and check them.
+    """
+    if context.invoked_subcommand is None:
+        _list(context.obj, as_json)
+
+
+@models.command("list", short_help="List what is served.")
+@_as_json
 @click.pass_obj
-def models(context: Context, as_json: bool) -> None:
-    """List what the gateway serves, with each local model's file, size, quantisation, context and slots."""
+def list_command(context: Context, as_json: bool) -> None:
+    """List what the gateway serves, as 'stackctl models' alone does."""
+    _list(context, as_json)
+
+
+@models.command(short_help="Download a model, or go on with a download.")
+@click.argument("name", metavar="NAME|URL")
+@_as_json
+@click.pass_obj
+def pull(context: Context, name: str, as_json: bool) -> None:
+    """Download a model into MODELS_DIR; an interrupted download goes on where it stopped.
+
+    NAME is a catalog name (see 'stackctl models recommend'), hf:owner/repo/file.gguf[@revision], or the web address of
+    a .gguf file; #sha256=HEX after it pins the content. All shards of a split model are downloaded.
+    """
+    from stackctl.operations.model_pull import run_pull
+
+    with context.open() as effects:
+        result = run_pull(effects, build_store_effects(), name)
+    print_warnings(result.warnings)
+    if as_json:
+        print_json(asdict(result))
+        return
+    rows = [
+        (
+            file.name,
+            _write_size(file.size_bytes),
+            "downloaded" if file.downloaded else "was here",
+            "sha256 as announced" if file.is_compared else "sha256 recorded; there was none to compare with",
+        )
+        for file in result.files
+    ]
+    print_table(("file", "size", "", ""), rows)
+    print_text(f"\nTo serve it: {result.setting} in .env, then stackctl up")
+
+
+@models.command(short_help="Bring a model file of this machine.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--move", is_flag=True, help="Rename the file into the folder instead of copying it.")
+@_as_json
+@click.pass_obj
+def add(context: Context, file: Path, move: bool, as_json: bool) -> None:
+    """Copy a model file of this machine, with all its shards, into MODELS_DIR, checked and recorded."""
+    from stackctl.operations.model_add import run_add
+
+    if move and file.is_symlink():
+        raise click.BadParameter(f"{file} is a link; add it without --move", param_hint="--move")
+    with context.open() as effects:
+        result = run_add(effects, build_store_effects(), file.absolute(), move)
+    print_warnings(result.warnings)
+    if as_json:
+        print_json(asdict(result))
+        return
+    rows = [
+        (item.name, _write_size(item.size_bytes), "was here" if item.was_here else "added", item.sha256)
+        for item in result.files
+    ]
+    print_table(("file", "size", "", "sha256"), rows)
+    print_text(f"\nTo serve it: {result.setting} in .env, then stackctl up")
+
+
+@models.command(short_help="Check headers, completeness and SHA-256.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@_as_json
+@click.pass_obj
+def verify(context: Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Check every file in MODELS_DIR and every configured model: header, completeness, SHA-256; exit 3 when wrong.
+
+    NAME is a file, a catalog name, a served name or a setting such as CHAT_MODEL.
+    """
+    from stackctl.operations.model_check import verify_models
+
+    with context.open() as effects:
+        checked = verify_models(effects, build_store_effects(), names)
+    if as_json:
+        print_json([{**asdict(item), "status": item.status} for item in checked])
+    else:
+        _show_checked(checked)
+    if any(item.status is Severity.ERROR for item in checked):
+        sys.exit(ConfigError.exit_code)
+
+
+@models.command(short_help="Say what fits, and the lines that serve it.")
+@click.option(
+    "--memory-gb",
+    type=click.FloatRange(min=1, max=10_000),
+    metavar="N",
+    help="Judge for a GPU with N GB instead of this machine.",
+)
+@_as_json
+@click.pass_obj
+def recommend(context: Context, memory_gb: float | None, as_json: bool) -> None:
+    """Say which catalog models fit this machine, and the lines that serve them."""
+    from stackctl.operations.models import recommend_models
+
+    with context.open() as effects:
+        found = recommend_models(effects, memory_gb)
+    if as_json:
+        print_json(_describe(found))
+    else:
+        _show_recommendation(found)
+
+
+def _list(context: Context, as_json: bool) -> None:
     from stackctl.operations.inspect import list_models
 
     with context.open() as effects:
@@ -38,7 +165,106 @@ def models(context: Context, as_json: bool) -> None:
     print_table(("model", "served", "file", "size", "quantisation", "context", "slots", ""), rows)
 
 
+def _show_checked(checked: tuple[CheckedFile, ...]) -> None:
+    rows = [
+        (
+            item.path,
+            str(item.status),
+            _write_size(item.size_bytes),
+            f"sha256 as in the {' and the '.join(item.compared_with)}"
+            if item.compared_with and item.status is not Severity.ERROR
+            else ""
+            if item.findings
+            else "header only: no sha256 is recorded",
+        )
+        for item in checked
+    ]
+    print_table(("file", "status", "size", ""), rows)
+    for finding in (finding for item in checked for finding in item.findings):
+        print_text(f"\n{finding.severity}: {finding.render_text()}")
+        if finding.hint:
+            print_text(f"next: {finding.hint}")
+
+
+def _describe(found: Recommendation) -> dict[str, object]:
+    return {
+        "device": found.device,
+        "available_bytes": found.available_bytes,
+        "models": [
+            {
+                "name": item.name,
+                "use": item.model.use,
+                "licence": item.model.licence,
+                "memory_gb": item.model.memory_gb,
+                "size_bytes": item.model.size_bytes or None,
+                "fits": item.fits,
+                "needed_bytes": item.fit.needed_bytes if item.fit else None,
+                "context_length": item.fit.context_length if item.fits and item.fit else None,
+                "slots": item.fit.slots if item.fits and item.fit else None,
+                "note": item.note,
+            }
+            for item in found.candidates
+        ],
+        "plans": [asdict(plan) for plan in found.plans],
+    }
+
+
+def _show_recommendation(found: Recommendation) -> None:
+    print_text(f"For {found.device}:\n")
+    rows = [
+        (
+            item.name,
+            item.model.use,
+            _write_size(item.model.size_bytes),
+            "yes" if item.fits else "no",
+            f"{item.fit.slots} x {item.fit.context_length}" if item.fits and item.fit else "",
+            f"{item.fit.needed_bytes / 2**30:.1f} GiB" if item.fit else "",
+            item.model.licence,
+            item.note or item.model.purpose,
+        )
+        for item in found.candidates
+    ]
+    print_table(("model", "use", "size", "fits", "slots x context", "needs", "licence", ""), rows)
+    for plan in found.plans:
+        print_text(f"\nFor {plan.use}:")
+        for line in (*(f"stackctl models pull {name}" for name in plan.names), *(f"  {x}" for x in plan.env_lines)):
+            print_text(f"  {line}")
+        if plan.stack_lines:
+            print_text("  and in stack.yml, for embeddings beside it:")
+            print_text("\n".join(f"    {line}" for line in plan.stack_lines))
+    if not found.plans:
+        print_text("\nNothing of the catalog fits; the demo model, which is part of stackctl, always does.")
+
+
 def _write_size(size: int) -> str:
-    if not size:
-        return ""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+    from stackctl.core.progress import write_size
+
+    return write_size(size) if size else ""
+
+
+def build_store_effects() -> StoreEffects:
+    """The real world of model files; the HTTP client is made when the first request needs it."""
+    from stackctl.adapters import gguf, model_store
+    from stackctl.operations.models import StoreEffects
+
+    return StoreEffects(
+        open_reply=_open_reply,
+        hold_download=model_store.hold_download,
+        open_partial=model_store.open_partial,
+        compute_sha256=model_store.compute_sha256,
+        copy_file=model_store.copy_file,
+        place_file=model_store.place_file,
+        load_header=gguf.load_gguf,
+        load_size=model_store.load_size,
+        load_free_bytes=model_store.load_free_bytes,
+        list_files=model_store.list_files,
+        is_same_file_system=model_store.is_same_file_system,
+    )
+
+
+def _open_reply(
+    ca_bundle: Path | None, method: str, url: str, headers: Mapping[str, str]
+) -> AbstractContextManager[Reply]:
+    from stackctl.adapters.download import open_reply
+
+    return open_reply(ca_bundle, method, url, headers)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import BinaryIO, Final
 
+from stackctl.core.gguf_content import GGUFContent, GGUFError
 from stackctl.core.gguf_tables import (
     ARCHITECTURES,
     EMBEDDING_ARCHITECTURES,
@@ -19,7 +20,7 @@ from stackctl.core.gguf_tables import (
     GUESSED_FILE_TYPE,
     TENSOR_TYPES,
 )
-from stackctl.core.gguf_walk import GGUFContent, GGUFError, read_content
+from stackctl.core.gguf_walk import read_content
 
 __all__ = [
     "GGUFError",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from io import SEEK_END
 from typing import BinaryIO, Final
 
+from stackctl.core.gguf_content import GGUFContent, GGUFError, MetadataValue
 from stackctl.core.gguf_tables import (
     ARRAY_TYPE,
     LOOKALIKES,
@@ -19,9 +20,6 @@ from stackctl.core.gguf_tables import (
     STRING_TYPE,
     TENSOR_TYPES,
 )
-from stackctl.errors import ConfigError
-
-MetadataValue = int | float | bool | str | tuple[int | float | bool, ...]
 
 # Far above what real models hold (60 pairs, 3,000 tensors, a header of 16 MB), and low enough that a file
 # made to exhaust us is refused within seconds.
@@ -38,33 +36,6 @@ MAX_ELEMENTS: Final = 1 << 63
 _BLOCK_BYTES: Final = 1 << 18
 _LENGTH: Final = struct.Struct("<Q")
 _CONVERT_AGAIN: Final = "convert the model again"
-
-
-class GGUFError(ConfigError):
-    """The file is no GGUF file that the engine could load."""
-
-
-@dataclass(frozen=True, slots=True)
-class GGUFContent:
-    """What one GGUF file holds, before anything is made of it.
-
-    Attributes:
-        values: scalars, short texts and short arrays of numbers by key.
-        lengths: items of every array, bytes of every text, by key.
-        type_bytes: bytes of tensor data by tensor type.
-        elements: elements of all tensors together.
-        expected_bytes: where the last tensor ends; a shorter file is truncated.
-    """
-
-    version: int
-    size_bytes: int
-    values: dict[str, MetadataValue]
-    lengths: dict[str, int]
-    tensor_count: int
-    type_bytes: dict[int, int]
-    elements: int
-    expected_bytes: int
-    unknown_types: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -155,6 +126,7 @@ class _Tensors:
     elements: int = 0
     end: int = 0
     unknown: set[int] = field(default_factory=set)
+    offsets: list[int] = field(default_factory=list)
 
 
 def read_content(file: BinaryIO) -> GGUFContent:
@@ -194,6 +166,8 @@ def read_content(file: BinaryIO) -> GGUFContent:
         elements=tensors.elements,
         expected_bytes=data_start + tensors.end if tensor_count else cursor.position,
         unknown_types=frozenset(tensors.unknown),
+        data_start=data_start,
+        tensor_starts=tuple(data_start + offset for offset in tensors.offsets),
     )
 
 
@@ -297,4 +271,5 @@ def _read_tensor(cursor: _Cursor, tensors: _Tensors) -> None:
     size_bytes = -(-elements // block_elements) * block_bytes
     tensors.type_bytes[tensor_type] = tensors.type_bytes.get(tensor_type, 0) + size_bytes
     tensors.elements += elements
+    tensors.offsets.append(offset)
     tensors.end = max(tensors.end, offset + size_bytes)

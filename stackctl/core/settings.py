@@ -46,6 +46,7 @@ _MEMORY = r"auto|0|[1-9][0-9]*[kmg]"
 _MEMORY_TEXT = "auto, 0 or a size such as 24g"
 _GROUPS = r"[A-Za-z0-9_-]+(,[A-Za-z0-9_-]+)*"
 _USER = r"[1-9][0-9]*:[1-9][0-9]*"
+_HTTP_URL = r"https?://[^\s/@?#]+(/[^\s@?#]*)?"
 _DEVICES = r"all|[A-Za-z0-9:._-]+(,[A-Za-z0-9:._-]+)*"
 
 
@@ -114,6 +115,20 @@ class Settings:
         unit="layers",
     )
 
+    hf_endpoint: str = _setting(
+        "https://huggingface.co",
+        "Hub, or a mirror of it, that 'stackctl models pull' downloads from.",
+        group="Model hub",
+        pattern=_HTTP_URL,
+        expected="an address such as https://hub.example, without a user name",
+    )
+    hf_token: str = _setting(
+        "", "Access token for gated or private models; sent to HF_ENDPOINT only.", group="Model hub", secret=True
+    )
+    hf_hub_offline: bool = _setting(
+        False, "Never reach out for models: 'stackctl models pull' refuses at once.", group="Model hub"
+    )
+
     inference_engine: str = _setting(
         "auto",
         "Engine that serves the models.",
@@ -177,6 +192,10 @@ class Settings:
     gateway_key: str = _setting("", "Key that clients send.", group="Keys", secret=True, generated=True)
     inference_api_key: str = _setting(
         "", "Key between the gateway and the engines.", group="Keys", secret=True, generated=True
+    )
+
+    bundle_public_key: str = _setting(
+        "", "Public key that bundles must be signed with: its file, or its line.", group="Bundles"
     )
 
     base_image: str = _setting(
