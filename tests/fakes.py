@@ -147,6 +147,7 @@ class World:
         self.site = site
         self.files: dict[Path, str] = {site / ".env": write_env() if env is None else env, site / "stack.yml": stack}
         self.modes: dict[Path, int] = {}
+        self.links: set[Path] = set()
         self.broken_models: dict[Path, tuple[ModelFile, ...]] = {}
         self.host = Host(docker=DOCKER)
         self.environment: dict[str, str] = {}
@@ -182,6 +183,7 @@ class World:
             load_text=self._load_text,
             save_text=self._save_text,
             remove_file=self._remove_file,
+            is_link=lambda path: path in self.links,
             hash_folder=lambda path: "0123456789ab",
             hold_lock=self._hold_lock,
             load_model_files=lambda path: self.broken_models.get(path) or build_model_files(path),

@@ -16,7 +16,7 @@ from stackctl.core.image_build import ImageBuild
 from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.core.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
 from stackctl.core.stack import Service
-from stackctl.errors import RuntimeFailure
+from stackctl.errors import ImageUnavailable, RuntimeFailure
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -37,18 +37,26 @@ class ComposeRuntime:
         pulled: images that come from a registry when they are not there yet.
         builds: images that are built here when they are not there yet.
         uses_curl: whether the engine's image has curl (llama.cpp's) or Python (ours).
+        loaded: images that an installed release brought; then nothing is ever pulled.
     """
 
     name = "compose"
 
     def __init__(
-        self, project: str, rendered_dir: Path, pulled: tuple[str, ...], builds: tuple[ImageBuild, ...], uses_curl: bool
+        self,
+        project: str,
+        rendered_dir: Path,
+        pulled: tuple[str, ...],
+        builds: tuple[ImageBuild, ...],
+        uses_curl: bool,
+        loaded: tuple[str, ...] = (),
     ) -> None:
         self._project = project
         self._rendered_dir = rendered_dir
         self._pulled = pulled
         self._builds = builds
         self._uses_curl = uses_curl
+        self._loaded = loaded
         self._connection: DockerClient | None = None
 
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
@@ -66,8 +74,15 @@ class ComposeRuntime:
 
         Raises:
             RuntimeFailure: a build or a pull failed; with the end of its output.
+            ImageUnavailable: an image of the installed release is not in the engine.
         """
         self._check_owner()
+        missing = [image for image in self._loaded if not self._has_image(image)]
+        if missing:
+            raise ImageUnavailable(
+                f"The engine does not have images of the installed release: {', '.join(missing)}.",
+                "run 'stackctl offline-load' with its bundle again: it brings what is missing",
+            )
         # Pulls first: what no registry gives is known before minutes of building.
         for image in self._pulled:
             if not self._has_image(image):
@@ -176,7 +191,7 @@ class ComposeRuntime:
             "--detach",
             "--remove-orphans",
             "--no-build",
-            "--quiet-pull",
+            *(["--pull", "never"] if self._loaded else ["--quiet-pull"]),
         ]
 
     def _compose(self, *arguments: str) -> CompletedCommand:

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 ANSWER_S = 30
 
 
-def connect_engine() -> DockerClient:
+def connect_engine(timeout_s: int = ANSWER_S) -> DockerClient:
     """A client of the engine.
+
+    Args:
+        timeout_s: how long the engine may stay silent; gigabytes of images take it longer than questions do.
 
     Raises:
         RuntimeFailure: no engine answers.
@@ -26,8 +29,8 @@ def connect_engine() -> DockerClient:
     address = _find_context_address()
     try:
         if address:
-            return docker.DockerClient(base_url=address, timeout=ANSWER_S)
-        return docker.from_env(timeout=ANSWER_S)
+            return docker.DockerClient(base_url=address, timeout=timeout_s)
+        return docker.from_env(timeout=timeout_s)
     except DockerException as error:
         raise RuntimeFailure(
             f"The Docker engine does not answer: {error}", "start Docker, or set STACK_RUNTIME=process"

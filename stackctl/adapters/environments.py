@@ -20,6 +20,7 @@ from stackctl.adapters.pip_settings import find_installer_settings
 from stackctl.errors import RuntimeFailure
 
 _MARKER = "complete"
+OFFLINE_SETTINGS = {"UV_NO_PROGRESS": "true", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "true"}
 
 
 def find_environment(cache_dir: Path, lock: Path, variables: Mapping[str, str]) -> Path:
@@ -77,8 +78,12 @@ def make_environment(
     variables: Mapping[str, str],
     index_url: str,
     on_line: Callable[[str], None],
+    wheels: Path | None = None,
 ) -> None:
     """Make the environment from its hashed lock file, or do nothing when it is there.
+
+    Args:
+        wheels: folder that everything comes from, instead of a package index.
 
     Raises:
         RuntimeFailure: the installer failed; with the end of its output.
@@ -89,8 +94,9 @@ def make_environment(
         if is_complete(environment):
             return
         shutil.rmtree(environment, ignore_errors=True)
-        settings = {**find_installer_settings(index_url), **variables}
+        settings = {**(OFFLINE_SETTINGS if wheels else find_installer_settings(index_url)), **variables}
         uv = find_installer()
+        source = ["--offline", "--no-index", "--find-links", str(wheels)] if wheels else []
         steps = (
             [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],
             [
@@ -101,6 +107,7 @@ def make_environment(
                 str(environment / "bin" / "python"),
                 "--require-hashes",
                 "--no-deps",
+                *source,
                 "--requirements",
                 str(lock),
             ],
@@ -111,6 +118,8 @@ def make_environment(
                 shutil.rmtree(environment, ignore_errors=True)
                 raise RuntimeFailure(
                     f"The environment of {lock.parent.name} could not be installed: {done.render_failure()}",
-                    "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA",
+                    f"the release's wheels are in {wheels}; run its bootstrap/install.sh if stackctl is another version"
+                    if wheels
+                    else "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA",
                 )
         (environment / _MARKER).touch()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stackctl.cli.console import print_json, print_piece, print_table, print_warnings
+from stackctl.cli.console import print_json, print_piece, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
 
 
@@ -26,10 +26,11 @@ def config(context: Context, schema: bool, example: bool, reference: bool, as_js
     if example or reference:
         print_piece(render_env_example() if example else render_reference())
         return
-    from stackctl.operations.site import load_settings
+    from stackctl.operations.site import load_release, load_settings
 
     with context.open() as effects:
         resolved, _ = load_settings(effects)
+        release = load_release(effects)
     rows = [
         (
             item.name.upper(),
@@ -45,4 +46,6 @@ def config(context: Context, schema: bool, example: bool, reference: bool, as_js
         print_json({name: {"value": value, "origin": origin} for name, value, origin in rows})
     else:
         print_table(("setting", "value", "origin"), rows)
+        if release:
+            print_text(f"\nrelease {release.title}, in {release.folder}")
     print_warnings(resolved.findings)

@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,13 +21,14 @@ import click
 
 from stackctl import __version__
 from stackctl.cli.console import Progress, print_error
-from stackctl.errors import StackError
+from stackctl.errors import RuntimeFailure, StackError
 
 if TYPE_CHECKING:
     from stackctl.adapters.process_runtime import Need
     from stackctl.core.host import Host
     from stackctl.operations.effects import Effects, Runtime
-    from stackctl.operations.site import Installation, LoadedSite
+    from stackctl.operations.installations import Installation
+    from stackctl.operations.site import LoadedSite
     from stackctl.operations.state import State
 
 INTERRUPTED = 130
@@ -42,9 +43,16 @@ COMMANDS = {
     "doctor": "Check this machine and this site before anything starts.",
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
-    "models": "List the models with file, size, context and slots.",
+    "models": "List models; pull, add and verify their files; recommend some.",
     "config": "Show the settings and where each came from.",
     "render": "Write the files that the stack starts from.",
+    "offline-keygen": "Make the keys that bundles are signed and checked with.",
+    "offline-pack": "Pack this stack into a bundle for a site without a network.",
+    "offline-verify": "Compare bundles, or what was installed from them, with their manifests.",
+    "offline-diff": "Show what changed between two bundles.",
+    "offline-load": "Bring a bundle to this site, checked and in one step.",
+    "offline-rollback": "Go back to the release before, or to another that was kept.",
+    "offline-prove": "Show that the stack works without a network, with a signed receipt.",
 }
 
 
@@ -57,7 +65,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"stackctl.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"stackctl.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -177,6 +186,7 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         load_text=files.load_text,
         save_text=files.save_text,
         remove_file=lambda path: path.unlink(missing_ok=True),
+        is_link=Path.is_symlink,
         hash_folder=files.hash_folder,
         hold_lock=files.hold_lock,
         load_model_files=gguf.load_model_files,
@@ -204,7 +214,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
     settings = loaded.settings
     if name == "compose":
         from stackctl.adapters.compose_runtime import ComposeRuntime
-        from stackctl.core.image_build import list_builds, list_pulls
+        from stackctl.core.image_build import list_builds, list_loaded, list_pulls
 
         engine = loaded.compose.engine
         builds = list_builds(settings, engine, loaded.images, str(effects.data_root), gpu)
@@ -214,11 +224,15 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
             list_pulls(loaded.images, gpu),
             builds,
             uses_curl=engine.launcher is None,
+            loaded=list_loaded(loaded.images, gpu),
         )
     from stackctl.adapters.process_runtime import ProcessRuntime
-    from stackctl.operations.site import list_installations
+    from stackctl.operations.installations import list_installations
 
-    needs = tuple(_build_need(effects, item, settings.pip_index_url) for item in list_installations(effects, loaded))
+    wheels = Path(loaded.release.wheels) if loaded.release else None
+    needs = tuple(
+        _build_need(effects, item, settings.pip_index_url, wheels) for item in list_installations(effects, loaded)
+    )
     return ProcessRuntime(effects.state_dir, effects.rendered_dir, needs)
 
 
@@ -232,10 +246,12 @@ def _find_runtime(effects: Effects, state: State) -> Runtime:
     return ProcessRuntime(effects.state_dir, effects.rendered_dir, ())
 
 
-def _build_need(effects: Effects, item: Installation, index_url: str) -> Need:
+def _build_need(effects: Effects, item: Installation, index_url: str, wheels: Path | None) -> Need:
     from stackctl.adapters import environments
     from stackctl.adapters.process_runtime import Need
 
+    if item.lock is None and wheels:
+        return Need(item.title, item.target.is_file, _refuse_build, f"# put {item.title} on PATH")
     if item.lock is None:
         return Need(
             item.title,
@@ -244,9 +260,17 @@ def _build_need(effects: Effects, item: Installation, index_url: str) -> Need:
             f"python services/inference/build_llama_server.py {item.target.parent}",
         )
     lock, folder = item.lock, item.target.parent.parent
+    source = f"--offline --no-index --find-links {wheels} " if wheels else ""
     return Need(
         item.title,
         lambda: environments.is_complete(folder),
-        lambda write: environments.make_environment(folder, lock, item.variables, index_url, write),
-        f"uv pip install --require-hashes -r {lock}  # into {folder}",
+        lambda write: environments.make_environment(folder, lock, item.variables, index_url, write, wheels),
+        f"uv pip install --require-hashes {source}-r {lock}  # into {folder}",
+    )
+
+
+def _refuse_build(write: Callable[[str], None]) -> None:
+    raise RuntimeFailure(
+        "The installed release has no llama-server for the process runtime, and nothing is built where it runs.",
+        "put a llama-server on PATH, or set INFERENCE_ENGINE=auto",
     )

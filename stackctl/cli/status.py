@@ -25,7 +25,8 @@ def status(context: Context, as_json: bool) -> None:
     elif found is None:
         print_text("The stack is not running. Start it with: stackctl up")
     else:
-        print_text(f"runtime {found.runtime}, device {found.device}")
+        release = f", release {found.release}" if found.release else ""
+        print_text(f"runtime {found.runtime}, device {found.device}{release}")
         rows = [
             (s.name, s.phase, write_duration(s.uptime_s) if s.uptime_s else "", str(s.pid or ""), s.detail)
             for s in found.services

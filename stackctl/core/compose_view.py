@@ -27,12 +27,14 @@ class Images:
     Attributes:
         inference: by accelerator, ``none`` being the CPU.
         inference_is_local: built here or given by name only, so never pulled.
+        is_released: a bundle brought them, so nothing is ever pulled or built.
     """
 
     gateway: str
     inference: Mapping[str, str]
     gateway_is_local: bool
     inference_is_local: bool
+    is_released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,19 @@ def choose_images(settings: Settings, engine: Engine, gateway_tag: str, inferenc
         gateway_is_local=not settings.gateway_image,
         inference_is_local=not settings.inference_image and not official,
     )
+
+
+def choose_release_images(brought: Mapping[str, str], gateway_image: str, inference_image: str) -> Images:
+    """The images of an installed release.
+
+    Args:
+        brought: use ("api-gateway", "inference.nvidia") to the name it was loaded under; an accelerator that the
+            release has no image for is refused before anything starts, so its name is never used.
+        gateway_image, inference_image: what this site itself names instead; empty for nothing.
+    """
+    cpu = brought.get("inference.none", "")
+    inference = {gpu: inference_image or brought.get(f"inference.{gpu}", cpu) for gpu in ("none", *GPUS)}
+    return Images(gateway_image or brought.get(GATEWAY, ""), inference, True, True, is_released=True)
 
 
 def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Images) -> ComposeView:

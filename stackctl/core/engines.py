@@ -243,13 +243,14 @@ def build_arguments(engine: Engine, parameters: EngineParameters) -> tuple[str, 
         ("--pooling", parameters.pooling),
     ]
     arguments = [str(item) for flag, value in pairs if value is not None for item in (flag, value)]
-    return (*arguments, *_build_mode_arguments(parameters), *parameters.extra_arguments)
+    return (*arguments, *_build_mode_arguments(parameters, slots), *parameters.extra_arguments)
 
 
-def _build_mode_arguments(parameters: EngineParameters) -> tuple[str, ...]:
+def _build_mode_arguments(parameters: EngineParameters, slots: int) -> tuple[str, ...]:
     if parameters.mode == "chat":
         return ()
-    batch = str(min(parameters.context_length, MAX_EMBEDDING_BATCH))
+    # The engine aborts when slots that pool do not share a batch evenly; up, so that a whole context still fits.
+    batch = str(-(-min(parameters.context_length, MAX_EMBEDDING_BATCH) // slots) * slots)
     flag = "--embeddings" if parameters.mode == "embedding" else "--reranking"
     return (flag, "--batch-size", batch, "--ubatch-size", batch)
 

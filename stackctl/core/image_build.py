@@ -43,12 +43,21 @@ class ImageBuild:
 
 def list_pulls(images: Images, gpu: str) -> tuple[str, ...]:
     """The images that a registry has."""
+    if images.is_released:
+        return ()
     pulled = [] if images.inference_is_local else [images.inference[gpu]]
     return (*pulled, *([] if images.gateway_is_local else [images.gateway]))
 
 
+def list_loaded(images: Images, gpu: str) -> tuple[str, ...]:
+    """The images that a bundle brought, and that must be in the engine."""
+    return (images.inference[gpu], images.gateway) if images.is_released else ()
+
+
 def list_builds(settings: Settings, engine: Engine, images: Images, data_root: str, gpu: str) -> tuple[ImageBuild, ...]:
     """The images that no registry has: the gateway's, and the engine's unless it is llama.cpp's official one."""
+    if images.is_released:
+        return ()
     base = {"BASE_IMAGE": settings.base_image}
     if settings.pip_index_url:
         base["PIP_INDEX_URL"] = settings.pip_index_url

@@ -1,4 +1,4 @@
-"""Where settings come from: flag, environment, `.env`, default; each value checked. Pure.
+"""Where settings come from: flag, environment, `.env`, an installed release, default; each value checked. Pure.
 
 In: the parsed `.env`, the environment and the flags, as mappings. Out: ``Settings`` and the origin of each value.
 """
@@ -6,7 +6,7 @@ In: the parsed `.env`, the environment and the flags, as mappings. Out: ``Settin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -22,6 +22,7 @@ class Origin(StrEnum):
     FLAG = "flag"
     ENVIRONMENT = "environment"
     DOTENV = ".env"
+    RELEASE = "release"
     DEFAULT = "default"
 
 
@@ -47,32 +48,35 @@ def resolve_settings(
     environment: Mapping[str, str],
     flags: Mapping[str, str],
     referenced: frozenset[str] = frozenset(),
+    release: DotenvFile | None = None,
 ) -> ResolvedSettings:
-    """Merge the sources (flag > environment > `.env` > default) and check every value.
+    """Merge the sources (flag > environment > `.env` > release > default) and check every value.
 
     Args:
         dotenv: the parsed `.env`.
         environment: the process environment.
         flags: setting name in upper case to the text given on the command line.
         referenced: variables that `stack.yml` names; they are allowed in `.env` beside the settings.
+        release: settings that an installed release brought.
 
     Raises:
         ConfigError: with one finding for each unknown key, wrong type or value out of bounds.
     """
-    findings = list(dotenv.findings)
-    findings += _check_known(dotenv, referenced)
+    packed = release or DotenvFile("")
+    findings = [*dotenv.findings, *packed.findings]
+    findings += [*_check_known(dotenv, referenced), *_check_known(packed, referenced)]
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for item in fields(Settings):
         name = item.name.upper()
-        text, origin = _pick_source(name, dotenv, environment, flags)
+        text, origin = _pick_source(name, (flags, environment, dotenv.values, packed.values))
         origins[name] = origin
         if text is None:
             values[item.name] = item.default
             continue
         value, problem = _parse_value(item, text)
         if problem:
-            findings.append(_describe_problem(name, problem, origin, dotenv))
+            findings.append(_describe_problem(name, problem, origin, packed if origin is Origin.RELEASE else dotenv))
         values[item.name] = value
     raise_config_error("The settings are not usable.", findings)
     known = {name: environment.get(name) or dotenv.values.get(name, "") for name in sorted(referenced)}
@@ -115,14 +119,9 @@ def check_secrets(settings: Settings, env_file: str) -> None:
         raise ConfigError("The keys are not usable.", finding.hint, (finding,))
 
 
-def _pick_source(
-    name: str, dotenv: DotenvFile, environment: Mapping[str, str], flags: Mapping[str, str]
-) -> tuple[str | None, Origin]:
-    for source, origin in (
-        (flags, Origin.FLAG),
-        (environment, Origin.ENVIRONMENT),
-        (dotenv.values, Origin.DOTENV),
-    ):
+def _pick_source(name: str, sources: Sequence[Mapping[str, str]]) -> tuple[str | None, Origin]:
+    """The first source that has it; sources in the order of ``Origin``."""
+    for source, origin in zip(sources, Origin, strict=False):
         # An empty value means "not set", as in Compose's ${NAME:-default}.
         if source.get(name):
             return source[name], origin
@@ -142,9 +141,9 @@ def _check_known(dotenv: DotenvFile, referenced: frozenset[str]) -> list[Finding
     return found
 
 
-def _describe_problem(name: str, problem: str, origin: Origin, dotenv: DotenvFile) -> Finding:
-    in_file = origin is Origin.DOTENV
-    place = {"file": dotenv.path, "line": dotenv.lines[name]} if in_file else {"file": f"({origin})", "line": 0}
+def _describe_problem(name: str, problem: str, origin: Origin, file: DotenvFile) -> Finding:
+    in_file = origin in (Origin.DOTENV, Origin.RELEASE)
+    place = {"file": file.path, "line": file.lines[name]} if in_file else {"file": f"({origin})", "line": 0}
     return Finding(name, problem, f"correct {name}", Severity.ERROR, **place)  # type: ignore[arg-type]
 
 

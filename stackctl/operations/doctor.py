@@ -17,8 +17,9 @@ from stackctl.core.models import ServedModel
 from stackctl.core.stack_checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, Severity, StackError
 from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.installations import list_installations
 from stackctl.operations.settle import choose_device, list_foreign_ports, list_ports
-from stackctl.operations.site import LoadedSite, list_installations, load_site
+from stackctl.operations.site import LoadedSite, load_site
 from stackctl.operations.state import load_state
 
 GIB = 1 << 30

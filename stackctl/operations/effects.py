@@ -76,6 +76,7 @@ class Effects:
     load_text: Callable[[Path], str | None]
     save_text: Callable[[Path, str, int], bool]
     remove_file: Callable[[Path], None]
+    is_link: Callable[[Path], bool]
     hash_folder: Callable[[Path], str]
     hold_lock: Callable[[Path], AbstractContextManager[None]]
     load_model_files: Callable[[Path], tuple[ModelFile, ...]]

@@ -22,21 +22,7 @@ def run_init(effects: Effects) -> tuple[str, ...]:
     Raises:
         ConfigError: `.env` is there and cannot be read; it was not changed.
     """
-    done: list[str] = []
-    env_file = effects.site / ".env"
-    text = effects.load_text(env_file)
-    before = parse_dotenv(text or "")
-    unreadable = [finding for finding in before.findings if finding.subject == "syntax"]
-    if unreadable:
-        raise ConfigError(f"{env_file} cannot be read; it was not changed.", unreadable[0].hint, unreadable)
-    names = [item.name.upper() for item in fields(Settings) if item.metadata["generated"]]
-    missing = {name: effects.make_key() for name in names if not before.values.get(name)}
-    if text is None or missing:
-        effects.save_text(env_file, set_values(render_env_example() if text is None else text, missing), 0o600)
-        verb = "created" if text is None else "completed"
-        done.append(f"{verb}  {env_file} (mode 0600) with fresh keys: {', '.join(missing)}")
-    else:
-        done.append(f"kept     {env_file}")
+    done = list(complete_env(effects, says_kept=True))
     for name in ("stack.yml",):
         path = effects.site / name
         if effects.load_text(path) is None:
@@ -48,3 +34,27 @@ def run_init(effects: Effects) -> tuple[str, ...]:
         effects.save_text(effects.site / "models" / "README.txt", README, 0o644)
         done.append(f"created  {effects.site / 'models'}")
     return tuple(done)
+
+
+def complete_env(effects: Effects, *, says_kept: bool = False) -> tuple[str, ...]:
+    """Make `.env`, or generate the keys that it lacks.
+
+    Args:
+        says_kept: whether a file that needed nothing is worth a line.
+
+    Raises:
+        ConfigError: it is there and cannot be read; it was not changed.
+    """
+    env_file = effects.site / ".env"
+    text = effects.load_text(env_file)
+    before = parse_dotenv(text or "")
+    unreadable = [finding for finding in before.findings if finding.subject == "syntax"]
+    if unreadable:
+        raise ConfigError(f"{env_file} cannot be read; it was not changed.", unreadable[0].hint, unreadable)
+    names = [item.name.upper() for item in fields(Settings) if item.metadata["generated"]]
+    missing = {name: effects.make_key() for name in names if not before.values.get(name)}
+    if text is None or missing:
+        effects.save_text(env_file, set_values(render_env_example() if text is None else text, missing), 0o600)
+        verb = "created" if text is None else "completed"
+        return (f"{verb}  {env_file} (mode 0600) with fresh keys: {', '.join(missing)}",)
+    return (f"kept     {env_file}",) if says_kept else ()

@@ -6,22 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stackctl.core.health import list_model_names
+from stackctl.core.models import ServedModel
 from stackctl.core.runtime import ServiceState
 from stackctl.core.stack import find_gateway_url
 from stackctl.errors import RuntimeFailure
 from stackctl.operations.down import check_service_names
 from stackctl.operations.effects import Effects, Runtime
-from stackctl.operations.site import load_site
+from stackctl.operations.site import LoadedSite, load_site
 from stackctl.operations.state import load_state
 
 
 @dataclass(frozen=True, slots=True)
 class StackStatus:
-    """What runs: services in the order of the stack."""
+    """What runs: services in the order of the stack.
+
+    Attributes:
+        release: title of the installed release that it was started from; empty where there was none.
+    """
 
     runtime: str
     device: str
     services: tuple[ServiceState, ...]
+    release: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ def load_status(effects: Effects) -> StackStatus | None:
     if state is None:
         return None
     states = tuple(effects.find_runtime(state).list_states().values())
-    return StackStatus(state.runtime, state.device, states) if states else None
+    return StackStatus(state.runtime, state.device, states, state.release) if states else None
 
 
 def list_models(effects: Effects) -> tuple[ModelRow, ...]:
@@ -69,7 +75,7 @@ def list_models(effects: Effects) -> tuple[ModelRow, ...]:
             model.header.quantisation,
             model.context_length,
             model.slots,
-            "demo model" if model.is_demo else "",
+            _describe_origin(loaded, model),
         )
         for model in stack.models
     ]
@@ -87,6 +93,13 @@ def list_models(effects: Effects) -> tuple[ModelRow, ...]:
         for item in stack.endpoints
     ]
     return tuple(rows)
+
+
+def _describe_origin(loaded: LoadedSite, model: ServedModel) -> str:
+    """Where a model of ours comes from, when it is not a file that the operator put there."""
+    release = loaded.release
+    brought = f"release {release.title}" if release and model.path.startswith(f"{release.store}/") else ""
+    return ", ".join(filter(None, ("demo model" if model.is_demo else "", brought)))
 
 
 def load_logs(effects: Effects, services: tuple[str, ...], lines: int) -> dict[str, str]:

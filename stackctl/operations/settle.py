@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stackctl.core.engines import LLAMA_CPP, LLAMA_CPP_PYTHON
 from stackctl.core.host import Choice, Host, choose_gpu, choose_runtime
 from stackctl.core.stack_checks import check_bind_address
@@ -9,6 +11,9 @@ from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.site import LoadedSite
 from stackctl.operations.state import State, load_state
+
+if TYPE_CHECKING:
+    from stackctl.core.bundle.release import Release
 
 
 def settle(effects: Effects, loaded: LoadedSite, runtime_setting: str = "") -> tuple[State, tuple[Finding, ...]]:
@@ -25,7 +30,7 @@ def settle(effects: Effects, loaded: LoadedSite, runtime_setting: str = "") -> t
     host = effects.load_host(wanted != "process")
     running_in = _find_running(effects, loaded)
     # 'auto' is for a stack that does not run yet; one that runs stays where it is.
-    runtime = choose_runtime(host, running_in if wanted == "auto" and running_in else wanted)
+    runtime = choose_runtime(host, _choose_for_release(loaded, wanted, running_in))
     if running_in not in ("", runtime.value):
         raise ConfigError(
             f"The stack runs in the {running_in} runtime; asked for was {runtime.value}.", "run 'stackctl down' first"
@@ -35,7 +40,8 @@ def settle(effects: Effects, loaded: LoadedSite, runtime_setting: str = "") -> t
     _check_ports(effects, host, loaded, effects.make_runtime(runtime.value, loaded, gpu.value))
     device = describe_device(gpu)
     effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
-    return State(runtime.value, gpu.value, device, settings.stack_name), warnings
+    release = loaded.release.title if loaded.release else ""
+    return State(runtime.value, gpu.value, device, settings.stack_name, release), warnings
 
 
 def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice, tuple[Finding, ...]]:
@@ -48,12 +54,47 @@ def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice,
     choice = choose_gpu(host, wanted)
     engine = loaded.choose_stack(runtime).engine
     usable = engine is LLAMA_CPP or (runtime == "compose" and engine is LLAMA_CPP_PYTHON and choice.value == "nvidia")
+    if runtime == "compose" and loaded.release and choice.value not in loaded.release.gpus:
+        return _choose_released_device(loaded.release, choice, wanted)
     if choice.value == "none" or usable:
         return choice, ()
     message = f"{choice.reason} is there, but the engine {engine.name} of the {runtime} runtime computes on the CPU"
     hint = "put a llama-server with GPU support on PATH, use Docker, or set STACK_GPU=none"
     if wanted != "auto":
         raise ConfigError(f"STACK_GPU={wanted}: {message}.", hint)
+    return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
+
+
+def _choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> str:
+    """The runtime to ask the host for: a stack that runs stays where it is, and a release may be for one only.
+
+    Raises:
+        ConfigError: it has none for the runtime that is wanted.
+    """
+    runtimes = loaded.release.manifest.runtimes if loaded.release else ("compose", "process")
+    if wanted == "auto" and running_in in runtimes:
+        return running_in
+    if wanted == "auto":
+        return wanted if len(runtimes) > 1 else runtimes[0]
+    if wanted not in runtimes:
+        assert loaded.release is not None
+        raise ConfigError(
+            f"STACK_RUNTIME={wanted}: release {loaded.release.title} has parts for {', '.join(runtimes)} only.",
+            f"set STACK_RUNTIME={runtimes[0]}, or pack again with --include-process-runtime",
+        )
+    return wanted
+
+
+def _choose_released_device(release: Release, choice: Choice, wanted: str) -> tuple[Choice, tuple[Finding, ...]]:
+    """The CPU, where the installed release has no engine image for the GPU that is there.
+
+    Raises:
+        ConfigError: that GPU was asked for, or there is no image for the CPU either.
+    """
+    message = f"release {release.title} has no engine image for '{choice.value}', only for {', '.join(release.gpus)}"
+    if wanted != "auto" or "none" not in release.gpus:
+        raise ConfigError(f"STACK_GPU={wanted}: {message}.", "set STACK_GPU=none, or pack again where that GPU is")
+    hint = "pack again where that GPU is, or set STACK_GPU=none"
     return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
 
 

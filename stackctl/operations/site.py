@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stackctl.core.compose_view import Images, choose_images
+from stackctl.core.bundle.places import CURRENT, FILES, KNOWN_ANSWER_FILE, OFFLINE_FOLDER
+from stackctl.core.compose_view import Images, choose_images, choose_release_images
 from stackctl.core.dotenv import DotenvFile, parse_dotenv
-from stackctl.core.engines import AUTO, ENGINE_FOLDER, LLAMA_CPP, Engine, choose_engine
+from stackctl.core.engines import AUTO, ENGINE_FOLDER, Engine, choose_engine
 from stackctl.core.gateway_config import check_gateway_config
 from stackctl.core.gguf import GGUFHeader
 from stackctl.core.model_files import ModelFile, ModelMode, build_model_header, check_model_files
@@ -19,6 +20,7 @@ from stackctl.core.render import GATEWAY_CONFIG, TEMPLATES, RenderedFiles, Rende
 from stackctl.core.runtime import StartPlan
 from stackctl.core.settings import Settings
 from stackctl.core.settings_sources import (
+    Origin,
     ResolvedSettings,
     check_secrets,
     list_possible_variables,
@@ -29,24 +31,12 @@ from stackctl.core.stack_checks import check_site_path
 from stackctl.core.stackfile import StackFile
 from stackctl.core.stackfile_reader import parse_stackfile
 from stackctl.core.yamltree import parse_yaml
-from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
+from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects
+from stackctl.operations.installations import build_layout
 
-
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """Something that the process runtime needs on this machine before it can start.
-
-    Attributes:
-        target: the program that is there when the installation is.
-        lock: hashed requirements of the environment; empty for a server built from source.
-        variables: what the installation needs in its environment.
-    """
-
-    title: str
-    target: Path
-    lock: Path | None
-    variables: Mapping[str, str]
+if TYPE_CHECKING:
+    from stackctl.core.bundle.release import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +48,7 @@ class LoadedSite:
         process: the stack as supervised processes; its engine may differ from the containers'.
         compose: the stack as containers.
         warnings: findings that stop nothing.
+        release: what a bundle brought and 'offline-load' made current; ``None`` where the site's own files decide.
     """
 
     resolved: ResolvedSettings
@@ -67,6 +58,7 @@ class LoadedSite:
     images: Images
     layout: Layout
     warnings: tuple[Finding, ...]
+    release: Release | None = None
 
     @property
     def settings(self) -> Settings:
@@ -84,10 +76,13 @@ def load_settings(effects: Effects) -> tuple[ResolvedSettings, StackFile]:
     Raises:
         ConfigError: every problem found, with file and line.
     """
-    return _resolve(effects, load_dotenv(effects), _load_stack_text(effects))
+    release = load_release(effects)
+    return _resolve(effects, load_dotenv(effects), _load_stack_text(effects, release), release)
 
 
-def _resolve(effects: Effects, dotenv: DotenvFile, text: str) -> tuple[ResolvedSettings, StackFile]:
+def _resolve(
+    effects: Effects, dotenv: DotenvFile, text: str, release: Release | None
+) -> tuple[ResolvedSettings, StackFile]:
     findings: list[Finding] = []
     stackfile: StackFile | None = None
     try:
@@ -96,7 +91,8 @@ def _resolve(effects: Effects, dotenv: DotenvFile, text: str) -> tuple[ResolvedS
         findings += error.findings
     try:
         referenced = list_possible_variables(dotenv.values) if stackfile is None else stackfile.list_variables()
-        resolved = resolve_settings(dotenv, effects.environment, effects.flags, referenced)
+        packed = parse_dotenv(release.settings_text, release.settings_path) if release else None
+        resolved = resolve_settings(dotenv, effects.environment, effects.flags, referenced, packed)
     except ConfigError as error:
         findings += error.findings
     raise_config_error("The configuration is not usable.", findings)
@@ -104,7 +100,32 @@ def _resolve(effects: Effects, dotenv: DotenvFile, text: str) -> tuple[ResolvedS
     return resolved, stackfile
 
 
-def _load_stack_text(effects: Effects) -> str:
+def load_release(effects: Effects) -> Release | None:
+    """The installed release that is current.
+
+    Raises:
+        BundleError: it is damaged.
+        ConfigError: the site has a `stack.yml` of its own that says something else.
+    """
+    current = effects.site / OFFLINE_FOLDER / CURRENT
+    text = effects.load_text(current / "bundle.json")
+    if text is None and effects.is_link(current):
+        # Without this the site's own files would decide, and images would be built and pulled.
+        raise BundleError(
+            f"{current} leads to a release that is not there any more.",
+            "load its bundle again with 'stackctl offline-load', or remove the link to go back to the site's own files",
+        )
+    if text is None:
+        return None
+    # Reading a manifest takes imports that a site without a release does without.
+    from stackctl.operations.offline.current import read_release
+
+    return read_release(effects, text)
+
+
+def _load_stack_text(effects: Effects, release: Release | None) -> str:
+    if release:
+        return release.stack_text
     return effects.load_text(effects.site / "stack.yml") or ""
 
 
@@ -119,35 +140,53 @@ def load_site(effects: Effects) -> LoadedSite:
     Raises:
         ConfigError: settings, models or `stack.yml` are not usable; nothing was started.
     """
-    dotenv, text = load_dotenv(effects), _load_stack_text(effects)
-    resolved, stackfile = _resolve(effects, dotenv, text)
+    release = load_release(effects)
+    dotenv, text = load_dotenv(effects), _load_stack_text(effects, release)
+    resolved, stackfile = _resolve(effects, dotenv, text, release)
     try:
-        return _build_site(effects, resolved, stackfile)
+        return _build_site(effects, resolved, stackfile, release)
     except ConfigError as error:
         raise add_places(error, dotenv, resolved.origins, parse_yaml(text, "stack.yml")) from error
 
 
-def _build_site(effects: Effects, resolved: ResolvedSettings, stackfile: StackFile) -> LoadedSite:
+def _build_site(
+    effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, release: Release | None
+) -> LoadedSite:
     settings = resolved.values
     check_site_path(str(effects.site))
     _check_variables(resolved, stackfile)
     demo = str(effects.data_root / "models" / DEMO_MODEL_FILE)
     requests = build_requests(settings, stackfile, str(effects.site), demo)
+    if release:
+        requests = release.place_models(requests)
     headers, shards, sizes, warnings = _load_models(effects, requests)
     engines = _choose_engines(effects, settings)
     stacks: dict[str, Stack] = {}
     for runtime, engine in engines.items():
         models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots)
         stacks[runtime] = build_stack(settings, stackfile, engine, models)
-    images = choose_images(
-        settings,
-        engines["compose"],
+    images = _choose_images(effects, resolved, engines["compose"], release)
+    layout = build_layout(effects, engines["process"])
+    findings = (*resolved.findings, *warnings, *check_contexts(requests, headers))
+    return LoadedSite(resolved, stackfile, stacks["process"], stacks["compose"], images, layout, findings, release)
+
+
+def _choose_images(effects: Effects, resolved: ResolvedSettings, engine: Engine, release: Release | None) -> Images:
+    """The release's images; without one, those that this machine pulls or builds."""
+    if release:
+        own = [
+            str(getattr(resolved.values, name.lower()))
+            if resolved.origins[name] in (Origin.FLAG, Origin.ENVIRONMENT, Origin.DOTENV)
+            else ""
+            for name in ("GATEWAY_IMAGE", "INFERENCE_IMAGE")
+        ]
+        return choose_release_images(release.images, *own)
+    return choose_images(
+        resolved.values,
+        engine,
         effects.hash_folder(effects.data_root / "services" / GATEWAY),
         effects.hash_folder(effects.data_root / ENGINE_FOLDER),
     )
-    layout = _build_layout(effects, engines["process"])
-    findings = (*resolved.findings, *warnings, *check_contexts(requests, headers))
-    return LoadedSite(resolved, stackfile, stacks["process"], stacks["compose"], images, layout, findings)
 
 
 def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
@@ -204,6 +243,10 @@ def collect_secrets(loaded: LoadedSite) -> dict[str, str]:
 
 def load_known_answer(effects: Effects) -> tuple[str, str]:
     """The question, and its one right answer, that prove the demo model runs."""
+    packed = effects.load_text(effects.site / OFFLINE_FOLDER / CURRENT / FILES / KNOWN_ANSWER_FILE)
+    if packed is not None:
+        known = json.loads(packed)
+        return str(known["question"]), str(known["answer"])
     text = effects.load_text(effects.data_root / "models" / "demo.json")
     entry = json.loads(text or "{}")["answers"][0]
     return str(entry["question"]), str(entry["answer"])
@@ -243,30 +286,6 @@ def _choose_engines(effects: Effects, settings: Settings) -> dict[str, Engine]:
     }
 
 
-def _build_layout(effects: Effects, engine: Engine) -> Layout:
-    """Where a process finds its program: an environment made from the service's lock, or a binary."""
-    services = effects.data_root / "services"
-    gateway = effects.find_environment(services / GATEWAY / "requirements.lock", {})
-    return Layout(
-        runtime="process",
-        engine_command=_find_engine_command(effects, engine),
-        gateway_command=(str(gateway / "bin" / "python"), "-m", "gateway"),
-        python_path=str(services / GATEWAY),
-        gateway_config=str(effects.rendered_dir / GATEWAY_CONFIG),
-        scratch=str(effects.state_dir / "scratch"),
-    )
-
-
-def _find_engine_command(effects: Effects, engine: Engine) -> tuple[str, ...]:
-    folder = effects.data_root / ENGINE_FOLDER
-    if engine is LLAMA_CPP:
-        return (effects.find_program("llama-server") or str(effects.find_built_server()),)
-    assert engine.launcher is not None
-    assert engine.lock_file is not None
-    environment = effects.find_environment(folder / engine.lock_file, engine.install_variables)
-    return (str(environment / "bin" / "python"), str(folder / engine.launcher))
-
-
 def _check_variables(resolved: ResolvedSettings, stackfile: StackFile) -> None:
     findings = []
     for name, provider in stackfile.providers.items():
@@ -278,21 +297,3 @@ def _check_variables(resolved: ResolvedSettings, stackfile: StackFile) -> None:
             if variable and variable not in resolved.variables
         ]
     raise_config_error("A provider's secret is not set.", findings)
-
-
-def list_installations(effects: Effects, loaded: LoadedSite) -> tuple[Installation, ...]:
-    """What the process runtime of this site needs: the gateway's environment, and the engine's or its binary."""
-    engine = loaded.process.engine
-    gateway = Installation(
-        GATEWAY,
-        Path(loaded.layout.gateway_command[0]),
-        effects.data_root / "services" / GATEWAY / "requirements.lock",
-        {},
-    )
-    program = Path(loaded.layout.engine_command[0])
-    if engine.lock_file is not None:
-        lock = effects.data_root / ENGINE_FOLDER / engine.lock_file
-        return gateway, Installation(engine.name, program, lock, engine.install_variables)
-    if program == effects.find_built_server():
-        return gateway, Installation("llama-server", program, None, {})
-    return (gateway,)

@@ -16,12 +16,14 @@ class State:
         gpu: what the engines were given: "none", "nvidia", "amd" or "vulkan".
         device: the same in words, with the reason.
         project: Compose's project name when it was started.
+        release: title of the installed release that it was started from; empty where there was none.
     """
 
     runtime: str
     gpu: str
     device: str
     project: str
+    release: str = ""
 
 
 def load_state(effects: Effects) -> State | None:
@@ -29,8 +31,9 @@ def load_state(effects: Effects) -> State | None:
     text = effects.load_text(effects.state_dir / "state.json")
     try:
         values = json.loads(text or "")
+        values.setdefault("release", "")  # what an earlier version wrote
         return State(**{name: str(values[name]) for name in State.__slots__})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -6,6 +6,7 @@ Without an engine or an image these tests are skipped with the reason; with REQU
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,10 @@ import pytest
 from docker import DockerClient
 from docker.errors import DockerException, ImageNotFound
 
+from tests.docker.airgap import explain_no_airgap
 from tests.docker.outside import Outside, explain_no_outside
+from tests.docker.packed import Packed, pack, run_tool
+from tests.docker.registry import ServedRegistry, find_registry_program, open_registry
 from tests.docker.sites import CA_BUNDLE, IMAGES, MakeSite, Site, find_free_port
 
 # The helper container with which testcontainers cleans up comes from a registry; fixtures clean up here.
@@ -96,6 +100,13 @@ def outside() -> Iterator[Outside]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def networks_without_routes() -> None:
+    """Gives up where no machine without a network can be had."""
+    if problem := explain_no_airgap():
+        _give_up(f"no machine without a network can be had here: {problem}")
+
+
 @pytest.fixture
 def fake_bin(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
     """Puts a shell script first on PATH; returns the environment for ``Site.run``."""
@@ -109,3 +120,56 @@ def fake_bin(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
         return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
     return install
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRegistry]:
+    """A registry that anybody may read and write."""
+    if not find_registry_program():
+        _give_up("no registry is installed (Debian: docker-registry)")
+    with open_registry(tmp_path_factory.mktemp("registry")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def registry_image(
+    client: DockerClient, registry: ServedRegistry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The inference engine's image, which the registry has, as OCI, and Docker does not."""
+    if missing := [name for name in ("skopeo", "minisign") if not shutil.which(name)]:
+        _give_up(f"not installed: {', '.join(missing)}")
+    name, archive = f"{registry.host}/team/llama-server:v1", tmp_path_factory.mktemp("image") / "saved.tar"
+    run_tool("docker", "save", "--output", str(archive), IMAGES["INFERENCE_IMAGE"])
+    source, target = f"docker-archive:{archive}", f"docker://{name}"
+    run_tool("skopeo", "copy", "--quiet", "--format", "oci", "--dest-tls-verify=false", source, target)
+    archive.unlink()
+    yield name
+    client.images.remove(name, force=True)
+
+
+@pytest.fixture(scope="session")
+def bundle_key(make_site: MakeSite, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packer's secret key; its public half lies beside it."""
+    folder = tmp_path_factory.mktemp("keys")
+    make_site().run_well("offline-keygen", "--out", str(folder))
+    return folder / "bundle.key"
+
+
+@pytest.fixture(scope="session")
+def packed(
+    make_site: MakeSite, registry_image: str, bundle_key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Packed:
+    """A stack of containers that ran here, as a bundle of several parts."""
+    site = make_site(INFERENCE_IMAGE=registry_image, INFERENCE_SLOTS=4)
+    site.run_well("up")
+    try:
+        return pack(site, bundle_key, tmp_path_factory.mktemp("disk"))
+    finally:
+        site.run("down")
+
+
+@pytest.fixture(scope="session")
+def delta(packed: Packed, bundle_key: Path) -> Packed:
+    """What a changed setting makes of it."""
+    packed.source.set(INFERENCE_SLOTS=2)
+    return pack(packed.source, bundle_key, packed.folder.parent, "--base", str(packed.folder))

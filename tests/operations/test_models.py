@@ -100,6 +100,7 @@ def setup(tmp_path: Path) -> Setup:
         load_text=files.load_text,
         save_text=files.save_text,
         remove_file=lambda path: path.unlink(missing_ok=True),
+        is_link=Path.is_symlink,
         load_model_files=gguf.load_model_files,
     )
     store = StoreEffects(

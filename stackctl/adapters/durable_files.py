@@ -1,0 +1,77 @@
+"""Folders and files that survive a loss of power, and that every user of the machine may read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stackctl.errors import BundleError
+
+REMOVED = ".removed"
+FOLDER_MODE = 0o755
+# Containers run as another user, who must be able to read models whatever the operator's umask is.
+FILE_MODE = 0o644
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that every user may enter, and those above it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(FOLDER_MODE)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with everything in it; it has another name first, so that half of it is never taken for it."""
+    if not folder.is_dir():
+        return
+    going = folder.with_name(f".{folder.name}{REMOVED}")
+    shutil.rmtree(going, ignore_errors=True)
+    folder.replace(going)
+    shutil.rmtree(going)
+
+
+def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of the data at an offset."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+@contextmanager
+def explain_writes(folder: Path) -> Iterator[None]:
+    """Say what went wrong with the disk of a folder.
+
+    Raises:
+        BundleError: it is full, or fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise explain_write_failure(folder, error) from error
+
+
+def explain_write_failure(folder: Path, error: OSError) -> BundleError:
+    """What an error of the disk that is written to means."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+        message = f"The disk of {folder} is full: {free} bytes are free."
+        return BundleError(message, "free some space there, then run the command again: it goes on where it was")
+    reason = f"{error.filename or folder}: {error.strerror}"
+    return BundleError(f"{folder} cannot be written: {reason}.", "check that disk, then run the command again")

@@ -1,0 +1,141 @@
+"""A site's ``offline/`` folder: installed releases, the models' store, and which release is current.
+
+Paths are relative to the folder, as core/bundle/places.py names them. A name appears only when what it names is whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from stackctl.adapters.durable_files import REMOVED, explain_writes, make_folder, remove_folder, sync_folder
+from stackctl.adapters.staging import Staging
+from stackctl.core.bundle.load_checks import Disk
+from stackctl.core.bundle.load_plan import InstalledRange
+from stackctl.core.bundle.places import RELEASES, STAGING
+from stackctl.errors import BundleError
+
+PIECE_BYTES = 1 << 20
+
+
+class OfflineFolder:
+    """What bundles brought to a site."""
+
+    def __init__(self, root: Path) -> None:
+        """Nothing is made before it is needed."""
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        Raises:
+            BundleError: it cannot be made.
+        """
+        with explain_writes(self.root):
+            make_folder(self.root)
+
+    def open_staging(self, short_id: str) -> Staging:
+        """The staging folder of a bundle, with what an earlier run left in it."""
+        return Staging(self.root / STAGING / short_id)
+
+    def list_staging(self) -> dict[str, int]:
+        """What is being loaded, or was interrupted: each bundle's short id and the bytes that it takes."""
+        return {
+            item.name: sum(file.stat().st_blocks * 512 for file in item.rglob("*") if file.is_file())
+            for item in self._list_folders(STAGING)
+        }
+
+    def remove_staging(self, short_id: str) -> None:
+        """Remove what was staged of a bundle."""
+        with explain_writes(self.root):
+            remove_folder(self.root / STAGING / short_id)
+            for left in (self.root / STAGING).glob(f".*{REMOVED}"):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def list_releases(self) -> tuple[str, ...]:
+        """Short ids of the installed releases, in no order of time."""
+        return tuple(item.name for item in self._list_folders(RELEASES))
+
+    def load_bytes(self, path: str) -> bytes | None:
+        """A file's bytes; ``None`` when there is no such file."""
+        try:
+            return (self.root / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise BundleError(f"{self.root / path} cannot be read: {error.strerror}.", "check that disk") from error
+
+    def find_link(self, name: str) -> str:
+        """The release that ``current`` or ``previous`` means; empty where there is none."""
+        try:
+            return (self.root / name).readlink().name
+        except OSError:
+            return ""
+
+    def switch(self, name: str, short_id: str) -> None:
+        """Have a link mean another release, in one step.
+
+        Raises:
+            BundleError: the folder cannot be written.
+        """
+        with explain_writes(self.root):
+            fresh = self.root / f".{name}.new"
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(f"{RELEASES}/{short_id}")
+            fresh.replace(self.root / name)
+            sync_folder(self.root)
+
+    def find_size(self, path: str) -> int | None:
+        """A regular file's size in bytes; ``None`` when there is none of that name."""
+        target = self.root / path
+        return target.stat().st_size if target.is_file() and not target.is_symlink() else None
+
+    def read_range(self, item: InstalledRange) -> Iterator[bytes]:
+        """Bytes of an installed file, as many of them as there are.
+
+        Raises:
+            BundleError: it is not there or cannot be read.
+        """
+        path, left = self.root / item.path, item.size
+        try:
+            with path.open("rb", buffering=0) as file:
+                file.seek(item.offset)
+                while left and (piece := file.read(min(PIECE_BYTES, left))):
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error.strerror}.", "check that disk") from error
+
+    def install(self, staged: str, final: str) -> None:
+        """Give a staged folder its place: at once, or file by file where an equal one is there to be mended.
+
+        Raises:
+            BundleError: the folder cannot be written.
+        """
+        source, target = self.root / staged, self.root / final
+        with explain_writes(self.root):
+            make_folder(target.parent)
+            for folder in [source, *(item for item in source.rglob("*") if item.is_dir())]:
+                sync_folder(folder)
+            if not target.exists():
+                source.replace(target)
+                sync_folder(target.parent)
+                return
+            for file in sorted(item for item in source.rglob("*") if item.is_file()):
+                place = target / file.relative_to(source)
+                make_folder(place.parent)
+                file.replace(place)
+                sync_folder(place.parent)
+
+    def find_disk(self, title: str, needed_bytes: int, path: Path | None = None) -> Disk:
+        """The file system that this folder, or another one, is on."""
+        place = path or self.root
+        there = next(folder for folder in (place, *place.parents) if folder.exists())
+        return Disk(title, str(place), there.stat().st_dev, shutil.disk_usage(there).free, needed_bytes)
+
+    def _list_folders(self, name: str) -> list[Path]:
+        folder = self.root / name
+        if not folder.is_dir():
+            return []
+        return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))

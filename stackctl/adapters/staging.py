@@ -1,0 +1,279 @@
+"""Write a bundle's content to the disk so that an interruption at any moment costs little and hides nothing.
+
+Files have their final size from the beginning, and every content is written at its final offset. What is written is
+synced in a thread while more is written, then noted in a journal; at most ``MAX_UNSURE_BYTES`` are ever on their way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stackctl.adapters.durable_files import FILE_MODE, explain_writes, make_folder, sync_folder, write_at
+from stackctl.core.bundle.load_journal import DONE, DROP, KEPT, PART, Journal, parse_journal, render_lines
+from stackctl.core.bundle.load_plan import Output, Wanted
+from stackctl.errors import BundleError
+
+# Written and not yet confirmed by the disk: what a kill costs at most.
+MAX_UNSURE_BYTES = 48 << 20
+# Small enough that the disk begins early, large enough that it works in long stretches.
+SYNC_BYTES = 16 << 20
+PIECE_BYTES = 1 << 20
+JOURNAL_NAME = "journal"
+
+
+class Staging:
+    """What is being loaded; several threads may write different contents at the same time.
+
+    Attributes:
+        journal: what earlier runs, and this one, have achieved.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open a staging folder, made if it is not there."""
+        self._folder = folder
+        with explain_writes(folder):
+            make_folder(folder)
+            self._journal_file = os.open(folder / JOURNAL_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            sync_folder(folder)
+            self.journal = _recover_journal(self._journal_file)
+        self._lock = threading.Lock()
+        self._fresh = _Fresh()
+        self._syncs: deque[tuple[Future[None], int]] = deque()
+        self._failure: OSError | None = None
+        self._pool = ThreadPoolExecutor(1, "sync")
+
+    def prepare(self, outputs: Sequence[Output], contents: Iterable[Wanted]) -> None:
+        """Make the files; what the journal says of one that has to be made again no longer counts."""
+        missing = {item.path: item.size for item in outputs if not _has_size(self._folder / item.path, item.size)}
+        for content in contents:
+            if any(place.path in missing for place in content.places):
+                self.forget(content)
+        # The journal first: a new file of the right size would look like one that was written.
+        self.flush()
+        with explain_writes(self._folder):
+            for path, size in missing.items():
+                _make_file(self._folder / path, size)
+            for folder in {(self._folder / path).parent for path in missing}:
+                sync_folder(folder)
+
+    def is_done(self, content: Wanted) -> bool:
+        """Whether all of a content is there."""
+        return content.key in self.journal.done
+
+    def find_start(self, content: Wanted) -> int:
+        """How many bytes of an unfinished content are there."""
+        return min(self.journal.parts.get(content.key, 0), content.size)
+
+    def write(self, content: Wanted, pieces: Iterable[bytes | memoryview], start: int = 0) -> None:
+        """Write a content to all its places.
+
+        Args:
+            pieces: its bytes from ``start`` on; with ``start`` 0 whoever gives them checks their digest.
+
+        Raises:
+            BundleError: the disk is full or fails, or the bytes are wrong.
+        """
+        digest = self._hash_begin(content, start) if start else None
+        offset = start
+        with explain_writes(self._folder), _open_all(self._folder, content) as files:
+            for piece in pieces:
+                self._make_room(len(piece) * len(files))
+                for descriptor, base in files:
+                    write_at(descriptor, piece, base + offset)
+                offset += len(piece)
+                if digest:
+                    digest.update(piece)
+                self._add(content, offset, len(piece) * len(files))
+        if offset != content.size or (digest and digest.hexdigest() != content.sha256):
+            raise BundleError(f"Content {content.sha256} is not whole: {offset} of {content.size} bytes.", "try again")
+        with self._lock:
+            self._fresh.unfinished.pop(content.key, None)
+            self._fresh.paths.update(place.path for place in content.places)
+            self._fresh.lines.append(render_lines(DONE, [content.key]))
+            self.journal.done.add(content.key)
+
+    def forget(self, content: Wanted) -> None:
+        """Take back what was noted of a content: its bytes are wrong."""
+        with self._lock:
+            self._fresh.unfinished.pop(content.key, None)
+            self._fresh.lines.append(render_lines(DROP, [content.key]))
+            self.journal.forget(content.key)
+
+    def note_kept(self, name: str) -> None:
+        """Note that a range of an installed file is right."""
+        with self._lock:
+            self.journal.kept.add(name)
+            self._fresh.lines.append(render_lines(KEPT, [name]))
+
+    def flush(self) -> None:
+        """Wait until the disk has confirmed everything.
+
+        Raises:
+            BundleError: the disk is full or fails.
+        """
+        with explain_writes(self._folder):
+            with self._lock:
+                self._order_sync()
+            while self._syncs:
+                self._wait()
+
+    def save(self, path: str, data: bytes) -> None:
+        """Write a small file."""
+        with explain_writes(self._folder):
+            target = self._folder / path
+            make_folder(target.parent)
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+            try:
+                os.fchmod(descriptor, FILE_MODE)
+                write_at(descriptor, data, 0)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            sync_folder(target.parent)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """A staged file's bytes."""
+        with explain_writes(self._folder), (self._folder / path).open("rb", buffering=0) as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+    def close(self) -> None:
+        """Note what is done, as far as the disk allows, and let go of everything."""
+        with suppress(BundleError):
+            self.flush()
+        self._pool.shutdown()
+        os.close(self._journal_file)
+
+    def _hash_begin(self, content: Wanted, count: int) -> hashlib._Hash:
+        """The digest of what an earlier run has written of a content."""
+        digest = hashlib.sha256()
+        place = content.places[0]
+        with explain_writes(self._folder), (self._folder / place.path).open("rb", buffering=0) as file:
+            file.seek(place.offset)
+            while count and (piece := file.read(min(PIECE_BYTES, count))):
+                digest.update(piece)
+                count -= len(piece)
+        return digest
+
+    def _add(self, content: Wanted, offset: int, size: int) -> None:
+        """Count what was written."""
+        with self._lock:
+            self._fresh.size += size
+            self._fresh.unfinished[content.key] = offset
+            self._fresh.paths.update(place.path for place in content.places)
+            if self._fresh.size >= SYNC_BYTES:
+                self._order_sync()
+
+    def _make_room(self, size: int) -> None:
+        while True:
+            with self._lock:
+                unsure = self._fresh.size + sum(count for _, count in self._syncs)
+                if not self._syncs or unsure + size <= MAX_UNSURE_BYTES:
+                    return
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait for the oldest sync; a failure stays, so that whoever else waits meets it too."""
+        with self._lock:
+            if not self._syncs:
+                return
+            first = self._syncs[0]
+        first[0].result()
+        with self._lock:
+            if self._syncs and self._syncs[0] is first:
+                self._syncs.popleft()
+
+    def _order_sync(self) -> None:
+        """Have everything that was written so far synced, then noted. Called with the lock held."""
+        fresh, self._fresh = self._fresh, _Fresh(unfinished=dict(self._fresh.unfinished))
+        marks = render_lines(PART, (f"{key} {offset}" for key, offset in fresh.unfinished.items()))
+        text = "".join(fresh.lines) + marks
+        if fresh.paths or text:
+            self._syncs.append((self._pool.submit(self._sync, sorted(fresh.paths), text), fresh.size))
+
+    def _sync(self, paths: Sequence[str], text: str) -> None:
+        # The kernel reports a failed write once and then forgets the data: nothing after it may be noted.
+        if self._failure is not None:
+            raise self._failure
+        try:
+            for path in paths:
+                _sync_data(self._folder / path)
+            end = os.lseek(self._journal_file, 0, os.SEEK_END)
+            write_at(self._journal_file, text.encode(), end)
+            os.fdatasync(self._journal_file)
+        except OSError as error:
+            self._failure = error
+            raise
+
+
+@dataclass(slots=True)
+class _Fresh:
+    """What was written since a sync was last ordered.
+
+    Attributes:
+        unfinished: content to the number of its bytes that were written, in this and earlier stretches.
+        lines: for the journal, once what they say is on the disk.
+    """
+
+    size: int = 0
+    paths: set[str] = field(default_factory=set)
+    unfinished: dict[str, int] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def _open_all(folder: Path, content: Wanted) -> Iterator[list[tuple[int, int]]]:
+    """A descriptor and an offset for each place of a content."""
+    files: list[tuple[int, int]] = []
+    try:
+        for place in content.places:
+            flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            files.append((os.open(folder / place.path, flags), place.offset))
+        yield files
+    finally:
+        for descriptor, _ in files:
+            os.close(descriptor)
+
+
+def _sync_data(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _recover_journal(descriptor: int) -> Journal:
+    """Read the journal, and cut off a line that was torn by a crash: the next one must not continue it."""
+    data = b""
+    while piece := os.pread(descriptor, PIECE_BYTES, len(data)):
+        data += piece
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.ftruncate(descriptor, len(whole))
+    return parse_journal(whole.decode("utf-8", "replace"))
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
+
+
+def _make_file(path: Path, size: int) -> None:
+    make_folder(path.parent)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+        os.ftruncate(descriptor, size)
+        # Nothing may be written to an empty file later, so its turn to be synced is now.
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

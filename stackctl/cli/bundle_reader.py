@@ -1,0 +1,30 @@
+"""The adapters with which commands read bundles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
+    from stackctl.operations.offline.reading import BundleReader
+
+
+def build_reader(effects: Effects) -> BundleReader:
+    """The real disk."""
+    from stackctl.adapters import parts_check, parts_reader, untrusted_files
+    from stackctl.operations.offline.reading import BundleReader
+
+    return BundleReader(
+        find_folders=parts_reader.find_folders,
+        open_bundles=parts_reader.open_bundles,
+        measure=untrusted_files.measure,
+        list_entries=untrusted_files.list_entries,
+        read_whole=untrusted_files.read_whole,
+        read_link=untrusted_files.read_link,
+        hash_parts=parts_check.hash_parts,
+        hash_chunks=parts_check.hash_chunks,
+        read_blob=parts_reader.read_blob,
+        locate_damage=parts_check.locate_damage,
+        report=effects.report,
+        clock=effects.clock,
+    )

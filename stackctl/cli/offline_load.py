@@ -1,0 +1,126 @@
+"""``stackctl offline-load``: bring a bundle to this site; what runs is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackctl.cli.console import print_json, print_text, print_warnings
+from stackctl.cli.main import Context
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
+    from stackctl.operations.offline.load import LoadResult
+    from stackctl.operations.offline.load_effects import LoadEffects
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command("offline-load")
+@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BUNDLE...")
+@click.option("--from", "folders", type=_FOLDER, multiple=True, help="Another folder with parts; may be repeated.")
+@click.option("--key", metavar="FILE|LINE", help="Public key of the packer; by default the setting BUNDLE_PUBLIC_KEY.")
+@click.option("--allow-unsigned", is_flag=True, help="Go on where there is no signature, or no key to check it with.")
+@click.option("--allow-downgrade", is_flag=True, help="Go on where a newer version is installed.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check what can be checked without reading the parts, and say what is to do."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def offline_load(
+    context: Context,
+    bundles: tuple[Path, ...],
+    folders: tuple[Path, ...],
+    key: str | None,
+    allow_unsigned: bool,
+    allow_downgrade: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Verify bundles (folders, or folders of them), and make the newest the site's current release.
+
+    Run it again after an interruption, or with the next disk: it goes on where it was.
+    """
+    from stackctl.operations.offline.keys import find_public_key
+    from stackctl.operations.offline.load import preview_load, run_load
+    from stackctl.operations.offline.load_effects import LoadRequest
+
+    with context.open() as effects:
+        public_key = find_public_key(effects, key)
+        request = LoadRequest(bundles, folders, public_key, allow_unsigned, allow_downgrade)
+        load = build_load_effects(effects)
+        results = (preview_load if dry_run else run_load)(effects, load, request)
+    if as_json:
+        print_json([_describe(item) for item in results])
+    else:
+        _show(results)
+
+
+def _show(results: Sequence[LoadResult]) -> None:
+    for item in results:
+        manifest = item.manifest
+        signer = f"signed by key {item.verdict.signer}" if item.verdict.is_signed else "unsigned"
+        print_text(f"{manifest.name} {manifest.version} ({manifest.short_id}), {signer}: {item.status}.")
+        for line in item.done:
+            print_text(f"  {line}")
+        print_warnings(item.warnings)
+    if any(item.status == "loaded" for item in results):
+        print_text("\nWhat runs was not touched. Next: run 'stackctl up'")
+
+
+def _describe(item: LoadResult) -> dict[str, Any]:
+    return {
+        "id": item.manifest.id,
+        "name": item.manifest.name,
+        "version": item.manifest.version,
+        "status": item.status,
+        "signed_by": item.verdict.signer or None,
+        "written_bytes": item.written_bytes,
+        "images_sent": item.images,
+        "runtimes": item.runtimes,
+        "warnings": [finding.render_text() for finding in item.warnings],
+    }
+
+
+def build_load_effects(effects: Effects) -> LoadEffects:
+    """The adapters for loading and for going back."""
+    import platform
+    import sys
+    from datetime import UTC, datetime
+
+    from stackctl import __version__
+    from stackctl.adapters import parts_reader, untrusted_files
+    from stackctl.adapters.image_loader import ImageLoader
+    from stackctl.adapters.offline_folder import OfflineFolder
+    from stackctl.adapters.part_copy import copy_members
+    from stackctl.adapters.streams import prefetch
+    from stackctl.core.bundle.load_checks import Machine
+    from stackctl.core.bundle.places import OFFLINE_FOLDER
+    from stackctl.operations.offline.load_effects import LoadEffects
+
+    def find_file_size(path: Path) -> int | None:
+        entry = untrusted_files.measure(path)
+        return entry.size if entry and entry.kind == "file" else None
+
+    folder = OfflineFolder(effects.site / OFFLINE_FOLDER)
+    docker = effects.load_host(True).docker
+    machine = Machine(
+        os=platform.system().lower(),
+        architecture=platform.machine(),
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        stackctl=__version__,
+        docker=docker.server_version if docker else "",
+    )
+    return LoadEffects(
+        folder=folder,
+        machine=machine,
+        open_bundles=parts_reader.open_bundles,
+        copy_members=copy_members,
+        read_blob=lambda path, member: prefetch(parts_reader.read_blob(path, member)),
+        find_file_size=find_file_size,
+        connect_engine=lambda: ImageLoader(folder.find_disk),
+        read_now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )

@@ -1,0 +1,118 @@
+"""``stackctl offline-prove``: show that the stack works without a network; exit 0 when it does, 6 when not."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stackctl.cli.console import print_json, print_text
+from stackctl.cli.main import Context
+from stackctl.errors import UnhealthyError
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
+    from stackctl.operations.offline.prove import SavedReceipt
+    from stackctl.operations.offline.stage import Stage
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("offline-prove")
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+@click.option("--out", type=_FILE, help="Where to write the receipt; by default in offline/receipts of the site.")
+@click.option("--key", type=_FILE, help="Secret key to sign it with; by default the site's own, made once.")
+@click.option(
+    "--wait-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for readiness; by default it follows from the models' sizes.",
+)
+@click.option("--inside", type=_FILE, hidden=True)
+@click.pass_obj
+def offline_prove(
+    context: Context,
+    as_json: bool,
+    out: Path | None,
+    key: Path | None,
+    wait_timeout: float | None,
+    inside: Path | None,
+) -> None:
+    """Start the stack where no route out exists, report all that anything tried to reach, and sign a receipt."""
+    if inside is not None:
+        _rehearse_inside(context, inside, wait_timeout)
+        return
+    from stackctl.core.bundle.signature import sign
+    from stackctl.operations.offline.prove import ProveRequest, run_prove
+    from stackctl.operations.offline.site_key import load_signing_key
+
+    with context.open() as effects:
+        secret = load_signing_key(effects, key, _make_random)
+        request = ProveRequest(
+            sign=lambda data: sign(secret, data, "stackctl offline-prove receipt"),
+            out=out.absolute() if out else None,
+            wait_timeout_s=wait_timeout,
+        )
+        saved = run_prove(effects, _build_stage(effects), request)
+    _show(saved, as_json)
+    if not saved.receipt.proof.passed:
+        sys.exit(UnhealthyError.exit_code)
+
+
+def _show(saved: SavedReceipt, as_json: bool) -> None:
+    from stackctl.core.receipt import build_receipt_values
+    from stackctl.core.receipt_page import render_page
+
+    files = {"receipt": str(saved.path), "signature": str(saved.signature), "page": str(saved.page)}
+    if as_json:
+        print_json({**build_receipt_values(saved.receipt), "files": files})
+        return
+    print_text(render_page(saved.receipt))
+    for title, path in files.items():
+        print_text(f"{title:<14} {path}")
+
+
+def _rehearse_inside(context: Context, result: Path, wait_timeout: float | None) -> None:
+    """The part of a proof that runs in namespaces of its own; its progress goes to stdout, line by line."""
+    from stackctl.operations.offline.rehearse import rehearse_processes, render_rehearsal
+
+    with context.open({"STACK_RUNTIME": "process"}) as effects:
+        rehearsal = rehearse_processes(replace(effects, report=print_text), _build_stage(effects), wait_timeout)
+        effects.save_text(result, render_rehearsal(rehearsal), 0o600)
+
+
+def _make_random(count: int) -> bytes:
+    import secrets
+
+    return secrets.token_bytes(count)
+
+
+def _build_stage(effects: Effects) -> Stage:
+    """The adapters that a rehearsal needs; nothing else of this file constructs one."""
+    from datetime import UTC, datetime
+
+    from stackctl.adapters import engine_events, namespaces
+    from stackctl.adapters.compose_runtime import ComposeRuntime
+    from stackctl.operations.offline.stage import Stage
+
+    def rehearse_isolated(wait_timeout_s: float | None) -> str:
+        result = effects.state_dir / "prove" / "rehearsal.json"
+        effects.remove_file(result)
+        limit = [] if wait_timeout_s is None else ["--wait-timeout", str(wait_timeout_s)]
+        argv = [sys.executable, "-m", "stackctl", "--site", str(effects.site), "offline-prove", "--inside", str(result)]
+        namespaces.run_isolated([*argv, *limit], effects.report)
+        return effects.load_text(result) or ""
+
+    return Stage(
+        make_rehearsal=lambda project, folder, loaded, images: ComposeRuntime(
+            project, folder, (), (), uses_curl=loaded.compose.engine.launcher is None, loaded=images
+        ),
+        stop_containers=engine_events.stop_containers,
+        watch_engine=engine_events.watch_engine,
+        rehearse_isolated=rehearse_isolated,
+        watch_namespace=lambda folder: namespaces.watch_namespace(folder, effects.launcher.with_name("watch.py")),
+        now=lambda: datetime.now(UTC),
+    )

@@ -1,0 +1,1 @@
+"""Air-gapped bundles as values: format, signature, plans and checks. Pure."""

@@ -1,0 +1,47 @@
+"""Every name of a file or folder that an installed bundle has on a site. Pure.
+
+::
+
+    <site>/offline/
+      current -> releases/<id12>      switched in one step
+      previous -> releases/<id12>     what rollback goes back to
+      releases/<id12>/
+        bundle.json  bundle.json.sig  as they came
+        load.json                     how it was verified, when it was loaded
+        files/config/stack.yml        the packed stack, files/config/settings.env its settings without secrets
+        files/...                     wheels, SBOM, licences, rendered configuration
+      store/models/<digest16>/        each model once, whichever releases use it
+      staging/<id12>/                 what is being loaded; nothing reads it but the loader
+      receipts/                       of offline-prove
+      site.key  site.pub              what this site signs receipts with
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+OFFLINE_FOLDER = "offline"
+CURRENT = "current"
+PREVIOUS = "previous"
+RELEASES = "releases"
+STAGING = "staging"
+RECEIPTS = "receipts"
+SITE_KEY = "site.key"
+SITE_PUBLIC_KEY = "site.pub"
+LOAD_RECORD = "load.json"
+FILES = "files"
+MODEL_STORE = PurePosixPath("store") / "models"
+
+CONFIG_FOLDER = "config"
+STACK_FILE = f"{CONFIG_FOLDER}/stack.yml"
+SETTINGS_FILE = f"{CONFIG_FOLDER}/settings.env"
+KNOWN_ANSWER_FILE = f"{CONFIG_FOLDER}/known-answer.json"
+RENDERED_FOLDER = "rendered"
+WHEELS_FOLDER = "wheels"
+SBOM_FILE = "sbom.cdx.json"
+LICENCES_FILE = "licences.txt"
+
+
+def model_folder(digest: str) -> PurePosixPath:
+    """Where a model's files lie under ``offline/``; the files of a split model lie beside each other."""
+    return MODEL_STORE / digest[:16]

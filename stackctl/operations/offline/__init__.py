@@ -1,0 +1,1 @@
+"""One module for each offline job: pack, verify, load, rollback, prove, diff."""

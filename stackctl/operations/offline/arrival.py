@@ -1,0 +1,120 @@
+"""A bundle that has come to this site: its signature checked, its manifest read, and everything that can be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackctl.core.bundle.layout import part_name
+from stackctl.core.bundle.load_checks import check_machine, check_version
+from stackctl.core.bundle.manifest import ID_DIGITS, Manifest, Member
+from stackctl.core.bundle.manifest_reader import parse_manifest
+from stackctl.core.bundle.opened import OpenedBundle, SignatureVerdict, check_signature
+from stackctl.core.dotenv import parse_dotenv
+from stackctl.errors import BundleError, Finding, Severity
+from stackctl.operations.offline.current import check_own_stack
+from stackctl.operations.offline.installed import Installed, load_installed
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
+    from stackctl.operations.offline.load_effects import ImageEngine, LoadEffects, LoadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A bundle whose signature was checked and whose manifest was read."""
+
+    opened: OpenedBundle
+    manifest: Manifest
+    verdict: SignatureVerdict
+
+    def find_part(self, member: Member) -> Path | None:
+        """Where the part with this member lies; ``None`` while it is not reachable."""
+        return self.opened.parts.get(part_name(member.part))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One bundle that may be loaded, and the world around it.
+
+    Attributes:
+        engine: ``None`` where none answers, or the bundle is not for one.
+    """
+
+    effects: Effects
+    load: LoadEffects
+    arrival: Arrival
+    installed: Installed
+    engine: ImageEngine | None
+    warnings: tuple[Finding, ...]
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says it holds."""
+        return self.arrival.manifest
+
+    @property
+    def base(self) -> Manifest | None:
+        """The installed release that a delta builds on."""
+        base = self.manifest.base
+        return self.installed.releases.get(base.id[:ID_DIGITS]) if base else None
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Those whose parts are here once it is loaded."""
+        return tuple(name for name in self.manifest.runtimes if name != "compose" or self.engine is not None)
+
+
+def open_arrivals(load: LoadEffects, request: LoadRequest) -> tuple[Arrival, ...]:
+    """Find the bundles, the oldest first; each one's signature is checked before anything of it is parsed."""
+    arrivals = []
+    for opened in load.open_bundles(request.bundles, request.folders):
+        verdict = check_signature(opened, request.public_key, request.allow_unsigned)
+        arrivals.append(Arrival(opened, parse_manifest(opened.manifest_bytes, str(opened.folder)), verdict))
+    return tuple(sorted(arrivals, key=lambda item: (item.manifest.name, item.manifest.version, item.manifest.id)))
+
+
+def prepare_job(effects: Effects, load: LoadEffects, request: LoadRequest, arrival: Arrival) -> Job:
+    """Check everything that can be known before anything is written.
+
+    Raises:
+        BundleError: it cannot be loaded here; all reasons at once.
+    """
+    manifest, installed = arrival.manifest, load_installed(load.folder)
+    findings = [
+        *check_machine(manifest, load.machine),
+        *check_version(manifest, installed.running, allow_downgrade=request.allow_downgrade),
+        *_check_base(manifest, installed),
+        *check_own_stack(effects, manifest),
+        *parse_dotenv(effects.load_text(effects.site / ".env") or "").findings,
+        *_check_parts(load, arrival),
+    ]
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        raise BundleError(f"{arrival.opened.folder} cannot be loaded here.", errors[0].hint, errors)
+    engine = load.connect_engine() if load.machine.docker and "compose" in manifest.runtimes else None
+    warnings = [finding for finding in findings if finding.severity is Severity.WARNING]
+    if arrival.verdict.warning:
+        warnings.append(Finding("signature", arrival.verdict.warning, severity=Severity.WARNING))
+    return Job(effects, load, arrival, installed, engine, tuple(warnings))
+
+
+def _check_base(manifest: Manifest, installed: Installed) -> Iterator[Finding]:
+    base = manifest.base
+    if base is None or base.id in {item.id for item in installed.releases.values()}:
+        return
+    there = ", ".join(f"{item.version} ({item.short_id})" for item in installed.releases.values()) or "none"
+    message = f"this delta builds on version {base.version} ({base.id[:12]}), which is not installed; here are: {there}"
+    yield Finding("base", message, "load that bundle first, or a full one")
+
+
+def _check_parts(load: LoadEffects, arrival: Arrival) -> Iterator[Finding]:
+    """Parts that are there and cannot be the right ones, by their size alone."""
+    for part in arrival.manifest.parts:
+        path = arrival.opened.parts.get(part.name)
+        seen = load.find_file_size(path) if path else part.size
+        if seen != part.size:
+            what = "is no regular file" if seen is None else f"has {seen} bytes"
+            yield Finding(str(path), f"{what}; expected are {part.size} bytes", "copy this part again from its source")

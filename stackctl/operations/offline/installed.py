@@ -1,0 +1,114 @@
+"""What bundles have brought to a site so far: its releases, which one is current, and whether their files are there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stackctl.core.bundle.load_plan import InstalledRange, list_file_ranges, list_model_ranges
+from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest
+from stackctl.core.bundle.manifest_reader import parse_manifest
+from stackctl.core.bundle.places import CURRENT, LOAD_RECORD, PREVIOUS, model_folder
+from stackctl.core.bundle.release import release_folder
+from stackctl.errors import BundleError, Finding, RuntimeFailure
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
+    from stackctl.operations.offline.load_effects import OfflineFolder
+
+LOCK = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A site's releases.
+
+    Attributes:
+        releases: manifests by short id.
+        current, previous: short ids, empty where there is none.
+    """
+
+    releases: Mapping[str, Manifest]
+    current: str
+    previous: str
+
+    @property
+    def running(self) -> Manifest | None:
+        """The manifest of the current release."""
+        return self.releases.get(self.current)
+
+
+def load_installed(folder: OfflineFolder) -> Installed:
+    """Read every installed release's manifest; one that is damaged counts as not there."""
+    releases = {}
+    for short_id in folder.list_releases():
+        data = folder.load_bytes(f"{release_folder(short_id)}/{MANIFEST_NAME}")
+        try:
+            manifest = parse_manifest(data or b"")
+        except BundleError:
+            continue
+        if manifest.short_id == short_id:
+            releases[short_id] = manifest
+    return Installed(releases, folder.find_link(CURRENT), folder.find_link(PREVIOUS))
+
+
+@contextmanager
+def hold_offline_lock(effects: Effects, folder: OfflineFolder) -> Iterator[None]:
+    """Keep every other load and rollback of this site out.
+
+    Raises:
+        BundleError: one of them is at work.
+    """
+    folder.prepare()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(effects.hold_lock(folder.root / LOCK))
+        except RuntimeFailure as error:
+            raise BundleError(error.message, error.hint) from error
+        yield
+
+
+def check_sizes(folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
+    """Files of an installed release that are missing or have another size."""
+    place = release_folder(manifest.short_id)
+    wanted = {item.path: item.size for item in list_file_ranges(manifest, place)}
+    for model in manifest.models:
+        wanted |= {f"{model_folder(model.digest)}/{file.path}": file.size for file in model.files}
+    for path, size in wanted.items():
+        seen = folder.find_size(path)
+        if seen != size:
+            yield Finding(str(folder.root / path), f"is {_describe_size(seen)}; expected are {size} bytes")
+    if folder.load_bytes(f"{place}/{LOAD_RECORD}") is None:
+        yield Finding(str(folder.root / place / LOAD_RECORD), "is missing")
+
+
+def check_content(folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
+    """Stretches of an installed release's files whose bytes are wrong."""
+    ranges = [item for model in manifest.models for item in list_model_ranges(manifest, model)]
+    yield from check_ranges(folder, [*ranges, *list_file_ranges(manifest, release_folder(manifest.short_id))])
+
+
+def check_ranges(folder: OfflineFolder, ranges: Iterable[InstalledRange]) -> Iterator[Finding]:
+    """Those of these stretches whose bytes are not what their digest says."""
+    for item in ranges:
+        if not is_right(folder, item):
+            end = item.offset + item.size
+            yield Finding(str(folder.root / item.path), f"its bytes {item.offset} to {end} are not those of the bundle")
+
+
+def is_right(folder: OfflineFolder, item: InstalledRange) -> bool:
+    """Whether a stretch of an installed file has the bytes that it should have."""
+    digest = hashlib.sha256()
+    try:
+        for piece in folder.read_range(item):
+            digest.update(piece)
+    except BundleError:
+        return False
+    return digest.hexdigest() == item.sha256
+
+
+def _describe_size(size: int | None) -> str:
+    return "missing" if size is None else f"{size} bytes long"

@@ -1,0 +1,214 @@
+"""Pack the current stack into an air-gapped bundle: gather, plan, compare with what is there, write, sign last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stackctl.core.bundle.manifest import Manifest, Platform
+from stackctl.core.bundle.plan import Contents, Draft, Source, build_draft, choose_version, is_same_content
+from stackctl.core.bundle.sbom import Component
+from stackctl.core.engines import ENGINE_FOLDER, choose_engine
+from stackctl.core.host import choose_runtime
+from stackctl.core.progress import Transfer, write_size
+from stackctl.core.stack import GATEWAY
+from stackctl.errors import BundleError
+from stackctl.operations.effects import Effects
+from stackctl.operations.offline.bootstrap import gather_bootstrap
+from stackctl.operations.offline.gather import (
+    Gathered,
+    Sources,
+    gather_config,
+    gather_images,
+    gather_models,
+    join_contents,
+    pack_paths,
+    pack_texts,
+)
+from stackctl.operations.offline.inventory import gather_inventory
+from stackctl.operations.settle import choose_device
+from stackctl.operations.site import LoadedSite, load_site
+from stackctl.operations.state import load_state
+
+WHEELS = "wheels"
+
+
+@dataclass(frozen=True, slots=True)
+class PackRequest:
+    """What to pack and how.
+
+    Attributes:
+        part_size: bytes.
+        base: the bundle to build on, as its manifest.
+        version: None lets it follow from the base and the bundles in ``out``.
+        pythons: versions of Python that the wheels are for.
+        with_processes: also carry what the process runtime needs.
+    """
+
+    out: Path
+    part_size: int
+    base: Manifest | None
+    version: int | None
+    pythons: tuple[str, ...]
+    with_processes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PackEffects:
+    """What packing does to the world, beside ``Effects``.
+
+    Attributes:
+        platform: operating system and architecture that the content is for.
+        collect_wheels: wheels of a hashed lock file for these versions of Python, from this package index.
+        describe_wheel: what a wheel says of itself.
+        build_own_wheel: the wheel of the ``stackctl`` that is running.
+        list_bundles: manifests of the whole bundles in a folder.
+        find_free_bytes: on the file system of a folder that may not exist yet.
+        write_bundle: writes parts, bootstrap, manifest, signature; the bundle's folder.
+    """
+
+    effects: Effects
+    sources: Sources
+    architecture: str
+    collect_wheels: Callable[[Path, tuple[str, ...], str], tuple[Path, ...]]
+    describe_wheel: Callable[[Path], Component]
+    build_own_wheel: Callable[[], Path]
+    list_bundles: Callable[[Path], Sequence[tuple[Path, Manifest]]]
+    find_free_bytes: Callable[[Path], int]
+    find_partial_bytes: Callable[[Path, Draft], int]
+    write_bundle: Callable[[Path, Draft, Sequence[tuple[str, bool, int, Source]], Transfer], tuple[Path, Manifest]]
+
+
+@dataclass(frozen=True, slots=True)
+class PackResult:
+    """What was packed.
+
+    Attributes:
+        folder: the bundle; None after a dry run.
+        unchanged: a bundle with this very content was there already.
+        manifest: of the bundle; after a dry run the parts' digests are all zero.
+        carried_bytes: of the parts; with a base, what the base has is left out.
+    """
+
+    folder: Path | None
+    manifest: Manifest
+    unchanged: bool
+
+
+def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False) -> PackResult:
+    """Pack the stack of this site.
+
+    Raises:
+        ConfigError: the site's files are not usable.
+        BundleError: something cannot travel or be had, the disk is too small, or a source changed meanwhile.
+    """
+    effects = world.effects
+    loaded = load_site(effects)
+    contents = gather_contents(world, request, loaded)
+    bundles = [] if dry_run and not request.out.is_dir() else list(world.list_bundles(request.out))
+    for folder, manifest in bundles:
+        draft = build_draft(contents, manifest.version, request.base, request.part_size)
+        if is_same_content(draft, manifest) and request.version in (None, manifest.version):
+            return PackResult(folder, manifest, unchanged=True)
+    draft = build_draft(contents, 1, request.base, request.part_size)
+    version = request.version or choose_version(draft, request.base, [manifest for _, manifest in bundles])
+    draft = build_draft(contents, version, request.base, request.part_size)
+    _check_base(draft, request.base)
+    _check_space(world, request.out, draft)
+    if dry_run:
+        return PackResult(None, draft.body, unchanged=False)
+    carried = {file.path for file in draft.body.bootstrap}
+    bootstrap = [
+        (file.path, file.executable, file.size, source) for file, source in contents.bootstrap if file.path in carried
+    ]
+    transfer = Transfer("packing", draft.body.size_bytes, effects.report, effects.clock)
+    folder, manifest = world.write_bundle(request.out, draft, bootstrap, transfer)
+    return PackResult(folder, manifest, unchanged=False)
+
+
+def gather_contents(world: PackEffects, request: PackRequest, loaded: LoadedSite) -> Contents:
+    """Everything the bundle will hold; all that cannot travel is reported before anything is written."""
+    effects, sources = world.effects, world.sources
+    runtime, gpus = _choose_target(effects, loaded)
+    with_processes = request.with_processes or runtime == "process"
+    images = Gathered()
+    if runtime == "compose":
+        effects.report("reading the images' manifests")
+        images = gather_images(loaded, gpus, sources)
+    stack = loaded.choose_stack(runtime)
+    total = sum(model.size_bytes for model in {model.shards: model for model in stack.models}.values())
+    models = gather_models(stack.models, sources, Transfer("hashing models", total, effects.report, effects.clock).add)
+    found = Gathered(images=images.images, models=models.models)
+    config = pack_texts(gather_config(effects, loaded, found, gpus))
+    index = loaded.settings.pip_index_url
+
+    def collect(lock: Path) -> tuple[Path, ...]:
+        title = "stackctl" if lock.parent == effects.data_root else lock.parent.name
+        effects.report(f"collecting wheels of {title}")
+        return world.collect_wheels(lock, request.pythons, index)
+
+    wheels = _gather_wheels(world, collect) if with_processes else Gathered()
+    bootstrap = gather_bootstrap(effects, sources, collect, world.build_own_wheel)
+    inventory = gather_inventory(images.images, models.models, wheels, bootstrap, world.describe_wheel)
+    runtimes: list[Literal["compose", "process"]] = ["compose"] if images.images else []
+    if with_processes:
+        runtimes.append("process")
+    platform = Platform.model_validate({"os": "linux", "architecture": world.architecture, "python": request.pythons})
+    return join_contents(
+        loaded, platform, tuple(runtimes), config, pack_texts(inventory), wheels, images, models, bootstrap
+    )
+
+
+def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[Literal["compose", "process"], tuple[str, ...]]:
+    """The runtime that the stack runs in, or would, and the accelerators of its engines."""
+    state = load_state(effects)
+    wanted = loaded.settings.stack_runtime
+    if wanted == "auto" and state is not None:
+        wanted = state.runtime
+    if wanted == "process":
+        return "process", ("none",)
+    host = effects.load_host(True)
+    if choose_runtime(host, wanted).value == "process":
+        return "process", ("none",)
+    return "compose", (choose_device(host, loaded, "compose")[0].value,)
+
+
+def _gather_wheels(world: PackEffects, collect: Callable[[Path], tuple[Path, ...]]) -> Gathered:
+    """Wheels of the gateway and of the engine that the process runtime takes where there is no binary."""
+    effects = world.effects
+    engine = choose_engine("auto", "process", has_llama_server=False, cpu_features=None)
+    assert engine.lock_file is not None
+    services = effects.data_root / "services"
+    paths: dict[str, Path] = {}
+    for lock in (services / GATEWAY / "requirements.lock", effects.data_root / ENGINE_FOLDER / engine.lock_file):
+        paths |= {path.name: path for path in collect(lock)}
+    return pack_paths(WHEELS, [paths[name] for name in sorted(paths)], world.sources, lambda size: None)
+
+
+def _check_base(draft: Draft, base: Manifest | None) -> None:
+    if base is None:
+        return
+    if (base.name, base.platform.architecture) != (draft.body.name, draft.body.platform.architecture):
+        raise BundleError(
+            f"The base is {base.name} for {base.platform.architecture}; packed is {draft.body.name} for"
+            f" {draft.body.platform.architecture}.",
+            "give the bundle.json of an earlier bundle of this stack",
+        )
+    if base.version >= draft.body.version:
+        raise BundleError(
+            f"The base has version {base.version}; a bundle that builds on it must have a higher one than"
+            f" {draft.body.version}.",
+            "leave --version out",
+        )
+
+
+def _check_space(world: PackEffects, out: Path, draft: Draft) -> None:
+    needed = draft.body.size_bytes - world.find_partial_bytes(out, draft)
+    free = world.find_free_bytes(out)
+    if needed > free:
+        raise BundleError(
+            f"{out} has {write_size(free)} free; the bundle needs {write_size(needed)}.",
+            "free some space, or give another --out",
+        )

@@ -1,0 +1,118 @@
+"""``offline-rollback``: make an earlier release current again, after checking that all of it is still here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stackctl.core.bundle.load_record import parse_record
+from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.places import CURRENT, LOAD_RECORD, PREVIOUS
+from stackctl.core.bundle.release import release_folder
+from stackctl.errors import BundleError, Finding
+from stackctl.operations.offline.current import check_own_stack
+from stackctl.operations.offline.installed import (
+    Installed,
+    check_content,
+    check_sizes,
+    hold_offline_lock,
+    load_installed,
+)
+from stackctl.operations.offline.load_images import NO_IMAGES, ImagesToLoad, find_images_to_load, name_images
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
+    from stackctl.operations.offline.load_effects import ImageEngine, LoadEffects
+
+_LOAD_HINT = "load its bundle again with 'stackctl offline-load --allow-downgrade'"
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackResult:
+    """What is current now.
+
+    Attributes:
+        before: the release that was current; ``None`` when it is not there any more.
+        is_changed: whether anything had to be switched.
+    """
+
+    manifest: Manifest
+    before: Manifest | None
+    is_changed: bool
+
+
+def run_rollback(effects: Effects, load: LoadEffects, prefix: str, *, verify: bool) -> RollbackResult:
+    """Switch to the release before, or to the one whose id begins with ``prefix``.
+
+    Args:
+        verify: rehash its files and models instead of comparing sizes.
+
+    Raises:
+        BundleError: there is none, or something of it is missing; nothing was changed.
+    """
+    folder = load.folder
+    with hold_offline_lock(effects, folder):
+        installed = load_installed(folder)
+        target = _find_target(installed, prefix)
+        result = RollbackResult(target, installed.running, target.short_id != installed.current)
+        effects.report(f"checking release {_name(target)}")
+        findings = list(_check_files(effects, load, target, verify=verify))
+        engine, images = _find_images(load, target, findings)
+        if findings:
+            raise BundleError(f"Release {_name(target)} cannot be made current.", findings[0].hint, findings)
+        if engine:
+            name_images(engine, target, images)
+        if result.is_changed:
+            # Interrupted between the two, what was wished for is current already.
+            folder.switch(CURRENT, target.short_id)
+            folder.switch(PREVIOUS, installed.current)
+        return result
+
+
+def _find_target(installed: Installed, prefix: str) -> Manifest:
+    kept = ", ".join(sorted(_name(item) for item in installed.releases.values())) or "none"
+    if not prefix:
+        target = installed.releases.get(installed.previous)
+        if target is None or installed.previous == installed.current:
+            raise BundleError(f"There is no release to go back to; kept are: {kept}.", "name one of them by its id")
+        return target
+    found = [item for item in installed.releases.values() if item.id.startswith(prefix)]
+    if len(found) != 1:
+        what = "No kept release's id begins" if not found else f"The ids of {len(found)} kept releases begin"
+        raise BundleError(f"{what} with '{prefix}'; kept are: {kept}.", "name one of them by its id")
+    return found[0]
+
+
+def _check_files(effects: Effects, load: LoadEffects, manifest: Manifest, *, verify: bool) -> Iterator[Finding]:
+    """What of a release's files and models is not here any more."""
+    yield from check_own_stack(effects, manifest)
+    checks = check_content if verify else check_sizes
+    for finding in checks(load.folder, manifest):
+        yield Finding(finding.subject, finding.message, _LOAD_HINT)
+
+
+def _find_images(
+    load: LoadEffects, manifest: Manifest, findings: list[Finding]
+) -> tuple[ImageEngine | None, ImagesToLoad]:
+    """The engine and what it lacks of a release; images that are gone are added to the findings."""
+    data = load.folder.load_bytes(f"{release_folder(manifest.short_id)}/{LOAD_RECORD}") or b""
+    record = parse_record(data.decode("utf-8", "replace"))
+    if record is None or "compose" not in record.runtimes:
+        return None, NO_IMAGES  # its images were never given to an engine
+    if not load.machine.docker:
+        if "process" not in record.runtimes:
+            message = "no Docker engine answers, and the release runs in containers only"
+            findings.append(Finding("docker", message, "start Docker"))
+        return None, NO_IMAGES
+    engine = load.connect_engine()
+    images = find_images_to_load(engine, manifest)
+    findings += [
+        Finding(image.alias, f"the engine does not have {image.reference} any more", _LOAD_HINT)
+        for image in images.images
+    ]
+    return engine, images
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest.version} ({manifest.short_id})"

@@ -1,0 +1,173 @@
+"""Bring a bundle's content into staging: from the parts that are reachable, and for a delta from its base."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackctl.core.bundle.layout import part_name
+from stackctl.core.bundle.load_plan import (
+    InstalledRange,
+    LoadPlan,
+    PartCopy,
+    find_installed,
+    list_model_ranges,
+    plan_blob,
+    plan_load,
+)
+from stackctl.core.bundle.manifest import Manifest, Member, Model
+from stackctl.core.bundle.manifest_reader import MAX_SHOWN
+from stackctl.core.bundle.members import describe_owners
+from stackctl.core.bundle.places import model_folder
+from stackctl.core.bundle.release import release_folder
+from stackctl.errors import BundleError, Finding
+from stackctl.operations.offline.arrival import Arrival
+from stackctl.operations.offline.installed import is_right
+
+if TYPE_CHECKING:
+    from stackctl.core.progress import Transfer
+    from stackctl.operations.offline.load_effects import LoadEffects, OfflineFolder, Staging
+
+
+def list_missing_parts(arrival: Arrival, members: Iterable[Member]) -> tuple[str, ...]:
+    """Names of the parts that these members are in and that are not reachable."""
+    return tuple(sorted({part_name(item.part) for item in members if arrival.find_part(item) is None}))
+
+
+def find_kept_models(folder: OfflineFolder, manifest: Manifest) -> tuple[Model, ...]:
+    """Models of the bundle whose files the store has, judged by their sizes."""
+    return tuple(
+        model
+        for model in manifest.models
+        if all(folder.find_size(f"{model_folder(model.digest)}/{file.path}") == file.size for file in model.files)
+    )
+
+
+def check_kept_models(
+    folder: OfflineFolder, staging: Staging, manifest: Manifest, progress: Transfer
+) -> tuple[frozenset[str], list[Finding]]:
+    """Rehash the models that the store has.
+
+    Returns:
+        Digests of the models that are right, and what is wrong with one and not in this bundle to mend it with.
+    """
+    carried = {member.sha256 for member in manifest.blobs}
+    whole = {content.sha256: content for content in plan_load(manifest).wanted}
+    kept: set[str] = set()
+    findings: list[Finding] = []
+    for model in find_kept_models(folder, manifest):
+        ranges = list(list_model_ranges(manifest, model))
+        # This very load wrote it and was interrupted while it gave things their places.
+        if all(staging.is_done(whole[item.sha256]) for item in ranges):
+            kept.add(model.digest)
+            continue
+        wrong = [item for item in ranges if not _is_kept(folder, staging, item, progress)]
+        if not wrong:
+            kept.add(model.digest)
+        for item in wrong:
+            if item.sha256 not in carried:
+                message = f"its bytes {item.offset} to {item.offset + item.size} are damaged, and this delta has none"
+                findings.append(Finding(str(folder.root / item.path), message, "load the full bundle again"))
+    staging.flush()
+    return frozenset(kept), findings
+
+
+def _is_kept(folder: OfflineFolder, staging: Staging, item: InstalledRange, progress: Transfer) -> bool:
+    name = f"{item.sha256} {item.path}:{item.offset}"
+    if name in staging.journal.kept:
+        progress.skip(item.size)
+        return True
+    right = is_right(folder, item)
+    progress.add(item.size)
+    if right:
+        staging.note_kept(name)
+    return right
+
+
+def write_carried(
+    load: LoadEffects, staging: Staging, arrival: Arrival, plan: LoadPlan, progress: Transfer
+) -> list[Finding]:
+    """Write what the reachable parts have; what is there already is passed over.
+
+    Returns:
+        Every blob that cannot be read or is wrong, with what it belongs to.
+    """
+    copies = []
+    for member, content in plan.carried:
+        path = arrival.find_part(member)
+        if staging.is_done(content):
+            progress.skip(content.written_bytes)
+        elif path is not None:
+            copies.append(PartCopy(path, member, content))
+    return _describe_failures(arrival.manifest, load.copy_members(staging, copies, progress.add))
+
+
+def _describe_failures(manifest: Manifest, failures: Sequence[tuple[PartCopy, BundleError]]) -> list[Finding]:
+    """One finding for each blob, those of a part that is bad throughout cut short."""
+    owners = describe_owners(manifest, {copy.member.sha256 for copy, _ in failures})
+    counts: Counter[Path] = Counter()
+    findings = []
+    for copy, error in failures:
+        counts[copy.path] += 1
+        if counts[copy.path] <= MAX_SHOWN:
+            owner = "; ".join(owners.get(copy.member.sha256, ()))
+            findings.append(Finding(owner or copy.member.sha256, error.message, error.hint))
+    for path, count in counts.items():
+        if count > MAX_SHOWN:
+            findings.append(Finding(path.name, f"{count - MAX_SHOWN} more blobs of it are bad"))
+    return findings
+
+
+def write_inherited(
+    load: LoadEffects,
+    staging: Staging,
+    plan: LoadPlan,
+    base: Manifest,
+    progress: Transfer,
+) -> list[Finding]:
+    """Write what a delta takes from its base, an installed release, rehashed while it is read."""
+    findings = []
+    sources = find_installed(base, release_folder(base.short_id))
+    for content in plan.inherited:
+        if staging.is_done(content):
+            progress.skip(content.written_bytes)
+            continue
+        item = sources.get(content.sha256)
+        if item is None:
+            findings.append(Finding(content.sha256, "the base does not have this content on the disk"))
+            continue
+        pieces = check_digest(load.folder.read_range(item), item)
+        try:
+            staging.write(content, pieces)
+            progress.add(content.written_bytes)
+        except _WrongBytes as error:
+            staging.forget(content)
+            findings.append(Finding(str(load.folder.root / item.path), error.message, error.hint))
+    return findings
+
+
+class _WrongBytes(BundleError):
+    """Bytes that were read are not those of their digest."""
+
+
+def check_digest(pieces: Iterable[bytes], item: InstalledRange) -> Iterator[bytes]:
+    """The same pieces.
+
+    Raises:
+        BundleError: after the last one, when they are not those of the digest.
+    """
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != item.sha256:
+        message = f"its bytes {item.offset} to {item.offset + item.size} are not those of the bundle that brought them"
+        raise _WrongBytes(message, "load the full bundle again")
+
+
+def find_staged_blobs(staging: Staging, blobs: Mapping[str, int]) -> frozenset[str]:
+    """Those of these image blobs that earlier runs staged, because their parts came one after another."""
+    return frozenset(sha256 for sha256, size in blobs.items() if staging.is_done(plan_blob(sha256, size)))

@@ -1,0 +1,287 @@
+"""Proving a stack: what runs, in which order it ends, what is judged, and what is left when something goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from stackctl.core.bundle.signature import parse_public_key, sign, verify
+from stackctl.core.runtime import StartPlan
+from stackctl.errors import BundleError, ConfigError, RuntimeFailure
+from stackctl.operations.offline.prove import ProveRequest, SavedReceipt, run_prove
+from stackctl.operations.offline.rehearse import rehearse_processes, render_rehearsal
+from stackctl.operations.offline.site_key import load_signing_key
+from stackctl.operations.offline.stage import Stage
+from stackctl.operations.site import load_site, render_site
+from stackctl.operations.state import load_state
+from stackctl.operations.up import run_up
+from tests.fakes import SITE, FakeRuntime, World, raised_by, write_env
+
+READY = {"kind": "ready", "addresses": ["127.0.0.1", "172.18.0.2"], "gateways": []}
+END = {"kind": "end", "dropped": 0}
+LOOKUP = {"kind": "lookup", "name": "models.example.com", "server": "127.0.0.11"}
+SERVICES = ("inference-chat", "inference-embed", "api-gateway")
+GATEWAY_IMAGE, ENGINE_IMAGE = "ai-stack/api-gateway:0123456789ab", "ghcr.io/ggml-org/llama.cpp:server-b11347"
+PROVE = SITE / ".stack" / "prove"
+
+
+def write_watch(*events: Mapping[str, object]) -> str:
+    return "\n".join(json.dumps(event) for event in (READY, *events, END))
+
+
+@dataclass
+class FakeEngine:
+    """A container engine's images, and what happens to them."""
+
+    images: dict[str, str] = field(default_factory=dict)
+    pulled: tuple[str, ...] = ()
+    gap: str = ""
+
+    def list_pulled(self) -> tuple[str, ...]:
+        return self.pulled
+
+    def find_gap(self) -> str:
+        return self.gap
+
+
+@dataclass
+class FakeWatch:
+    """A namespace's watch: what it says once it has ended."""
+
+    text: str
+    is_over: bool = False
+
+    def read(self) -> str:
+        assert self.is_over, "a watch is whole only when it has ended"
+        return self.text
+
+
+class Theatre:
+    """The stage of a rehearsal; the rehearsed runtime is one of the world's.
+
+    Attributes:
+        watch: what every watch writes.
+        stopped: groups of services in the order in which they were stopped.
+        projects: projects and folders that a rehearsal was made for.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rehearsal = FakeRuntime("compose", log=write_watch())
+        world.runtimes["rehearsal"] = self.rehearsal
+        self.engine = FakeEngine()
+        self.watched_images: tuple[str, ...] = ()
+        self.watch = write_watch()
+        self.stopped: list[tuple[str, tuple[str, ...]]] = []
+        self.projects: list[tuple[str, Path]] = []
+        self.moments: Iterator[int] = iter(range(1000))
+
+    @property
+    def stage(self) -> Stage:
+        return Stage(
+            make_rehearsal=self._make_rehearsal,
+            stop_containers=lambda project, names: self.stopped.append((project, tuple(names))),
+            watch_engine=self._watch_engine,
+            rehearse_isolated=lambda limit: render_rehearsal(rehearse_processes(self.world.effects, self.stage, limit)),
+            watch_namespace=self._watch_namespace,
+            now=lambda: datetime(2026, 1, 2, tzinfo=UTC) + timedelta(minutes=next(self.moments)),
+        )
+
+    def prove(self, **request: object) -> SavedReceipt:
+        wanted = ProveRequest(sign=lambda data: f"signature of {len(data)} bytes", **request)  # type: ignore[arg-type]
+        return run_prove(self.world.effects, self.stage, wanted)
+
+    def _make_rehearsal(self, project: str, folder: Path, loaded: object, images: tuple[str, ...]) -> FakeRuntime:
+        self.projects.append((project, folder))
+        return self.rehearsal
+
+    @contextmanager
+    def _watch_engine(self, names: Sequence[str]) -> Iterator[FakeEngine]:
+        self.engine.images = {name: f"sha256:{number}" for number, name in enumerate(names)}
+        yield self.engine
+
+    @contextmanager
+    def _watch_namespace(self, folder: Path) -> Iterator[FakeWatch]:
+        watch = FakeWatch(self.watch)
+        yield watch
+        assert self.world.running == [], "services must end before the watch does"
+        watch.is_over = True
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def theatre(world: World) -> Theatre:
+    return Theatre(world)
+
+
+@pytest.fixture
+def processes(world: World) -> World:
+    world.files[SITE / ".env"] = write_env(STACK_RUNTIME="process")
+    return world
+
+
+def test_a_quiet_healthy_stack_of_containers_passes(theatre: Theatre) -> None:
+    saved = theatre.prove()
+    assert saved.receipt.proof.list_reasons() == ()
+    assert saved.receipt.verdict == "passed"
+    assert theatre.projects == [("ai-stack-prove", PROVE)]
+    assert set(saved.receipt.images) == {
+        "ai-stack/api-gateway:0123456789ab",
+        "ghcr.io/ggml-org/llama.cpp:server-b11347",
+    }
+    assert theatre.rehearsal.calls == ["prepare", "start", "stop"]
+
+
+def test_nobody_outside_meets_a_rehearsal(theatre: Theatre, world: World) -> None:
+    world.files[SITE / ".env"] = write_env(BIND_ADDRESS="192.168.7.5", STACK_RUNTIME="compose")
+    theatre.prove()
+    assert theatre.rehearsal.plan is not None
+    assert '"127.0.0.1:8000:8000"' in theatre.rehearsal.plan.rendered.files["compose.p1.yml"]
+    assert "192.168.7.5" in render_site(world.effects, load_site(world.effects)).files["compose.p1.yml"]
+
+
+def test_the_services_end_before_those_who_watch_them(theatre: Theatre) -> None:
+    theatre.prove()
+    watches = tuple(f"watch-{name}" for name in SERVICES)
+    assert theatre.stopped == [("ai-stack-prove", SERVICES), ("ai-stack-prove", watches)]
+
+
+def test_the_stack_of_the_site_itself_is_left_alone(theatre: Theatre, world: World) -> None:
+    theatre.prove()
+    assert world.runtimes["compose"].calls == []
+    assert load_state(world.effects) is None
+    assert world.running == []
+
+
+def test_what_a_service_tried_fails_the_proof_by_name(theatre: Theatre) -> None:
+    theatre.rehearsal.log = write_watch(LOOKUP)
+    saved = theatre.prove()
+    assert saved.receipt.verdict == "failed"
+    assert {a.service for a in saved.receipt.proof.attempts} == set(SERVICES)
+    assert {a.target for a in saved.receipt.proof.attempts} == {"models.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: setattr(t.engine, "pulled", ("alpine:3",)), "alpine:3 was pulled"),
+        (lambda t: setattr(t.engine, "gap", "the stream broke off"), "not complete: the stream broke off"),
+        (lambda t: setattr(t.rehearsal, "log", json.dumps(READY)), "the watch over api-gateway: it broke off"),
+        (lambda t: t.rehearsal.unready.add("inference-chat"), "Not ready within"),
+    ],
+)
+def test_a_doubt_fails_the_proof(theatre: Theatre, change: Callable[[Theatre], None], reason: str) -> None:
+    change(theatre)
+    saved = theatre.prove()
+    assert saved.receipt.verdict == "failed"
+    assert any(reason in item for item in saved.receipt.proof.list_reasons())
+    assert theatre.world.running == []
+
+
+def test_what_is_missing_is_named_and_nothing_is_started(theatre: Theatre, world: World) -> None:
+    def list_commands(plan: StartPlan) -> tuple[str, ...]:
+        return ("docker pull engine:1", "docker compose up")
+
+    world.runtimes["compose"].list_commands = list_commands  # type: ignore[method-assign]
+    error = raised_by(theatre.prove)
+    assert (error.exit_code, "docker pull engine:1" in error.message) == (5, True)
+    assert "docker compose up" not in error.message
+    assert theatre.rehearsal.calls == []
+
+
+@pytest.mark.parametrize("runtime", ["compose", "process"])
+def test_beside_the_running_stack_it_refuses(theatre: Theatre, world: World, runtime: str) -> None:
+    world.files[SITE / ".env"] = write_env(STACK_RUNTIME=runtime)
+    run_up(world.effects)
+    before = world.running
+    error = raised_by(theatre.prove)
+    assert (error.exit_code, error.hint) == (5, "run 'stackctl down'")
+    assert world.running == before
+
+
+@pytest.mark.parametrize("method", ["prepare", "start"])
+@pytest.mark.parametrize("runtime", ["compose", "process"])
+def test_a_start_that_fails_is_an_error_and_leaves_nothing(
+    theatre: Theatre, world: World, runtime: str, method: str
+) -> None:
+    world.files[SITE / ".env"] = write_env(STACK_RUNTIME=runtime)
+    failing = theatre.rehearsal if runtime == "compose" else world.runtimes["process"]
+    failing.failures[method] = RuntimeFailure("a command failed")
+    assert raised_by(theatre.prove).message == "a command failed"
+    assert world.running == []
+    assert load_state(world.effects) is None
+    assert PROVE / "compose.p1.yml" not in world.files
+
+
+def test_what_a_killed_rehearsal_left_is_removed_first(theatre: Theatre, world: World) -> None:
+    world.files[PROVE / "compose.p1.yml"] = "{}"
+    theatre.prove()
+    assert theatre.rehearsal.calls == ["stop", "prepare", "start", "stop"]
+    assert PROVE / "compose.p1.yml" not in world.files
+
+
+def test_a_stack_of_processes_passes_and_is_started_from_the_files_that_up_starts_from(
+    theatre: Theatre, processes: World
+) -> None:
+    saved = theatre.prove()
+    assert saved.receipt.verdict == "passed"
+    assert saved.receipt.proof.health.runtime == "process"
+    assert processes.runtimes["process"].calls == ["prepare", "start", "stop"]
+    rendered = {name: text for name, text in processes.files.items() if name.parent == SITE / ".stack" / "rendered"}
+    run_up(processes.effects)
+    assert {name: processes.files[name] for name in rendered} == rendered
+    assert rendered
+
+
+def test_what_a_process_tried_fails_the_proof(theatre: Theatre, processes: World) -> None:
+    theatre.watch = write_watch(LOOKUP)
+    (attempt,) = theatre.prove().receipt.proof.attempts
+    assert (attempt.service, attempt.target) == ("the stack", "models.example.com")
+
+
+def test_the_receipt_its_signature_and_its_page_lie_side_by_side(theatre: Theatre, world: World) -> None:
+    saved = theatre.prove()
+    folder = SITE / "offline" / "receipts"
+    assert saved.path == folder / "20260102T000100Z-site.json"
+    assert [path.name.removeprefix(saved.path.stem) for path in (saved.signature, saved.page)] == [
+        ".json.minisig",
+        ".txt",
+    ]
+    text = world.files[saved.path]
+    assert world.files[saved.signature] == f"signature of {len(text.encode())} bytes"
+    assert json.loads(text)["bundle"] is None
+    assert world.files[saved.page].startswith("PROOF OF OFFLINE OPERATION: PASSED")
+    assert not [name for name in (saved.path, saved.page) if "planted" in world.files[name]]
+
+
+def test_a_receipt_goes_where_it_is_wanted(theatre: Theatre, world: World) -> None:
+    saved = theatre.prove(out=Path("/elsewhere/proof.json"))
+    assert {saved.path, saved.signature, saved.page} <= world.files.keys()
+    assert saved.signature == Path("/elsewhere/proof.json.minisig")
+
+
+def test_the_sites_key_is_made_once_and_checks_what_it_signs(world: World) -> None:
+    key = load_signing_key(world.effects, None, lambda count: bytes(range(count)))
+    again = load_signing_key(world.effects, None, lambda count: bytes(count))
+    assert again == key
+    assert world.modes[SITE / "offline" / "site.key"] == 0o600
+    public = parse_public_key(world.files[SITE / "offline" / "site.pub"])
+    assert verify(public, b"receipt", sign(key, b"receipt", "comment")) == "comment"
+
+
+def test_a_named_key_that_is_not_there_or_is_none_is_an_error(world: World) -> None:
+    missing = raised_by(lambda: load_signing_key(world.effects, SITE / "no.key", lambda count: bytes(count)))
+    assert isinstance(missing, ConfigError)
+    world.files[SITE / "bad.key"] = "not a key"
+    bad = raised_by(lambda: load_signing_key(world.effects, SITE / "bad.key", lambda count: bytes(count)))
+    assert isinstance(bad, BundleError)

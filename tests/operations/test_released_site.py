@@ -1,0 +1,174 @@
+"""A site that runs what a bundle brought: its stack, settings, models and images, and nothing from a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackctl.adapters.compose_runtime import ComposeRuntime
+from stackctl.core.bundle.manifest import Manifest, encode_manifest, seal_manifest
+from stackctl.core.host import Choice
+from stackctl.core.image_build import list_builds, list_loaded, list_pulls
+from stackctl.core.render import COMPOSE_FILE
+from stackctl.core.runtime import Answer
+from stackctl.core.settings_sources import Origin
+from stackctl.errors import ConfigError
+from stackctl.operations.inspect import list_models, load_status
+from stackctl.operations.settle import choose_device
+from stackctl.operations.site import load_known_answer, load_settings, load_site, render_site
+from stackctl.operations.up import run_up
+from tests.bundle_builder import ImageBytes, build_bundle
+from tests.fakes import SITE, World, raised_by, write_env
+
+ANSWER = Answer(200, '{"choices": [{"message": {"content": "Me."}}], "usage": {"completion_tokens": 1}}')
+FILES = {
+    "config/stack.yml": b"version: 1\nlimits: {retries: 1}\nmodels: {local-review: {file: review.gguf}}\n",
+    "config/settings.env": b"STACK_NAME=packed\nINFERENCE_SLOTS=2\nCHAT_MODEL=demo.gguf\nEMBEDDING_MODEL=none\n",
+    "config/known-answer.json": b'{"question": "Who?", "answer": "Me."}',
+}
+MODELS = {"local-chat": {"demo.gguf": b"chat"}, "local-review": {"review.gguf": b"review"}}
+IMAGES = [ImageBytes("api-gateway", [{"a": b"a"}]), ImageBytes("inference", [{"b": b"b"}])]
+
+
+def name_use(manifest: Manifest) -> Manifest:
+    """The same manifest with the engine's image for the CPU alone."""
+    images = tuple(
+        image if image.uses == ("api-gateway",) else image.model_copy(update={"uses": ("inference.none",)})
+        for image in manifest.images
+    )
+    fields = {name: getattr(manifest, name) for name in Manifest.model_fields if name not in ("format", "id")}
+    return seal_manifest(**fields | {"images": images})
+
+
+def install(world: World, folder: Path, **changes: Any) -> Manifest:
+    """Put a release where offline-load puts it, and make it current."""
+    given: dict[str, Any] = {"files": FILES, "models": MODELS, "images": IMAGES} | changes
+    manifest = name_use(build_bundle(folder, **given))
+    text = encode_manifest(manifest).decode()
+    for place in ("current", f"releases/{manifest.short_id}"):
+        world.files[SITE / "offline" / place / "bundle.json"] = text
+        for path, data in given["files"].items():
+            world.files[SITE / "offline" / place / "files" / path] = data.decode()
+    world.files.pop(SITE / "stack.yml", None)
+    return manifest
+
+
+@pytest.fixture
+def release(world: World, tmp_path: Path) -> Manifest:
+    return install(world, tmp_path)
+
+
+def test_settings_of_the_release_are_stronger_than_defaults_and_weaker_than_the_site(
+    world: World, release: Manifest
+) -> None:
+    world.files[SITE / ".env"] = write_env(INFERENCE_SLOTS=3)
+    resolved, stackfile = load_settings(world.effects)
+    assert (resolved.values.stack_name, resolved.origins["STACK_NAME"]) == ("packed", Origin.RELEASE)
+    assert (resolved.values.inference_slots, resolved.origins["INFERENCE_SLOTS"]) == (3, Origin.DOTENV)
+    assert resolved.origins["API_GATEWAY_PORT"] is Origin.DEFAULT
+    assert stackfile.limits.retries == 1
+
+
+def test_a_bad_setting_of_the_release_is_named_with_its_file(world: World, tmp_path: Path) -> None:
+    manifest = install(world, tmp_path, files={**FILES, "config/settings.env": b"\nINFERENCE_SLOTS=many\n"})
+    text = str(raised_by(lambda: load_settings(world.effects)))
+    assert f"releases/{manifest.short_id}/files/config/settings.env:2: INFERENCE_SLOTS: is 'many'" in text
+
+
+def test_models_come_from_the_store_whose_paths_outlive_releases(world: World, release: Manifest) -> None:
+    models = {model.served_name: model.path for model in load_site(world.effects).compose.models}
+    digests = {model.served_names[0]: model.digest[:16] for model in release.models}
+    assert models == {
+        "local-chat": f"/site/offline/store/models/{digests['local-chat']}/demo.gguf",
+        "local-review": f"/site/offline/store/models/{digests['local-review']}/review.gguf",
+    }
+    notes = {row.served_name: row.note for row in list_models(world.effects)}
+    assert f"packed 1 ({release.short_id})".removeprefix("packed") in notes["local-review"]
+
+
+def test_a_model_that_the_site_names_itself_is_its_own(world: World, release: Manifest) -> None:
+    world.files[SITE / ".env"] = write_env(CHAT_MODEL="mine.gguf")
+    assert load_site(world.effects).compose.models[0].path == "/site/models/mine.gguf"
+
+
+def test_images_are_those_that_were_loaded_and_are_never_pulled_or_built(world: World, release: Manifest) -> None:
+    loaded = load_site(world.effects)
+    aliases = {image.uses[0]: image.alias for image in release.images}
+    compose = render_site(world.effects, loaded).files[COMPOSE_FILE]
+    for alias in aliases.values():
+        assert f'image: "{alias}"' in compose
+    assert compose.count("pull_policy: never") == 3
+    assert "pull_policy: missing" not in compose
+    engine = loaded.compose.engine
+    assert list_pulls(loaded.images, "none") == ()
+    assert list_builds(loaded.settings, engine, loaded.images, "/opt", "none") == ()
+    assert set(list_loaded(loaded.images, "none")) == set(aliases.values())
+
+
+def test_compose_is_told_never_to_pull(world: World, release: Manifest) -> None:
+    world.answers["/v1/chat/completions"] = ANSWER
+    plan = run_up(world.effects).running.plan
+    released = ComposeRuntime("p", Path("/r"), (), (), uses_curl=True, loaded=("a.invalid/b:1",))
+    released._has_image = lambda name: True  # type: ignore[method-assign]
+    (command,) = released.list_commands(plan)
+    assert command.endswith("up --detach --remove-orphans --no-build --pull never")
+
+
+def test_the_known_answer_is_the_release_s(world: World, release: Manifest) -> None:
+    assert load_known_answer(world.effects) == ("Who?", "Me.")
+
+
+def test_an_own_stack_file_that_says_something_else_is_refused(world: World, release: Manifest) -> None:
+    world.files[SITE / "stack.yml"] = "version: 1\nlimits: {retries: 2}\n"
+    error = raised_by(lambda: load_site(world.effects))
+    assert isinstance(error, ConfigError)
+    assert error.hint == "move it away: mv '/site/stack.yml' '/site/stack.yml.before'"
+    world.files[SITE / "stack.yml"] = FILES["config/stack.yml"].decode()
+    load_site(world.effects)
+
+
+def test_a_gpu_that_the_release_has_no_image_for(
+    world: World, release: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stackctl.operations.settle.choose_gpu", lambda host, wanted: Choice("nvidia", "NVIDIA X"))
+    loaded = load_site(world.effects)
+    choice, (warning,) = choose_device(world.host, loaded, "compose")
+    assert choice.value == "none"
+    assert "has no engine image for 'nvidia', only for none" in warning.message
+    world.environment["STACK_GPU"] = "nvidia"
+    error = raised_by(lambda: choose_device(world.host, load_site(world.effects), "compose"))
+    assert isinstance(error, ConfigError)
+    assert "STACK_GPU=none" in error.hint
+
+
+@pytest.mark.parametrize(("runtimes", "chosen"), [(("process",), "process"), (("compose",), "compose")])
+def test_a_release_for_one_runtime_runs_in_that_one(
+    world: World, tmp_path: Path, runtimes: tuple[str, ...], chosen: str
+) -> None:
+    manifest = install(world, tmp_path, runtimes=runtimes)
+    world.answers["/v1/chat/completions"] = ANSWER
+    run_up(world.effects)
+    status = load_status(world.effects)
+    assert status is not None
+    assert (status.runtime, status.release) == (chosen, f"test-stack 1 ({manifest.short_id})")
+    world.environment["STACK_RUNTIME"] = "compose" if chosen == "process" else "process"
+    error = raised_by(lambda: run_up(world.effects))
+    assert isinstance(error, ConfigError)
+    assert f"has parts for {chosen} only" in error.message
+
+
+def test_the_next_release_restarts_only_what_changed(world: World, tmp_path: Path) -> None:
+    world.answers["/v1/chat/completions"] = ANSWER
+    install(world, tmp_path)
+    run_up(world.effects)
+    files = {**FILES, "config/settings.env": FILES["config/settings.env"] + b"GATEWAY_REQUEST_TIMEOUT_S=30\n"}
+    install(world, tmp_path, files=files, version=2)
+    assert run_up(world.effects).started == ("api-gateway",)
+
+
+def test_a_release_that_is_gone_stops_everything_rather_than_pull_and_build(world: World) -> None:
+    world.links.add(SITE / "offline" / "current")
+    error = raised_by(lambda: load_site(world.effects))
+    assert "not there any more" in error.message

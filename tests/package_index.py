@@ -1,0 +1,106 @@
+"""A package index on loopback with packages made for a test; it counts what is fetched and can hold a file back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class PackageIndex:
+    """The index.
+
+    Attributes:
+        files: content by file name.
+        held: name of a file that is not answered until ``release`` is set.
+        reached: set when somebody waits for the held file.
+        fetched: names of the files that were asked for.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    url: str = ""
+    held: str = ""
+    release: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
+    fetched: list[str] = field(default_factory=list)
+
+    def add_wheel(self, name: str, version: str = "1.0", tag: str = "py3-none-any") -> str:
+        """Offer a wheel; its hash."""
+        data = make_wheel(name, version, tag)
+        self.files[f"{name}-{version}-{tag}.whl"] = data
+        return hashlib.sha256(data).hexdigest()
+
+    def add_sdist(self, name: str, version: str = "1.0") -> str:
+        """Offer sources only; their hash."""
+        data = f"the sources of {name}".encode()
+        self.files[f"{name}-{version}.tar.gz"] = data
+        return hashlib.sha256(data).hexdigest()
+
+
+def make_wheel(name: str, version: str, tag: str) -> bytes:
+    """A wheel of one module."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"TAG = '{tag}'\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    record = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for path, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(zipfile.ZipInfo(path), text)
+    return data.getvalue()
+
+
+@contextmanager
+def open_package_index() -> Iterator[PackageIndex]:
+    """Serve an empty index until the end of the block."""
+    index = PackageIndex()
+
+    class Handler(_Handler):
+        served = index
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        index.url = f"http://127.0.0.1:{server.server_address[1]}/simple"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield index
+        finally:
+            index.release.set()
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    served: PackageIndex
+
+    def do_GET(self) -> None:
+        place, _, name = self.path.rstrip("/").rpartition("/")
+        if place == "/simple":
+            names = [file for file in self.served.files if file.split("-")[0] == name.replace("-", "_")]
+            self._answer("".join(f'<a href="/files/{file}">{file}</a>\n' for file in names).encode(), "text/html")
+            return
+        self.served.fetched.append(name)
+        if name == self.served.held:
+            self.served.reached.set()
+            self.served.release.wait()
+        self._answer(self.served.files[name], "application/octet-stream")
+
+    def _answer(self, body: bytes, media_type: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

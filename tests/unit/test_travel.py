@@ -1,0 +1,69 @@
+"""What of a site travels: its own settings and not its machine's, and no secret."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stackctl.core.bundle.travel import MACHINE_SETTINGS, check_compose, check_texts, render_settings
+from stackctl.core.dotenv import DotenvFile, parse_dotenv
+from stackctl.core.settings import Settings, setting_names
+from stackctl.core.settings_sources import resolve_settings
+
+
+def travel(values: dict[str, str]) -> dict[str, str]:
+    resolved = resolve_settings(DotenvFile(".env", values), {}, {})
+    return dict(parse_dotenv(render_settings(resolved)).values)
+
+
+def test_only_what_was_set_travels() -> None:
+    assert travel({"CONTEXT_LENGTH": "4096", "STACK_NAME": "team"}) == {"CONTEXT_LENGTH": "4096", "STACK_NAME": "team"}
+
+
+def test_a_model_travels_by_its_file_name() -> None:
+    assert travel({"CHAT_MODEL": "/srv/models/chat.gguf"}) == {"CHAT_MODEL": "chat.gguf"}
+
+
+def test_secrets_and_settings_of_one_machine_stay() -> None:
+    assert travel({"GATEWAY_KEY": "sk-0123456789", "MODELS_DIR": "/srv", "BIND_ADDRESS": "127.0.0.2"}) == {}
+
+
+def test_every_setting_of_one_machine_exists() -> None:
+    assert set(setting_names()) >= MACHINE_SETTINGS
+
+
+def test_no_secret_is_ever_packed() -> None:
+    secrets = {item.name.upper(): "s" * 12 for item in fields(Settings) if item.metadata["secret"]}
+    assert secrets
+    assert travel(secrets) == {}
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0", exclude_categories=["C"]), min_size=1))
+def test_any_file_name_comes_back_as_it_was(name: str) -> None:
+    wanted = name.rsplit("/", 1)[-1]
+    if wanted.strip() != wanted or not wanted or wanted == "..":
+        return
+    assert travel({"CHAT_MODEL": wanted}) == {"CHAT_MODEL": wanted}
+
+
+def test_a_secret_in_a_file_is_found_and_not_repeated() -> None:
+    findings = list(check_texts({"config/stack.yml": "key: sk-0123456789"}, {"COMPANY_KEY": "sk-0123456789"}))
+    assert [finding.subject for finding in findings] == ["config/stack.yml"]
+    assert "COMPANY_KEY" in findings[0].message
+    assert "sk-0123456789" not in findings[0].render_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "subjects"),
+    [
+        ("services: {a: {image: x}}", []),
+        ("services: {a: {build: ., image: x}}", []),
+        ("services: {a: {build: .}, b: {build: .}}", ["compose.yml: a", "compose.yml: b"]),
+        ("models: {m: {model: ai/x}}\nservices: {a: {image: x}}", ["compose.yml"]),
+    ],
+)
+def test_a_project_that_needs_a_network_is_refused(text: str, subjects: list[str]) -> None:
+    assert [finding.subject for finding in check_compose("compose.yml", text)] == subjects
