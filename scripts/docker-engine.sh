@@ -15,7 +15,8 @@
 set -euo pipefail
 
 readonly SUITE=forky # testing: Docker 28, Compose 2.40, linked against a C library as old as bookworm's
-readonly PACKAGES=(docker.io docker-cli docker-compose docker-buildx containerd tini-static)
+readonly PACKAGES=(docker.io docker-cli docker-compose docker-buildx containerd tini-static
+  crane) # no engine needs it: tests read image layouts with it, and bookworm has none
 readonly HOST_PACKAGES=(ca-certificates runc iptables iproute2) # tied to this kernel or C library
 readonly RECIPE="$SUITE ${PACKAGES[*]}"
 readonly SOCKET=/var/run/docker.sock

@@ -22,17 +22,20 @@ from tests.bench.groups import (
     run_stackctl,
 )
 from tests.bench.model import make_model
+from tests.bench.offline import measure_offline
 from tests.bench.report import Figure, write_report
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = ("cli", "start", "health", "gateway", "engines")
+GROUPS = ("cli", "start", "health", "gateway", "engines", "offline")
 
 
 def main() -> int:
-    """Run the groups asked for, all by default; only a run of all of them writes the page."""
+    """Run the groups asked for, all by default, and write their figures to the page."""
     parser = argparse.ArgumentParser(description="Measure the stack; needs no Docker and no GPU.")
     parser.add_argument("--only", action="append", choices=GROUPS, default=[], help="one group; may be given again")
     parser.add_argument("--rounds", type=int, default=9, help="starts of each side in the start group")
+    parser.add_argument("--gib", type=int, default=8, help="size of the model in the offline group")
+    parser.add_argument("--dry", action="store_true", help="print the figures and write no page")
     options = parser.parse_args()
     cache = find_cache_dir(os.environ)
     with tempfile.TemporaryDirectory(prefix="stack-bench-") as name:
@@ -45,6 +48,7 @@ def main() -> int:
             "engines": lambda: measure_engines(
                 make_model(ROOT / "models" / "demo.gguf", cache / "bench" / "random-160m.gguf"), Path(name), cache
             ),
+            "offline": lambda: measure_offline(make_site(Path(name) / "offline"), Path(name) / "offline", options.gib),
         }
         figures: list[Figure] = []
         for group in options.only or GROUPS:
@@ -52,7 +56,7 @@ def main() -> int:
             for figure in runners[group]():
                 print(f"  {figure.name}: {figure.ours} | {figure.other} | {figure.ratio:.2f} {figure.goal}")
                 figures.append(figure)
-    if not options.only:
+    if not options.dry:
         write_report(figures, f"{os.cpu_count()} cores, {platform.machine()}, no GPU used", ROOT / "docs")
     return 0
 
@@ -60,6 +64,7 @@ def main() -> int:
 def make_site(folder: Path) -> Path:
     """A site of its own on free ports, in the process runtime."""
     site = folder / "site"
+    site.mkdir(parents=True)
     run_stackctl(site, "init")
     gateway, engines = _find_free_ports()
     values = {"STACK_RUNTIME": "process", "API_GATEWAY_PORT": str(gateway), "INFERENCE_PORT": str(engines)}

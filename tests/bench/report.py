@@ -10,8 +10,9 @@ from pathlib import Path
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench`; every figure is a ratio whose two sides were measured in turn in that one run, so it holds on
-another machine better than seconds do. Seconds and rates are shown to make sense of the ratio.
+Written by `make bench`; every figure is a ratio whose two sides were measured in turn in one run, so it holds on
+another machine better than seconds do. Seconds and rates are shown to make sense of the ratio. A run of one group
+(`--only GROUP`) replaces that group's figures only.
 
 """
 
@@ -36,9 +37,17 @@ class Figure:
     met: bool | None = None
 
 
-def write_report(figures: Sequence[Figure], machine: str, folder: Path) -> None:
-    """Both files."""
+def load_figures(folder: Path) -> list[Figure]:
+    """The figures of earlier runs."""
+    path = folder / "benchmarks.json"
+    return [Figure(**item) for item in json.loads(path.read_text())["figures"]] if path.is_file() else []
+
+
+def write_report(measured: Sequence[Figure], machine: str, folder: Path) -> None:
+    """Both files; groups that were not measured keep their figures."""
     folder.mkdir(exist_ok=True)
+    titles = {figure.group for figure in measured}
+    figures = [*(figure for figure in load_figures(folder) if figure.group not in titles), *measured]
     values = {"machine": machine, "figures": [asdict(figure) for figure in figures]}
     (folder / "benchmarks.json").write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     parts = [_HEAD, f"Machine: {machine}.\n"]
