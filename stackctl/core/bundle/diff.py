@@ -79,8 +79,8 @@ def diff_bundles(old: Manifest, new: Manifest) -> BundleDiff:
         *_compare(
             "bootstrap",
             _map_files(old.bootstrap),
-            # A delta brings all of its own, or none because the base's is the same.
-            _map_files(old.bootstrap if old.bootstrap_digest == new.bootstrap_digest else new.bootstrap),
+            # A bundle brings all of its own, or none because its base's is the same.
+            _map_files(new.bootstrap or (old.bootstrap if _has_same_bootstrap(old, new) else ())),
             lambda file: (State(file.sha256, file.size), file.size),
         ),
     )
@@ -121,6 +121,10 @@ def _map_images(manifest: Manifest) -> dict[str, Image]:
 
 def _map_models(manifest: Manifest) -> dict[str, Model]:
     return {name: model for model in manifest.models for name in model.served_names or (model.digest,)}
+
+
+def _has_same_bootstrap(old: Manifest, new: Manifest) -> bool:
+    return new.bootstrap_digest is not None and old.bootstrap_digest == new.bootstrap_digest
 
 
 def _map_files(files: Iterable[PackedFile]) -> dict[str, PackedFile]:
