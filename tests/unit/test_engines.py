@@ -89,6 +89,14 @@ def test_the_batch_of_a_long_embedding_context_is_bounded() -> None:
     assert read_flag(arguments, "--ubatch-size") == str(engines.MAX_EMBEDDING_BATCH)
 
 
+@pytest.mark.parametrize("slots", [1, 3, 4, 5, 6])
+def test_slots_share_an_embedding_batch_evenly_and_a_whole_context_fits(slots: int) -> None:
+    parameters = replace(CHAT, mode="embedding", context_length=256, slots=slots)
+    batch = int(read_flag(engines.build_arguments(LLAMA_CPP, parameters), "--ubatch-size") or "")
+    assert batch % slots == 0
+    assert 256 <= batch < 256 + slots
+
+
 @given(st.lists(st.text()), st.sampled_from(sorted(ENGINES)))
 def test_extra_arguments_come_last_and_unchanged(extra: list[str], name: str) -> None:
     arguments = engines.build_arguments(ENGINES[name], replace(CHAT, extra_arguments=tuple(extra)))
