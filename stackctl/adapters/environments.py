@@ -95,24 +95,7 @@ def make_environment(
             return
         shutil.rmtree(environment, ignore_errors=True)
         settings = {**(OFFLINE_SETTINGS if wheels else find_installer_settings(index_url)), **variables}
-        uv = find_installer()
-        source = ["--offline", "--no-index", "--find-links", str(wheels)] if wheels else []
-        steps = (
-            [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],
-            [
-                uv,
-                "pip",
-                "install",
-                "--python",
-                str(environment / "bin" / "python"),
-                "--require-hashes",
-                "--no-deps",
-                *source,
-                "--requirements",
-                str(lock),
-            ],
-        )
-        for argv in steps:
+        for argv in _list_steps(environment, lock, wheels):
             done = stream_command(argv, on_line, settings)
             if done.code:
                 shutil.rmtree(environment, ignore_errors=True)
@@ -123,3 +106,14 @@ def make_environment(
                     else "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA",
                 )
         (environment / _MARKER).touch()
+
+
+def _list_steps(environment: Path, lock: Path, wheels: Path | None) -> tuple[list[str], list[str]]:
+    """The two commands that make an environment."""
+    uv, python = find_installer(), str(environment / "bin" / "python")
+    source = ["--offline", "--no-index", "--find-links", str(wheels)] if wheels else []
+    install = ["--python", python, "--require-hashes", "--no-deps", *source, "--requirements", str(lock)]
+    return (
+        [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],
+        [uv, "pip", "install", *install],
+    )

@@ -10,7 +10,6 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import docker
 import pytest
@@ -21,16 +20,11 @@ from tests.docker.airgap import explain_no_airgap
 from tests.docker.outside import Outside, explain_no_outside
 from tests.docker.packed import Packed, pack, run_tool
 from tests.docker.registry import ServedRegistry, find_registry_program, open_registry
+from tests.docker.required import give_up
 from tests.docker.sites import CA_BUNDLE, IMAGES, MakeSite, Site, find_free_port
 
 # The helper container with which testcontainers cleans up comes from a registry; fixtures clean up here.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-
-
-def _give_up(reason: str) -> NoReturn:
-    if os.environ.get("REQUIRE_DOCKER") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +34,12 @@ def client() -> Iterator[DockerClient]:
         found = docker.from_env(timeout=120)
         found.ping()
     except DockerException as error:
-        _give_up(f"no Docker engine answers: {error}")
+        give_up(f"no Docker engine answers: {error}")
     for name in IMAGES.values():
         try:
             found.images.get(name)
         except ImageNotFound:
-            _give_up(f"the image {name} is not here; make it with scripts/test-images.sh build")
+            give_up(f"the image {name} is not here; make it with scripts/test-images.sh build")
     yield found
     found.close()
 
@@ -95,7 +89,7 @@ def stopped(make_site: MakeSite, gateway_image: str) -> Iterator[Site]:
 def outside() -> Iterator[Outside]:
     """A machine outside every Docker network."""
     if problem := explain_no_outside():
-        _give_up(f"no network of our own can be made: {problem}")
+        give_up(f"no network of our own can be made: {problem}")
     with Outside.open() as found:
         yield found
 
@@ -104,7 +98,7 @@ def outside() -> Iterator[Outside]:
 def networks_without_routes() -> None:
     """Gives up where no machine without a network can be had."""
     if problem := explain_no_airgap():
-        _give_up(f"no machine without a network can be had here: {problem}")
+        give_up(f"no machine without a network can be had here: {problem}")
 
 
 @pytest.fixture
@@ -126,7 +120,7 @@ def fake_bin(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRegistry]:
     """A registry that anybody may read and write."""
     if not find_registry_program():
-        _give_up("no registry is installed (Debian: docker-registry)")
+        give_up("no registry is installed (Debian: docker-registry)")
     with open_registry(tmp_path_factory.mktemp("registry")) as served:
         yield served
 
@@ -137,7 +131,7 @@ def registry_image(
 ) -> Iterator[str]:
     """The inference engine's image, which the registry has, as OCI, and Docker does not."""
     if missing := [name for name in ("skopeo", "minisign") if not shutil.which(name)]:
-        _give_up(f"not installed: {', '.join(missing)}")
+        give_up(f"not installed: {', '.join(missing)}")
     name, archive = f"{registry.host}/team/llama-server:v1", tmp_path_factory.mktemp("image") / "saved.tar"
     run_tool("docker", "save", "--output", str(archive), IMAGES["INFERENCE_IMAGE"])
     source, target = f"docker-archive:{archive}", f"docker://{name}"

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import httpx
 import pytest
@@ -34,6 +33,7 @@ from stackctl.core.bundle.oci import OCI_INDEX, ImageContent, Platform
 from stackctl.errors import BundleError, ImageUnavailable, RuntimeFailure
 from tests.docker.airgap import STORES, AirgappedEngine, Store, airgapped_engine, explain_no_airgap
 from tests.docker.registry import PASSWORD, USER, ServedRegistry, find_registry_program, open_registry
+from tests.docker.required import give_up
 from tests.docker.sites import IMAGES
 from tests.image_documents import describe, describe_entry, encode, make_index
 
@@ -77,17 +77,11 @@ class Source:
         return said
 
 
-def _give_up(reason: str) -> NoReturn:
-    if os.environ.get("REQUIRE_DOCKER") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRegistry]:
     """A registry that anybody may read and write."""
     if not find_registry_program():
-        _give_up("no registry is installed (Debian: docker-registry)")
+        give_up("no registry is installed (Debian: docker-registry)")
     with open_registry(tmp_path_factory.mktemp("registry")) as found:
         yield found
 
@@ -153,7 +147,7 @@ def find_platform(client: DockerClient) -> Platform:
 def airgap(request: pytest.FixtureRequest) -> Iterator[AirgappedEngine]:
     """An engine with an empty store and no network; it starts in less than a second."""
     if problem := explain_no_airgap():
-        _give_up(f"no second engine can be started here: {problem}")
+        give_up(f"no second engine can be started here: {problem}")
     store: Store = request.param
     with airgapped_engine(store) as engine:
         yield engine
@@ -335,7 +329,7 @@ def test_an_image_that_the_engine_does_not_have_is_named(
 
 def test_a_built_image_with_an_index_and_attestations_keeps_them(tmp_path: Path) -> None:
     if problem := explain_no_airgap():
-        _give_up(f"no second engine can be started here: {problem}")
+        give_up(f"no second engine can be started here: {problem}")
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY one /one\n", encoding="utf-8")
     (tmp_path / "one").write_bytes(b"one")
     name = f"stack-test/{uuid.uuid4().hex[:8]}:1"

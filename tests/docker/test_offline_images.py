@@ -15,6 +15,7 @@ from stackctl.core.bundle.manifest_reader import find_members
 from stackctl.errors import StackError
 from tests.bundle_builder import ImageBytes, build_bundle, make_bytes
 from tests.docker.airgap import STORES, AirgappedEngine, airgapped_engine, explain_no_airgap
+from tests.docker.required import give_up
 from tests.fakes import raised_by
 from tests.loading import Place, damage
 
@@ -28,7 +29,7 @@ ENGINE = ImageBytes("inference", [{"engine": b"engine"}], has_index=False)
 def engine(request: pytest.FixtureRequest) -> Iterator[AirgappedEngine]:
     """An engine of each kind."""
     if problem := explain_no_airgap():
-        pytest.skip(f"no engine of our own can be started: {problem}")
+        give_up(f"no engine of our own can be started: {problem}")
     with airgapped_engine(request.param) as found:
         yield found
 

@@ -32,6 +32,7 @@ from stackctl.core.bundle.manifest_reader import list_content
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 UNKNOWN = "0" * 64
+LAYOUT_MEMBERS = 2  # oci-layout and index.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +159,7 @@ def build_draft(contents: Contents, version: int, base: Manifest | None, part_si
     known = {item.sha256 for item in list_content(base)} if base else set()
     needed = {blob.sha256: blob for blob in contents.blobs}
     carried = [blob for blob in needed.values() if blob.sha256 not in known]
-    documents = [
-        Blob(hash_bytes(data), len(data), path, InMemory(data))
-        for path, data in (("oci-layout", OCI_LAYOUT), ("index.json", build_index(contents.images)))
-    ]
-    entries = [Entry(document.title, document.size, document.title) for document in documents]
-    entries += [Entry(blob_path(blob.sha256), blob.size, blob.title) for blob in carried]
-    placements, sizes = plan_parts(entries, part_size)
-    placed = [
-        (place.part, PlacedBlob(place.entry.path, blob, place.offset))
-        for place, blob in zip(placements, [*documents, *carried], strict=True)
-    ]
+    placed, sizes = _place_blobs(contents, carried, part_size)
     bootstrap = tuple(sorted((file for file, _ in contents.bootstrap), key=lambda file: file.path))
     digest = _hash_bootstrap(bootstrap)
     body = _seal(
@@ -182,9 +173,9 @@ def build_draft(contents: Contents, version: int, base: Manifest | None, part_si
             "parts": tuple(Part(name=part_name(n), size=size, sha256=UNKNOWN) for n, size in enumerate(sizes, 1)),
             "layout": tuple(
                 LayoutMember.model_validate({"path": item.path, **_build_member(number, item).model_dump()})
-                for number, item in placed[: len(documents)]
+                for number, item in placed[:LAYOUT_MEMBERS]
             ),
-            "blobs": tuple(_build_member(number, item) for number, item in placed[len(documents) :]),
+            "blobs": tuple(_build_member(number, item) for number, item in placed[LAYOUT_MEMBERS:]),
             "inherited": tuple(
                 Content(sha256=sha256, size=needed[sha256].size) for sha256 in sorted(known & needed.keys())
             ),
@@ -200,6 +191,24 @@ def build_draft(contents: Contents, version: int, base: Manifest | None, part_si
         for number, size in enumerate(sizes, 1)
     )
     return Draft(body, parts)
+
+
+def _place_blobs(
+    contents: Contents, carried: Sequence[Blob], part_size: int
+) -> tuple[list[tuple[int, PlacedBlob]], tuple[int, ...]]:
+    """Each member with the number of its part, the layout's documents first; and the parts' sizes in bytes."""
+    documents = [
+        Blob(hash_bytes(data), len(data), path, InMemory(data))
+        for path, data in (("oci-layout", OCI_LAYOUT), ("index.json", build_index(contents.images)))
+    ]
+    entries = [Entry(document.title, document.size, document.title) for document in documents]
+    entries += [Entry(blob_path(blob.sha256), blob.size, blob.title) for blob in carried]
+    placements, sizes = plan_parts(entries, part_size)
+    placed = [
+        (place.part, PlacedBlob(place.entry.path, blob, place.offset))
+        for place, blob in zip(placements, [*documents, *carried], strict=True)
+    ]
+    return placed, sizes
 
 
 def is_same_content(draft: Draft, other: Manifest) -> bool:
