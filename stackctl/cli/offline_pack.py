@@ -128,15 +128,16 @@ def _show(result: PackResult, is_delta: bool) -> None:
     manifest = result.manifest
     print_table(("content", "what", "size", ""), _list_rows(manifest))
     inherited = sum(item.size for item in manifest.inherited)
+    parts = f"{len(manifest.parts)} part{'s'[: len(manifest.parts) != 1]}"
     if is_delta:
         print_text(f"\nLeft out because the base has it: {write_size(inherited)}.")
     if result.folder is None:
-        print_text(f"\nDry run: {len(manifest.parts)} parts, {write_size(manifest.size_bytes)}. Nothing was written.")
+        print_text(f"\nDry run: {parts}, {write_size(manifest.size_bytes)}. Nothing was written.")
         return
     verb = "Nothing changed: the bundle is there already" if result.unchanged else "Packed"
     print_text(
         f"\n{verb}: {result.folder}"
-        f"\n  version {manifest.version}, {len(manifest.parts)} parts, {write_size(manifest.size_bytes)}"
+        f"\n  version {manifest.version}, {parts}, {write_size(manifest.size_bytes)}"
         f"\n  id {manifest.id}"
         "\n\nTry next:"
         f"\n  stackctl offline-verify {result.folder}"
@@ -157,7 +158,7 @@ def _list_rows(manifest: Manifest) -> Iterator[tuple[str, str, str, str]]:
     for file in manifest.files:
         groups.setdefault(file.path.partition("/")[0], []).append(file.size)
     for name, sizes in sorted(groups.items()):
-        yield "files", name, write_size(sum(sizes)), f"{len(sizes)} file{'s'[: len(sizes) > 1]}"
+        yield "files", name, write_size(sum(sizes)), f"{len(sizes)} file{'s'[: len(sizes) != 1]}"
     if manifest.bootstrap:
         sizes = [file.size for file in manifest.bootstrap]
         yield "files", "bootstrap", write_size(sum(sizes)), f"{len(sizes)} files beside the parts"

@@ -247,7 +247,7 @@ def _build_record(job: Job) -> LoadRecord:
 def _describe(job: Job, work: _Work) -> tuple[str, ...]:
     manifest = job.manifest
     written = write_size(work.written_bytes)
-    lines = [f"{len(manifest.models)} models, {len(work.kept)} of them were here already; {written} written"]
+    lines = [f"models: {len(manifest.models)}, of which {len(work.kept)} were here already; {written} written"]
     if job.engine:
         lines.append(f"{len(manifest.images)} images, {len(work.images.images)} of them given to the engine")
     elif "compose" in manifest.runtimes:
