@@ -6,17 +6,20 @@ existing one is never touched.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from uv import find_uv_bin
 
 from stackctl.adapters.commands import stream_command
-from stackctl.adapters.files import hold_lock
 from stackctl.adapters.pip_settings import find_installer_settings
+from stackctl.core.engines import SERVICE_FOLDER
 from stackctl.errors import RuntimeFailure
 
 _MARKER = "complete"
@@ -44,14 +47,16 @@ def find_built_server(cache_dir: Path, data_root: Path) -> Path:
 
 
 def build_server(server: Path, data_root: Path, index_url: str, on_line: Callable[[str], None]) -> None:
-    """Build ``llama-server`` from source, some minutes, or do nothing when it is there.
+    """Build ``llama-server`` from source, 3 to 4 minutes on two cores, or do nothing when it is there.
 
     Raises:
         RuntimeFailure: the build failed; with the end of its output.
     """
     if server.is_file():
         return
-    with hold_lock(server.parent.with_name(server.parent.name + ".lock")):
+    with _wait_for_lock(server.parent.with_name(server.parent.name + ".lock"), on_line):
+        if server.is_file():
+            return
         script = data_root / "services" / "inference" / "build_llama_server.py"
         settings = {"PIP_INDEX_URL": index_url} if index_url else {}
         done = stream_command([sys.executable, str(script), str(server.parent)], on_line, settings)
@@ -90,11 +95,12 @@ def make_environment(
     """
     if is_complete(environment):
         return
-    with hold_lock(environment.with_name(environment.name + ".lock")):
+    with _wait_for_lock(environment.with_name(environment.name + ".lock"), on_line):
         if is_complete(environment):
             return
         shutil.rmtree(environment, ignore_errors=True)
-        settings = {**(OFFLINE_SETTINGS if wheels else find_installer_settings(index_url)), **variables}
+        settings = OFFLINE_SETTINGS if wheels else find_installer_settings(index_url)
+        settings = {**settings, **_expand_folder(variables, lock.parent)}
         for argv in _list_steps(environment, lock, wheels):
             done = stream_command(argv, on_line, settings)
             if done.code:
@@ -106,6 +112,24 @@ def make_environment(
                     else "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA",
                 )
         (environment / _MARKER).touch()
+
+
+@contextmanager
+def _wait_for_lock(path: Path, on_line: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of something that sites share: one of them makes it, the others wait and find it made."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_line(f"another stackctl makes {path.stem}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _expand_folder(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The variables for this folder. It is no part of the environment's name: sites in other folders share it."""
+    return {name: value.replace(SERVICE_FOLDER, shlex.quote(str(folder))) for name, value in variables.items()}
 
 
 def _list_steps(environment: Path, lock: Path, wheels: Path | None) -> tuple[list[str], list[str]]:

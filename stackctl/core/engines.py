@@ -41,7 +41,10 @@ THREADS_WAIT_POLICY = "passive"
 # An input must fit into one batch to be embedded; buffers grow with the batch, so it is bounded.
 MAX_EMBEDDING_BATCH = 8192
 
-# What building the package leaves out: 3.7 minutes instead of 7 on two cores. GGML_NATIVE stays on, its
+# Stands for the service's folder in ``Engine.install_variables``.
+SERVICE_FOLDER = "{service}"
+
+# What building the package leaves out: 1.6 minutes instead of 7 on two cores. GGML_NATIVE stays on, its
 # default: what the process runtime builds runs where it was built, with all that CPU has (AVX-512) and on
 # one without AVX2 too, which the prebuilt wheel needs. An image is carried, so its Dockerfile turns it off.
 PACKAGE_BUILD_FLAGS = (
@@ -50,6 +53,7 @@ PACKAGE_BUILD_FLAGS = (
     "-DLLAMA_BUILD_TESTS=OFF",
     "-DLLAMA_BUILD_EXAMPLES=OFF",
     "-DLLAMA_BUILD_SERVER=OFF",
+    f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={SERVICE_FOLDER}/llama_cpp_build.cmake",
 )
 
 # Official images, by accelerator, at builds whose tags are published. Build numbers only grow; to move
@@ -121,7 +125,8 @@ class Engine:
         modes: what it can serve.
         launcher: script in ``services/inference/`` that a Python interpreter runs; None for a binary.
         lock_file: hashed requirements of that interpreter's environment, beside the launcher.
-        install_variables: environment that the installation of the lock file needs.
+        install_variables: environment that the installation of the lock file needs; ``SERVICE_FOLDER`` in a
+            value becomes a shell word.
         cpu_features: x86-64 flags (as in /proc/cpuinfo) without which it dies of an illegal instruction.
         gpu: whether what we install of it in the process runtime can use a GPU.
     """
@@ -206,6 +211,11 @@ def choose_engine(setting: str, runtime: Runtime, *, has_llama_server: bool, cpu
     if cpu_features is None or XLLAMACPP.cpu_features <= cpu_features:
         return XLLAMACPP
     return LLAMA_CPP_PYTHON
+
+
+def can_use_gpu(engine: Engine, runtime: str, accelerator: str) -> bool:
+    """Whether the engine, as this runtime has it, computes on such a GPU: the others are built for the CPU."""
+    return engine is LLAMA_CPP or (engine is LLAMA_CPP_PYTHON and runtime == "compose" and accelerator == "nvidia")
 
 
 def limit_slots(engine: Engine, slots: int) -> int:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.docker
 def test_the_engine_that_is_built_here_serves(make_site: MakeSite, gateway_image: str, engine: str, slots: int) -> None:
     # Under a name that is always the same, so the image's is, too.
     site: Site = make_site(
-        "stack-test-engine",
+        f"stack-test-{engine}",
         keeps_images=True,
         INFERENCE_ENGINE=engine,
         INFERENCE_IMAGE="",
@@ -28,7 +28,7 @@ def test_the_engine_that_is_built_here_serves(make_site: MakeSite, gateway_image
     )
     site.run_well("up")
     image = site.list_containers()["inference-chat"].attrs["Config"]["Image"]
-    assert image.startswith(f"stack-test-engine/{engine}:")
+    assert image.startswith(f"stack-test-{engine}/{engine}:")
     code, report = site.load_health()
     assert code == 0, report
     # llama-cpp-python answers one request at a time, and says so.

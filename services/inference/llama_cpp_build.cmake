@@ -1,0 +1,56 @@
+# Compiles llama.cpp in half the time: what nobody uses is left out, and small files are compiled together, because each
+# of them reads the same large headers again. In: the llama.cpp source of the locked llama-cpp-python. Changes no option
+# that a user could notice; ggml, where inference spends its time, is compiled as its authors wrote it.
+#
+# CMake reads this file where llama.cpp's project begins: -DCMAKE_PROJECT_llama.cpp_INCLUDE=<this file>
+
+# llama-cpp-python forces its build on, and neither installs the library for use nor loads it.
+if(NOT PROJECT_IS_TOP_LEVEL)
+  set(LLAMA_BUILD_COMMON OFF)
+endif()
+
+# Once every target is known. Eight files at a time keeps the largest unit below half a minute for one core.
+function(compile_small_files_together)
+  set(source ${CMAKE_CURRENT_SOURCE_DIR})
+  foreach(target llama llama-common mtmd server-context llama-server-impl)
+    if(TARGET ${target})
+      set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    endif()
+  endforeach()
+  if(TARGET llama)
+    file(GLOB core_files ${source}/src/*.cpp)
+    set_source_files_properties(${core_files} TARGET_DIRECTORY llama PROPERTIES SKIP_UNITY_BUILD_INCLUSION OFF)
+  endif()
+  # These refuse company: one specializes a template that others use, two forbid headers of mtmd's other files.
+  compile_alone(llama-common ${source}/common/json.cpp)
+  compile_alone(mtmd ${source}/tools/mtmd/mtmd-helper.cpp ${source}/tools/mtmd/mtmd-helper-gen.cpp)
+  # Large and slow to optimize, and what they do is not: reading the command line, and waiting for sockets.
+  compile_alone(llama-common ${source}/common/arg.cpp)
+  optimize_less(llama-common ${source}/common/arg.cpp)
+  optimize_less(cpp-httplib ${source}/vendor/cpp-httplib/httplib.cpp)
+endfunction()
+
+function(compile_alone target)
+  if(TARGET ${target})
+    set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
+endfunction()
+
+function(optimize_less target file)
+  if(TARGET ${target})
+    set_source_files_properties(${file} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS -O1)
+  endif()
+endfunction()
+
+function(leave_out_unused_libraries)
+  foreach(target cpp-httplib vendor-hash)
+    if(TARGET ${target})
+      set_target_properties(${target} PROPERTIES EXCLUDE_FROM_ALL ON)
+    endif()
+  endforeach()
+endfunction()
+
+cmake_language(DEFER CALL compile_small_files_together)
+if(NOT PROJECT_IS_TOP_LEVEL)
+  cmake_language(DEFER CALL leave_out_unused_libraries)
+endif()
