@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from stackctl import __version__
-from stackctl.core.transfer import HostUnreachable, Reply, TransferInterrupted
+from stackctl.core.transfer import GO_ON_HINT, HostUnreachable, Reply, TransferInterrupted
 from stackctl.errors import ConfigError, RuntimeFailure
 
 CONNECT_TIMEOUT_S = 15.0
 # Between two pieces of a body; a line that says nothing for so long is dead.
 READ_TIMEOUT_S = 60.0
-_RETRY_HINT = "run the command again: it goes on where it stopped"
 _CERTIFICATE_HINT = "set BUILD_CA_BUNDLE to the PEM file of the company's certificate authority"
 
 
@@ -40,8 +40,7 @@ def open_reply(ca_bundle: Path | None, method: str, url: str, headers: Mapping[s
     """
     # Compressed bytes would make ranges and sizes meaningless.
     sent = {"accept-encoding": "identity", "user-agent": f"stackctl/{__version__}", **headers}
-    host = urlsplit(url).hostname or ""
-    with _translate_failures(host), _load_client(ca_bundle).stream(method, url, headers=sent) as answer:
+    with _translate_failures(url), _load_client(ca_bundle).stream(method, url, headers=sent) as answer:
         # Pieces as they arrive: collecting larger ones would lose what was collected when a connection breaks.
         received = {name.lower(): value for name, value in answer.headers.items()}
         yield Reply(url, answer.status_code, received, lambda: answer.iter_raw())
@@ -50,8 +49,13 @@ def open_reply(ca_bundle: Path | None, method: str, url: str, headers: Mapping[s
 @cache
 def _load_client(ca_bundle: Path | None) -> httpx.Client:
     """One client for the whole command: connections are reused, and reading the certificate store takes a while."""
-    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    return httpx.Client(timeout=timeout, verify=_make_context(ca_bundle), follow_redirects=False)
+    timeout, context = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), _make_context(ca_bundle)
+    try:
+        return httpx.Client(timeout=timeout, verify=context, follow_redirects=False)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        reason = "SOCKS is not supported" if isinstance(error, ImportError) else _describe(error)
+        message = f"The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used: {reason}."
+        raise ConfigError(message, "name it as http://HOST:PORT, or unset the variable") from error
 
 
 def _make_context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -66,19 +70,27 @@ def _make_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 @contextmanager
-def _translate_failures(host: str) -> Iterator[None]:
+def _translate_failures(url: str) -> Iterator[None]:
+    host = urlsplit(url).hostname or "the server"
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
         reason = _describe(error)
-        hint = _CERTIFICATE_HINT if "CERTIFICATE_VERIFY_FAILED" in reason else _RETRY_HINT
-        raise HostUnreachable(f"This machine cannot reach {host}: {reason}.", hint) from error
+        # What else can be done depends on what is asked for, and the caller knows that.
+        hint = _CERTIFICATE_HINT if "CERTIFICATE_VERIFY_FAILED" in reason else ""
+        way = " through the proxy that the environment names" if _has_proxy(url) else ""
+        raise HostUnreachable(f"This machine cannot reach {host}{way}: {reason}.", hint) from error
     except httpx.InvalidURL as error:
-        raise RuntimeFailure(f"{host or 'The server'} redirects to what is no web address.", _RETRY_HINT) from error
+        raise RuntimeFailure(f"The address on {host} is no web address.", "check HF_ENDPOINT or the address") from error
     except httpx.TimeoutException as error:
-        raise TransferInterrupted(f"{host} sent nothing for {READ_TIMEOUT_S:g} s.", _RETRY_HINT) from error
+        raise TransferInterrupted(f"{host} sent nothing for {READ_TIMEOUT_S:g} s.", GO_ON_HINT) from error
     except httpx.TransportError as error:
-        raise TransferInterrupted(f"The connection to {host} broke: {_describe(error)}.", _RETRY_HINT) from error
+        raise TransferInterrupted(f"The connection to {host} broke: {_describe(error)}.", GO_ON_HINT) from error
+
+
+def _has_proxy(url: str) -> bool:
+    parts, proxies = urlsplit(url), getproxies()
+    return bool({parts.scheme, "all"} & set(proxies)) and not proxy_bypass(parts.hostname or "")
 
 
 def _describe(error: Exception) -> str:

@@ -18,7 +18,8 @@ from stackctl.errors import ConfigError, Severity
 if TYPE_CHECKING:
     from stackctl.core.transfer import Reply
     from stackctl.operations.model_check import CheckedFile
-    from stackctl.operations.models import Recommendation, StoreEffects
+    from stackctl.operations.model_recommend import Recommendation
+    from stackctl.operations.models import BroughtModel, StoreEffects
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -57,21 +58,7 @@ def pull(context: Context, name: str, as_json: bool) -> None:
 
     with context.open() as effects:
         result = run_pull(effects, build_store_effects(), name)
-    print_warnings(result.warnings)
-    if as_json:
-        print_json(asdict(result))
-        return
-    rows = [
-        (
-            file.name,
-            _write_size(file.size_bytes),
-            "downloaded" if file.downloaded else "was here",
-            "sha256 as announced" if file.is_compared else "sha256 recorded; there was none to compare with",
-        )
-        for file in result.files
-    ]
-    print_table(("file", "size", "", ""), rows)
-    print_text(f"\nTo serve it: {result.setting} in .env, then stackctl up")
+    _show_brought(result, as_json, "downloaded", "none to compare with, recorded")
 
 
 @models.command(short_help="Bring a model file of this machine.")
@@ -87,16 +74,7 @@ def add(context: Context, file: Path, move: bool, as_json: bool) -> None:
         raise click.BadParameter(f"{file} is a link; add it without --move", param_hint="--move")
     with context.open() as effects:
         result = run_add(effects, build_store_effects(), file.absolute(), move)
-    print_warnings(result.warnings)
-    if as_json:
-        print_json(asdict(result))
-        return
-    rows = [
-        (item.name, _write_size(item.size_bytes), "was here" if item.was_here else "added", item.sha256)
-        for item in result.files
-    ]
-    print_table(("file", "size", "", "sha256"), rows)
-    print_text(f"\nTo serve it: {result.setting} in .env, then stackctl up")
+    _show_brought(result, as_json, "added", "recorded")
 
 
 @models.command(short_help="Check headers, completeness and SHA-256.")
@@ -131,7 +109,7 @@ def verify(context: Context, names: tuple[str, ...], as_json: bool) -> None:
 @click.pass_obj
 def recommend(context: Context, memory_gb: float | None, as_json: bool) -> None:
     """Say which catalog models fit this machine, and the lines that serve them."""
-    from stackctl.operations.models import recommend_models
+    from stackctl.operations.model_recommend import recommend_models
 
     with context.open() as effects:
         found = recommend_models(effects, memory_gb)
@@ -163,6 +141,29 @@ def _list(context: Context, as_json: bool) -> None:
         for m in found
     ]
     print_table(("model", "served", "file", "size", "quantisation", "context", "slots", ""), rows)
+
+
+def _show_brought(model: BroughtModel, as_json: bool, word: str, unknown: str) -> None:
+    """What came, and the line that serves it.
+
+    Args:
+        unknown: what happened to a digest that nobody had announced.
+    """
+    print_warnings(model.warnings)
+    if as_json:
+        print_json(asdict(model))
+        return
+    rows = [
+        (
+            file.name,
+            _write_size(file.size_bytes),
+            "was here" if file.was_here else word,
+            f"{file.sha256} ({'as expected' if file.is_compared else unknown})",
+        )
+        for file in model.files
+    ]
+    print_table(("file", "size", "", "sha256"), rows)
+    print_text(f"\nTo serve it: {model.setting} in .env, then stackctl up")
 
 
 def _show_checked(checked: tuple[CheckedFile, ...]) -> None:
@@ -232,6 +233,8 @@ def _show_recommendation(found: Recommendation) -> None:
         if plan.stack_lines:
             print_text("  and in stack.yml, for embeddings beside it:")
             print_text("\n".join(f"    {line}" for line in plan.stack_lines))
+    if len(found.plans) > 1:
+        print_text("\nEach is for this memory alone; whether both fit together, 'stackctl doctor' says.")
     if not found.plans:
         print_text("\nNothing of the catalog fits; the demo model, which is part of stackctl, always does.")
 

@@ -125,9 +125,4 @@ class DoctorInput:
 
     def select_gpus(self) -> tuple[Gpu, ...]:
         """GPUs of the chosen kind that ``gpu_devices`` names, by index, UUID or a slice's UUID."""
-        named = {part.strip() for part in self.gpu_devices.split(",")}
-        return tuple(
-            gpu
-            for gpu in self.host.find_gpus(self.gpu.value)
-            if "all" in named or named & {str(gpu.index), gpu.uuid, *(part.uuid for part in gpu.slices)}
-        )
+        return self.host.select_gpus(self.gpu.value, self.gpu_devices)

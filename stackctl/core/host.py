@@ -150,6 +150,15 @@ class Host:
         kinds = ("vulkan", "amd") if kind == "vulkan" else (kind,)
         return tuple(gpu for gpu in self.gpus if gpu.kind in kinds)
 
+    def select_gpus(self, kind: str, devices: str) -> tuple[Gpu, ...]:
+        """Of these, those that GPU_DEVICES names by index, UUID or a slice's UUID; ``all`` is every one."""
+        named = {part.strip() for part in devices.split(",")}
+        return tuple(
+            gpu
+            for gpu in self.find_gpus(kind)
+            if "all" in named or named & {str(gpu.index), gpu.uuid, *(part.uuid for part in gpu.slices)}
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

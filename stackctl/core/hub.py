@@ -8,7 +8,6 @@ answered by a redirect that carries the file's size and SHA-256.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
@@ -22,13 +21,15 @@ DEFAULT_REVISION: Final = "main"
 HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 MAX_REDIRECTS: Final = 10
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+# More than any model has; each shard costs a request and a lock.
+MAX_SHARDS: Final = 500
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _HUB_PAGE: Final = re.compile(r"/(?P<repo>[^/]+/[^/]+)/(?:resolve|blob)/(?P<revision>[^/]+)/(?P<file>.+)")
 _FORMS: Final = "a catalog name, hf:owner/repo/file.gguf[@revision] or an http(s) address of a .gguf file"
+_REDIRECT_HINT: Final = "check HF_ENDPOINT or the address, and the company's proxy"
 _HINT: Final = "copy the file's name from its page on the hub, or run 'stackctl models recommend'"
 
 
@@ -93,6 +94,15 @@ class Source:
     size_bytes: int = 0
     is_hub: bool = False
 
+    @property
+    def place(self) -> str:
+        """What a person can correct when the server is the wrong one."""
+        return "HF_ENDPOINT" if self.is_hub else "the address"
+
+    def is_answered_by_hub(self, url: str) -> bool:
+        """Whether an address is the hub's own, and not the storage that it redirects to."""
+        return self.is_hub and _origin(urlsplit(url)) == _origin(urlsplit(self.url))
+
 
 def parse_reference(text: str) -> Reference | None:
     """Read a name that a person typed; None for a catalog name.
@@ -115,9 +125,12 @@ def build_sources(reference: Reference, endpoint: str) -> tuple[Source, ...]:
     """Every file of the model that a reference names, in order.
 
     Raises:
-        ConfigError: one digest is pinned for a model of several files.
+        ConfigError: there are too many, or one digest is pinned for several.
     """
     names = build_shard_names(reference.name)
+    if len(names) > MAX_SHARDS:
+        message = f"{reference.name} says that it is one of {len(names)} files, expected at most {MAX_SHARDS}"
+        raise ConfigError(f"{message}.", _HINT)
     if len(names) > 1 and reference.sha256:
         message = f"{reference.name} is one of {len(names)} files, and #sha256= pins one"
         raise ConfigError(f"{message}.", "leave #sha256= away: the hub announces each file's digest")
@@ -157,12 +170,12 @@ def follow_redirect(url: str, location: str) -> str:
         target = urljoin(url, location)
         parts = urlsplit(target)
     except ValueError as error:
-        raise RuntimeFailure(f"{host} redirects to what is no web address.", "check HF_ENDPOINT") from error
+        raise RuntimeFailure(f"{host} redirects to what is no web address.", _REDIRECT_HINT) from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RuntimeFailure(f"{host} redirects to '{parts.scheme}:', which is no web address.", "check HF_ENDPOINT")
+        raise RuntimeFailure(f"{host} redirects to '{parts.scheme}:', which is no web address.", _REDIRECT_HINT)
     if before.scheme == "https" and parts.scheme == "http":
         message = f"{host} redirects from HTTPS to plain HTTP on {parts.hostname}; nothing was downloaded"
-        raise RuntimeFailure(f"{message}.", "check HF_ENDPOINT, or the company's proxy")
+        raise RuntimeFailure(f"{message}.", _REDIRECT_HINT)
     return target
 
 
@@ -170,46 +183,7 @@ def may_carry_token(url: str, source: Source) -> bool:
     """Whether a request may carry the hub's token: to the hub itself, over HTTPS or inside this machine."""
     parts = urlsplit(url)
     is_private = parts.scheme == "https" or _is_loopback(parts.hostname or "")
-    return source.is_hub and is_private and _origin(parts) == _origin(urlsplit(source.url))
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """What a server announces of a file.
-
-    Attributes:
-        size_bytes: 0 when it does not say.
-        sha256: empty when it does not say.
-        validator: a strong ETag or a date that ``If-Range`` takes; empty when there is neither.
-        commit: the hub's commit that a branch or tag stood for; empty when it does not say.
-    """
-
-    size_bytes: int = 0
-    sha256: str = ""
-    validator: str = ""
-    commit: str = ""
-
-
-def read_remote(answers: Sequence[Mapping[str, str]]) -> RemoteFile:
-    """Read the headers (names in lower case) of each answer on the way, n >= 1, the last one being the file's own."""
-    last = answers[-1]
-    linked_size = next((a["x-linked-size"] for a in answers if a.get("x-linked-size", "").isdecimal()), "")
-    linked_etag = next((a["x-linked-etag"] for a in answers if a.get("x-linked-etag")), "")
-    digest = linked_etag.removeprefix("W/").strip('"').lower()
-    etag = last.get("etag", "")
-    validator = etag if etag and not etag.startswith("W/") else last.get("last-modified", "")
-    size = linked_size or _read_total(last)
-    commit = next((a["x-repo-commit"] for a in answers if _COMMIT.fullmatch(a.get("x-repo-commit", ""))), "")
-    return RemoteFile(int(size) if size else 0, digest if _SHA256.fullmatch(digest) else "", validator, commit)
-
-
-def _read_total(headers: Mapping[str, str]) -> str:
-    """Size of the whole file by the headers of its own answer, in digits; empty when they do not say."""
-    total = headers.get("content-range", "").rpartition("/")[2].strip()
-    if total.isdecimal():
-        return total
-    length = headers.get("content-length", "").strip()
-    return length if length.isdecimal() and "content-range" not in headers else ""
+    return is_private and source.is_answered_by_hub(url)
 
 
 def _parse_pin(text: str, pin: str) -> str:

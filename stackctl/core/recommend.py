@@ -1,16 +1,20 @@
 """Which catalog entries fit a machine, and the setting lines that serve them. Pure.
 
-In: the catalog, the memory of one device, slots and KV cache type as configured. Out: one ``Candidate`` for each
-entry and one ``Plan`` for each use. The memory model is ``core/fit.py``'s, the one that ``doctor`` uses.
+In: the catalog, the device that the engine computes on, slots and KV cache type as configured. Out: one ``Candidate``
+for each entry and one ``Plan`` for each use. The memory model is ``core/fit.py``'s, the one that ``doctor`` uses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from stackctl.core.catalog import Catalog, CatalogModel, Use
-from stackctl.core.fit import MAX_DEFAULT_CONTEXT, Device, Fit, build_fit
+from stackctl.core.doctor_models import GATEWAY_BYTES
+from stackctl.core.fit import GIB, GPU_CONTEXT_BYTES, MAX_DEFAULT_CONTEXT, Device, Fit, build_fit
+from stackctl.core.gpu import Gpu
+from stackctl.core.host import Host
 
 # Less than this and an editor's prompt does not fit.
 MINIMUM_CONTEXT: Final = 4096
@@ -55,6 +59,32 @@ class Plan:
     names: tuple[str, ...]
     env_lines: tuple[str, ...]
     stack_lines: tuple[str, ...] = ()
+
+
+def measure_device(host: Host, gpus: Sequence[Gpu]) -> tuple[str, Device]:
+    """In words and as a figure, where the engine computes and what is free there; never more than ``doctor`` counts.
+
+    Args:
+        gpus: that the engine may use; it spreads a model's layers over all of them. None is the CPU.
+    """
+    memory = max(host.memory_available_bytes - GATEWAY_BYTES, 0)
+    if not gpus:
+        return f"this machine's memory, {_write_gib(memory)} free beside the gateway", Device(memory)
+    names = " and ".join(gpu.name for gpu in gpus)
+    if not any(gpu.memory_total_bytes or gpu.slices for gpu in gpus):
+        # Chips whose GPU has no memory of its own give no figure.
+        return f"{names} on this machine's memory, {_write_gib(memory)} free", Device(memory, is_gpu=True)
+    if any(gpu.slices for gpu in gpus):  # a process gets one slice, however many there are
+        free = max(gpu.memory_free_bytes for gpu in gpus)
+    else:
+        # The driver's own share, which the memory model counts once, is taken on each.
+        free = sum(gpu.memory_free_bytes for gpu in gpus) - (len(gpus) - 1) * GPU_CONTEXT_BYTES
+    together = " together" if len(gpus) > 1 else ""
+    return f"{names}, {_write_gib(free)} free{together}", Device(max(free, 0), is_gpu=True)
+
+
+def _write_gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"
 
 
 def list_candidates(catalog: Catalog, device: Device, slots: int, kv_cache_type: str) -> tuple[Candidate, ...]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from stackctl.core.hub import RemoteFile, Source
-from stackctl.errors import ConfigError, RuntimeFailure, StackError
+from stackctl.core.hub import Source
+from stackctl.core.remote_file import RemoteFile
+from stackctl.errors import ConfigError, RuntimeFailure
 
 MIB: Final = 1 << 20
 # Bytes between two records of what is safely on the disk: half a second of a fast line, so syncing costs little.
@@ -21,7 +22,9 @@ CHECKPOINT_BYTES: Final = 16 * MIB
 PROGRESS_BYTES: Final = MIB
 MAX_TRIES: Final = 6
 MAX_DELAY_S: Final = 60.0
-BUSY_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+# A server that asks for more is asked by the next run: hubs count requests in windows of five minutes.
+MAX_RETRY_AFTER_S: Final = 600.0
+GO_ON_HINT: Final = "run the command again: it goes on where it stopped"
 
 
 @dataclass(eq=False)
@@ -147,34 +150,10 @@ def check_announced(source: Source, remote: RemoteFile) -> None:
         if expected and seen and expected != seen:
             message = f"{source.origin} is not the expected file: its {what} is {seen}, expected {expected}"
             raise ConfigError(
-                f"{message}. Nothing was downloaded.", "check HF_ENDPOINT; the file may have been replaced"
+                f"{message}. Nothing was downloaded.", f"check {source.place}; the file may have been replaced"
             )
 
 
 def choose_delay(failures: int, retry_after_s: float) -> float:
-    """Seconds to wait after the n-th failure in a row: 1, 2, 4, ... or what the server asked for, at most a minute."""
-    return min(max(2.0 ** (failures - 1), retry_after_s), MAX_DELAY_S)
-
-
-def explain_status(source: Source, reply: Reply, host: str, has_token: bool) -> StackError:
-    """What an answer that carries no file means, and what to do."""
-    status, code = reply.status, reply.headers.get("x-error-code", "")
-    if status in BUSY_STATUSES:
-        wait = reply.headers.get("retry-after", "")
-        return TransferInterrupted(
-            f"{host} answers {status} for {source.origin}: it is busy.",
-            "run the command again later: it goes on where it stopped",
-            retry_after_s=float(wait) if wait.isdecimal() else 0.0,
-        )
-    if code in ("EntryNotFound", "RevisionNotFound") or status in (404, 410):
-        what = {"RevisionNotFound": "revision", "RepoNotFound": "repository"}.get(code, "file")
-        return ConfigError(
-            f"{host} has no {source.origin}: no such {what} ({status}).", "check the name on the hub's page"
-        )
-    if status in (401, 403):
-        reason = "it is gated" if code == "GatedRepo" else "it does not exist, is private or is gated"
-        hint = (
-            "check that HF_TOKEN may read it" if has_token else "accept its terms on the hub and set HF_TOKEN in .env"
-        )
-        return ConfigError(f"{host} refuses {source.origin} ({status}): {reason}.", hint)
-    return RuntimeFailure(f"{host} answers {status} for {source.origin}; expected the file.", "check HF_ENDPOINT")
+    """Seconds to wait after the n-th failure in a row: 1, 2, 4, ... at most a minute, or what the server asked for."""
+    return max(min(2.0 ** (failures - 1), MAX_DELAY_S), retry_after_s)

@@ -9,15 +9,18 @@ from pathlib import Path
 from stackctl.core.catalog import Catalog
 from stackctl.core.checksums import Checksum
 from stackctl.core.hub import Reference
-from stackctl.core.model_files import build_model_header, check_model_files
-from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
+from stackctl.errors import ConfigError, Finding, Severity
 from stackctl.operations.effects import Effects
 from stackctl.operations.models import (
+    ADDING_SUFFIX,
     PARTIAL_FOLDER,
+    BroughtFile,
+    BroughtModel,
     StoreEffects,
     check_space,
     find_models_dir,
     hash_model,
+    judge_model,
     load_catalog,
     load_checksum,
     make_reporter,
@@ -26,25 +29,6 @@ from stackctl.operations.models import (
 from stackctl.operations.site import load_settings
 
 BY_HAND = "a file"
-
-
-@dataclass(frozen=True, slots=True)
-class AddedFile:
-    """One file; ``was_here`` for one that was in the folder already, with the same content."""
-
-    name: str
-    size_bytes: int
-    sha256: str
-    was_here: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AddResult:
-    """A model that is in the folder now, with the line of `.env` that serves it."""
-
-    files: tuple[AddedFile, ...]
-    setting: str
-    warnings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +41,7 @@ class _Step:
     staged: Path | None
 
 
-def run_add(effects: Effects, store: StoreEffects, path: Path, move: bool = False) -> AddResult:
+def run_add(effects: Effects, store: StoreEffects, path: Path, move: bool = False) -> BroughtModel:
     """Copy a model, all its shards, into the models folder; nothing is visible before all of it is there.
 
     Args:
@@ -68,23 +52,20 @@ def run_add(effects: Effects, store: StoreEffects, path: Path, move: bool = Fals
         ConfigError: it is no whole model, there is no space, or another content has the name.
     """
     folder = find_models_dir(effects, load_settings(effects)[0].values)
-    files = effects.load_model_files(path)
-    header = build_model_header(files)
-    is_embedding = bool(header and header.is_embedding)
-    findings = check_model_files("model", files[0].path, files, "embedding" if is_embedding else "chat")
-    raise_config_error(f"{path.name} is not added.", findings)
+    if store.load_size(path) is None:
+        raise ConfigError(f"{path}: no such file.", "name the .gguf file to bring into the models folder")
+    files, catalog = effects.load_model_files(path), load_catalog(effects)
     sources = [Path(file.path) for file in files]
-    setting = "EMBEDDING_MODEL" if is_embedding else "CHAT_MODEL"
-    warnings = [item for item in findings if item.severity is Severity.WARNING]
+    known = catalog.find_files(sources[0].name)
+    setting, warnings = judge_model(files, f"{path.name} is not added.", known[0][0].use if known else None)
     with ExitStack() as locks:
         for source in sources:
             lock = folder / PARTIAL_FOLDER / f"{source.name}.lock"
             locks.enter_context(store.hold_download(lock, source.name))
         steps = _stage_all(effects, store, folder, sources, move)
-        catalog = load_catalog(effects)
         added = [_finish(effects, store, catalog, step, move) for step in reversed(steps)]
-    warnings += [item for step in steps for item in _compare(catalog, step)]
-    return AddResult(tuple(reversed(added)), f"{setting}={sources[0].name}", tuple(warnings))
+    compared = [item for step in steps for item in _compare(catalog, step)]
+    return BroughtModel(tuple(reversed(added)), setting, (*warnings, *compared))
 
 
 def _stage_all(effects: Effects, store: StoreEffects, folder: Path, sources: list[Path], move: bool) -> list[_Step]:
@@ -108,7 +89,7 @@ def _stage_all(effects: Effects, store: StoreEffects, folder: Path, sources: lis
 
 def _stage(effects: Effects, store: StoreEffects, source: Path, target: Path, *, is_copied: bool) -> _Step:
     if is_copied:
-        staged = target.parent / PARTIAL_FOLDER / f"{target.name}.adding.partial"
+        staged = target.parent / PARTIAL_FOLDER / f"{target.name}{ADDING_SUFFIX}"
         report = make_reporter(effects, f"copying {source.name}", store.load_size(source) or 0)
         try:
             return _Step(source, target, store.copy_file(source, staged, report), staged)
@@ -123,16 +104,19 @@ def _stage(effects: Effects, store: StoreEffects, source: Path, target: Path, *,
     return _Step(source, target, sha256, None)
 
 
-def _finish(effects: Effects, store: StoreEffects, catalog: Catalog, step: _Step, move: bool) -> AddedFile:
+def _finish(effects: Effects, store: StoreEffects, catalog: Catalog, step: _Step, move: bool) -> BroughtFile:
     was_here = store.load_size(step.target) is not None
     if not was_here:
         store.place_file(step.staged or step.source, step.target)
-    known = load_checksum(effects, step.target)
-    if known is None or known.sha256 != step.sha256:
-        save_checksum(effects, step.target, Checksum(step.sha256, _find_source(catalog, step)))
+    record = load_checksum(effects, step.target)
+    origin = _find_source(catalog, step)
+    if record is None or record.sha256 != step.sha256:
+        record = Checksum(step.sha256, origin)
+        save_checksum(effects, step.target, record)
     if move and step.staged is not None:
         effects.remove_file(step.source)
-    return AddedFile(step.target.name, store.load_size(step.target) or 0, step.sha256, was_here)
+    size = store.load_size(step.target) or 0
+    return BroughtFile(step.target.name, size, step.sha256, record.source, was_here, origin != BY_HAND)
 
 
 def _discard(effects: Effects, step: _Step) -> None:

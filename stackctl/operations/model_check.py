@@ -15,6 +15,7 @@ from stackctl.core.models import DEMO_MODEL_FILE, ModelRequest, build_requests
 from stackctl.errors import ConfigError, Finding, Severity, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.models import (
+    ADDING_SUFFIX,
     PARTIAL_FOLDER,
     StoreEffects,
     find_models_dir,
@@ -112,7 +113,8 @@ def _select(groups: tuple[_Group, ...], names: Sequence[str]) -> tuple[_Group, .
     unknown = [name for name in names if name not in known]
     if unknown:
         hint = suggest_nearest(unknown[0], known) or "run 'stackctl models verify' without a name to check everything"
-        raise ConfigError(f"'{unknown[0]}' is no model of this site.", hint)
+        listed = ", ".join(f"'{name}'" for name in unknown)
+        raise ConfigError(f"No model of this site: {listed}.", hint)
     return tuple(group for group in groups if group.names.intersection(names))
 
 
@@ -171,8 +173,10 @@ def _find_leftovers(effects: Effects, store: StoreEffects, folder: Path) -> list
             hint = f"bring it again, or remove {record.name}"
             found.append((path, 0, Finding("record", "was here once and is gone", hint, Severity.WARNING, str(path))))
     for path in store.list_files(folder / PARTIAL_FOLDER, ".partial"):
-        hint = f"run 'stackctl models pull' again, or remove {path}"
-        finding = Finding("download", "is not finished", hint, Severity.WARNING, str(path))
+        is_copy = path.name.endswith(ADDING_SUFFIX)
+        command, what = ("add", "copy") if is_copy else ("pull", "download")
+        hint = f"run 'stackctl models {command}' again, or remove {path}"
+        finding = Finding(what, "is not finished", hint, Severity.WARNING, str(path))
         found.append((path, store.load_size(path) or 0, finding))
     return [CheckedFile(_show(path, folder), size, "", (), (finding,)) for path, size, finding in found]
 

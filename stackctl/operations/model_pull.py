@@ -12,52 +12,32 @@ from pathlib import Path
 from stackctl.core.catalog import CatalogModel
 from stackctl.core.checksums import Checksum
 from stackctl.core.gguf import GGUFError
-from stackctl.core.hub import RemoteFile, Source, build_catalog_sources, build_sources, parse_reference
-from stackctl.core.model_files import ModelFile, build_model_header, check_model_files
+from stackctl.core.hub import Source, build_catalog_sources, build_sources, parse_reference
+from stackctl.core.model_files import ModelFile
 from stackctl.core.progress import write_size
+from stackctl.core.refusals import explain_by_hand, explain_unreachable
+from stackctl.core.remote_file import RemoteFile
 from stackctl.core.settings import Settings
-from stackctl.core.transfer import HostUnreachable, check_announced, choose_offset, parse_partial
-from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, raise_config_error, suggest_nearest
+from stackctl.core.transfer import GO_ON_HINT, HostUnreachable, check_announced, choose_offset, parse_partial
+from stackctl.errors import ConfigError, Finding, RuntimeFailure, suggest_nearest
 from stackctl.operations.effects import Effects
-from stackctl.operations.model_transfer import Connection, FileTransfer, probe
+from stackctl.operations.model_connection import Connection, probe
+from stackctl.operations.model_transfer import FileTransfer
 from stackctl.operations.models import (
     PARTIAL_FOLDER,
+    BroughtFile,
+    BroughtModel,
     StoreEffects,
     check_space,
     find_models_dir,
     hash_model,
+    judge_model,
     load_catalog,
     load_checksum,
     make_reporter,
     save_checksum,
 )
 from stackctl.operations.site import load_settings
-
-
-@dataclass(frozen=True, slots=True)
-class PulledFile:
-    """One file of the model; ``downloaded`` is False for one that was here already."""
-
-    name: str
-    size_bytes: int
-    sha256: str
-    source: str
-    downloaded: bool
-    is_compared: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PullResult:
-    """A model that is whole now.
-
-    Attributes:
-        setting: the line of `.env` that serves it.
-        warnings: findings that stop nothing.
-    """
-
-    files: tuple[PulledFile, ...]
-    setting: str
-    warnings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +57,7 @@ class _Job:
         return self.folder / PARTIAL_FOLDER / f"{source.name}.json"
 
 
-def run_pull(effects: Effects, store: StoreEffects, name: str) -> PullResult:
+def run_pull(effects: Effects, store: StoreEffects, name: str) -> BroughtModel:
     """Download a model into the site's models folder, or go on with a download that was interrupted.
 
     Args:
@@ -112,8 +92,8 @@ def _resolve(effects: Effects, settings: Settings, name: str) -> tuple[CatalogMo
     return entry, sources
 
 
-def _pull_all(job: _Job, entry: CatalogModel | None, sources: tuple[Source, ...]) -> PullResult:
-    done: dict[str, PulledFile] = {}
+def _pull_all(job: _Job, entry: CatalogModel | None, sources: tuple[Source, ...]) -> BroughtModel:
+    done: dict[str, BroughtFile] = {}
     missing: list[Source] = []
     for source in sources:
         found = _find_present(job, source) if source.sha256 else None
@@ -125,29 +105,20 @@ def _pull_all(job: _Job, entry: CatalogModel | None, sources: tuple[Source, ...]
         _check_online(job, missing[0])
         with_facts = _ask_all(job, missing)
         absent = [(source, remote) for source, remote in with_facts if not _note_present(job, source, done)]
-        _check_room(job, absent)
+        _check_room(job, [source for source, _ in absent])
         for source, remote in absent:
             done[source.name] = _download(job, source, remote)
-    warnings, setting = _check_whole(job, entry, sources, done)
+    setting, warnings = _check_whole(job, entry, sources, done)
     # The first shard is the one that is named in settings: it appears last.
     for source in reversed(sources):
         _place(job, source, done[source.name])
-    return PullResult(tuple(done[source.name] for source in sources), setting, warnings)
+    return BroughtModel(tuple(done[source.name] for source in sources), setting, warnings)
 
 
 def _check_online(job: _Job, source: Source) -> None:
     if job.settings.hf_hub_offline:
         message = "HF_HUB_OFFLINE is set, so this machine must not reach out for models"
-        raise RuntimeFailure(
-            f"{message}. {_explain_by_hand(source)}", "unset HF_HUB_OFFLINE, or bring the file by hand"
-        )
-
-
-def _explain_by_hand(source: Source) -> str:
-    return (
-        f"To bring it by hand: download {source.url.partition('?')[0]} on another machine, carry the file here and run"
-        f" 'stackctl models add {source.name}'; or load an offline bundle that holds it."
-    )
+        raise RuntimeFailure(f"{message}. {explain_by_hand(source)}", "unset HF_HUB_OFFLINE, or bring the file by hand")
 
 
 def _ask_all(job: _Job, sources: list[Source]) -> list[tuple[Source, RemoteFile]]:
@@ -158,8 +129,7 @@ def _ask_all(job: _Job, sources: list[Source]) -> list[tuple[Source, RemoteFile]
         try:
             remote = probe(_connect(job, source))
         except HostUnreachable as error:
-            hint = "set HF_ENDPOINT to a mirror that this machine reaches, or bring the file by hand"
-            raise HostUnreachable(f"{error.message} {_explain_by_hand(source)}", hint) from error
+            raise explain_unreachable(source, error) from error
         check_announced(source, remote)
         sha256, size = source.sha256 or remote.sha256, source.size_bytes or remote.size_bytes
         found.append((replace(source, sha256=sha256, size_bytes=size), remote))
@@ -172,14 +142,14 @@ def _connect(job: _Job, source: Source) -> Connection:
     return Connection(job.effects, job.store, source, job.settings.hf_token, ca_bundle)
 
 
-def _note_present(job: _Job, source: Source, done: dict[str, PulledFile]) -> bool:
+def _note_present(job: _Job, source: Source, done: dict[str, BroughtFile]) -> bool:
     found = _find_present(job, source)
     if found:
         done[source.name] = found
     return found is not None
 
 
-def _find_present(job: _Job, source: Source) -> PulledFile | None:
+def _find_present(job: _Job, source: Source) -> BroughtFile | None:
     """The file if it is here already, the same one.
 
     Raises:
@@ -192,17 +162,18 @@ def _find_present(job: _Job, source: Source) -> PulledFile | None:
     recorded = load_checksum(job.effects, path)
     is_size_right = not source.size_bytes or size == source.size_bytes
     if recorded and is_size_right and (recorded.sha256 == source.sha256 or not source.sha256):
-        return PulledFile(source.name, size, recorded.sha256, recorded.source, False, bool(source.sha256))
+        return BroughtFile(source.name, size, recorded.sha256, recorded.source, True, bool(source.sha256))
     sha256 = hash_model(job.effects, job.store, path) if is_size_right else ""
     if not sha256 or (source.sha256 and sha256 != source.sha256):
         message = f"{path} is here already with another content than {source.origin}; it was not touched"
         raise ConfigError(f"{message}.", f"rename or remove {path.name}, then run the command again")
-    return PulledFile(source.name, size, sha256, source.origin, False, bool(source.sha256))
+    return BroughtFile(source.name, size, sha256, source.origin, True, bool(source.sha256))
 
 
-def _check_room(job: _Job, absent: list[tuple[Source, RemoteFile]]) -> None:
-    needed = sum(max(source.size_bytes - _find_offset(job, source, remote), 0) for source, remote in absent)
-    check_space(job.store, job.folder, needed)
+def _check_room(job: _Job, absent: list[Source]) -> None:
+    """An unfinished file has its blocks already, even where the download starts over in it."""
+    present = {source: job.store.load_size(job.partial(source)) or 0 for source in absent}
+    check_space(job.store, job.folder, sum(max(source.size_bytes - present[source], 0) for source in absent))
 
 
 def _find_offset(job: _Job, source: Source, remote: RemoteFile) -> int:
@@ -210,7 +181,7 @@ def _find_offset(job: _Job, source: Source, remote: RemoteFile) -> int:
     return choose_offset(record, job.store.load_size(job.partial(source)) or 0, source, remote)
 
 
-def _download(job: _Job, source: Source, remote: RemoteFile) -> PulledFile:
+def _download(job: _Job, source: Source, remote: RemoteFile) -> BroughtFile:
     """Bring one file to its end under its unfinished name, and compare its digest."""
     record = parse_partial(job.effects.load_text(job.record(source)))
     offset = _find_offset(job, source, remote)
@@ -221,6 +192,11 @@ def _download(job: _Job, source: Source, remote: RemoteFile) -> PulledFile:
         validator = record.validator if record and offset else ""
         try:
             FileTransfer(_connect(job, source), partial, job.record(source), validator).run()
+        except HostUnreachable as error:
+            # A hub may be reached where the storage that it redirects to is not.
+            if partial.position:
+                raise HostUnreachable(error.message, error.hint or GO_ON_HINT) from error
+            raise explain_unreachable(source, error) from error
         finally:
             size, sha256 = partial.position, partial.compute_sha256()
             if not size:  # nothing to go on with
@@ -229,7 +205,7 @@ def _download(job: _Job, source: Source, remote: RemoteFile) -> PulledFile:
         _drop(job, source)
         message = f"{source.origin} arrived with the wrong content: SHA-256 {sha256}, expected {source.sha256}"
         raise ConfigError(f"{message}. It was removed.", "run the command again; if it stays wrong, check HF_ENDPOINT")
-    return PulledFile(source.name, size, sha256, _pin_origin(source, remote), True, bool(source.sha256))
+    return BroughtFile(source.name, size, sha256, _pin_origin(source, remote), False, bool(source.sha256))
 
 
 def _pin_origin(source: Source, remote: RemoteFile) -> str:
@@ -244,42 +220,36 @@ def _drop(job: _Job, source: Source) -> None:
 
 
 def _check_whole(
-    job: _Job, entry: CatalogModel | None, sources: tuple[Source, ...], done: dict[str, PulledFile]
-) -> tuple[tuple[Finding, ...], str]:
-    """Check headers of all files together; the warnings, and the line of `.env`.
+    job: _Job, entry: CatalogModel | None, sources: tuple[Source, ...], done: dict[str, BroughtFile]
+) -> tuple[str, tuple[Finding, ...]]:
+    """Check headers of all files together; the line of `.env`, and warnings.
 
     Raises:
         ConfigError: they are no model that can be served; what was downloaded is removed.
     """
-    files = tuple(_load(job, source, done[source.name].downloaded) for source in sources)
-    header = build_model_header(files)
-    is_embedding = (entry is not None and entry.use == "embedding") or bool(header and header.is_embedding)
-    found = check_model_files("model", sources[0].name, files, "embedding" if is_embedding else "chat")
+    files = tuple(_load(job, source, done[source.name]) for source in sources)
     try:
-        raise_config_error(f"{sources[0].origin} is no model that can be served.", found)
+        return judge_model(files, f"{sources[0].origin} is no model that can be served.", entry.use if entry else None)
     except ConfigError:
         for source in sources:
             _drop(job, source)
         raise
-    is_code = entry is not None and entry.use == "code"
-    setting = "EMBEDDING_MODEL" if is_embedding else "CODE_MODEL" if is_code else "CHAT_MODEL"
-    return tuple(item for item in found if item.severity is Severity.WARNING), f"{setting}={sources[0].name}"
 
 
-def _load(job: _Job, source: Source, downloaded: bool) -> ModelFile:
-    path = job.partial(source) if downloaded else job.target(source)
+def _load(job: _Job, source: Source, file: BroughtFile) -> ModelFile:
+    path = job.target(source) if file.was_here else job.partial(source)
     try:
         return ModelFile(source.name, job.store.load_header(path))
     except GGUFError as error:
         return ModelFile(source.name, error=error)
 
 
-def _place(job: _Job, source: Source, file: PulledFile) -> None:
+def _place(job: _Job, source: Source, file: BroughtFile) -> None:
     target = job.target(source)
-    if file.downloaded:
+    if not file.was_here:
         if job.store.load_size(target) is not None:
             raise ConfigError(f"{target} appeared meanwhile; it was not touched.", "run the command again")
         job.store.place_file(job.partial(source), target)
         job.effects.remove_file(job.record(source))
-    if file.downloaded or load_checksum(job.effects, target) is None:
+    if not file.was_here or load_checksum(job.effects, target) is None:
         save_checksum(job.effects, target, Checksum(file.sha256, file.source))

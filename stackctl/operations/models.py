@@ -1,4 +1,4 @@
-"""What every job on model files needs: their effects, the folder, the catalog, records; and what fits this machine."""
+"""What every job on model files needs: their effects, the folder, the catalog, records."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stackctl.core.catalog import CATALOG_FILE, Catalog, parse_catalog
+from stackctl.core.catalog import CATALOG_FILE, Catalog, Use, parse_catalog
 from stackctl.core.checksums import SUFFIX, Checksum, parse_checksum
-from stackctl.core.fit import GIB, Device
 from stackctl.core.gguf import GGUFHeader
-from stackctl.core.host import choose_gpu
+from stackctl.core.model_files import ModelFile, build_model_header, check_model_files
 from stackctl.core.progress import Transfer, write_size
-from stackctl.core.recommend import Candidate, Plan, build_plans, list_candidates
 from stackctl.core.settings import Settings
 from stackctl.core.transfer import Reply
-from stackctl.errors import ConfigError
+from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects
-from stackctl.operations.site import load_settings
-from stackctl.operations.state import load_state
 
 PARTIAL_FOLDER = ".partial"
+# What 'models add' copies; a download ends in ".partial" alone.
+ADDING_SUFFIX = ".adding.partial"
 OnBytes = Callable[[int], None]
 
 
@@ -69,18 +67,55 @@ class StoreEffects:
 
 
 @dataclass(frozen=True, slots=True)
-class Recommendation:
-    """What this machine can serve.
+class BroughtFile:
+    """One file of a model that was pulled or added.
 
     Attributes:
-        device: in words, with its memory.
-        plans: the lines to write for each use; empty when nothing of the catalog fits.
+        source: where it is from, as its record says.
+        was_here: with the same content, before.
+        is_compared: whether its digest was compared with one that was known beforehand.
     """
 
-    device: str
-    available_bytes: int
-    candidates: tuple[Candidate, ...]
-    plans: tuple[Plan, ...]
+    name: str
+    size_bytes: int
+    sha256: str
+    source: str
+    was_here: bool
+    is_compared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BroughtModel:
+    """A model that is whole in the folder now.
+
+    Attributes:
+        setting: the line of `.env` that serves it.
+        warnings: findings that stop nothing.
+    """
+
+    files: tuple[BroughtFile, ...]
+    setting: str
+    warnings: tuple[Finding, ...]
+
+
+def judge_model(files: tuple[ModelFile, ...], refusal: str, use: Use | None) -> tuple[str, tuple[Finding, ...]]:
+    """Whether the files are one model that can be served: the line of `.env` that serves it, and warnings.
+
+    Args:
+        files: all of the model, n >= 1; the first one is what the setting names.
+        refusal: first line of the error.
+        use: what the catalog says it is for; None where it does not know the file.
+
+    Raises:
+        ConfigError: they are not; every reason.
+    """
+    header = build_model_header(files)
+    is_embedding = use == "embedding" or bool(header and header.is_embedding)
+    name = Path(files[0].path).name
+    findings = check_model_files("model", files[0].path, files, "embedding" if is_embedding else "chat")
+    raise_config_error(refusal, findings)
+    setting = "EMBEDDING_MODEL" if is_embedding else "CODE_MODEL" if use == "code" else "CHAT_MODEL"
+    return f"{setting}={name}", tuple(item for item in findings if item.severity is Severity.WARNING)
 
 
 def load_catalog(effects: Effects) -> Catalog:
@@ -131,33 +166,3 @@ def check_space(store: StoreEffects, folder: Path, needed_bytes: int) -> None:
     if needed_bytes > free:
         message = f"{folder} has {write_size(free)} free, and {write_size(needed_bytes)} are needed"
         raise ConfigError(f"{message}. Nothing was written.", "free some space, or set MODELS_DIR to a larger disk")
-
-
-def recommend_models(effects: Effects, memory_gb: float | None = None) -> Recommendation:
-    """Judge the catalog for this machine, or for a GPU with this much memory.
-
-    Args:
-        memory_gb: in GiB, as cards are sold; None looks at this machine.
-    """
-    settings = load_settings(effects)[0].values
-    title, device = _find_device(effects, settings) if memory_gb is None else _imagine_device(memory_gb)
-    slots, kind = settings.inference_slots, settings.kv_cache_type
-    candidates = list_candidates(load_catalog(effects), device, slots, kind)
-    return Recommendation(title, device.available_bytes, candidates, build_plans(candidates, device, slots, kind))
-
-
-def _imagine_device(memory_gb: float) -> tuple[str, Device]:
-    return f"a GPU with {memory_gb:g} GB", Device(int(memory_gb * GIB), is_gpu=True)
-
-
-def _find_device(effects: Effects, settings: Settings) -> tuple[str, Device]:
-    """The GPU with most free memory, or this machine's free memory."""
-    host = effects.load_host(False)
-    taken = " (the running stack's share counts as taken; --memory-gb asks for a size)" if load_state(effects) else ""
-    choice = choose_gpu(host, settings.stack_gpu)
-    if choice.value == "none":
-        free = host.memory_available_bytes
-        return f"this machine's memory, {free / GIB:.1f} GiB free{taken}", Device(free)
-    gpu = max(host.find_gpus(choice.value), key=lambda item: item.memory_free_bytes)
-    free = gpu.memory_free_bytes
-    return f"{gpu.name}, {free / GIB:.1f} GiB free{taken}", Device(free, is_gpu=True)

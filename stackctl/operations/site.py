@@ -160,7 +160,7 @@ def _build_site(
     if release:
         requests = release.place_models(requests)
     headers, shards, sizes, warnings = _load_models(effects, requests)
-    engines = _choose_engines(effects, settings)
+    engines = choose_engines(effects, settings)
     stacks: dict[str, Stack] = {}
     for runtime, engine in engines.items():
         models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots)
@@ -277,7 +277,8 @@ def _sum_sizes(files: tuple[ModelFile, ...]) -> int:
     return sum(file.header.size_bytes for file in files if file.header)
 
 
-def _choose_engines(effects: Effects, settings: Settings) -> dict[str, Engine]:
+def choose_engines(effects: Effects, settings: Settings) -> dict[str, Engine]:
+    """The engine of each runtime on this machine."""
     has_server = effects.find_program("llama-server") is not None
     features = effects.load_cpu_features() if settings.inference_engine == AUTO else None
     return {

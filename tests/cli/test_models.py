@@ -108,6 +108,13 @@ def test_a_link_is_copied_under_its_own_name_and_not_moved(stackctl: Command, si
     assert not (site / "models" / "link.gguf").is_symlink()
 
 
+def test_a_file_that_the_catalog_knows_gets_the_setting_it_is_for(stackctl: Command, site: Path, model: Path) -> None:
+    carried = model.rename(model.with_name("qwen2.5-coder-7b-instruct-q4_k_m.gguf"))
+    done = stackctl("models", "add", carried)
+    assert done.code == 0
+    assert f"CODE_MODEL={carried.name}" in done.out
+
+
 # verify
 
 
@@ -125,7 +132,8 @@ def test_every_problem_is_told_in_one_run(stackctl: Command, site: Path, tmp_pat
     (models / "deep").mkdir()
     write_shards(models / "deep", 2)[1].unlink()
     (models / "gone.gguf.sha256").write_text(f"{'0' * 64}  gone.gguf\n")
-    (models / ".partial" / "half.gguf.partial").write_bytes(b"GGUF")
+    for name in ("half.gguf.partial", "half.gguf.adding.partial"):
+        (models / ".partial" / name).write_bytes(b"GGUF")
     set_env(site, CODE_MODEL="nowhere.gguf")
     done = stackctl("models", "verify", "--json")
     assert done.code == 3
@@ -145,6 +153,8 @@ def test_every_problem_is_told_in_one_run(stackctl: Command, site: Path, tmp_pat
     assert found["gone.gguf"][0] == found[".partial/half.gguf.partial"][0] == "warning"
     text = stackctl("models", "verify").out
     assert "next: remove changed.gguf" in text
+    assert "models pull' again, or remove" in text
+    assert "models add' again, or remove" in text
 
 
 @pytest.mark.parametrize("name", ["carried.gguf", "CHAT_MODEL", "local-chat"])
@@ -160,6 +170,9 @@ def test_an_unknown_name_is_an_error(stackctl: Command, site: Path) -> None:
     done = stackctl("models", "verify", "demo.guf")
     assert done.code == 3
     assert "did you mean 'demo.gguf'?" in done.err
+    both = stackctl("models", "verify", "first", "second").err
+    assert "first" in both
+    assert "second" in both
 
 
 def test_the_demo_model_is_checked_against_the_catalog(stackctl: Command, site: Path) -> None:

@@ -34,6 +34,8 @@ class Switches:
         redirects: further redirects on the hub before the content server; -1 never ends.
         away: a third server that a redirect leads to instead.
         has_linked: whether the hub announces size and digest.
+        linked_size: replaces the size that it announces.
+        added: further headers of the content server's files.
         has_head: whether HEAD is answered.
         etag: replaces the content server's ETag.
         wait: called between two pieces of a body.
@@ -52,6 +54,8 @@ class Switches:
     redirects: int = 0
     away: str = ""
     has_linked: bool = True
+    linked_size: str = ""
+    added: dict[str, str] = field(default_factory=dict)
     has_head: bool = True
     etag: str = ""
     wait: Callable[[], object] = lambda: None
@@ -161,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(307, {"Location": f"{urlsplit(self.path).path}?{hops + 1}"}, b"")
         target = f"{switches.away or self.hub.content}/{path}?signature=of-the-hub"
         linked = {
-            "X-Linked-Size": str(len(self.hub.files[path])),
+            "X-Linked-Size": switches.linked_size or str(len(self.hub.files[path])),
             "X-Linked-ETag": f'"{self.hub.announced[path]}"',
             "X-Repo-Commit": "0" * 40,
         }
@@ -177,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404, {}, b"not here")
         data = self.hub.files[path]
         etag = switches.etag or f'"{hashlib.md5(data).hexdigest()}"'
-        start, status, headers = 0, 200, {"ETag": etag, "Accept-Ranges": "bytes"}
+        start, status, headers = 0, 200, {"ETag": etag, "Accept-Ranges": "bytes", **switches.added}
         asked = self.headers.get("Range", "")
         is_same = not switches.has_if_range or self.headers.get("If-Range", etag) == etag
         if asked and switches.has_ranges and is_same:

@@ -11,14 +11,11 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters import files, gguf, model_store
-from stackctl.core.fit import GIB
-from stackctl.core.gpu import Gpu
-from stackctl.core.host import Host
 from stackctl.core.transfer import HostUnreachable, Reply, TransferInterrupted
 from stackctl.errors import ConfigError, RuntimeFailure
 from stackctl.operations.effects import Effects
-from stackctl.operations.model_pull import PullResult, run_pull
-from stackctl.operations.models import StoreEffects, recommend_models
+from stackctl.operations.model_pull import run_pull
+from stackctl.operations.models import BroughtModel, StoreEffects
 from tests.fakes import CHECKOUT, World
 from tests.gguf_files import write_model
 
@@ -82,7 +79,7 @@ class Setup:
     server: Server
     models: Path
 
-    def pull(self, name: str = "") -> PullResult:
+    def pull(self, name: str = "") -> BroughtModel:
         digest = hashlib.sha256(self.server.data).hexdigest()
         return run_pull(self.effects, self.store, name or f"{URL}#sha256={digest}")
 
@@ -186,6 +183,28 @@ def test_the_server_says_how_long_to_wait(setup: Setup) -> None:
     assert setup.world.now == 17
 
 
+def test_a_server_that_asks_for_an_hour_is_left_to_the_next_run(setup: Setup) -> None:
+    def busy(headers: Mapping[str, str]) -> Reply:
+        return Reply(URL, 429, {"retry-after": "3600"})
+
+    setup.server.script = [busy]
+    with pytest.raises(TransferInterrupted) as caught:
+        setup.pull()
+    assert "in 1 h" in caught.value.hint
+    assert (setup.world.now, len(setup.server.ranges)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"), [("", "bring the file by hand"), ("set BUILD_CA_BUNDLE", "BUILD_CA_BUNDLE")]
+)
+def test_storage_that_cannot_be_reached_is_told_with_the_ways_around_it(setup: Setup, known: str, words: str) -> None:
+    setup.server.script = [setup.server.fail(HostUnreachable("This machine cannot reach storage.example.", known))]
+    with pytest.raises(HostUnreachable, match=r"models add tiny\.gguf") as caught:
+        setup.pull()
+    assert words in caught.value.hint
+    assert not list(setup.models.rglob("*.gguf.partial"))
+
+
 def test_no_space_is_found_before_anything_is_written(setup: Setup) -> None:
     with pytest.raises(ConfigError, match="Nothing was written"):
         run_pull(setup.effects, replace(setup.store, load_free_bytes=lambda folder: MIB), URL)
@@ -202,6 +221,17 @@ def test_space_is_needed_for_the_rest_only(setup: Setup) -> None:
     setup.server.script = [setup.server.send(setup.server.data)]
     setup.store = replace(store, load_free_bytes=lambda folder: 2000)
     setup.pull()
+    assert (setup.models / "tiny.gguf").read_bytes() == setup.server.data
+
+
+def test_an_unfinished_file_counts_as_space_even_when_it_starts_over(setup: Setup) -> None:
+    size = len(setup.server.data)
+    partial = setup.models / ".partial" / "tiny.gguf.partial"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(bytes(size - 1000))  # as a full disk leaves it: nothing vouches for its bytes
+    setup.store = replace(setup.store, load_free_bytes=lambda folder: 2000)
+    setup.pull()
+    assert setup.server.ranges == [""]
     assert (setup.models / "tiny.gguf").read_bytes() == setup.server.data
 
 
@@ -252,18 +282,3 @@ def test_progress_has_rate_and_time_left(setup: Setup) -> None:
     setup.pull()
     lines = [line for line in setup.world.reports if line.startswith("tiny.gguf: ")]
     assert any("MiB/s" in line and "s left" in line for line in lines)
-
-
-def test_the_gpu_with_most_free_memory_counts(setup: Setup) -> None:
-    busy = Gpu("nvidia", 0, "NVIDIA Old", memory_total_bytes=40 * GIB, memory_used_bytes=39 * GIB)
-    free = Gpu("nvidia", 1, "NVIDIA New", memory_total_bytes=24 * GIB, memory_used_bytes=0)
-    setup.world.host = Host(gpus=(busy, free))
-    found = recommend_models(setup.effects)
-    assert (found.device, found.plans[0].names[0]) == ("NVIDIA New, 24.0 GiB free", "qwen3-32b")
-
-
-def test_without_a_gpu_this_machines_memory_counts(setup: Setup) -> None:
-    setup.world.host = Host(memory_available_bytes=8 * GIB)
-    found = recommend_models(setup.effects)
-    assert found.device == "this machine's memory, 8.0 GiB free"
-    assert {plan.use: plan.names[0] for plan in found.plans} == {"chat": "qwen3-8b", "code": "qwen2.5-coder-7b"}

@@ -1,35 +1,14 @@
-"""Names of models, redirects, the token, and what an unfinished download and a server's answer mean."""
+"""Names of models and what they stand for; redirects and who may see the token."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.checksums import Checksum, parse_checksum
-from stackctl.core.hub import (
-    RemoteFile,
-    Source,
-    build_sources,
-    follow_redirect,
-    may_carry_token,
-    parse_reference,
-    read_remote,
-)
-from stackctl.core.transfer import (
-    Partial,
-    Reply,
-    TransferInterrupted,
-    build_range_headers,
-    check_announced,
-    choose_delay,
-    choose_offset,
-    explain_status,
-    parse_partial,
-    read_start,
-)
+from stackctl.core.hub import Source, build_sources, follow_redirect, may_carry_token, parse_reference
 from stackctl.errors import ConfigError, RuntimeFailure
 
 HUB = "https://hub.example"
@@ -175,144 +154,3 @@ def test_who_may_see_the_token(url: str, expected: bool) -> None:
 
 def test_a_plain_address_never_gets_the_token() -> None:
     assert not may_carry_token(SOURCE.url, Source("m.gguf", SOURCE.url, "x"))
-
-
-# What a server announces
-
-
-def test_the_hub_speaks_for_the_content_server() -> None:
-    hub = {"x-linked-size": "12", "x-linked-etag": f'"{DIGEST}"', "etag": '"of-the-redirect"', "content-length": "50"}
-    content = {"content-length": "12", "etag": '"v1"'}
-    assert read_remote([hub, content]) == RemoteFile(12, DIGEST, '"v1"')
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({"content-length": "7", "etag": 'W/"weak"', "last-modified": "Mon"}, RemoteFile(7, "", "Mon")),
-        ({"content-range": "bytes 3-9/10", "content-length": "7"}, RemoteFile(10, "", "")),
-        ({"content-length": "many", "x-linked-etag": '"0a1b"'}, RemoteFile(0, "", "")),
-        ({}, RemoteFile()),
-    ],
-)
-def test_headers_that_say_less(headers: dict[str, str], expected: RemoteFile) -> None:
-    assert read_remote([headers]) == expected
-
-
-def test_another_size_or_digest_than_the_catalogs_stops_before_the_download() -> None:
-    known = Source("m.gguf", "", "hf:a/b/m.gguf@main", sha256=DIGEST, size_bytes=10)
-    for remote in (RemoteFile(size_bytes=11), RemoteFile(sha256="cd" * 32)):
-        with pytest.raises(ConfigError, match="Nothing was downloaded"):
-            check_announced(known, remote)
-    check_announced(known, RemoteFile(10, DIGEST))
-
-
-# Going on
-
-
-PARTIAL = Partial(SOURCE.origin, 100, DIGEST, '"v1"', 60)
-
-
-@pytest.mark.parametrize(
-    ("partial", "present", "remote", "expected"),
-    [
-        (PARTIAL, 60, RemoteFile(100, DIGEST), 60),
-        (PARTIAL, 99, RemoteFile(100, DIGEST), 60),  # beyond what was synced nothing is trusted
-        (PARTIAL, 59, RemoteFile(100, DIGEST), 0),
-        (PARTIAL, 60, RemoteFile(100, "cd" * 32), 0),
-        (PARTIAL, 60, RemoteFile(101, DIGEST), 0),
-        (Partial("hf:of/another/mirror.gguf", 100, DIGEST, "", 60), 60, RemoteFile(100, DIGEST), 60),
-        (Partial(SOURCE.origin, 100, "", '"v1"', 60), 60, RemoteFile(100), 60),
-        (Partial(SOURCE.origin, 100, "", "", 60), 60, RemoteFile(100), 0),  # nothing would tell two versions apart
-        (Partial("https://elsewhere/m.gguf", 100, "", '"v1"', 60), 60, RemoteFile(100), 0),
-        (Partial(SOURCE.origin, 0, DIGEST, "", 160), 160, RemoteFile(100, DIGEST), 0),
-        (None, 60, RemoteFile(100, DIGEST), 0),
-    ],
-)
-def test_where_a_download_goes_on(partial: Partial | None, present: int, remote: RemoteFile, expected: int) -> None:
-    assert choose_offset(partial, present, SOURCE, remote) == expected
-
-
-@given(st.builds(Partial, st.text(), st.integers(0), st.text(), st.text(), st.integers(0)))
-def test_a_record_survives_its_own_text(partial: Partial) -> None:
-    assert parse_partial(partial.render_text()) == partial
-
-
-@given(st.none() | st.text())
-def test_a_damaged_record_is_none(text: str | None) -> None:
-    assert parse_partial(text) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[]",
-        "null",
-        '{"version": 2, "origin": "x"}',
-        '{"version": 1}',
-        '{"version": 1, "origin": "x", "size_bytes": -1}',
-        '{"version": 1, "origin": "x", "durable_bytes": true}',
-        '{"version": 1, "origin": "x", "other": 1}',
-        "[" * 99999,
-    ],
-)
-def test_a_record_of_another_kind_is_none(text: str) -> None:
-    assert parse_partial(text) is None
-
-
-def test_ranges_are_asked_for_with_the_version() -> None:
-    assert build_range_headers(0, '"v1"') == {}
-    assert build_range_headers(5, "") == {"range": "bytes=5-"}
-    assert build_range_headers(5, '"v1"') == {"range": "bytes=5-", "if-range": '"v1"'}
-
-
-@pytest.mark.parametrize(
-    ("status", "content_range", "expected"),
-    [
-        (200, "", 0),
-        (206, "bytes 5-9/10", 5),
-        (206, "bytes 5-9/*", 5),
-        (206, "bytes 4-9/10", None),
-        (206, "bytes 5-9/11", None),
-        (206, "items 5-9/10", None),
-        (206, "", None),
-        (416, "bytes */10", None),
-    ],
-)
-def test_where_a_body_begins(status: int, content_range: str, expected: int | None) -> None:
-    assert read_start(Reply("", status, {"content-range": content_range}), 5, 10) == expected
-
-
-@given(st.integers(1, 2000), st.floats(0, 1e9))
-def test_a_wait_is_bounded(failures: int, asked: float) -> None:
-    assume(failures < 1000)
-    assert 1.0 <= choose_delay(failures, asked) <= 60.0
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 418, 429, 451, 500, 503])
-def test_every_refusal_has_words_and_a_next_step(status: int) -> None:
-    error = explain_status(SOURCE, Reply("", status, {"retry-after": "7"}), "hub.example", has_token=False)
-    assert str(status) in error.message
-    assert "hub.example" in error.message
-    assert error.hint
-    if isinstance(error, TransferInterrupted):
-        assert error.retry_after_s == 7.0
-
-
-# Records of digests
-
-
-@given(WORDS)
-def test_a_checksum_is_read_back_and_by_coreutils(name: str) -> None:
-    text = Checksum(DIGEST, "hf:a/b/m.gguf@main").render_text(f"{name}.gguf")
-    assert parse_checksum(text) == Checksum(DIGEST, "hf:a/b/m.gguf@main")
-    assert text.splitlines()[1] == f"{DIGEST}  {name}.gguf"
-
-
-@pytest.mark.parametrize("text", [None, "", "nonsense", f"{DIGEST[:-1]}  m.gguf"])
-def test_what_holds_no_digest_is_none(text: str | None) -> None:
-    assert parse_checksum(text) is None
-
-
-def test_a_line_of_sha256sum_is_enough() -> None:
-    assert parse_checksum(f"{DIGEST.upper()} *m.gguf\n") == Checksum(DIGEST)
