@@ -23,15 +23,18 @@ from tests.bench.groups import (
 )
 from tests.bench.model import make_model
 from tests.bench.offline import measure_offline
+from tests.bench.offline_images import measure_images
 from tests.bench.report import Figure, write_report
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = ("cli", "start", "health", "gateway", "engines", "offline")
+GROUPS = ("cli", "start", "health", "gateway", "engines", "offline", "images")
 
 
 def main() -> int:
     """Run the groups asked for, all by default, and write their figures to the page."""
-    parser = argparse.ArgumentParser(description="Measure the stack; needs no Docker and no GPU.")
+    parser = argparse.ArgumentParser(
+        description="Measure the stack; needs no GPU, and Docker for the containers' images only."
+    )
     parser.add_argument("--only", action="append", choices=GROUPS, default=[], help="one group; may be given again")
     parser.add_argument("--rounds", type=int, default=9, help="starts of each side in the start group")
     parser.add_argument("--gib", type=int, default=8, help="size of the model in the offline group")
@@ -49,12 +52,13 @@ def main() -> int:
                 make_model(ROOT / "models" / "demo.gguf", cache / "bench" / "random-160m.gguf"), Path(name), cache
             ),
             "offline": lambda: measure_offline(make_site(Path(name) / "offline"), Path(name) / "offline", options.gib),
+            "images": lambda: measure_images(Path(name) / "images"),
         }
         figures: list[Figure] = []
         for group in options.only or GROUPS:
             print(f"{group} ...", file=sys.stderr)
             for figure in runners[group]():
-                print(f"  {figure.name}: {figure.ours} | {figure.other} | {figure.ratio:.2f} {figure.goal}")
+                print(f"  {figure.name}: {figure.ours} | {figure.other} | {figure.write_ratio()} {figure.goal}")
                 figures.append(figure)
     if not options.dry:
         write_report(figures, f"{os.cpu_count()} cores, {platform.machine()}, no GPU used", ROOT / "docs")

@@ -15,6 +15,11 @@ another machine better than seconds do. Seconds and rates are shown to make sens
 (`--only GROUP`) replaces that group's figures only.
 
 """
+_NOTES = {
+    "Offline bundles with containers": "Only ours checks every byte, and layers that were"
+    " built on this machine travel uncompressed. Zarf and Hauler were not measured: they are published as binaries of"
+    " GitHub releases only, and a run of these benchmarks fetches none.",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Figure:
 
     Attributes:
         ours, other: what the two sides are, with their medians in words.
+        ratio: None where it could not be measured; ``ours`` says why.
         goal: what the ratio should be at most or at least; empty when it is only shown.
         met: whether it is; None when there is no goal.
     """
@@ -32,9 +38,13 @@ class Figure:
     command: str
     ours: str
     other: str
-    ratio: float
+    ratio: float | None
     goal: str = ""
     met: bool | None = None
+
+    def write_ratio(self) -> str:
+        """The ratio for people."""
+        return "-" if self.ratio is None else f"{self.ratio:.2f}"
 
 
 def load_figures(folder: Path) -> list[Figure]:
@@ -52,11 +62,14 @@ def write_report(measured: Sequence[Figure], machine: str, folder: Path) -> None
     (folder / "benchmarks.json").write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     parts = [_HEAD, f"Machine: {machine}.\n"]
     for group in dict.fromkeys(figure.group for figure in figures):
-        parts.append(f"\n## {group}\n\n| what | ours | measured against | ratio | goal |\n|---|---|---|---|---|\n")
+        note = f"{_NOTES[group]}\n\n" if group in _NOTES else ""
+        parts.append(
+            f"\n## {group}\n\n{note}| what | ours | measured against | ratio | goal |\n|---|---|---|---|---|\n"
+        )
         rows = [figure for figure in figures if figure.group == group]
         for figure in rows:
             verdict = "" if figure.met is None else (" (met)" if figure.met else " (**not met**)")
-            cells = (figure.name, figure.ours, figure.other, f"{figure.ratio:.2f}", figure.goal + verdict)
+            cells = (figure.name, figure.ours, figure.other, figure.write_ratio(), figure.goal + verdict)
             parts.append("| " + " | ".join(cells) + " |\n")
         commands = dict.fromkeys(figure.command for figure in rows)
         parts.append("\n" + "".join(f"Command: `{command}`\n\n" for command in commands).rstrip() + "\n")
