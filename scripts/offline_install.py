@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -45,13 +46,25 @@ def main() -> int:
     except InstallError as error:
         print(f"error: {error}\nnext:  {error.hint}", file=sys.stderr)
         return error.code
-    bundle = HERE.parent
+    except OSError as error:
+        place = error.filename or options.to
+        print(f"error: {place} cannot be written or read: {error.strerror}", file=sys.stderr)
+        print("next:  correct that, or name other folders with --to and --bin", file=sys.stderr)
+        return FAILED
     print(f"installed: {command}")
-    on_path = shutil.which("stackctl") == str(command)
-    name = "stackctl" if on_path else str(command)
-    print(f"\nTry next, in the folder that is to hold the stack:\n  {name} offline-verify {bundle}")
-    print(f"  {name} offline-load {bundle}")
+    print_next("stackctl" if shutil.which("stackctl") == str(command) else str(command), HERE.parent)
     return 0
+
+
+def print_next(program: str, bundle: Path) -> None:
+    """What to do with the bundle now."""
+    is_signed = (bundle / "bundle.json.sig").exists()
+    words = [shlex.quote(program), "--key KEY" if is_signed else "--allow-unsigned", shlex.quote(str(bundle))]
+    print("\nTry next, in the folder that is to hold the stack:")
+    for command in ("offline-verify", "offline-load"):
+        print("  " + " ".join([words[0], command, *words[1:]]))
+    if is_signed:
+        print("KEY is the packer's public key, its file or its line; it came another way than this disk.")
 
 
 def install(bootstrap: Path, to: Path, bin_folder: Path) -> Path:
@@ -73,9 +86,10 @@ def check_sums(bootstrap: Path) -> None:
     """Compare every file with SHA256SUMS, which covers this folder; all problems in one run."""
     expected = {}
     try:
-        lines = (bootstrap.parent / "SHA256SUMS").read_text().splitlines()
-    except OSError as error:
-        raise InstallError(f"SHA256SUMS cannot be read: {error.strerror}.", "copy the bundle again", DAMAGED) from None
+        lines = (bootstrap.parent / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InstallError(f"SHA256SUMS cannot be read: {reason}.", "copy the bundle again", DAMAGED) from None
     for line in lines:
         sha256, _, name = line.partition("  ")
         if name.startswith("bootstrap/"):

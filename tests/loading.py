@@ -22,8 +22,9 @@ from stackctl.core.bundle.oci import ImageFacts
 from stackctl.core.bundle.places import OFFLINE_FOLDER, model_folder
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects, Report
-from stackctl.operations.offline.load import LoadResult, run_load
+from stackctl.operations.offline.load import run_load
 from stackctl.operations.offline.load_effects import LoadEffects, LoadRequest
+from stackctl.operations.offline.load_result import LoadResult
 from stackctl.operations.offline.rollback import RollbackResult, run_rollback
 from tests.bundle_builder import SECRET, ImageBytes, build_bundle, make_bytes
 from tests.fakes import World, raised_by
@@ -64,6 +65,9 @@ class FakeEngine:
 
     def name(self, facts: ImageFacts, alias: str) -> None:
         self.images[alias] = facts.manifest.digest
+
+    def remove(self, alias: str) -> bool:
+        return self.images.pop(alias, None) is not None
 
     def export(self, alias: str, wanted: frozenset[str]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
         for layer in json.loads(self.blobs[self.images[alias]])["layers"]:

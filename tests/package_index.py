@@ -21,6 +21,7 @@ class PackageIndex:
         held: name of a file that is not answered until ``release`` is set.
         reached: set when somebody waits for the held file.
         fetched: names of the files that were asked for.
+        refuses: whether it lets nobody in.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class PackageIndex:
     release: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
     fetched: list[str] = field(default_factory=list)
+    refuses: bool = False
 
     def add_wheel(self, name: str, version: str = "1.0", tag: str = "py3-none-any") -> str:
         """Offer a wheel; its hash."""
@@ -84,6 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
     served: PackageIndex
 
     def do_GET(self) -> None:
+        if self.served.refuses:
+            self.send_error(403)
+            return
         place, _, name = self.path.rstrip("/").rpartition("/")
         if place == "/simple":
             names = [file for file in self.served.files if file.split("-")[0] == name.replace("-", "_")]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackctl.adapters.durable_files import FILE_MODE, FOLDER_MODE, PROGRAM_MODE, explain_writes, set_mode, sync_folder
 from stackctl.adapters.files import hold_lock, save_text
-from stackctl.adapters.parts_writer import JOURNAL, OpenBlob, PartsWriter, StreamLayers, sync_folder
+from stackctl.adapters.parts_writer import JOURNAL, OpenBlob, PartsWriter, StreamLayers
 from stackctl.core.bundle.manifest import (
     BOOTSTRAP_FOLDER,
     MANIFEST_NAME,
@@ -28,7 +29,6 @@ from stackctl.core.progress import Transfer
 from stackctl.errors import BundleError
 
 BootstrapEntry = tuple[str, bool, int, Source]
-OpenSource = Callable[[Source, int, int], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +50,46 @@ class BundleWriter:
         """Write what is not there yet, and give the folder its name.
 
         Raises:
-            BundleError: a source changed, the disk is full, or a folder of that name is there and is not whole.
+            BundleError: a source changed, the disk is full or fails, or what has the bundle's name is not whole.
         """
-        out.mkdir(parents=True, exist_ok=True)
-        partial = find_partial(out, draft)
-        with hold_lock(out / f".{draft.body.name}.lock"):
-            _remove_others(out, draft.body.name, partial)
-            partial.mkdir(mode=0o755, exist_ok=True)
-            partial.chmod(0o755)
-            digests = PartsWriter(partial, self.open_blob, self.stream_layers, transfer).write_parts(draft.parts)
-            manifest = draft.seal(digests)
-            final = out / manifest.folder
-            if final.exists():
-                raise BundleError(f"{final} is there already and is not whole.", "move it away and pack again")
-            self._write_bootstrap(partial / BOOTSTRAP_FOLDER, bootstrap)
-            self._write_documents(partial, manifest)
-            (partial / JOURNAL).unlink()
-            sync_folder(partial)
-            partial.replace(final)
-            sync_folder(out)
-            return final, manifest
+        with explain_writes(out):
+            out.mkdir(parents=True, exist_ok=True)
+            with hold_lock(out / f".{draft.body.name}.lock"):
+                return self._write(out, draft, bootstrap, transfer)
 
-    def _write_bootstrap(self, folder: Path, bootstrap: Sequence[BootstrapEntry]) -> None:
+    def sign_bundle(self, folder: Path, manifest: Manifest) -> bool:
+        """Sign a bundle that is there, where there is a key; whether it is signed then."""
+        path = folder / SIGNATURE_NAME
+        if self.sign is not None:
+            with explain_writes(folder):
+                save_text(path, self.sign(manifest, encode_manifest(manifest)))
+        return path.is_file()
+
+    def _write(
+        self, out: Path, draft: Draft, bootstrap: Sequence[BootstrapEntry], transfer: Transfer
+    ) -> tuple[Path, Manifest]:
+        partial = find_partial(out, draft)
+        _remove_others(out, draft.body.name, partial)
+        partial.mkdir(mode=0o755, exist_ok=True)
+        set_mode(partial, FOLDER_MODE)
+        digests = PartsWriter(partial, self.open_blob, self.stream_layers, transfer).write_parts(draft.parts)
+        manifest = draft.seal(digests)
+        final = out / manifest.folder
+        if (final, manifest) in list_bundles(out):
+            # Another pack made it while this one planned.
+            shutil.rmtree(partial)
+            return final, manifest
+        if final.exists():
+            raise BundleError(f"{final} is there already and is not whole.", "move it away and pack again")
+        self._write_bootstrap(partial / BOOTSTRAP_FOLDER, bootstrap, transfer)
+        self._write_documents(partial, manifest)
+        (partial / JOURNAL).unlink()
+        sync_folder(partial)
+        partial.replace(final)
+        sync_folder(out)
+        return final, manifest
+
+    def _write_bootstrap(self, folder: Path, bootstrap: Sequence[BootstrapEntry], transfer: Transfer) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         for path, executable, size, source in bootstrap:
             target = folder / path
@@ -80,12 +98,13 @@ class BundleWriter:
                 blob = Blob("", size, path, source)
                 for piece in self.open_blob(blob, 0, None):
                     file.write(piece)
+                    transfer.add(len(piece))
                 file.flush()
                 os.fsync(file.fileno())
-            target.chmod(0o755 if executable else 0o644)
+            set_mode(target, PROGRAM_MODE if executable else FILE_MODE)
         for part in [folder, *(item for item in folder.rglob("*") if item.is_dir())]:
             if part.is_dir():
-                part.chmod(0o755)
+                set_mode(part, FOLDER_MODE)
 
     def _write_documents(self, folder: Path, manifest: Manifest) -> None:
         data = encode_manifest(manifest)
@@ -102,9 +121,9 @@ def find_partial(out: Path, draft: Draft) -> Path:
 
 
 def find_partial_bytes(out: Path, draft: Draft) -> int:
-    """What an earlier, killed run of the same pack left on the disk."""
+    """What earlier, killed packs left on the disk: this one goes on with it, or removes it first."""
     try:
-        return sum(path.stat().st_blocks * 512 for path in find_partial(out, draft).iterdir())
+        return sum(path.stat().st_blocks * 512 for path in out.glob(f".{draft.body.name}.partial-*/*"))
     except OSError:
         return 0
 

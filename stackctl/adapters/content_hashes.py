@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stackctl.adapters.files import save_text
 from stackctl.adapters.streams import PIECE_BYTES, prefetch
-from stackctl.core.bundle.chunks import FileDigest, list_chunks
+from stackctl.core.bundle.chunks import MAX_CHUNK_BYTES, FileDigest, list_chunks
 from stackctl.core.gguf_walk import read_content
 from stackctl.errors import BundleError
 
@@ -45,7 +45,7 @@ class ContentHashes:
             BundleError: the file cannot be read, or changed meanwhile.
             GGUFError: it is no whole GGUF file.
         """
-        return self._hash(path, count, _cut_model)
+        return self._hash(path, count, _cut_model, f"tensors, {MAX_CHUNK_BYTES}")
 
     def hash_file(self, path: Path, count: Callable[[int], None]) -> FileDigest:
         """The digest of any other file, in one piece.
@@ -53,40 +53,41 @@ class ContentHashes:
         Raises:
             BundleError: the file cannot be read, or changed meanwhile.
         """
-        return self._hash(path, count, lambda path: ((0, path.stat().st_size),))
+        return self._hash(path, count, lambda path: ((0, path.stat().st_size),), "whole")
 
     def _hash(
-        self, path: Path, count: Callable[[int], None], cut: Callable[[Path], tuple[tuple[int, int], ...]]
+        self, path: Path, count: Callable[[int], None], cut: Callable[[Path], tuple[tuple[int, int], ...]], way: str
     ) -> FileDigest:
         stamp = read_stamp(path)
-        known = self._load(path, stamp)
+        cache = self._find(path, stamp, way)
+        known = _load(cache, path, stamp)
         if known is not None:
             count(known.size)
             return known
         result = _hash_chunks(path, stamp, cut(path), count)
         if read_stamp(path) != stamp:
             raise BundleError(f"{path} changed while it was read.", "wait until it is complete, then pack again")
-        self._save(path, result)
+        if self._is_settled(path):
+            save_text(cache, json.dumps({"size": result.size, "sha256": result.sha256, "chunks": result.chunks}))
         return result
 
-    def _find(self, path: Path, stamp: str) -> Path:
-        name = hashlib.sha256(f"{path.resolve()}\0{stamp}".encode()).hexdigest()
+    def _find(self, path: Path, stamp: str, way: str) -> Path:
+        """Where a digest is remembered; one that was cut another way, by another version of ours, is another one."""
+        name = hashlib.sha256(f"{path.resolve()}\0{stamp}\0{way}".encode(errors="surrogateescape")).hexdigest()
         return self.folder / f"{name[:32]}.json"
 
-    def _load(self, path: Path, stamp: str) -> FileDigest | None:
-        try:
-            value = json.loads(self._find(path, stamp).read_bytes())
-            chunks = tuple((int(o), int(s), str(d)) for o, s, d in value["chunks"])
-            return FileDigest(str(path), int(value["size"]), str(value["sha256"]), stamp, chunks)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _save(self, path: Path, digest: FileDigest) -> None:
+    def _is_settled(self, path: Path) -> bool:
         status = path.stat()
-        if self.now_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLED_NS:
-            return
-        value = {"size": digest.size, "sha256": digest.sha256, "chunks": digest.chunks}
-        save_text(self._find(path, digest.stamp), json.dumps(value))
+        return self.now_ns() - max(status.st_mtime_ns, status.st_ctime_ns) >= SETTLED_NS
+
+
+def _load(cache: Path, path: Path, stamp: str) -> FileDigest | None:
+    try:
+        value = json.loads(cache.read_bytes())
+        chunks = tuple((int(o), int(s), str(d)) for o, s, d in value["chunks"])
+        return FileDigest(str(path), int(value["size"]), str(value["sha256"]), stamp, chunks)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _cut_model(path: Path) -> tuple[tuple[int, int], ...]:
@@ -112,24 +113,27 @@ def _write_stamp(status: os.stat_result) -> str:
 
 
 def read_range(path: Path, stamp: str, offset: int, size: int) -> Iterator[bytes]:
-    """A stretch of a file that is as it was when it was hashed.
+    """A stretch of a file that is as it was when it was hashed, from its first byte to its last.
 
     Raises:
-        BundleError: it changed since, or cannot be read.
+        BundleError: it changed since or meanwhile, or cannot be read.
     """
     try:
         with path.open("rb", buffering=0) as file:
-            if _write_stamp(os.fstat(file.fileno())) != stamp:
-                raise BundleError(f"{path} changed since it was read for this pack.", "pack again")
+            _check_stamp(path, file.fileno(), stamp)
             file.seek(offset)
-            while size:
-                piece = file.read(min(PIECE_BYTES, size))
-                if not piece:
-                    return
+            while size and (piece := file.read(min(PIECE_BYTES, size))):
                 size -= len(piece)
                 yield piece
+            # What was given is of the file as it is now; its size is part of the stamp.
+            _check_stamp(path, file.fileno(), stamp)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}.", "check the disk, then pack again") from error
+
+
+def _check_stamp(path: Path, descriptor: int, stamp: str) -> None:
+    if _write_stamp(os.fstat(descriptor)) != stamp:
+        raise BundleError(f"{path} changed since it was read for this pack.", "pack again")
 
 
 def _hash_chunks(

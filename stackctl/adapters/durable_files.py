@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stackctl.errors import BundleError
@@ -15,6 +15,16 @@ REMOVED = ".removed"
 FOLDER_MODE = 0o755
 # Containers run as another user, who must be able to read models whatever the operator's umask is.
 FILE_MODE = 0o644
+PROGRAM_MODE = 0o755
+
+
+def set_mode(place: Path | int, mode: int) -> None:
+    """Give a file or folder its mode, whatever the umask says.
+
+    FAT has one for all its files, and lets only the owner of the mount ask for it: who else may read is then not ours.
+    """
+    with suppress(PermissionError):
+        os.chmod(place, mode)  # noqa: PTH101 - takes descriptors, too
 
 
 def make_folder(folder: Path) -> None:
@@ -23,7 +33,7 @@ def make_folder(folder: Path) -> None:
         return
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    folder.chmod(FOLDER_MODE)
+    set_mode(folder, FOLDER_MODE)
     sync_folder(folder.parent)
 
 
@@ -69,9 +79,14 @@ def explain_writes(folder: Path) -> Iterator[None]:
 
 def explain_write_failure(folder: Path, error: OSError) -> BundleError:
     """What an error of the disk that is written to means."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno == errno.EDQUOT:
+        message = f"This user's quota on the disk of {folder} is used up."
+        return BundleError(message, "have it raised, then run the command again: it goes on where it was")
+    if error.errno == errno.ENOSPC:
         free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
         message = f"The disk of {folder} is full: {free} bytes are free."
         return BundleError(message, "free some space there, then run the command again: it goes on where it was")
+    is_refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    hint = "make it writable for this user" if is_refused else "check that disk"
     reason = f"{error.filename or folder}: {error.strerror}"
-    return BundleError(f"{folder} cannot be written: {reason}.", "check that disk, then run the command again")
+    return BundleError(f"{folder} cannot be written: {reason}.", f"{hint}, then run the command again")

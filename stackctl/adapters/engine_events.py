@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackctl.adapters.commands import run_command
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 STOP_TIMEOUT_S = 120.0
+# Meanwhile a Compose client that was left alone comes to its end, and whoever starts a rehearsal anew takes over.
+PATIENCE_S = 15.0
+# Its input ends without a line when the process that waits for it is gone, however it went.
+_GUARD = """
+read -r line && exit
+sleep "$3"
+flock --nonblock "$2" docker compose --project-name "$1" down --remove-orphans --volumes
+"""
 
 
 class EngineWatch:
@@ -82,6 +92,33 @@ def watch_engine(names: Sequence[str]) -> Iterator[EngineWatch]:
             watch.close()
     finally:
         client.close()
+
+
+@contextmanager
+def remove_if_killed(project: str, lock: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Have a project's containers removed if this process is killed within the block, even by SIGKILL.
+
+    Args:
+        lock: where another command holds it by then, it is left to that one.
+    """
+    with subprocess.Popen(
+        ["sh", "-c", _GUARD, "sh", project, str(lock), str(patience_s)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # what ends this process's group leaves it alone
+    ) as guard:
+        is_over = False
+        try:
+            yield
+            is_over = True
+        except Exception:
+            is_over = True
+            raise
+        finally:
+            # A second interrupt may have broken off the removal: then the guard looks once more.
+            if is_over:
+                guard.communicate(b"over\n")
 
 
 def stop_containers(project: str, services: Sequence[str]) -> None:

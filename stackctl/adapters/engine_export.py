@@ -102,8 +102,8 @@ def _read_document(archive: tarfile.TarFile, member: tarfile.TarInfo, reference:
 @contextmanager
 def _open_export(client: DockerClient, reference: str) -> Iterator[tarfile.TarFile]:
     """What ``docker save`` would write, as an archive that is read once from front to back."""
-    inspect_image(client, reference)
     with _explain_break(reference):
+        inspect_image(client, reference)
         source: Any = _ChunkFile(client.api.get_image(reference, chunk_size=CHUNK_BYTES))
         with tarfile.open(fileobj=source, mode="r|", bufsize=CHUNK_BYTES) as archive:
             yield archive

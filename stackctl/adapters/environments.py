@@ -54,7 +54,7 @@ def build_server(server: Path, data_root: Path, index_url: str, on_line: Callabl
     """
     if server.is_file():
         return
-    with _wait_for_lock(server.parent.with_name(server.parent.name + ".lock"), on_line):
+    with wait_for_lock(server.parent.with_name(server.parent.name + ".lock"), on_line):
         if server.is_file():
             return
         script = data_root / "services" / "inference" / "build_llama_server.py"
@@ -95,7 +95,7 @@ def make_environment(
     """
     if is_complete(environment):
         return
-    with _wait_for_lock(environment.with_name(environment.name + ".lock"), on_line):
+    with wait_for_lock(environment.with_name(environment.name + ".lock"), on_line):
         if is_complete(environment):
             return
         shutil.rmtree(environment, ignore_errors=True)
@@ -115,7 +115,7 @@ def make_environment(
 
 
 @contextmanager
-def _wait_for_lock(path: Path, on_line: Callable[[str], None]) -> Iterator[None]:
+def wait_for_lock(path: Path, on_line: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of something that sites share: one of them makes it, the others wait and find it made."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("a") as file:

@@ -84,10 +84,15 @@ def hold_lock(path: Path) -> Iterator[None]:
     """Hold a site's lock, so that two commands never change one stack at the same time.
 
     Raises:
-        RuntimeFailure: another command holds it; names its process.
+        RuntimeFailure: another command holds it; names its process. Or this user may not.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("a+") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        opened = path.open("a+")
+    except OSError as error:
+        message = f"{error.filename} cannot be opened: {error.strerror}."
+        raise RuntimeFailure(message, "run the command as the site's owner") from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -15,6 +15,7 @@ from stackctl.adapters.engine_images import (
     has_containerd_store,
     inspect_image,
     load_images,
+    remove_alias,
     tag_image,
 )
 from stackctl.core.bundle.load_checks import Disk
@@ -61,6 +62,10 @@ class ImageLoader:
     def name(self, facts: ImageFacts, alias: str) -> None:
         """Give an image that the engine has one more name."""
         tag_image(self._client, self._find_identity(facts), alias)
+
+    def remove(self, alias: str) -> bool:
+        """Take a name away, and with an image's last name the image; one that a container uses stays."""
+        return remove_alias(self._client, alias)
 
     def _find_identity(self, facts: ImageFacts) -> str:
         for identity in (facts.manifest.digest, facts.config.digest):

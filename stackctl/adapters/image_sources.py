@@ -41,7 +41,7 @@ class ImageSources:
         self.platform = platform
         self._report = report
         self._warn = warn
-        self._registry = Registry()
+        self._registry = Registry(report=report)
         self._connection: DockerClient | None = None
         self._blobs: dict[str, ImageBlob] = {}
 
@@ -92,9 +92,9 @@ class ImageSources:
         if not digest:
             return self._registry.resolve(reference, self.platform)
         pinned = f"{name.repository}@{digest}"
-        return load_image_content(
-            self._cache_dir, f"registry {pinned}", lambda: self._registry.resolve(pinned, self.platform)
-        )
+        # A home that several machines share has one cache for all of them.
+        key = f"registry {pinned} {self.platform}"
+        return load_image_content(self._cache_dir, key, lambda: self._registry.resolve(pinned, self.platform))
 
     def _read_engine(self, reference: str, seen: Mapping[str, Any]) -> ImageContent:
         def read() -> ImageContent:

@@ -13,7 +13,7 @@ from stackctl.adapters.durable_files import REMOVED, explain_writes, make_folder
 from stackctl.adapters.staging import Staging
 from stackctl.core.bundle.load_checks import Disk
 from stackctl.core.bundle.load_plan import InstalledRange
-from stackctl.core.bundle.places import RELEASES, STAGING
+from stackctl.core.bundle.places import MODEL_STORE, RELEASES, STAGING
 from stackctl.errors import BundleError
 
 PIECE_BYTES = 1 << 20
@@ -41,21 +41,27 @@ class OfflineFolder:
 
     def list_staging(self) -> dict[str, int]:
         """What is being loaded, or was interrupted: each bundle's short id and the bytes that it takes."""
-        return {
-            item.name: sum(file.stat().st_blocks * 512 for file in item.rglob("*") if file.is_file())
-            for item in self._list_folders(STAGING)
-        }
+        return {item.name: self.measure(f"{STAGING}/{item.name}") for item in self._list_folders(STAGING)}
 
-    def remove_staging(self, short_id: str) -> None:
-        """Remove what was staged of a bundle."""
+    def measure(self, path: str) -> int:
+        """What a folder takes on the disk, in bytes."""
+        return sum(file.lstat().st_blocks * 512 for file in (self.root / path).rglob("*"))
+
+    def remove(self, path: str) -> None:
+        """Remove a folder in one step, and what was left where an earlier removal broke off."""
+        folder = self.root / path
         with explain_writes(self.root):
-            remove_folder(self.root / STAGING / short_id)
-            for left in (self.root / STAGING).glob(f".*{REMOVED}"):
+            remove_folder(folder)
+            for left in folder.parent.glob(f".*{REMOVED}"):
                 shutil.rmtree(left, ignore_errors=True)
 
     def list_releases(self) -> tuple[str, ...]:
         """Short ids of the installed releases, in no order of time."""
         return tuple(item.name for item in self._list_folders(RELEASES))
+
+    def list_models(self) -> tuple[str, ...]:
+        """Paths of the models' folders."""
+        return tuple(str(MODEL_STORE / item.name) for item in self._list_folders(str(MODEL_STORE)))
 
     def load_bytes(self, path: str) -> bytes | None:
         """A file's bytes; ``None`` when there is no such file."""

@@ -90,10 +90,13 @@ def _read_installed(found: Distribution) -> dict[str, bytes]:
 
 
 def _is_own(name: str) -> bool:
-    """Whether a file comes from the wheel: not a script, not compiled, not added by an installer."""
+    """Whether a file is the program's: not a script, not compiled, not added by an installer, not a user's secrets."""
     path = PurePosixPath(name)
     first = path.parts[0] if path.parts else ""
     if "__pycache__" in path.parts or path.suffix == ".pyc" or name.endswith("/"):
+        return False
+    # A checkout's wheel takes folders as they are, with a .env that somebody left there.
+    if path.name.startswith(".env") and path.name != ".env.example":
         return False
     return first == _NAME or (first.endswith(".dist-info") and path.name not in _ADDED)
 

@@ -21,6 +21,7 @@ from stackctl.core.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Member
 from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES
 from stackctl.core.bundle.members import member_path
 from stackctl.core.bundle.opened import MAX_SIGNATURE_BYTES, OpenedBundle
+from stackctl.core.printable import escape_text
 from stackctl.errors import BundleError, Finding
 
 PIECE_BYTES = 1 << 20
@@ -78,6 +79,12 @@ def find_folders(path: Path) -> tuple[Path, ...]:
     if not inside:
         raise BundleError(
             f"{path} is no bundle: neither it nor a folder in it has a {MANIFEST_NAME}.", "name a bundle's folder"
+        )
+    for name in (item.name for item in inside if not item.name.isprintable()):
+        # Nobody typed it, and every line about the bundle would show it.
+        raise BundleError(
+            f"{path} has a bundle in a folder whose name cannot be shown as it is: {escape_text(name)}.",
+            "rename that folder, or remove it",
         )
     return inside
 

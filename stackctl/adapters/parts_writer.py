@@ -12,13 +12,15 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stackctl.adapters.streams import PIECE_BYTES, prefetch
+from stackctl.adapters.durable_files import FILE_MODE, set_mode, sync_folder
+from stackctl.adapters.streams import PIECE_BYTES, HashThread, prefetch
+from stackctl.adapters.stretches import IN_FLIGHT, StretchWriter
 from stackctl.core.bundle.layout import BLOCK, END, build_header, pad
-from stackctl.core.bundle.plan import Blob, EngineBlob, PartPlan, PlacedBlob
+from stackctl.core.bundle.plan import Blob, EngineBlob, PartPlan
 from stackctl.core.progress import Transfer
 from stackctl.errors import BundleError
 
@@ -94,7 +96,7 @@ class PartsWriter:
         journal = Journal.load(self.folder / JOURNAL)
         self._drop_stale(parts, journal)
         try:
-            with ThreadPoolExecutor(2) as pool:
+            with ThreadPoolExecutor(1 + IN_FLIGHT) as pool:  # one syncs
                 self._place_layers(parts, journal, pool)
                 return tuple(self._write_part(part, journal, pool) for part in parts)
         except OSError as error:
@@ -130,27 +132,14 @@ class PartsWriter:
         for reference, wanted in sorted(images.items()):
             for digest, _, pieces in self.stream_layers(reference, frozenset(wanted)):
                 part, member = places[digest]
-                with _open_part(self.folder / f"{part.name}.tmp") as file:
-                    self._place_layer(file, digest, member, pieces, journal, pool)
-
-    def _place_layer(
-        self,
-        file: _PartFile,
-        digest: str,
-        member: PlacedBlob,
-        pieces: Iterator[bytes],
-        journal: Journal,
-        pool: ThreadPoolExecutor,
-    ) -> None:
-        position, known = 0, journal.synced.get(digest, 0)
-        sync = _Syncer(file.handle, digest, known, journal, pool)
-        for piece in prefetch(pieces):
-            fresh = piece[max(known - position, 0) :]
-            if fresh:
-                file.write(fresh, member.offset + position + len(piece) - len(fresh))
-            position += len(piece)
-            sync.reach(position)
-        sync.finish(position)
+                path = self.folder / f"{part.name}.tmp"
+                known = journal.synced.get(digest, 0)
+                with (
+                    _open_part(path) as file,
+                    _Syncer(file.handle, digest, known, journal, pool) as sync,
+                    StretchWriter(path, member.offset, pool) as writer,
+                ):
+                    _place_layer(writer, sync, known, pieces)
 
     def _write_part(self, part: PartPlan, journal: Journal, pool: ThreadPoolExecutor) -> str:
         path = self.folder / part.name
@@ -159,40 +148,37 @@ class PartsWriter:
             return journal.finished[part.name]
         partial = path.with_name(f"{part.name}.tmp")
         start = journal.synced.get(part.name, 0)
-        digest = hashlib.sha256()
-        with _open_part(partial) as file:
-            self._fill_part(file, part, start, digest.update, journal, pool)
+        with _open_part(partial) as file, HashThread() as digest:
+            with (
+                _Syncer(file.handle, part.name, start, journal, pool) as sync,
+                StretchWriter(partial, 0, pool) as writer,
+            ):
+                self._fill_part(self._list_pieces(file, part, start), writer, digest, sync)
+            if writer.written != part.size:
+                message = f"{part.name} has {writer.written} bytes; {part.size} were planned."
+                raise BundleError(message, "run the command again")
             os.ftruncate(file.handle, part.size)
             os.fsync(file.handle)
+            sha256 = digest.finish()
         partial.replace(path)
         sync_folder(self.folder)
-        journal.add(part.name, digest.hexdigest())
-        return digest.hexdigest()
+        journal.add(part.name, sha256)
+        return sha256
 
     def _fill_part(
-        self,
-        file: _PartFile,
-        part: PartPlan,
-        start: int,
-        update: Callable[[bytes], None],
-        journal: Journal,
-        pool: ThreadPoolExecutor,
+        self, pieces: Iterator[tuple[bytes, bool]], writer: StretchWriter, digest: HashThread, sync: _Syncer
     ) -> None:
-        """Hash the part from its beginning and write from ``start`` on, both at the same time."""
-        position = 0
-        sync = _Syncer(file.handle, part.name, start, journal, pool)
-        for piece, is_there in prefetch(self._list_pieces(file, part, start)):
-            hashed = pool.submit(update, piece)
+        """Hash the part from its beginning, and write what is not there, both at the same time."""
+        for piece, is_there in prefetch(pieces):
+            digest.add(piece)
             if is_there:
+                writer.skip(len(piece))
                 self.transfer.skip(len(piece))
             else:
-                file.write(piece, position)
+                writer.write(piece)
                 self.transfer.add(len(piece))
-            hashed.result()
-            position += len(piece)
-            sync.reach(position)
-        if position != part.size:
-            raise BundleError(f"{part.name} has {position} bytes; {part.size} were planned.", "run the command again")
+            sync.reach(writer.written)
+        writer.flush()
 
     def _list_pieces(self, file: _PartFile, part: PartPlan, start: int) -> Iterator[tuple[bytes, bool]]:
         """The part's bytes in order, and whether each piece is in the file already."""
@@ -229,12 +215,6 @@ class PartsWriter:
 class _PartFile:
     handle: int
 
-    def write(self, data: bytes, offset: int) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self.handle, view, offset)
-            view, offset = view[written:], offset + written
-
     def read(self, offset: int, size: int) -> Iterator[bytes]:
         end = offset + size
         while offset < end:
@@ -251,9 +231,23 @@ class _PartFile:
         os.close(self.handle)
 
 
+def _place_layer(writer: StretchWriter, sync: _Syncer, known: int, pieces: Iterator[bytes]) -> None:
+    """Write a layer from ``known`` on."""
+    position = 0
+    for piece in prefetch(pieces):
+        there = min(max(known - position, 0), len(piece))
+        if there:
+            writer.skip(there)
+        writer.write(memoryview(piece)[there:])
+        position += len(piece)
+        sync.reach(writer.written)
+    writer.flush()
+    sync.finish(writer.written)
+
+
 def _open_part(path: Path) -> _PartFile:
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    os.fchmod(handle, 0o644)  # whatever the umask says
+    set_mode(handle, FILE_MODE)
     return _PartFile(handle)
 
 
@@ -286,15 +280,14 @@ class _Syncer:
         if self._pending is not None:
             self._pending.result()
 
+    def __enter__(self) -> _Syncer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        # Whatever happened: once the file is closed its number may be another file's.
+        with suppress(OSError) if kind else nullcontext():
+            self.wait()
+
     def _sync(self, position: int) -> None:
         os.fdatasync(self.handle)
         self.journal.add(self.name, position)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have renames in a folder reach the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

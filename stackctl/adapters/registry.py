@@ -32,12 +32,16 @@ class Registry:
     Args:
         environment: says where Docker's configuration is; this process's own by default.
         sleep: waits between attempts.
+        report: told why it waits.
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, sleep: Callable[[float], None] = time.sleep
+        self,
+        environment: Mapping[str, str] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._connection = RegistryConnection(os.environ if environment is None else environment, sleep)
+        self._connection = RegistryConnection(os.environ if environment is None else environment, sleep, report)
 
     def close(self) -> None:
         """Close every connection."""

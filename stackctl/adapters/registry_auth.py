@@ -112,8 +112,10 @@ def request_token(client: httpx.Client, challenge: Challenge, login: Login, scop
     else:
         answer = client.get(realm, params=asked, headers={"Authorization": login.basic} if login.basic else {})
     if answer.status_code != 200:
+        is_refused = answer.status_code in (400, 401, 403)
         raise ImageUnavailable(
-            f"The token service of the registry answered {answer.status_code}.", "log in with 'docker login'"
+            f"The token service of the registry answered {answer.status_code}.",
+            "log in with 'docker login'" if is_refused else "it is busy or broken: run the command again later",
         )
     return f"Bearer {_read_token(answer.content)}"
 

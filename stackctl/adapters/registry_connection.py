@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,11 +40,15 @@ class RegistryConnection:
     Args:
         environment: says where Docker's configuration is.
         sleep: waits between attempts.
+        report: told why it waits.
     """
 
-    def __init__(self, environment: Mapping[str, str], sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], sleep: Callable[[float], None], report: Callable[[str], None]
+    ) -> None:
         self._environment = environment
         self._sleep = sleep
+        self._report = report
         self._clients: dict[str, httpx.Client] = {}
         self._headers: dict[tuple[str, str], str] = {}
 
@@ -132,6 +135,11 @@ class RegistryConnection:
                 attempt += 1
                 self._pause(image, attempt, str(error) or type(error).__name__)
                 continue
+            except httpx.TooManyRedirects:
+                raise ImageUnavailable(
+                    f"The registry {image.host} leads {image} from one address to the next without end.",
+                    "check the proxy, or ask who runs the registry",
+                ) from None
             try:
                 if answer.status_code == 401 and not is_refused:
                     is_refused = True
@@ -200,11 +208,16 @@ class RegistryConnection:
                 "check the network and the proxy, then run the command again: it continues where it stopped",
             )
         asked = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
+        self._report(f"waiting for the registry {image.host}: {reason}")
         self._sleep(min(max(asked, 2.0 ** (attempt - 1)), _MAX_PAUSE_S))
 
 
 def _open_client(host: str) -> httpx.Client:
-    """A client for a registry: no proxy on this machine, the system's and Docker's own certificates elsewhere."""
+    """A client for a registry: no proxy on this machine, the system's and Docker's own certificates elsewhere.
+
+    Raises:
+        ImageUnavailable: a certificate or the proxy's address cannot be used.
+    """
     import httpx
 
     is_near = _LOOPBACK.fullmatch(host) is not None
@@ -217,11 +230,21 @@ def _open_client(host: str) -> httpx.Client:
     # OpenSSL's own defaults: the system's authorities, or SSL_CERT_FILE.
     context = ssl.create_default_context()
     for path in sorted((_CERTIFICATES / host).glob("*.crt")):
-        context.load_verify_locations(path)
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:
+            raise ImageUnavailable(f"The certificate {path} cannot be read: {error.strerror}.", "repair it") from error
     timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
-    return httpx.Client(
-        timeout=timeout, trust_env=not is_near, verify=context, event_hooks={"request": [check_address]}
-    )
+    try:
+        return httpx.Client(
+            timeout=timeout, trust_env=not is_near, verify=context, event_hooks={"request": [check_address]}
+        )
+    except (ImportError, ValueError, httpx.InvalidURL):
+        # Their text may hold the proxy's password.
+        raise ImageUnavailable(
+            f"The proxy for {host} cannot be used: its address is not http:// or https://, or is no address.",
+            "set HTTPS_PROXY to an address such as http://proxy.example:3128, and unset ALL_PROXY",
+        ) from None
 
 
 def _check_status(image: ImageReference, status: int) -> None:

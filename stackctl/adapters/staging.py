@@ -12,11 +12,12 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stackctl.adapters.durable_files import FILE_MODE, explain_writes, make_folder, sync_folder, write_at
+from stackctl.adapters.durable_files import FILE_MODE, explain_writes, make_folder, set_mode, sync_folder, write_at
+from stackctl.adapters.stretches import STRETCH_BYTES, ManyWriter, StretchWriter
 from stackctl.core.bundle.load_journal import DONE, DROP, KEPT, PART, Journal, parse_journal, render_lines
 from stackctl.core.bundle.load_plan import Output, Wanted
 from stackctl.errors import BundleError
@@ -49,6 +50,7 @@ class Staging:
         self._syncs: deque[tuple[Future[None], int]] = deque()
         self._failure: OSError | None = None
         self._pool = ThreadPoolExecutor(1, "sync")
+        self._writers = ThreadPoolExecutor(thread_name_prefix="write")
 
     def prepare(self, outputs: Sequence[Output], contents: Iterable[Wanted]) -> None:
         """Make the files; what the journal says of one that has to be made again no longer counts."""
@@ -82,16 +84,19 @@ class Staging:
             BundleError: the disk is full or fails, or the bytes are wrong.
         """
         digest = self._hash_begin(content, start) if start else None
-        offset = start
-        with explain_writes(self._folder), _open_all(self._folder, content) as files:
+        offset, count = start, len(content.places)
+        with explain_writes(self._folder), self._open(content, start) as writer:
             for piece in pieces:
-                self._make_room(len(piece) * len(files))
-                for descriptor, base in files:
-                    write_at(descriptor, piece, base + offset)
+                self._make_room(len(piece) * count)
+                before = writer.written
+                writer.write(piece)
                 offset += len(piece)
                 if digest:
                     digest.update(piece)
-                self._add(content, offset, len(piece) * len(files))
+                self._add(content, start + writer.written, (writer.written - before) * count)
+            before = writer.written
+            writer.flush()
+            self._add(content, start + writer.written, (writer.written - before) * count)
         if offset != content.size or (digest and digest.hexdigest() != content.sha256):
             raise BundleError(f"Content {content.sha256} is not whole: {offset} of {content.size} bytes.", "try again")
         with self._lock:
@@ -132,7 +137,7 @@ class Staging:
             make_folder(target.parent)
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
             try:
-                os.fchmod(descriptor, FILE_MODE)
+                set_mode(descriptor, FILE_MODE)
                 write_at(descriptor, data, 0)
                 os.fsync(descriptor)
             finally:
@@ -149,8 +154,15 @@ class Staging:
         """Note what is done, as far as the disk allows, and let go of everything."""
         with suppress(BundleError):
             self.flush()
+        self._writers.shutdown()
         self._pool.shutdown()
         os.close(self._journal_file)
+
+    def _open(self, content: Wanted, start: int) -> StretchWriter | ManyWriter:
+        places = [(self._folder / place.path, place.offset + start) for place in content.places]
+        if len(places) > 1 or content.size < STRETCH_BYTES:
+            return ManyWriter(places)
+        return StretchWriter(*places[0], self._writers)
 
     def _hash_begin(self, content: Wanted, count: int) -> hashlib._Hash:
         """The digest of what an earlier run has written of a content."""
@@ -229,20 +241,6 @@ class _Fresh:
     lines: list[str] = field(default_factory=list)
 
 
-@contextmanager
-def _open_all(folder: Path, content: Wanted) -> Iterator[list[tuple[int, int]]]:
-    """A descriptor and an offset for each place of a content."""
-    files: list[tuple[int, int]] = []
-    try:
-        for place in content.places:
-            flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            files.append((os.open(folder / place.path, flags), place.offset))
-        yield files
-    finally:
-        for descriptor, _ in files:
-            os.close(descriptor)
-
-
 def _sync_data(path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -271,7 +269,7 @@ def _make_file(path: Path, size: int) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
     try:
-        os.fchmod(descriptor, FILE_MODE)
+        set_mode(descriptor, FILE_MODE)
         os.ftruncate(descriptor, size)
         # Nothing may be written to an empty file later, so its turn to be synced is now.
         os.fsync(descriptor)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 # Small enough for a core's cache, large enough that switching threads costs nothing.
@@ -55,3 +58,30 @@ def prefetch(items: Iterator[Item], depth: int = DEPTH) -> Iterator[Item]:
     finally:
         stopped.set()
         thread.join()
+
+
+class HashThread:
+    """Hashes pieces in their order in a thread, at most ``DEPTH`` of them behind."""
+
+    def __init__(self) -> None:
+        """Start with no data."""
+        self._digest = hashlib.sha256()
+        self._pool = ThreadPoolExecutor(1, "hash")
+        self._jobs: deque[Future[None]] = deque()
+
+    def add(self, piece: bytes) -> None:
+        """Hash what follows; the piece must not change any more."""
+        if len(self._jobs) == DEPTH:
+            self._jobs.popleft().result()
+        self._jobs.append(self._pool.submit(self._digest.update, piece))
+
+    def finish(self) -> str:
+        """The SHA-256 of everything, in hexadecimal."""
+        self._pool.shutdown()
+        return self._digest.hexdigest()
+
+    def __enter__(self) -> HashThread:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(cancel_futures=True)

@@ -38,6 +38,8 @@ _LISTING: Final = "complete.txt"
 _METADATA: Final = re.compile(r"[^/]+\.dist-info/METADATA")
 _MAX_METADATA_BYTES: Final = 4 << 20
 _MISSING: Final = re.compile(r"No matching distribution found for ([^\s;(]+)")
+# pip's output says the same of an index that does not answer; one that answers 404 does not have the package.
+_UNREACHED: Final = re.compile(r"Could not fetch URL \S+ (?!404 )(?P<reason>.+) - skipping")
 
 
 def collect_wheels(
@@ -79,19 +81,22 @@ def collect_wheels(
     return _load_listing(folder)
 
 
-def describe_wheel(path: Path) -> Component:
+def describe_wheel(path: Path, sha256: str) -> Component:
     """A wheel's entry of the bill of materials, from its own metadata.
+
+    Args:
+        sha256: of the whole file.
 
     Raises:
         BundleError: it is no wheel.
     """
     try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        with zipfile.ZipFile(path) as archive:
             (info,) = (item for item in archive.infolist() if _METADATA.fullmatch(item.filename))
             if info.file_size > _MAX_METADATA_BYTES:
                 raise ValueError(f"its METADATA has {info.file_size} bytes")
             text = archive.read(info).decode("utf-8", errors="replace")
-            return parse_wheel_metadata(text, hashlib.file_digest(file, "sha256").hexdigest())
+            return parse_wheel_metadata(text, sha256)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path} is no wheel: {error}.", "remove it and run the command again") from error
 
@@ -128,21 +133,22 @@ class _Downloader:
         """pip stops at the first package that has no wheel, so it is asked again without it."""
         wanted, missing = list(entries), list[LockEntry]()
         while wanted:
-            done = self._run(wanted)
+            done, unreached = self._run(wanted)
             if not done.code:
                 break
             refused = _MISSING.findall(done.stderr)
             absent = [entry for entry in wanted if str(entry) in refused]
-            if not absent:
+            if unreached or not absent:
                 raise RuntimeFailure(
-                    f"The wheels for Python {self.python} could not be fetched: {done.render_failure()}",
+                    f"The wheels for Python {self.python} could not be fetched: {unreached or done.render_failure()}",
                     "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA",
                 )
             missing += absent
             wanted = [entry for entry in wanted if entry not in absent]
         return missing
 
-    def _run(self, entries: Sequence[LockEntry]) -> CompletedCommand:
+    def _run(self, entries: Sequence[LockEntry]) -> tuple[CompletedCommand, str]:
+        """What pip said, and why an index did not answer; empty where all did."""
         argv = [*self.pip, "download", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
         argv += ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--dest", str(self.folder)]
         argv += ["--implementation", "cp", "--python-version", self.python]
@@ -152,7 +158,11 @@ class _Downloader:
             lock = Path(scratch) / "lock.txt"
             # Without markers: pip would evaluate them for the Python that it runs in.
             lock.write_text(render_lock(entries), encoding="utf-8")
-            return stream_command([*argv, "--requirement", str(lock)], _tell(self.report, self.python), variables)
+            log = lock.with_name("pip.log")
+            argv += ["--log", str(log), "--requirement", str(lock)]
+            done = stream_command(argv, _tell(self.report, self.python), variables)
+            found = _UNREACHED.search(log.read_text(encoding="utf-8", errors="replace")) if done.code else None
+            return done, found["reason"] if found else ""
 
 
 def _tell(report: Report, python: str) -> Report:
@@ -160,7 +170,7 @@ def _tell(report: Report, python: str) -> Report:
 
     def tell(line: str) -> None:
         if line.startswith(("Collecting", "Saved")):
-            report(f"wheels for Python {python}: {line}")
+            report(f"wheels for Python {python}: {line.partition(' (from ')[0]}")
 
     return tell
 

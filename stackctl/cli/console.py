@@ -1,4 +1,4 @@
-"""The only printer: results go to stdout, progress and errors to stderr."""
+"""The only printer: results go to stdout, progress and errors to stderr; what others wrote controls no terminal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from stackctl.core.printable import escape_controls
 
 if TYPE_CHECKING:
     from stackctl.errors import Finding, StackError
@@ -42,7 +44,7 @@ class Progress:
 
     def report(self, line: str) -> None:
         """Show a step, or news of it: ``step: news``."""
-        text = click.unstyle(line).strip()
+        text = escape_controls(click.unstyle(line).strip())
         if not text or text.endswith(":"):  # an empty line of a program's output is no news
             return
         step, now = text.partition(": ")[0], time.monotonic()
@@ -74,12 +76,12 @@ def name_program(text: str) -> str:
 
 def print_text(text: str = "") -> None:
     """A line of result."""
-    click.echo(name_program(text))
+    click.echo(escape_controls(name_program(text)))
 
 
 def print_piece(text: str) -> None:
     """Part of a line, at once."""
-    click.echo(text, nl=False)
+    click.echo(escape_controls(text), nl=False)
     sys.stdout.flush()
 
 
@@ -90,7 +92,7 @@ def print_json(value: Any) -> None:
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns; a cell that is a status is coloured on a terminal."""
-    cells = [list(headers), *([str(cell) for cell in row] for row in rows)]
+    cells = [list(headers), *([escape_controls(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
     for number, row in enumerate(cells):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -105,18 +107,22 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def print_warnings(findings: Iterable[Finding]) -> None:
     """Findings that stop nothing, on stderr."""
     for finding in findings:
-        click.echo(click.style("warning: ", fg="yellow") + finding.render_text(), err=True)
+        _print_news(finding.render_text(), click.style("warning: ", fg="yellow"))
         if finding.hint:
-            click.echo(f"  {name_program(finding.hint)}", err=True)
+            _print_news(f"  {name_program(finding.hint)}")
 
 
 def print_error(error: StackError) -> None:
     """What failed, every finding with its next step, and one next step for all."""
-    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+    _print_news(error.message, click.style("error: ", fg="red", bold=True))
     hints = {finding.hint for finding in error.findings}
     for finding in error.findings:
-        click.echo(f"  {finding.render_text()}", err=True)
+        _print_news(f"  {finding.render_text()}")
         if finding.hint and len(error.findings) > 1:
-            click.echo(f"      {name_program(finding.hint)}", err=True)
+            _print_news(f"      {name_program(finding.hint)}")
     if error.hint and (len(error.findings) < 2 or error.hint not in hints):
-        click.echo(click.style("next:  ", bold=True) + name_program(error.hint), err=True)
+        _print_news(name_program(error.hint), click.style("next:  ", bold=True))
+
+
+def _print_news(text: str, styled: str = "") -> None:
+    click.echo(styled + escape_controls(text), err=True)

@@ -52,6 +52,7 @@ COMMANDS = {
     "offline-diff": "Show what changed between two bundles.",
     "offline-load": "Bring a bundle to this site, checked and in one step.",
     "offline-rollback": "Go back to the release before, or to another that was kept.",
+    "offline-prune": "Remove old releases, with the models and images that only they used.",
     "offline-prove": "Show that the stack works without a network, with a signed receipt.",
 }
 

@@ -13,8 +13,8 @@ from stackctl.cli.main import Context
 
 if TYPE_CHECKING:
     from stackctl.operations.effects import Effects
-    from stackctl.operations.offline.load import LoadResult
     from stackctl.operations.offline.load_effects import LoadEffects
+    from stackctl.operations.offline.load_result import LoadResult
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from stackctl.operations.offline.pack import PackEffects, PackResult
 
 DEFAULT_PYTHONS = ("3.11", "3.12", "3.13")
+OLDEST_PYTHON = 11
 
 
 class _PartSize(click.ParamType[int]):
@@ -32,6 +35,17 @@ class _PartSize(click.ParamType[int]):
             return value if isinstance(value, int) else parse_part_size(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _PythonVersion(click.ParamType[str]):
+    name = "version"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        match = re.fullmatch(r"3\.([1-9][0-9]?)", text, re.ASCII)
+        if not match or int(match[1]) < OLDEST_PYTHON:
+            self.fail(f"'{text}' is no version that stackctl runs on; expected 3.{OLDEST_PYTHON} or later", param, ctx)
+        return text
 
 
 @click.command("offline-pack")
@@ -55,6 +69,7 @@ class _PartSize(click.ParamType[int]):
 @click.option(
     "--python",
     "pythons",
+    type=_PythonVersion(),
     multiple=True,
     default=DEFAULT_PYTHONS,
     show_default=True,
@@ -93,18 +108,29 @@ def offline_pack(
             part_size=part_size,
             base=load_manifest(base) if base else None,
             version=number,
-            pythons=tuple(sorted(set(pythons), key=lambda text: [int(part) for part in text.split(".")])),
+            pythons=tuple(sorted(set(pythons), key=lambda text: int(text.partition(".")[2]))),
             with_processes=include_process_runtime,
         )
         result = run_pack(_build_world(effects, secret, warnings), request, dry_run=dry_run)
-    if secret is None and not dry_run:
-        message = "the bundle is not signed: a site loads it only with --allow-unsigned"
-        warnings.append(Finding("--key", message, "make a key with 'stackctl offline-keygen'", Severity.WARNING))
-    print_warnings(warnings)
+    print_warnings([*warnings, *_list_warnings(result)])
     if as_json:
         print_json(_describe(result))
         return
-    _show(result, base is not None)
+    _show(result, key)
+
+
+def _list_warnings(result: PackResult) -> Iterator[Finding]:
+    version = result.manifest.version
+    if result.is_signed is False:
+        message = "the bundle is not signed: a site loads it only with --allow-unsigned"
+        hint = "make a key with 'stackctl offline-keygen', then run this command again with it"
+        yield Finding("--key", message, hint, Severity.WARNING)
+    if result.folder and result.newest > version:
+        message = (
+            f"version {version} has this content; a site that has a later one takes it with --allow-downgrade only"
+        )
+        hint = f"give --version {result.newest + 1} to pack it as the newest"
+        yield Finding("--version", message, hint, Severity.WARNING)
 
 
 def _describe(result: PackResult) -> dict[str, object]:
@@ -112,6 +138,7 @@ def _describe(result: PackResult) -> dict[str, object]:
     return {
         "folder": str(result.folder) if result.folder else None,
         "unchanged": result.unchanged,
+        "is_signed": result.is_signed,
         "id": manifest.id,
         "name": manifest.name,
         "version": manifest.version,
@@ -123,35 +150,68 @@ def _describe(result: PackResult) -> dict[str, object]:
     }
 
 
-def _show(result: PackResult, is_delta: bool) -> None:
-    """What is in it, how large it is, and what to do with it."""
+def _show(result: PackResult, key: Path | None) -> None:
+    """What is in it, how large it is, whom it is for, and what to do with it."""
     manifest = result.manifest
-    print_table(("content", "what", "size", ""), _list_rows(manifest))
-    inherited = sum(item.size for item in manifest.inherited)
-    parts = f"{len(manifest.parts)} part{'s'[: len(manifest.parts) != 1]}"
-    if is_delta:
-        print_text(f"\nLeft out because the base has it: {write_size(inherited)}.")
-    if result.folder is None:
-        print_text(f"\nDry run: {parts}, {write_size(manifest.size_bytes)}. Nothing was written.")
+    if result.unchanged and result.folder is None:
+        print_text(f"Nothing changed: the base, version {manifest.version}, has all of it. Nothing was written.")
         return
-    verb = "Nothing changed: the bundle is there already" if result.unchanged else "Packed"
+    print_table(("content", "what", "size", ""), _list_rows(manifest))
+    if manifest.base:
+        inherited = sum(item.size for item in manifest.inherited)
+        print_text(f"\nLeft out because the base, version {manifest.base.version}, has it: {write_size(inherited)}.")
+    if result.folder is None:
+        print_text("\nDry run. Nothing was written.")
+    else:
+        verb = "Nothing changed: the bundle is there already" if result.unchanged else "Packed"
+        print_text(f"\n{verb}: {result.folder}")
+    parts = f"{len(manifest.parts)} part{'s'[: len(manifest.parts) != 1]}"
+    signed = {None: "", True: ", signed", False: ", not signed"}[result.is_signed]
+    print_text(f"  version {manifest.version}, {parts}, {write_size(manifest.size_bytes)}{signed}")
+    print_text(f"  for {_describe_target(manifest)}")
+    print_text(f"  the site needs {_describe_needs(manifest)}")
+    if result.folder is not None:
+        print_text(f"  id {manifest.id}")
+        _show_next(result, key)
+
+
+def _describe_target(manifest: Manifest) -> str:
+    platform, docker = manifest.platform, manifest.requires.docker
+    ways = {"compose": f"with Docker {docker} or later", "process": "without Docker"}
+    runtimes = " or ".join(ways[runtime] for runtime in manifest.runtimes)
+    return f"{platform.os}/{platform.architecture} {runtimes}, Python {', '.join(platform.python)}"
+
+
+def _describe_needs(manifest: Manifest) -> str:
+    disk, engine = write_size(manifest.requires.disk_bytes), write_size(manifest.requires.engine_bytes)
+    return f"{disk} for models and files" + (f", at least {engine} in Docker" if manifest.images else "")
+
+
+def _show_next(result: PackResult, key: Path | None) -> None:
+    public = key.with_suffix(".pub") if key else None
+    option = f"--key {shlex.quote(str(public))} " if public and public.is_file() else ""
+    if not result.is_signed:
+        option = "--allow-unsigned "
     print_text(
-        f"\n{verb}: {result.folder}"
-        f"\n  version {manifest.version}, {parts}, {write_size(manifest.size_bytes)}"
-        f"\n  id {manifest.id}"
-        "\n\nTry next:"
-        f"\n  stackctl offline-verify {result.folder}"
+        "\nTry next:"
+        f"\n  stackctl offline-verify {option}{shlex.quote(str(result.folder))}"
         "\n  copy the folder to the site; bring the public key another way"
-        f"\n  on the site, in it: bootstrap/install.sh, which says what comes next"
     )
+    if result.manifest.bootstrap:
+        print_text("  on the site, in it: sh bootstrap/install.sh, which says what comes next")
+    else:
+        print_text("  on the site: load it with offline-load; the base must have been loaded before")
 
 
 def _list_rows(manifest: Manifest) -> Iterator[tuple[str, str, str, str]]:
     for image in manifest.images:
         size = sum(layer.size for layer in image.layers)
-        yield "image", image.reference, write_size(size), f"{image.manifest.digest[:19]}, from its {image.source}"
+        source = "its registry" if image.source == "registry" else "this machine's engine"
+        note = f"{', '.join(image.uses)}; {image.manifest.digest[:19]} from {source}"
+        yield "image", image.reference, write_size(size), note
     for model in manifest.models:
-        names = ", ".join(file.path for file in model.files)
+        more = len(model.files) - 1
+        names = model.files[0].path + (f" and {more} more" if more else "")
         note = f"{', '.join(model.served_names)}; licence: {model.licence or 'not stated'}"
         yield "model", names, write_size(sum(file.size for file in model.files)), note
     groups: dict[str, list[int]] = {}
@@ -207,6 +267,7 @@ def _build_world(effects: Effects, secret: SecretKey | None, warnings: list[Find
         find_free_bytes=load_free_bytes,
         find_partial_bytes=bundle_writer.find_partial_bytes,
         write_bundle=writer.write,
+        sign_bundle=writer.sign_bundle,
     )
 
 

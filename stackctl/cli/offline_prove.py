@@ -96,6 +96,9 @@ def _build_stage(effects: Effects) -> Stage:
 
     from stackctl.adapters import engine_events, namespaces
     from stackctl.adapters.compose_runtime import ComposeRuntime
+    from stackctl.adapters.offline_folder import OfflineFolder
+    from stackctl.cli.offline_verify import find_image_check
+    from stackctl.core.bundle.places import OFFLINE_FOLDER
     from stackctl.operations.offline.stage import Stage
 
     def rehearse_isolated(wait_timeout_s: float | None) -> str:
@@ -114,5 +117,8 @@ def _build_stage(effects: Effects) -> Stage:
         watch_engine=engine_events.watch_engine,
         rehearse_isolated=rehearse_isolated,
         watch_namespace=lambda folder: namespaces.watch_namespace(folder, effects.launcher.with_name("watch.py")),
+        remove_if_killed=engine_events.remove_if_killed,
         now=lambda: datetime.now(UTC),
+        folder=OfflineFolder(effects.site / OFFLINE_FOLDER),
+        check_images=lambda manifest: find_image_check(effects)(manifest),
     )

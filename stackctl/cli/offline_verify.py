@@ -52,7 +52,7 @@ def offline_verify(
     with context.open() as effects:
         public_key, reader = find_public_key(effects, key), build_reader(effects)
         if installed:
-            check = _find_image_check(effects)
+            check = find_image_check(effects)
             found = verify_installed(
                 reader, effects.site, public_key, allow_unsigned=allow_unsigned, quick=quick, check_images=check
             )
@@ -63,7 +63,7 @@ def offline_verify(
     _show(found, as_json, REPAIR_HINT if installed else VERIFY_HINT)
 
 
-def _find_image_check(effects: Effects) -> CheckImages:
+def find_image_check(effects: Effects) -> CheckImages:
     """Compares a manifest's images with the engine's, where an engine answers."""
     from stackctl.cli.offline_load import build_load_effects
     from stackctl.operations.offline.load_images import build_facts

@@ -66,10 +66,12 @@ def up(
 
 def _show(result: UpResult, site: Path) -> None:
     """What is up, the proof that it answers, and what to do with it."""
+    release = result.running.loaded.release
+    source = f", from release {release.title}" if release else ""
     if result.started:
-        print_text(f"The stack is up in the {result.report.runtime} runtime, on {result.report.device}.")
+        print_text(f"The stack is up in the {result.report.runtime} runtime, on {result.report.device}{source}.")
     else:
-        print_text("The stack is up; nothing had to change.")
+        print_text(f"The stack is up{source}; nothing had to change.")
     answers = [item for item in result.report.results if item.layer in ("completion", "embeddings", "rerank")]
     print_table(("model", "proof", ""), [(item.subject, item.layer, item.detail) for item in answers])
     url = find_gateway_url(result.running.loaded.settings)
@@ -79,5 +81,6 @@ def _show(result: UpResult, site: Path) -> None:
         "\n\nTry next:"
         "\n  stackctl chat 'What are you?'"
         "\n  stackctl health"
-        "\n  set CHAT_MODEL in .env to a GGUF file in models/, then stackctl up"
     )
+    if not release:
+        print_text("  set CHAT_MODEL in .env to a GGUF file in models/, then stackctl up")

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+# Besides lines and tabs; halves of characters stand for bytes of a file name that are no text.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 def escape_text(text: str) -> str:
     """The text with everything that is not printable escaped, as Python writes it."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def escape_controls(text: str) -> str:
+    """The text with everything escaped that a terminal would obey; writing of every language stays as it is."""
+    return _CONTROLS.sub(lambda found: escape_text(found[0]), text)

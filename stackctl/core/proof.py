@@ -94,6 +94,7 @@ class Proof:
         attempts: everything that anything tried to reach outside the stack.
         pulled: images that came from a registry meanwhile.
         gaps: why the observation is not complete.
+        altered: what of the installed release does not have its digest any more.
     """
 
     health: HealthReport
@@ -101,6 +102,7 @@ class Proof:
     attempts: tuple[Attempt, ...]
     pulled: tuple[str, ...]
     gaps: tuple[str, ...]
+    altered: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -116,6 +118,7 @@ class Proof:
         return (
             *(attempt.render_text() for attempt in self.attempts),
             *(f"{image} was pulled" for image in self.pulled),
+            *self.altered,
             *self.failure.splitlines()[:1],  # below it are the ends of logs
             *unhealthy,
             *unanswered,

@@ -42,7 +42,7 @@ class ModelFact:
 
     Attributes:
         file: name of its first file.
-        sha256: of all its files in order, empty where nobody has hashed them.
+        sha256: of all its files in order, as the release has them; empty where no release brought them.
     """
 
     served_name: str
@@ -66,7 +66,7 @@ class Receipt:
 
     Attributes:
         bundle: ``None`` where the site runs its own configuration.
-        configuration: digest of the rendered files that the stack was started from.
+        configuration: digest of the rendered files that 'up' starts the stack from.
         images: image name to its id in the engine; empty in the process runtime.
         started, finished: in UTC.
     """
@@ -167,6 +167,7 @@ def build_receipt_values(receipt: Receipt) -> dict[str, Any]:
             for attempt in proof.attempts
         ],
         "pulled": list(proof.pulled),
+        "altered": list(proof.altered),
         "gaps": list(proof.gaps),
         "failure": proof.failure,
     }

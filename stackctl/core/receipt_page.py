@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from stackctl.core.health import ProbeResult, Status
+from stackctl.core.printable import escape_text
 from stackctl.core.proof import Proof, list_answers
 from stackctl.core.receipt import NO_BUNDLE, ModelFact, Receipt, write_time
 
@@ -27,7 +28,8 @@ def render_page(receipt: Receipt) -> str:
         _render_list("Answers", _render_answers(receipt)),
         ["Health", f"  {_render_counts(rows)}"],
     ]
-    return "\n\n".join("\n".join(line[:WIDTH] for line in section) for section in sections if section) + "\n"
+    # What a service asked for, or an engine answered, may hold what a terminal obeys.
+    return "\n\n".join("\n".join(escape_text(line)[:WIDTH] for line in part) for part in sections if part) + "\n"
 
 
 def _render_verdict(proof: Proof) -> list[str]:
@@ -43,7 +45,8 @@ def _render_verdict(proof: Proof) -> list[str]:
 def _render_facts(receipt: Receipt) -> list[str]:
     bundle, proof = receipt.bundle, receipt.proof
     facts = {
-        "bundle": f"{bundle.name} {bundle.version}, {bundle.id}" if bundle else NO_BUNDLE,
+        "bundle": f"{bundle.name} {bundle.version}" if bundle else NO_BUNDLE,
+        "bundle id": bundle.id if bundle else "",
         "signature": bundle.signature if bundle else "",
         "stack": receipt.stack_name,
         "configuration": receipt.configuration,
@@ -51,11 +54,16 @@ def _render_facts(receipt: Receipt) -> list[str]:
         "stackctl": receipt.stackctl_version,
         "started": write_time(receipt.started),
         "finished": write_time(receipt.finished),
+        "content": _render_content(proof) if bundle else "",
         "attempts": f"{len(proof.attempts)} outside the stack",
         "pulled": f"{len(proof.pulled)} images",
         "observation": "not complete" if proof.gaps else "complete: no packet went unseen",
     }
     return [f"{name:<14} {value}" for name, value in facts.items() if value]
+
+
+def _render_content(proof: Proof) -> str:
+    return "not what was packed" if proof.altered else "every byte of the release is what was packed"
 
 
 def _render_list(title: str, entries: Sequence[Sequence[str]]) -> list[str]:

@@ -30,7 +30,7 @@ def _describe_signature(record: LoadRecord | None) -> str:
 
 
 def build_model_fact(model: ServedModel, release: Release | None) -> ModelFact:
-    """A served model, with the digests that its files had when they were loaded; none for a site's own file."""
+    """A served model, with the digests that its release says; none for a site's own file."""
     known = _list_digests(release) if release else {}
     digests = tuple(known[path] for path in model.shards if path in known)
     name = PurePosixPath(model.path).name

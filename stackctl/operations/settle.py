@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stackctl.core.engines import LLAMA_CPP, LLAMA_CPP_PYTHON
-from stackctl.core.host import Choice, Host, choose_gpu, choose_runtime
+from stackctl.core.engines import can_use_gpu
+from stackctl.core.host import Choice, Host, choose_gpu, choose_runtime, explain_no_compose
 from stackctl.core.stack_checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Runtime
@@ -16,21 +17,27 @@ if TYPE_CHECKING:
     from stackctl.core.bundle.release import Release
 
 
-def settle(effects: Effects, loaded: LoadedSite, runtime_setting: str = "") -> tuple[State, tuple[Finding, ...]]:
+def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) -> tuple[State, tuple[Finding, ...]]:
     """Choose runtime and device.
 
     Args:
-        runtime_setting: replaces STACK_RUNTIME.
+        fixed: a runtime that replaces STACK_RUNTIME, and why.
 
     Raises:
         ConfigError: what is asked for cannot be had here, a port is taken, or the stack runs elsewhere.
     """
     settings = loaded.settings
-    wanted = runtime_setting or settings.stack_runtime
+    wanted = fixed.value if fixed else settings.stack_runtime
     host = effects.load_host(wanted != "process")
     running_in = _find_running(effects, loaded)
     # 'auto' is for a stack that does not run yet; one that runs stays where it is.
-    runtime = choose_runtime(host, _choose_for_release(loaded, wanted, running_in))
+    asked, reason = _choose_for_release(loaded, wanted, running_in)
+    problem = explain_no_compose(host.docker)
+    if reason and asked == "compose" and problem:
+        hint = "start Docker, or load a bundle that was packed with --include-process-runtime"
+        raise ConfigError(f"The stack runs in containers: {reason}. But {problem}.", hint)
+    runtime = fixed or choose_runtime(host, asked)
+    runtime = replace(runtime, reason=reason or runtime.reason)
     if running_in not in ("", runtime.value):
         raise ConfigError(
             f"The stack runs in the {running_in} runtime; asked for was {runtime.value}.", "run 'stackctl down' first"
@@ -53,7 +60,7 @@ def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice,
     wanted = loaded.settings.stack_gpu
     choice = choose_gpu(host, wanted)
     engine = loaded.choose_stack(runtime).engine
-    usable = engine is LLAMA_CPP or (runtime == "compose" and engine is LLAMA_CPP_PYTHON and choice.value == "nvidia")
+    usable = can_use_gpu(engine, runtime, choice.value)
     if runtime == "compose" and loaded.release and choice.value not in loaded.release.gpus:
         return _choose_released_device(loaded.release, choice, wanted)
     if choice.value == "none" or usable:
@@ -65,24 +72,26 @@ def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice,
     return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
 
 
-def _choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> str:
-    """The runtime to ask the host for: a stack that runs stays where it is, and a release may be for one only.
+def _choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tuple[str, str]:
+    """The runtime to ask the host for, and why, unless STACK_RUNTIME says so.
+
+    A stack that runs stays where it is, and a release may be for one runtime only.
 
     Raises:
         ConfigError: it has none for the runtime that is wanted.
     """
     runtimes = loaded.release.manifest.runtimes if loaded.release else ("compose", "process")
     if wanted == "auto" and running_in in runtimes:
-        return running_in
-    if wanted == "auto":
-        return wanted if len(runtimes) > 1 else runtimes[0]
-    if wanted not in runtimes:
+        return running_in, "where it runs already"
+    if wanted == "auto" and len(runtimes) == 1 and loaded.release:
+        return runtimes[0], f"release {loaded.release.title} has parts for it alone"
+    if wanted not in ("auto", *runtimes):
         assert loaded.release is not None
         raise ConfigError(
             f"STACK_RUNTIME={wanted}: release {loaded.release.title} has parts for {', '.join(runtimes)} only.",
             f"set STACK_RUNTIME={runtimes[0]}, or pack again with --include-process-runtime",
         )
-    return wanted
+    return wanted, ""
 
 
 def _choose_released_device(release: Release, choice: Choice, wanted: str) -> tuple[Choice, tuple[Finding, ...]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stackctl.core.diff import render_diff
 from stackctl.core.health import HealthReport
+from stackctl.core.host import Choice
 from stackctl.core.runtime import StartPlan
 from stackctl.errors import Finding, ImageUnavailable, Severity
 from stackctl.operations.effects import Effects, Runtime
@@ -74,7 +75,7 @@ def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
             if loaded.settings.stack_runtime != "auto" or runtime.list_states():
                 raise
             effects.report(f"{error.message.splitlines()[0]}; starting as processes of this machine instead")
-            state, warnings = settle(effects, loaded, "process")
+            state, warnings = settle(effects, loaded, Choice("process", "its images cannot be had"))
             warnings = (*warnings, _explain_fallback(error))
             runtime, plan = _plan(effects, loaded, state)
             runtime.prepare(plan, effects.report)

@@ -220,6 +220,13 @@ def test_names_that_harm_a_terminal_are_shown_harmless(tmp_path: Path) -> None:
     assert all(text.isprintable() and text.isascii() for text in errors)
 
 
+def test_a_folder_of_bundles_cannot_write_on_the_terminal(tmp_path: Path) -> None:
+    _plant(tmp_path, PART).rename(tmp_path / "a\r\x1b[2Kok  good")
+    (text,) = _list_errors(tmp_path)
+    assert text.isprintable()
+    assert "cannot be shown" in text
+
+
 def test_very_many_stray_files_are_counted_not_listed(tmp_path: Path) -> None:
     folder = _plant(tmp_path, PART)
     for number in range(1500):

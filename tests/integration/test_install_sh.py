@@ -102,7 +102,7 @@ def test_it_installs_a_command_that_works(bootstrap: dict[str, bytes], tmp_path:
     machine = make_machine(tmp_path, bootstrap)
     done = machine.install()
     assert done.returncode == 0, done.stderr
-    assert f"offline-load {machine.bundle}" in done.stdout
+    assert f"offline-load --key KEY '{machine.bundle}'" in done.stdout
     asked = machine.run(str(machine.command), "--version")
     assert asked.stdout.strip() == f"stackctl, version {__version__}"
     target = (machine.home / ".local" / "share" / "stackctl" / "current").resolve()
@@ -111,6 +111,30 @@ def test_it_installs_a_command_that_works(bootstrap: dict[str, bytes], tmp_path:
     assert (machine.home / ".local" / "share" / "stackctl" / "current").resolve() == target
     loaded = machine.run(str(machine.command), "--site", str(machine.home), "offline-load", str(machine.bundle))
     assert (loaded.returncode, "no public key" in loaded.stderr) == (7, True), loaded.stderr
+
+
+def test_a_search_path_for_folders_does_not_mislead_it(bootstrap: dict[str, bytes], tmp_path: Path) -> None:
+    machine = make_machine(tmp_path, bootstrap)
+    script = f"cd '{machine.bundle}'; CDPATH='{machine.bundle}'; export CDPATH; exec sh bootstrap/install.sh"
+    done = machine.run("/bin/sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+def test_folders_that_cannot_be_written_are_named(bootstrap: dict[str, bytes], tmp_path: Path) -> None:
+    machine = make_machine(tmp_path, bootstrap)
+    (machine.home / ".local").write_text("a file")
+    done = machine.install()
+    assert done.returncode == 5
+    assert f"error: {machine.home}/.local/share" in done.stderr
+    assert "--to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sums_that_are_no_text_are_refused(bootstrap: dict[str, bytes], tmp_path: Path) -> None:
+    machine = make_machine(tmp_path, bootstrap)
+    (machine.bundle / "SHA256SUMS").write_bytes(b"\xff\xfe")
+    done = machine.install()
+    assert (done.returncode, "Traceback" in done.stderr) == (7, False)
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_written(site: PackSite, tmp
         wait_for_partial(disk, process)
         process.send_signal(signal.SIGSTOP)
         hog = disk / ".hog"
-        with hog.open("wb") as file:
+        with hog.open("wb", buffering=0) as file:  # closing must not write
             try:
                 while True:
                     file.write(bytes(MIB))

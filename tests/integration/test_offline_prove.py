@@ -13,7 +13,7 @@ from stackctl.adapters.namespaces import check_namespaces
 from stackctl.core.bundle.signature import parse_public_key, verify
 from stackctl.errors import BundleError, RuntimeFailure
 from tests.integration.conftest import MakeSite
-from tests.integration.stack_site import Site
+from tests.integration.stack_site import Site, wait_for
 
 # Stands for an engine that asks the world before it serves.
 CURIOUS_ENGINE = f"""#!{sys.executable} -IS
@@ -45,6 +45,14 @@ def site(make_site: MakeSite) -> Site:
     return site
 
 
+def add_curious_engine(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "llama-server"
+    program.write_text(CURIOUS_ENGINE)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    site.configure(INFERENCE_ENGINE="llama.cpp")
+
+
 def test_a_healthy_stack_is_proved_and_stopped_and_its_receipt_can_be_checked(site: Site) -> None:
     receipt = site.run_json("offline-prove")
     assert (receipt["verdict"], receipt["runtime"], receipt["reasons"]) == ("passed", "process", [])
@@ -65,11 +73,7 @@ def test_a_healthy_stack_is_proved_and_stopped_and_its_receipt_can_be_checked(si
 def test_what_is_tried_is_named_though_the_stack_does_not_start(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "llama-server"
-    program.write_text(CURIOUS_ENGINE)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    site.configure(INFERENCE_ENGINE="llama.cpp")
+    add_curious_engine(site, tmp_path, monkeypatch)
     receipt = site.run_json("offline-prove", "--wait-timeout", "8", code=6)
     assert receipt["verdict"] == "failed"
     assert {(item["kind"], item["target"], item["port"]) for item in receipt["attempts"]} == {
@@ -94,3 +98,15 @@ def test_an_interrupt_leaves_nothing_running(site: Site) -> None:
     assert proof.interrupt() == 130
     assert site.list_processes() == []
     assert site.run_json("status") == {"running": False}
+
+
+def test_killed_for_good_it_still_ends_what_it_started(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_curious_engine(site, tmp_path, monkeypatch)
+    proof = site.spawn("offline-prove", "--wait-timeout", "3600")
+    proof.wait_text("waiting for")
+    assert site.list_processes()
+    proof.process.kill()
+    wait_for(lambda: not site.list_processes(), "nothing of the rehearsal runs")
+    wait_for(lambda: site.run_json("status") == {"running": False}, "the site says so")

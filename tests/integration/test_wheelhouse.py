@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,22 @@ def test_packages_without_a_wheel_are_all_named(index: PackageIndex, tmp_path: P
     ]
 
 
+@pytest.mark.parametrize("answer", ["nobody listens", "it refuses"])
+def test_an_index_that_does_not_answer_is_no_package_without_a_wheel(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
+    url = "http://ann:s3cret@127.0.0.1:9/simple"
+    if answer == "it refuses":
+        index.refuses = True
+        url = index.url.replace("://", "://ann:s3cret@")
+    with pytest.raises(RuntimeFailure, match=r"could not be fetched: .*(refused|Forbidden)") as caught:
+        collect_wheels(lock, PYTHONS, tmp_path / "cache", url, lambda _: None)
+    assert "s3cret" not in caught.value.message
+    assert "PIP_INDEX_URL" in caught.value.hint
+
+
 def test_a_wheel_of_other_bytes_is_refused(index: PackageIndex, tmp_path: Path) -> None:
     index.add_wheel("plain")
     lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{'0' * 64}")
@@ -216,6 +233,26 @@ def test_the_wheel_is_plain_and_complete(own_wheel: Path) -> None:
     assert {"stackctl/cli/main.py", "stackctl/_data/services/api-gateway/Dockerfile"} <= set(names)
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
     assert len(names) == len(set(names))
+
+
+def test_secrets_that_lie_in_a_checkout_s_folders_stay_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = tmp_path / "checkout"
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    if tracked.returncode:
+        pytest.skip("needs a checkout")
+    for name in tracked.stdout.splitlines():
+        if (REPOSITORY / name).is_file() and not name.startswith(("tests/", "docs/")):
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, checkout / name)
+    for folder in ("services/api-gateway", "compose"):
+        (checkout / folder / ".env").write_text("GATEWAY_KEY=sk-planted\n")
+    monkeypatch.setattr("stackctl.adapters.own_wheel.find_data_root", lambda: checkout)
+    assert b"sk-planted" not in build_own_wheel(tmp_path / "out").read_bytes()
 
 
 def test_a_changed_installation_is_not_passed_on(installed: Path, tmp_path: Path) -> None:

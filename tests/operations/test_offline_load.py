@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 from pathlib import Path
 
-import pytest
-
-from stackctl.core.bundle.manifest_reader import find_members
-from stackctl.operations.offline.load import preview_load
+from stackctl.operations.offline.load import preview_load, run_load
 from stackctl.operations.offline.load_effects import LoadRequest
-from tests.bundle_builder import SECRET, ImageBytes, make_bytes
+from tests.bundle_builder import SECRET
 from tests.fakes import raised_by
-from tests.loading import FILES, MODEL, Place, build, damage, read_model, refused
+from tests.loading import FILES, MODEL, Place, build, damage, read_model
 
 
 def test_a_bundle_becomes_the_current_release(place: Place, disk: Path) -> None:
@@ -75,92 +74,6 @@ def test_what_was_damaged_after_it_was_loaded_is_mended_by_loading_again(place: 
     assert read_model(place, manifest) == MODEL
 
 
-def test_a_delta_brings_only_what_is_new(place: Place, disk: Path) -> None:
-    first, base = build(disk)
-    place.load(first)
-    (path,) = (place.site / "offline").glob("store/models/*/*.gguf")
-    inode, sent = path.stat().st_ino, len(place.engine.sent)
-    files = FILES | {"config/settings.env": b"INFERENCE_SLOTS=3\n"}
-    delta, manifest = build(disk, files=files, base=base, version=2)
-    result = place.load(delta)
-    assert manifest.size_bytes < 10_000
-    assert (place.current, place.folder.find_link("previous")) == (manifest.short_id, base.short_id)
-    assert path.stat().st_ino == inode, "an unchanged model is not copied"
-    assert result.written_bytes == sum(map(len, files.values()))
-    assert len(place.engine.sent) == sent
-    assert (place.site / "offline/current/files/wheels/a.whl").read_bytes() == b"wheel"
-
-
-def test_a_delta_of_a_model_takes_the_rest_of_it_from_the_base(place: Place, disk: Path) -> None:
-    first, base = build(disk)
-    place.load(first)
-    edited = make_bytes("new head", 16 * 1024) + MODEL[16 * 1024 :]
-    delta, manifest = build(disk, models={"local-chat": edited}, base=base, version=2)
-    place.load(delta)
-    assert manifest.size_bytes < 30_000
-    assert read_model(place, manifest) == edited
-    assert read_model(place, base) == MODEL, "the release before keeps its model"
-
-
-def test_a_delta_without_its_base_is_refused(place: Place, disk: Path) -> None:
-    _, base = build(disk)
-    delta, _ = build(disk, models={"local-chat": MODEL + b"more"}, base=base, version=2)
-    text = refused(lambda: place.load(delta))
-    assert f"base: this delta builds on version 1 ({base.short_id}), which is not installed; here are: none" in text
-    assert place.current == ""
-
-
-def test_a_base_and_its_delta_are_loaded_in_order_by_one_command(place: Place, disk: Path) -> None:
-    _, base = build(disk)
-    _, manifest = build(disk, models={"local-chat": MODEL + b"more"}, base=base, version=2)
-    place.load(disk)
-    assert place.current == manifest.short_id
-    assert read_model(place, manifest) == MODEL + b"more"
-
-
-@pytest.mark.parametrize("is_unchanged", [True, False], ids=["the model stays", "the model is new"])
-def test_a_base_whose_content_does_not_rehash_is_refused_by_name(place: Place, disk: Path, is_unchanged: bool) -> None:
-    first, base = build(disk)
-    place.load(first)
-    (path,) = (place.site / "offline").glob("store/models/*/*.gguf")
-    damage(path, 100_000)
-    model = MODEL if is_unchanged else MODEL + b"more"
-    files = FILES | {"licences.txt": b"new"}
-    delta, _ = build(disk, models={"local-chat": model}, files=files, base=base, version=2)
-    text = refused(lambda: place.load(delta))
-    assert f"{path}: its bytes 98304 to 114688" in text
-    assert place.current == base.short_id
-
-
-def test_images_that_a_delta_leaves_to_an_engine_that_lost_them_are_named(place: Place, disk: Path) -> None:
-    first, base = build(disk)
-    place.load(first)
-    delta, _ = build(disk, files=FILES | {"licences.txt": b"new"}, base=base, version=2)
-    place.engine.images.clear()
-    place.engine.blobs.clear()
-    text = refused(lambda: place.load(delta))
-    assert "image registry.example/api-gateway:1.0, layer 1 of 2: is left to the base" in text
-    assert place.current == base.short_id
-
-
-@pytest.mark.parametrize("keeps_blobs", [True, False], ids=["with blobs", "with layers of its own"])
-def test_layers_that_the_engine_does_not_find_by_itself_are_taken_out_of_it(
-    place: Place, disk: Path, keeps_blobs: bool
-) -> None:
-    first, base = build(disk)
-    place.engine.keeps_blobs, place.engine.finds_layers = keeps_blobs, False
-    place.load(first)
-    image = ImageBytes("api-gateway", [{"new": b"first"}, {"base": b"base"}, {"app": b"two"}])
-    delta, manifest = build(disk, images=[image], base=base, version=2)
-    sent = len(place.engine.sent)
-    place.load(delta)
-    shared = manifest.images[0].layers[1].digest if keeps_blobs else manifest.images[0].diff_ids[1]
-    assert shared in place.engine.sent[sent:]
-    assert shared.removeprefix("sha256:") not in find_members(manifest)
-    assert manifest.images[0].alias in place.engine.images
-    assert place.folder.list_staging() == {}
-
-
 def test_an_image_that_only_lost_its_name_gets_it_back(place: Place, disk: Path) -> None:
     first, base = build(disk)
     place.load(first)
@@ -170,6 +83,71 @@ def test_an_image_that_only_lost_its_name_gets_it_back(place: Place, disk: Path)
     place.load(delta)
     assert list(place.engine.images) == [manifest.images[0].alias]
     assert len(place.engine.sent) == sent
+
+
+def test_of_a_disk_with_all_bundles_so_far_the_newest_is_loaded(place: Place, disk: Path) -> None:
+    made = [build(disk, files={**FILES, "wheels/a.whl": b"%d" % version}, version=version) for version in (1, 2, 3)]
+    place.load(made[1][0])
+    request = LoadRequest((disk,), public_key=SECRET.public)
+    assert [item.status for item in run_load(place.effects, place.load_effects, request)] == [
+        "left out",
+        "left out",
+        "loaded",
+    ]
+    assert (place.current, place.folder.find_link("previous")) == (made[2][1].short_id, made[1][1].short_id)
+
+
+def test_a_signature_that_comes_later_is_kept_and_recorded(place: Place, disk: Path) -> None:
+    bundle, manifest = build(disk)
+    signature = (bundle / "bundle.json.sig").read_bytes()
+    (bundle / "bundle.json.sig").unlink()
+    run_load(place.effects, place.load_effects, LoadRequest((bundle,), allow_unsigned=True))
+    (bundle / "bundle.json.sig").write_bytes(signature)
+    assert place.load(bundle).written_bytes == 0
+    release = place.site / "offline" / "releases" / manifest.short_id
+    assert (release / "bundle.json.sig").read_bytes() == signature
+    assert json.loads((release / "load.json").read_text())["key"] == SECRET.public.name
+
+
+def test_a_record_that_was_damaged_is_written_again(place: Place, disk: Path) -> None:
+    bundle, _ = build(disk)
+    place.load(bundle)
+    record = place.site / "offline" / "current" / "load.json"
+    record.write_bytes(b"\xff\xfe")
+    place.load(bundle)
+    assert json.loads(record.read_text())["signature"] == "verified"
+
+
+def test_a_model_may_have_the_same_bytes_at_more_places_than_files_may_be_open(place: Place, disk: Path) -> None:
+    data = bytes(4096) * 600
+    bundle, manifest = build(disk, models={"local-chat": data}, chunk_bytes=4096)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        place.load(bundle)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert read_model(place, manifest) == data
+
+
+def test_a_site_of_processes_needs_no_images_until_it_wants_containers(place: Place, disk: Path) -> None:
+    bundle, manifest = build(disk)
+    (place.site / ".env").write_text("STACK_RUNTIME=process\n")
+    result = place.load(bundle)
+    assert (place.engine.sent, result.runtimes) == ([], ("process",))
+    assert "images skipped: STACK_RUNTIME=process" in result.done[-1]
+    (place.site / ".env").write_text("STACK_RUNTIME=compose\n")
+    assert place.load(bundle).runtimes == ("compose", "process")
+    assert list(place.engine.images) == [manifest.images[0].alias]
+
+
+def test_one_bundle_may_lie_on_two_disks_with_some_parts_on_each(place: Place, disk: Path, tmp_path: Path) -> None:
+    bundle, manifest = build(disk)
+    other = shutil.copytree(bundle, tmp_path / "other" / bundle.name)
+    (bundle / "part-0001.tar").unlink()
+    (other / "part-0002.tar").unlink()
+    place.load(bundle, other)
+    assert place.current == manifest.short_id
 
 
 def test_parts_may_come_one_after_another(place: Place, disk: Path, tmp_path: Path) -> None:

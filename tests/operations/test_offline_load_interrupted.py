@@ -22,14 +22,20 @@ from tests.loading import MODEL, Place, build, damage, read_model, refused
 
 
 @contextmanager
-def failing_at(number: int, module: Any, name: str, error: BaseException) -> Iterator[list[int]]:
-    """Have the call with this number, from 1, of a function of a module fail; the list counts the calls."""
+def failing_at(
+    number: int, module: Any, name: str, error: BaseException, *, lasting: bool = False
+) -> Iterator[list[int]]:
+    """Have the call with this number, from 1, of a function of a module fail; the list counts the calls.
+
+    Args:
+        lasting: all calls after it fail, too.
+    """
     calls: list[int] = []
     real = getattr(module, name)
 
     def call(*given: Any, **named: Any) -> Any:
         calls.append(1)
-        if len(calls) == number:
+        if len(calls) == number or (lasting and len(calls) > number):
             raise error
         return real(*given, **named)
 
@@ -74,7 +80,9 @@ def interrupt_everywhere(
 def test_a_full_disk_at_any_write_costs_nothing_but_time(tmp_path: Path, disk: Path) -> None:
     bundle, manifest = build(disk)
     full = OSError(errno.ENOSPC, "No space left on device")
-    places = interrupt_everywhere(tmp_path, (bundle,), manifest, lambda number: failing_at(number, os, "pwrite", full))
+    places = interrupt_everywhere(
+        tmp_path, (bundle,), manifest, lambda number: failing_at(number, os, "pwrite", full, lasting=True)
+    )
     assert places > 10
 
 
@@ -129,7 +137,7 @@ def test_an_unplugged_source_at_any_read_is_continued(
     assert interrupt_everywhere(tmp_path, (bundle,), manifest, unplug) > 5
 
 
-@pytest.mark.parametrize("method", ["install", "switch", "remove_staging"])
+@pytest.mark.parametrize("method", ["install", "switch", "remove"])
 def test_an_interruption_while_things_get_their_places_is_continued(tmp_path: Path, disk: Path, method: str) -> None:
     first, base = build(disk, models={})
     bundle, manifest = build(disk, version=2)
@@ -141,6 +149,17 @@ def test_an_interruption_while_things_get_their_places_is_continued(tmp_path: Pa
         before=base.short_id,
     )
     assert places >= 1
+
+
+def test_a_model_that_was_to_be_mended_is_not_taken_for_mended(place: Place, disk: Path) -> None:
+    bundle, manifest = build(disk)
+    place.load(bundle)
+    (path,) = (place.site / "offline").glob("store/models/*/*.gguf")
+    damage(path, 20_000)
+    with failing_at(1, OfflineFolder, "install", KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        place.load(bundle)
+    place.load(bundle)
+    assert read_model(place, manifest) == MODEL
 
 
 def test_an_engine_that_breaks_off_leaves_the_release_before(place: Place, disk: Path) -> None:

@@ -3,115 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stackctl.core.bundle.signature import parse_public_key, sign, verify
 from stackctl.core.runtime import StartPlan
-from stackctl.errors import BundleError, ConfigError, RuntimeFailure
-from stackctl.operations.offline.prove import ProveRequest, SavedReceipt, run_prove
-from stackctl.operations.offline.rehearse import rehearse_processes, render_rehearsal
+from stackctl.errors import BundleError, ConfigError, Finding, RuntimeFailure
+from stackctl.operations.offline.prove import ProveRequest, run_prove
 from stackctl.operations.offline.site_key import load_signing_key
-from stackctl.operations.offline.stage import Stage
 from stackctl.operations.site import load_site, render_site
 from stackctl.operations.state import load_state
 from stackctl.operations.up import run_up
-from tests.fakes import SITE, FakeRuntime, World, raised_by, write_env
-
-READY = {"kind": "ready", "addresses": ["127.0.0.1", "172.18.0.2"], "gateways": []}
-END = {"kind": "end", "dropped": 0}
-LOOKUP = {"kind": "lookup", "name": "models.example.com", "server": "127.0.0.11"}
-SERVICES = ("inference-chat", "inference-embed", "api-gateway")
-GATEWAY_IMAGE, ENGINE_IMAGE = "ai-stack/api-gateway:0123456789ab", "ghcr.io/ggml-org/llama.cpp:server-b11347"
-PROVE = SITE / ".stack" / "prove"
-
-
-def write_watch(*events: Mapping[str, object]) -> str:
-    return "\n".join(json.dumps(event) for event in (READY, *events, END))
-
-
-@dataclass
-class FakeEngine:
-    """A container engine's images, and what happens to them."""
-
-    images: dict[str, str] = field(default_factory=dict)
-    pulled: tuple[str, ...] = ()
-    gap: str = ""
-
-    def list_pulled(self) -> tuple[str, ...]:
-        return self.pulled
-
-    def find_gap(self) -> str:
-        return self.gap
-
-
-@dataclass
-class FakeWatch:
-    """A namespace's watch: what it says once it has ended."""
-
-    text: str
-    is_over: bool = False
-
-    def read(self) -> str:
-        assert self.is_over, "a watch is whole only when it has ended"
-        return self.text
-
-
-class Theatre:
-    """The stage of a rehearsal; the rehearsed runtime is one of the world's.
-
-    Attributes:
-        watch: what every watch writes.
-        stopped: groups of services in the order in which they were stopped.
-        projects: projects and folders that a rehearsal was made for.
-    """
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.rehearsal = FakeRuntime("compose", log=write_watch())
-        world.runtimes["rehearsal"] = self.rehearsal
-        self.engine = FakeEngine()
-        self.watched_images: tuple[str, ...] = ()
-        self.watch = write_watch()
-        self.stopped: list[tuple[str, tuple[str, ...]]] = []
-        self.projects: list[tuple[str, Path]] = []
-        self.moments: Iterator[int] = iter(range(1000))
-
-    @property
-    def stage(self) -> Stage:
-        return Stage(
-            make_rehearsal=self._make_rehearsal,
-            stop_containers=lambda project, names: self.stopped.append((project, tuple(names))),
-            watch_engine=self._watch_engine,
-            rehearse_isolated=lambda limit: render_rehearsal(rehearse_processes(self.world.effects, self.stage, limit)),
-            watch_namespace=self._watch_namespace,
-            now=lambda: datetime(2026, 1, 2, tzinfo=UTC) + timedelta(minutes=next(self.moments)),
-        )
-
-    def prove(self, **request: object) -> SavedReceipt:
-        wanted = ProveRequest(sign=lambda data: f"signature of {len(data)} bytes", **request)  # type: ignore[arg-type]
-        return run_prove(self.world.effects, self.stage, wanted)
-
-    def _make_rehearsal(self, project: str, folder: Path, loaded: object, images: tuple[str, ...]) -> FakeRuntime:
-        self.projects.append((project, folder))
-        return self.rehearsal
-
-    @contextmanager
-    def _watch_engine(self, names: Sequence[str]) -> Iterator[FakeEngine]:
-        self.engine.images = {name: f"sha256:{number}" for number, name in enumerate(names)}
-        yield self.engine
-
-    @contextmanager
-    def _watch_namespace(self, folder: Path) -> Iterator[FakeWatch]:
-        watch = FakeWatch(self.watch)
-        yield watch
-        assert self.world.running == [], "services must end before the watch does"
-        watch.is_over = True
+from tests.fakes import SITE, World, raised_by, write_env
+from tests.operations.test_released_site import FILES, MODELS, install
+from tests.theatre import LOOKUP, PROVE, READY, SERVICES, Theatre, write_watch
 
 
 @pytest.fixture
@@ -223,6 +132,54 @@ def test_a_start_that_fails_is_an_error_and_leaves_nothing(
     assert PROVE / "compose.p1.yml" not in world.files
 
 
+def test_if_it_is_killed_its_containers_are_removed(theatre: Theatre) -> None:
+    theatre.prove()
+    assert theatre.guarded == [("ai-stack-prove", SITE / ".stack" / "lock")]
+
+
+@pytest.mark.parametrize("lock", [SITE / "offline" / "lock", SITE / ".stack" / "lock"])
+def test_while_another_command_changes_the_site_it_refuses_and_removes_nothing(
+    theatre: Theatre, world: World, lock: Path
+) -> None:
+    @contextmanager
+    def hold_lock(path: Path) -> Iterator[None]:
+        if path == lock:
+            raise RuntimeFailure("Another command is changing this stack.")
+        yield
+
+    world.files[PROVE / "compose.p1.yml"] = "{}"
+    effects = replace(world.effects, hold_lock=hold_lock)
+    error = raised_by(lambda: run_prove(effects, theatre.stage, ProveRequest(sign=lambda data: "")))
+    assert error.message == "Another command is changing this stack."
+    assert theatre.rehearsal.calls == []
+
+
+def test_a_release_that_is_not_what_was_loaded_fails_the_proof(theatre: Theatre, world: World, tmp_path: Path) -> None:
+    manifest = install(world, tmp_path, runtimes=("process",))
+    saved = theatre.prove()
+    assert saved.receipt.verdict == "failed"
+    assert len(saved.receipt.proof.altered) == len(FILES) + len(MODELS)
+    model = f"{manifest.models[0].digest[:16]}/demo.gguf: its bytes 0 to 4 are not those of the bundle"
+    assert any(model in reason for reason in saved.receipt.proof.list_reasons())
+
+
+def test_an_image_that_is_not_the_releases_fails_the_proof(theatre: Theatre, world: World, tmp_path: Path) -> None:
+    install(world, tmp_path)
+    theatre.image_findings = [Finding("packed.invalid/api-gateway:1", "its id is another one")]
+    assert "packed.invalid/api-gateway:1: its id is another one" in theatre.prove().receipt.proof.list_reasons()
+
+
+def test_a_receipt_that_cannot_be_written_is_an_error_that_tells_the_verdict(theatre: Theatre, world: World) -> None:
+    def fail(path: Path, text: str, mode: int) -> bool:
+        if path.suffix == ".minisig":
+            raise PermissionError(13, "Permission denied", str(path))
+        return True
+
+    effects = replace(world.effects, save_text=fail)
+    error = raised_by(lambda: run_prove(effects, theatre.stage, ProveRequest(sign=lambda data: "")))
+    assert (error.exit_code, "The proof passed, but" in error.message) == (5, True)
+
+
 def test_what_a_killed_rehearsal_left_is_removed_first(theatre: Theatre, world: World) -> None:
     world.files[PROVE / "compose.p1.yml"] = "{}"
     theatre.prove()
@@ -268,6 +225,7 @@ def test_a_receipt_goes_where_it_is_wanted(theatre: Theatre, world: World) -> No
     saved = theatre.prove(out=Path("/elsewhere/proof.json"))
     assert {saved.path, saved.signature, saved.page} <= world.files.keys()
     assert saved.signature == Path("/elsewhere/proof.json.minisig")
+    assert theatre.prove(out=Path("/elsewhere/proof.txt")).page == Path("/elsewhere/proof.txt.txt")
 
 
 def test_the_sites_key_is_made_once_and_checks_what_it_signs(world: World) -> None:

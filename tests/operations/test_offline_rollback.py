@@ -71,6 +71,15 @@ def test_a_release_that_lacks_something_does_not_become_current(
     assert place.current == second.short_id
 
 
+def test_a_release_of_which_nobody_knows_what_was_loaded_does_not_become_current(
+    place: Place, releases: tuple[Manifest, Manifest]
+) -> None:
+    first, second = releases
+    (place.site / "offline/releases" / first.short_id / "load.json").write_text("{")
+    assert "load.json: is missing or damaged" in str(raised_by(place.roll_back))
+    assert place.current == second.short_id
+
+
 def test_an_image_that_lost_its_name_gets_it_back(place: Place, releases: tuple[Manifest, Manifest]) -> None:
     first, _ = releases
     place.engine.images.clear()

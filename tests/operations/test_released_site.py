@@ -9,7 +9,7 @@ import pytest
 
 from stackctl.adapters.compose_runtime import ComposeRuntime
 from stackctl.core.bundle.manifest import Manifest, encode_manifest, seal_manifest
-from stackctl.core.host import Choice
+from stackctl.core.host import Choice, Host
 from stackctl.core.image_build import list_builds, list_loaded, list_pulls
 from stackctl.core.render import COMPOSE_FILE
 from stackctl.core.runtime import Answer
@@ -152,11 +152,21 @@ def test_a_release_for_one_runtime_runs_in_that_one(
     run_up(world.effects)
     status = load_status(world.effects)
     assert status is not None
-    assert (status.runtime, status.release) == (chosen, f"test-stack 1 ({manifest.short_id})")
+    title = f"test-stack 1 ({manifest.short_id})"
+    assert (status.runtime, status.release) == (chosen, title)
+    assert any(f"runtime: {chosen} (release {title} has parts for it alone)" in line for line in world.reports)
     world.environment["STACK_RUNTIME"] = "compose" if chosen == "process" else "process"
     error = raised_by(lambda: run_up(world.effects))
     assert isinstance(error, ConfigError)
     assert f"has parts for {chosen} only" in error.message
+
+
+def test_a_release_for_containers_alone_says_so_where_there_is_no_engine(world: World, tmp_path: Path) -> None:
+    install(world, tmp_path, runtimes=("compose",))
+    world.host = Host()
+    error = raised_by(lambda: run_up(world.effects))
+    assert "has parts for it alone. But there is no docker command" in error.message
+    assert "STACK_RUNTIME" not in error.message + error.hint
 
 
 def test_the_next_release_restarts_only_what_changed(world: World, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackctl.core.bundle.chunks import MAX_CHUNK_BYTES, list_chunks
-from stackctl.core.bundle.layout import PART_SIZES, parse_part_size
+from stackctl.core.bundle.layout import MAX_MEMBER_BYTES, PART_SIZES, Entry, parse_part_size, plan_parts
 from stackctl.core.bundle.manifest import (
     BootstrapFile,
     Manifest,
@@ -30,8 +30,9 @@ from stackctl.core.bundle.plan import (
     InMemory,
     build_draft,
     build_index,
-    choose_version,
+    find_newest_version,
     hash_bytes,
+    is_contained,
     is_same_content,
 )
 from stackctl.errors import BundleError
@@ -133,6 +134,13 @@ def test_what_does_not_fit_a_part_is_named() -> None:
     with pytest.raises(BundleError) as caught:
         build_draft(make_contents({"config/big": bytes(2 * MIB), "config/small": b"1"}), 1, None, MIB)
     assert [finding.subject for finding in caught.value.findings] == ["config/big"]
+    assert caught.value.hint == "give a larger --part-size"
+
+
+def test_no_part_size_helps_a_layer_beyond_what_ustar_holds() -> None:
+    with pytest.raises(BundleError, match=f"hold files up to {MAX_MEMBER_BYTES} bytes") as caught:
+        plan_parts([Entry("blobs/sha256/a", 12 * 1024**3, "image x, layer")], PART_SIZES["bd"])
+    assert caught.value.hint == "build the image with smaller layers"
 
 
 def test_the_same_content_is_known_again_whatever_its_version() -> None:
@@ -140,7 +148,18 @@ def test_the_same_content_is_known_again_whatever_its_version() -> None:
     packed = seal(build_draft(contents, 7, None, MIB))
     assert is_same_content(build_draft(contents, 1, None, MIB), packed)
     assert not is_same_content(build_draft(make_contents({"config/a": b"2"}), 1, None, MIB), packed)
-    assert choose_version(build_draft(contents, 1, None, MIB), None, [packed]) == 8
+
+
+def test_the_newest_version_is_that_of_the_same_stack() -> None:
+    packed = [seal(build_draft(make_contents({"config/a": b"1"}), version, None, MIB)) for version in (2, 7, 3)]
+    assert find_newest_version("ai-stack", packed) == 7
+    assert find_newest_version("another", packed) == 0
+
+
+def test_a_base_that_has_everything_is_known() -> None:
+    base = seal(build_draft(make_contents({"config/a": b"1"}), 1, None, MIB))
+    assert is_contained(build_draft(make_contents({"config/a": b"1"}), 2, base, 2 * MIB), base)
+    assert not is_contained(build_draft(make_contents({"config/a": b"2"}), 2, base, MIB), base)
 
 
 def test_the_index_names_no_image_where_there_is_none() -> None:

@@ -74,6 +74,18 @@ def test_a_second_command_is_refused_and_told_who_is_first(tmp_path: Path) -> No
     take()
 
 
+def test_a_lock_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    def take() -> None:
+        with hold_lock(tmp_path / "file" / "lock"):
+            pass
+
+    error = raised_by(take)
+    assert isinstance(error, RuntimeFailure)
+    assert str(tmp_path / "file") in error.message
+
+
 def test_the_digest_of_a_folder_follows_its_sources_only(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "code.py").write_text("1")

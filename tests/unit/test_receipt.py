@@ -110,6 +110,18 @@ def test_the_page_of_a_failure_names_every_attempt_that_fits() -> None:
     assert "- api-gateway looked up the name n1.example.com (once)" in page
 
 
+def test_nothing_on_the_page_is_obeyed_by_a_terminal() -> None:
+    attempt = replace(ATTEMPT, target="\x1b[2Jx.example.com")
+    page = render_page(replace(PASS, proof=replace(PASS.proof, attempts=(attempt,))))
+    assert "the name \\x1b[2Jx.example.com" in page
+    assert "\x1b" not in page
+
+
+def test_the_id_of_a_bundle_with_a_long_name_is_not_cut() -> None:
+    bundle = InstalledBundle("ab" * 32, "n" * 63, "12", "signed by key 00AA")
+    assert "ab" * 32 in render_page(replace(PASS, bundle=bundle))
+
+
 def test_however_much_went_wrong_the_page_stays_a_page_and_says_what_it_leaves_out() -> None:
     receipt = with_attempts(500)
     page = render_page(replace(receipt, models=PASS.models * 100, images={str(n): "sha256:" for n in range(50)}))

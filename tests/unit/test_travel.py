@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.travel import MACHINE_SETTINGS, check_compose, check_texts, render_settings
+from stackctl.core.bundle.travel import (
+    MACHINE_SETTINGS,
+    check_compose,
+    check_texts,
+    drop_machine_settings,
+    render_settings,
+)
 from stackctl.core.dotenv import DotenvFile, parse_dotenv
 from stackctl.core.settings import Settings, setting_names
 from stackctl.core.settings_sources import resolve_settings
@@ -29,6 +35,11 @@ def test_a_model_travels_by_its_file_name() -> None:
 
 def test_secrets_and_settings_of_one_machine_stay() -> None:
     assert travel({"GATEWAY_KEY": "sk-0123456789", "MODELS_DIR": "/srv", "BIND_ADDRESS": "127.0.0.2"}) == {}
+
+
+def test_settings_of_one_machine_are_as_if_nobody_had_set_them() -> None:
+    settings = Settings(bind_address="10.1.2.3", inference_threads=7, inference_slots=2)
+    assert drop_machine_settings(settings) == Settings(inference_slots=2)
 
 
 def test_every_setting_of_one_machine_exists() -> None:
@@ -54,6 +65,21 @@ def test_a_secret_in_a_file_is_found_and_not_repeated() -> None:
     assert [finding.subject for finding in findings] == ["config/stack.yml"]
     assert "COMPANY_KEY" in findings[0].message
     assert "sk-0123456789" not in findings[0].render_text()
+
+
+@pytest.mark.parametrize(
+    ("address", "is_found"),
+    [
+        ("https://ann:pass@gpu.example/v1", True),
+        ("http://t0ken@gpu.example:8000", True),
+        ("https://gpu.example/v1/@scope", False),
+        ("mail ann@example.org", False),
+    ],
+)
+def test_an_address_with_a_login_is_found_and_the_login_not_repeated(address: str, is_found: bool) -> None:
+    findings = list(check_texts({"config/stack.yml": f'api_base: "{address}"'}, {}))
+    assert [finding.subject for finding in findings] == ["config/stack.yml"] * is_found
+    assert all("gpu.example" in f.message and "pass" not in f.message for f in findings)
 
 
 @pytest.mark.parametrize(

@@ -134,10 +134,12 @@ def plan_parts(entries: Iterable[Entry], part_size: int) -> tuple[tuple[Placemen
     placements: list[Placement] = []
     ends: list[int] = []
     findings: list[Finding] = []
+    largest = 0
     for entry in entries:
         needed = BLOCK + entry.size + pad(entry.size)
         if entry.size > MAX_MEMBER_BYTES or needed + len(END) > part_size:
             findings.append(Finding(entry.title or entry.path, f"{entry.size} bytes do not fit one part"))
+            largest = max(largest, entry.size)
             continue
         if not ends or ends[-1] + needed + len(END) > part_size:
             ends.append(0)
@@ -147,7 +149,7 @@ def plan_parts(entries: Iterable[Entry], part_size: int) -> tuple[tuple[Placemen
         limit = min(part_size - BLOCK - len(END), MAX_MEMBER_BYTES)
         raise BundleError(
             f"Content does not fit parts of {part_size} bytes, which hold files up to {limit} bytes.",
-            "give a larger --part-size, or an image with smaller layers",
+            "give a larger --part-size" if largest <= MAX_MEMBER_BYTES else "build the image with smaller layers",
             findings,
         )
     return tuple(placements), tuple(end + len(END) for end in ends)

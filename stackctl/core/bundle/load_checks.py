@@ -66,7 +66,7 @@ def check_machine(manifest: Manifest, machine: Machine) -> Iterator[Finding]:
     yield from _check_python(manifest, machine, is_needed=not can_compose)
     if machine.stackctl != manifest.requires.stackctl:
         message = f"stackctl {manifest.requires.stackctl} packed it; this is {machine.stackctl}"
-        hint = "run the bundle's bootstrap/install.sh, which installs the stackctl that belongs to it"
+        hint = "run the bundle's 'sh bootstrap/install.sh', which installs the stackctl that belongs to it"
         yield Finding("stackctl", message, hint, Severity.WARNING)
 
 
@@ -85,7 +85,7 @@ def _check_python(manifest: Manifest, machine: Machine, *, is_needed: bool) -> I
         f"stackctl runs on Python {machine.python}; the bundle's wheels are for {', '.join(manifest.platform.python)}"
     )
     severity = Severity.ERROR if is_needed else Severity.WARNING
-    hint = "run bootstrap/install.sh with one of those: PYTHON=python3.11 ./bootstrap/install.sh"
+    hint = "put one of those on PATH and run the bundle's 'sh bootstrap/install.sh' again"
     yield Finding("python", message + "; the process runtime cannot be installed from it", hint, severity)
 
 

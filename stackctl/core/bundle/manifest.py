@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from annotated_types import Ge, Le
@@ -37,7 +38,9 @@ SafePath = Annotated[
 # Controls of terminals, of lines and of writing direction: what is printed must be what is there.
 _UNSEEN: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 # A model's file has the name its maker gave it: any letters, but one path component.
-FileName = Annotated[str, StringConstraints(pattern=rf"^[^/\\{_UNSEEN}.][^/\\{_UNSEEN}]*$", max_length=200)]
+_FILE_NAME: Final = rf"^[^/\\{_UNSEEN}.][^/\\{_UNSEEN}]*$"
+_MAX_FILE_NAME: Final = 200
+FileName = Annotated[str, StringConstraints(pattern=_FILE_NAME, max_length=_MAX_FILE_NAME)]
 Text = Annotated[str, StringConstraints(pattern=rf"^[^{_UNSEEN}]*$", max_length=2000)]
 # As Docker's grammar of names has it: a host has no "_", and nothing ends in "-".
 Alias = Annotated[
@@ -274,6 +277,11 @@ def hash_model(files: tuple[ModelFile, ...]) -> str:
     """A model's digest: the same files under the same names have the same one everywhere."""
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a model's file may have this name in a bundle."""
+    return len(text) <= _MAX_FILE_NAME and re.fullmatch(_FILE_NAME, text) is not None
 
 
 def build_alias(name: str, service: str, digest: str) -> str:

@@ -25,7 +25,8 @@ MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 CONFIG_TYPES: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 _DOCKER_LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar"
 LAYER_TYPES: Final = frozenset(
-    {OCI_LAYER, f"{OCI_LAYER}+gzip", f"{OCI_LAYER}+zstd", _DOCKER_LAYER, f"{_DOCKER_LAYER}.gzip"}
+    {f"{OCI_LAYER}{packed}" for packed in ("", "+gzip", "+zstd")}
+    | {f"{_DOCKER_LAYER}{packed}" for packed in ("", ".gzip", ".zstd")}
 )
 
 

@@ -14,6 +14,7 @@
       staging/<id12>/                 what is being loaded; nothing reads it but the loader
       receipts/                       of offline-prove
       site.key  site.pub              what this site signs receipts with
+      lock                            held while releases change, and while one is proved
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ STAGING = "staging"
 RECEIPTS = "receipts"
 SITE_KEY = "site.key"
 SITE_PUBLIC_KEY = "site.pub"
+LOCK = "lock"
 LOAD_RECORD = "load.json"
 FILES = "files"
 MODEL_STORE = PurePosixPath("store") / "models"

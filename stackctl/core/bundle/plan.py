@@ -218,14 +218,19 @@ def is_same_content(draft: Draft, other: Manifest) -> bool:
     return {**mine, "version": 0} == {**theirs, "version": 0}
 
 
-def choose_version(draft: Draft, base: Manifest | None, others: Iterable[Manifest]) -> int:
-    """The version of a bundle that nobody gave one: after its base and after every other of its name."""
-    taken = [other.version for other in others if other.name == draft.body.name]
-    return max([*taken, base.version if base else 0], default=0) + 1
+def is_contained(draft: Draft, base: Manifest) -> bool:
+    """Whether a site that has the base has all that the draft says, so that a delta would bring nothing."""
+    names = ("platform", "requires", "runtimes", "images", "models", "files", "bootstrap_digest")
+    return all(getattr(draft.body, name) == getattr(base, name) for name in names)
+
+
+def find_newest_version(name: str, manifests: Iterable[Manifest]) -> int:
+    """The highest version among bundles of a stack; 0 where there is none."""
+    return max((manifest.version for manifest in manifests if manifest.name == name), default=0)
 
 
 def build_index(images: Iterable[Image]) -> bytes:
-    """``index.json`` of the OCI layout: each image's manifest under its alias and with its first name."""
+    """``index.json`` of the OCI layout: each image's manifest under its alias."""
     manifests = [
         {
             "mediaType": image.manifest.media_type,
@@ -234,7 +239,6 @@ def build_index(images: Iterable[Image]) -> bytes:
             "annotations": {
                 "io.containerd.image.name": image.alias,
                 "org.opencontainers.image.ref.name": image.alias,
-                "org.opencontainers.image.base.name": image.reference,
             },
         }
         for image in sorted(images, key=lambda image: image.alias)

@@ -33,7 +33,7 @@ class Release:
     @property
     def title(self) -> str:
         """Name, version and id for people."""
-        return f"{self.manifest.name} {self.manifest.version} ({self.manifest.short_id})"
+        return title_release(self.manifest)
 
     @property
     def settings_path(self) -> str:
@@ -66,6 +66,11 @@ class Release:
                 request = replace(request, path=f"{self.store}/{model_folder(model.digest)}/{first}")
             placed.append(request)
         return tuple(placed)
+
+
+def title_release(manifest: Manifest) -> str:
+    """A release's name, version and id for people."""
+    return f"{manifest.name} {manifest.version} ({manifest.short_id})"
 
 
 def release_folder(short_id: str) -> str:

@@ -170,7 +170,7 @@ def _build_purl(component: Component) -> str:
         name = image.path.rpartition("/")[2]
         address = quote(image.repository, safe="/")
         return f"pkg:oci/{name}@sha256%3A{component.sha256}?repository_url={address}{tag}"
-    return _build_pypi_purl(component.name, component.version) if component.kind in ("wheel", "program") else ""
+    return _build_pypi_purl(component.name, component.version) if component.kind == "wheel" else ""
 
 
 def _build_pypi_purl(name: str, version: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from stackctl.core.settings import Settings
 from stackctl.core.settings_sources import Origin, ResolvedSettings
@@ -35,6 +36,7 @@ MACHINE_SETTINGS = frozenset(
 MODEL_SETTINGS = ("CHAT_MODEL", "CODE_MODEL", "EMBEDDING_MODEL")
 # A shorter value stands in ordinary text by chance.
 MIN_SECRET_CHARACTERS = 8
+_LOGIN = re.compile(r"https?://[^\s/?#@\"']+@(?P<host>[^\s/?#\"']+)")
 
 
 def render_settings(resolved: ResolvedSettings) -> str:
@@ -50,6 +52,13 @@ def render_settings(resolved: ResolvedSettings) -> str:
     return "".join(lines)
 
 
+def drop_machine_settings(settings: Settings) -> Settings:
+    """The settings as another machine has them that has none of its own."""
+    own = (item for item in fields(Settings) if item.name.upper() in MACHINE_SETTINGS)
+    defaults: dict[str, Any] = {item.name: item.default for item in own}
+    return replace(settings, **defaults)
+
+
 def _quote(text: str) -> str:
     """A value as `.env` reads it back: in quotes when it is more than a plain word."""
     if re.fullmatch(r"[A-Za-z0-9_.,:/@%+-]+", text):
@@ -58,11 +67,14 @@ def _quote(text: str) -> str:
 
 
 def check_texts(texts: Mapping[str, str], secrets: Mapping[str, str]) -> Iterator[Finding]:
-    """A finding for each secret that stands in a file that would be packed."""
+    """A finding for each secret that stands in a file that would be packed, and for an address with a login."""
     for path, text in texts.items():
         for name, value in secrets.items():
             if len(value) >= MIN_SECRET_CHARACTERS and value in text:
                 yield Finding(path, f"contains the value of {name}", f"name {name} there instead of its value")
+        if found := _LOGIN.search(text):
+            message = f"contains an address with a login, on {found['host']}"
+            yield Finding(path, message, "take it out; a provider's headers may name a variable of .env instead")
 
 
 def check_compose(name: str, text: str) -> Iterator[Finding]:

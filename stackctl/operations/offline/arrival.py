@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from stackctl.core.bundle.opened import OpenedBundle, SignatureVerdict, check_si
 from stackctl.core.dotenv import parse_dotenv
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.offline.current import check_own_stack
-from stackctl.operations.offline.installed import Installed, load_installed
+from stackctl.operations.offline.installed import Installed
 
 if TYPE_CHECKING:
     from stackctl.operations.effects import Effects
@@ -40,7 +40,7 @@ class Job:
     """One bundle that may be loaded, and the world around it.
 
     Attributes:
-        engine: ``None`` where none answers, or the bundle is not for one.
+        engine: ``None`` where none answers, the site runs processes, or the bundle is not for one.
     """
 
     effects: Effects
@@ -69,36 +69,67 @@ class Job:
 
 def open_arrivals(load: LoadEffects, request: LoadRequest) -> tuple[Arrival, ...]:
     """Find the bundles, the oldest first; each one's signature is checked before anything of it is parsed."""
-    arrivals = []
+    arrivals: dict[bytes, Arrival] = {}
     for opened in load.open_bundles(request.bundles, request.folders):
         verdict = check_signature(opened, request.public_key, request.allow_unsigned)
-        arrivals.append(Arrival(opened, parse_manifest(opened.manifest_bytes, str(opened.folder)), verdict))
-    return tuple(sorted(arrivals, key=lambda item: (item.manifest.name, item.manifest.version, item.manifest.id)))
+        twin = arrivals.get(opened.manifest_bytes)
+        if twin is None:
+            manifest = parse_manifest(opened.manifest_bytes, str(opened.folder))
+            arrivals[opened.manifest_bytes] = Arrival(opened, manifest, verdict)
+        else:
+            # One bundle on two disks, some of its parts on each.
+            merged = replace(twin.opened, parts={**opened.parts, **twin.opened.parts})
+            arrivals[opened.manifest_bytes] = replace(twin, opened=merged)
+    items = arrivals.values()
+    return tuple(sorted(items, key=lambda item: (item.manifest.name, item.manifest.version, item.manifest.id)))
 
 
-def prepare_job(effects: Effects, load: LoadEffects, request: LoadRequest, arrival: Arrival) -> Job:
+def choose_arrivals(arrivals: Sequence[Arrival], installed: Installed) -> frozenset[str]:
+    """Ids of those to load: of each stack the newest, and what it builds on as far as that is not here."""
+    by_id = {item.manifest.id: item for item in arrivals}
+    chosen: set[str] = set()
+    item: Arrival | None
+    for item in {item.manifest.name: item for item in arrivals}.values():
+        while item is not None:
+            chosen.add(item.manifest.id)
+            base = item.manifest.base
+            item = by_id.get(base.id) if base and base.id[:ID_DIGITS] not in installed.releases else None
+    return frozenset(chosen)
+
+
+def prepare_job(
+    effects: Effects, load: LoadEffects, request: LoadRequest, arrival: Arrival, installed: Installed
+) -> Job:
     """Check everything that can be known before anything is written.
 
     Raises:
         BundleError: it cannot be loaded here; all reasons at once.
     """
-    manifest, installed = arrival.manifest, load_installed(load.folder)
+    manifest = arrival.manifest
+    dotenv = parse_dotenv(effects.load_text(effects.site / ".env") or "")
+    runtime = effects.environment.get("STACK_RUNTIME") or dotenv.values.get("STACK_RUNTIME")
+    # A site of processes has no use for images; an engine that answers belongs to somebody else there.
+    machine = replace(load.machine, docker="") if _is_for_processes(manifest, runtime) else load.machine
     findings = [
-        *check_machine(manifest, load.machine),
+        *check_machine(manifest, machine),
         *check_version(manifest, installed.running, allow_downgrade=request.allow_downgrade),
         *_check_base(manifest, installed),
         *check_own_stack(effects, manifest),
-        *parse_dotenv(effects.load_text(effects.site / ".env") or "").findings,
+        *dotenv.findings,
         *_check_parts(load, arrival),
     ]
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
         raise BundleError(f"{arrival.opened.folder} cannot be loaded here.", errors[0].hint, errors)
-    engine = load.connect_engine() if load.machine.docker and "compose" in manifest.runtimes else None
+    engine = load.connect_engine() if machine.docker and "compose" in manifest.runtimes else None
     warnings = [finding for finding in findings if finding.severity is Severity.WARNING]
     if arrival.verdict.warning:
         warnings.append(Finding("signature", arrival.verdict.warning, severity=Severity.WARNING))
     return Job(effects, load, arrival, installed, engine, tuple(warnings))
+
+
+def _is_for_processes(manifest: Manifest, runtime: str | None) -> bool:
+    return runtime == "process" and "process" in manifest.runtimes
 
 
 def _check_base(manifest: Manifest, installed: Installed) -> Iterator[Finding]:

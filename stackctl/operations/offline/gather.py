@@ -1,13 +1,12 @@
-"""Gather what a bundle will hold: images, models, configuration and wheels, each with its digest and its source.
+"""Gather what a bundle will hold: images, models, files and wheels, each with its digest and its source.
 
 Everything that cannot travel is found here and reported together, before anything is written.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,9 +23,9 @@ from stackctl.core.bundle.manifest import (
     Requirements,
     build_alias,
     hash_model,
+    is_file_name,
 )
 from stackctl.core.bundle.oci import ImageBlob, ImageContent
-from stackctl.core.bundle.places import KNOWN_ANSWER_FILE, RENDERED_FOLDER, SETTINGS_FILE, STACK_FILE, model_folder
 from stackctl.core.bundle.plan import (
     Blob,
     Contents,
@@ -37,16 +36,14 @@ from stackctl.core.bundle.plan import (
     Source,
     hash_bytes,
 )
-from stackctl.core.bundle.travel import check_compose, check_texts, render_settings
 from stackctl.core.catalog import Catalog
-from stackctl.core.compose_view import GPUS, Images
+from stackctl.core.compose_view import Images
 from stackctl.core.models import ServedModel
 from stackctl.core.printable import escape_text
-from stackctl.core.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects
 from stackctl.operations.models import load_checksum
-from stackctl.operations.site import LoadedSite, collect_secrets, load_known_answer, render_site
+from stackctl.operations.site import LoadedSite
 
 MIN_DOCKER = "20.10"
 
@@ -164,25 +161,50 @@ def _list_image_blobs(reference: str, content: ImageContent) -> Iterator[Blob]:
 
 
 def gather_models(models: Iterable[ServedModel], sources: Sources, count: Callable[[int], None]) -> Gathered:
-    """Every shard of every model; one that is served under several names travels once."""
-    served: dict[tuple[str, ...], list[ServedModel]] = {}
-    for model in models:
-        served.setdefault(model.shards, []).append(model)
-    found = []
+    """Every shard of every model; what is served under several names, or lies in several places, travels once.
+
+    Raises:
+        BundleError: files whose names other systems do not take, all of them.
+    """
+    listed = sorted(models, key=lambda model: model.served_name)
+    _check_names(listed)
+    hashed: dict[tuple[str, ...], tuple[FileDigest, ...]] = {}
+    found: dict[str, Model] = {}
     blobs: list[Blob] = []
-    for shards, group in sorted(served.items()):
-        digests = [sources.hash_model(Path(path), count) for path in shards]
-        found.append(_describe_model(group, digests, sources))
-        for digest in digests:
-            name = Path(digest.path).name
-            blobs += [
-                Blob(sha256, size, f"{name} at {offset}", FileRange(digest.path, offset, digest.stamp))
-                for offset, size, sha256 in digest.chunks
-            ]
-    return Gathered(models=tuple(found), blobs=tuple(blobs))
+    for model in listed:
+        if model.shards not in hashed:
+            hashed[model.shards] = tuple(sources.hash_model(Path(path), count) for path in model.shards)
+        described = _describe_model(model, hashed[model.shards], sources)
+        known = found.get(described.digest)
+        names = (*known.served_names, model.served_name) if known else described.served_names
+        found[described.digest] = (known or described).model_copy(update={"served_names": names})
+        blobs += [] if known else _list_model_blobs(hashed[model.shards])
+    return Gathered(models=tuple(found.values()), blobs=tuple(blobs))
 
 
-def _describe_model(group: list[ServedModel], digests: list[FileDigest], sources: Sources) -> Model:
+def _check_names(models: Iterable[ServedModel]) -> None:
+    findings = [
+        Finding(model.setting, f"the file's name {escape_text(Path(path).name)!r} cannot travel", "rename the file")
+        for model in models
+        for path in model.shards
+        if not is_file_name(Path(path).name)
+    ]
+    if findings:
+        raise BundleError(
+            "Names of models may begin with no '.', hold no '\\' or control characters, and have 200 characters.",
+            findings[0].hint,
+            findings,
+        )
+
+
+def _list_model_blobs(digests: Iterable[FileDigest]) -> Iterator[Blob]:
+    for digest in digests:
+        name = Path(digest.path).name
+        for offset, size, sha256 in digest.chunks:
+            yield Blob(sha256, size, f"{name} at {offset}", FileRange(digest.path, offset, digest.stamp))
+
+
+def _describe_model(model: ServedModel, digests: tuple[FileDigest, ...], sources: Sources) -> Model:
     files = tuple(
         ModelFile(
             path=Path(digest.path).name,
@@ -192,10 +214,10 @@ def _describe_model(group: list[ServedModel], digests: list[FileDigest], sources
         )
         for digest in digests
     )
-    header = group[0].header
+    header = model.header
     provenance = sources.describe_model(Path(digests[0].path), digests[0].sha256)
     return Model(
-        served_names=tuple(sorted(model.served_name for model in group)),
+        served_names=(model.served_name,),
         digest=hash_model(files),
         files=files,
         architecture=escape_text(header.architecture),
@@ -206,51 +228,6 @@ def _describe_model(group: list[ServedModel], digests: list[FileDigest], sources
         revision=escape_text(provenance.revision),
         licence=escape_text(provenance.licence),
     )
-
-
-def gather_config(effects: Effects, loaded: LoadedSite, content: Gathered, gpus: tuple[str, ...]) -> dict[str, str]:
-    """Configuration by path in the release: `stack.yml`, settings, known answer, and what they render to.
-
-    Raises:
-        BundleError: a secret stands in one of them, or the project cannot work without a network; all by name.
-    """
-    texts = {
-        STACK_FILE: effects.load_text(effects.site / "stack.yml") or "",
-        SETTINGS_FILE: render_settings(loaded.resolved),
-    }
-    if any(model.is_demo for model in loaded.process.models):
-        question, answer = load_known_answer(effects)
-        texts[KNOWN_ANSWER_FILE] = json.dumps({"question": question, "answer": answer}, indent=1) + "\n"
-    findings: list[Finding] = []
-    for name, text in _render_travelling(effects, loaded, content, gpus).items():
-        texts[f"{RENDERED_FOLDER}/{name}"] = text
-        findings += check_compose(name, text) if name != GATEWAY_CONFIG else []
-    findings += check_texts(texts, collect_secrets(loaded))
-    if findings:
-        raise BundleError("The configuration cannot travel.", findings[0].hint, findings)
-    return texts
-
-
-def _render_travelling(
-    effects: Effects, loaded: LoadedSite, content: Gathered, gpus: tuple[str, ...]
-) -> dict[str, str]:
-    """The rendered files as the site will have them: images by alias, models in the store, no path of this machine."""
-    aliases = {use: image.alias for image in content.images for use in image.uses}
-    folders = {file.path: model_folder(model.digest) for model in content.models for file in model.files}
-
-    def move(model: ServedModel) -> ServedModel:
-        names = [Path(path).name for path in model.shards]
-        return replace(model, shards=tuple(f"/site/offline/{folders[name]}/{name}" for name in names))
-
-    compose = replace(loaded.compose, models=tuple(move(model) for model in loaded.compose.models))
-    default = loaded.images.inference["none"]
-    inference = {gpu: aliases.get(f"inference.{gpu}", default) for gpu in ("none", *GPUS)}
-    images = Images(aliases.get("api-gateway", loaded.images.gateway), inference, True, True)
-    rendered = render_site(effects, replace(loaded, compose=compose, images=images)).files
-    kept = {GATEWAY_CONFIG}
-    if content.images:
-        kept |= {COMPOSE_FILE, *(GPU_OVERLAYS[gpu] for gpu in gpus if gpu != "none")}
-    return {name: text for name, text in rendered.items() if name in kept}
 
 
 def pack_texts(texts: Mapping[str, str]) -> Gathered:

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.load_plan import InstalledRange, list_file_ranges, list_model_ranges
+from stackctl.core.bundle.load_record import LoadRecord, parse_record
 from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest
 from stackctl.core.bundle.manifest_reader import parse_manifest
-from stackctl.core.bundle.places import CURRENT, LOAD_RECORD, PREVIOUS, model_folder
+from stackctl.core.bundle.places import CURRENT, LOAD_RECORD, LOCK, PREVIOUS, model_folder
 from stackctl.core.bundle.release import release_folder
 from stackctl.errors import BundleError, Finding, RuntimeFailure
 
 if TYPE_CHECKING:
     from stackctl.operations.effects import Effects
     from stackctl.operations.offline.load_effects import OfflineFolder
-
-LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,18 @@ def load_installed(folder: OfflineFolder) -> Installed:
     return Installed(releases, folder.find_link(CURRENT), folder.find_link(PREVIOUS))
 
 
+def load_record(folder: OfflineFolder, short_id: str) -> LoadRecord | None:
+    """How an installed release was loaded; ``None`` when that is not known any more."""
+    data = folder.load_bytes(f"{release_folder(short_id)}/{LOAD_RECORD}") or b""
+    return parse_record(data.decode("utf-8", "replace"))
+
+
 @contextmanager
 def hold_offline_lock(effects: Effects, folder: OfflineFolder) -> Iterator[None]:
     """Keep every other load and rollback of this site out.
 
     Raises:
-        BundleError: one of them is at work.
+        BundleError: one of them is at work, or this user may not change what is installed.
     """
     folder.prepare()
     with ExitStack() as stack:
@@ -81,8 +86,8 @@ def check_sizes(folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
         seen = folder.find_size(path)
         if seen != size:
             yield Finding(str(folder.root / path), f"is {_describe_size(seen)}; expected are {size} bytes")
-    if folder.load_bytes(f"{place}/{LOAD_RECORD}") is None:
-        yield Finding(str(folder.root / place / LOAD_RECORD), "is missing")
+    if load_record(folder, manifest.short_id) is None:
+        yield Finding(str(folder.root / place / LOAD_RECORD), "is missing or damaged")
 
 
 def check_content(folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from stackctl import __version__
 from stackctl.core.bundle.manifest import Image, Model
 from stackctl.core.bundle.places import LICENCES_FILE, SBOM_FILE
-from stackctl.core.bundle.plan import FileRange, hash_bytes
+from stackctl.core.bundle.plan import FileRange
 from stackctl.core.bundle.sbom import Component, render_licences, render_sbom
 from stackctl.operations.offline.gather import Gathered
 
@@ -20,21 +20,22 @@ def gather_inventory(
     models: tuple[Model, ...],
     wheels: Gathered,
     bootstrap: Gathered,
-    describe_wheel: Callable[[Path], Component],
+    describe_wheel: Callable[[Path, str], Component],
 ) -> dict[str, str]:
     """SBOM and licence notes, by their paths in the release.
 
     Args:
-        describe_wheel: a wheel's component, from its own metadata.
+        bootstrap: has the wheel of ``stackctl`` itself.
+        describe_wheel: a wheel's component, from its own metadata and its digest.
     """
-    program = Component("program", "stackctl", __version__, hash_bytes(__version__.encode()), LICENCE)
+    own = next(file for file, _ in bootstrap.bootstrap if file.path.startswith("wheels/stackctl-"))
     components = [
-        program,
+        Component("program", "stackctl", __version__, own.sha256, LICENCE),
         *(_describe_image(image) for image in images),
         *(component for model in models for component in _describe_model(model)),
         *(
-            describe_wheel(Path(path))
-            for path in sorted({*_list_wheels(wheels), *_list_bootstrap(bootstrap)})
+            describe_wheel(Path(path), sha256)
+            for path, sha256 in sorted({*_list_wheels(wheels), *_list_bootstrap(bootstrap)})
             if not Path(path).name.startswith("stackctl-")
         ),
     ]
@@ -52,13 +53,13 @@ def _describe_model(model: Model) -> Iterator[Component]:
         yield Component("model", file.path, model.revision, file.sha256, model.licence, model.source)
 
 
-def _list_wheels(wheels: Gathered) -> Iterator[str]:
+def _list_wheels(wheels: Gathered) -> Iterator[tuple[str, str]]:
     for blob in wheels.blobs:
         if isinstance(blob.source, FileRange):
-            yield blob.source.path
+            yield blob.source.path, blob.sha256
 
 
-def _list_bootstrap(bootstrap: Gathered) -> Iterator[str]:
+def _list_bootstrap(bootstrap: Gathered) -> Iterator[tuple[str, str]]:
     for file, source in bootstrap.bootstrap:
         if file.path.endswith(".whl") and isinstance(source, FileRange):
-            yield source.path
+            yield source.path, file.sha256

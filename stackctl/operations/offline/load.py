@@ -6,21 +6,26 @@ Nothing that runs is touched, whatever happens: ``stackctl up`` starts what is c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.load_checks import check_space
-from stackctl.core.bundle.load_plan import LoadPlan, list_file_ranges, plan_load
-from stackctl.core.bundle.load_record import LoadRecord, parse_record
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.load_plan import LoadPlan, list_file_ranges, list_image_blobs, plan_load
+from stackctl.core.bundle.load_record import LoadRecord
 from stackctl.core.bundle.manifest_reader import find_members
-from stackctl.core.bundle.opened import SignatureVerdict
-from stackctl.core.bundle.places import LOAD_RECORD, STAGING
-from stackctl.core.bundle.release import release_folder
+from stackctl.core.bundle.places import STAGING
+from stackctl.core.bundle.release import release_folder, title_release
 from stackctl.core.progress import Transfer, write_size
-from stackctl.errors import BundleError, Finding, Severity
-from stackctl.operations.offline.arrival import Job, open_arrivals, prepare_job
-from stackctl.operations.offline.installed import check_content, check_sizes, hold_offline_lock, is_right
+from stackctl.errors import BundleError, Finding, StackError
+from stackctl.operations.offline.arrival import Job, choose_arrivals, open_arrivals, prepare_job
+from stackctl.operations.offline.installed import (
+    check_content,
+    check_sizes,
+    hold_offline_lock,
+    is_right,
+    load_installed,
+    load_record,
+)
 from stackctl.operations.offline.load_images import (
     NO_IMAGES,
     ImagesToLoad,
@@ -29,6 +34,7 @@ from stackctl.operations.offline.load_images import (
     find_images_to_load,
     send_images,
 )
+from stackctl.operations.offline.load_result import LoadResult, build_result, describe_images, leave_out
 from stackctl.operations.offline.release import install_release
 from stackctl.operations.offline.staging import (
     check_kept_models,
@@ -42,29 +48,6 @@ from stackctl.operations.offline.staging import (
 if TYPE_CHECKING:
     from stackctl.operations.effects import Effects
     from stackctl.operations.offline.load_effects import LoadEffects, LoadRequest, Staging
-
-Status = Literal["loaded", "already current", "would be loaded"]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """What became of one bundle.
-
-    Attributes:
-        written_bytes: to this site's disk, by this run.
-        images: names under which the engine was given images by this run.
-        runtimes: those whose parts are here now.
-        done: what was done, for people, a line each.
-    """
-
-    manifest: Manifest
-    verdict: SignatureVerdict
-    status: Status
-    written_bytes: int
-    images: tuple[str, ...]
-    runtimes: tuple[str, ...]
-    done: tuple[str, ...]
-    warnings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +75,22 @@ def run_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> tuple
         RuntimeFailure: the engine broke off while it was given images.
     """
     arrivals = open_arrivals(load, request)
+    results: list[LoadResult] = []
     with hold_offline_lock(effects, load.folder):
-        return tuple(_load_one(prepare_job(effects, load, request, item)) for item in arrivals)
+        chosen = choose_arrivals(arrivals, load_installed(load.folder))
+        for item in arrivals:
+            if item.manifest.id not in chosen:
+                results.append(leave_out(item))
+                continue
+            try:
+                results.append(_load_one(prepare_job(effects, load, request, item, load_installed(load.folder))))
+            except StackError as error:
+                loaded = [result.manifest for result in results if result.status == "loaded"]
+                if not loaded:
+                    raise
+                message = f"{error.message}\nLoaded before it, and current now: {title_release(loaded[-1])}."
+                raise type(error)(message, error.hint, error.findings) from error
+    return tuple(results)
 
 
 def preview_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> tuple[LoadResult, ...]:
@@ -102,14 +99,25 @@ def preview_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> t
     Raises:
         BundleError: as ``run_load``, as far as it can be known without reading the parts.
     """
-    return tuple(_preview_one(prepare_job(effects, load, request, item)) for item in open_arrivals(load, request))
+    arrivals, installed = open_arrivals(load, request), load_installed(load.folder)
+    chosen = choose_arrivals(arrivals, installed)
+    results = []
+    for item in arrivals:
+        if item.manifest.id not in chosen:
+            results.append(leave_out(item))
+            continue
+        results.append(_preview_one(prepare_job(effects, load, request, item, installed)))
+        # The next one may build on it.
+        releases = {**installed.releases, item.manifest.short_id: item.manifest}
+        installed = replace(installed, releases=releases, current=item.manifest.short_id)
+    return tuple(results)
 
 
 def _load_one(job: Job) -> LoadResult:
     folder, short_id = job.load.folder, job.manifest.short_id
     if _is_complete(job):
-        folder.remove_staging(short_id)
-        return _finish(job, "already current", 0, NO_IMAGES, ("everything of it is here and right: nothing changed",))
+        folder.remove(f"{STAGING}/{short_id}")
+        return build_result(job, "already current", ("everything of it is here and right: nothing changed",))
     staging = folder.open_staging(short_id)
     try:
         work = _plan_work(job, staging)
@@ -119,7 +127,8 @@ def _load_one(job: Job) -> LoadResult:
         install_release(job.effects, folder, staging, job.arrival, models, _build_record(job))
     finally:
         staging.close()
-    return _finish(job, "loaded", work.written_bytes, work.images, _describe(job, work))
+    aliases = tuple(image.alias for image in work.images.images)
+    return build_result(job, "loaded", _describe(job, work), work.written_bytes, aliases)
 
 
 def _is_complete(job: Job) -> bool:
@@ -127,9 +136,11 @@ def _is_complete(job: Job) -> bool:
     manifest, folder = job.manifest, job.load.folder
     if job.installed.current != manifest.short_id or any(check_sizes(folder, manifest)):
         return False
-    record = parse_record((folder.load_bytes(f"{release_folder(manifest.short_id)}/{LOAD_RECORD}") or b"").decode())
+    record = load_record(folder, manifest.short_id)
     if record is None or not set(job.runtimes) <= set(record.runtimes):
         return False
+    if job.arrival.verdict.signer not in ("", record.key):
+        return False  # it was loaded when nobody vouched for it
     if job.engine and find_images_to_load(job.engine, manifest) != NO_IMAGES:
         return False
     job.effects.report("this bundle is current: checking that everything of it is right")
@@ -245,52 +256,27 @@ def _build_record(job: Job) -> LoadRecord:
 
 
 def _describe(job: Job, work: _Work) -> tuple[str, ...]:
-    manifest = job.manifest
     written = write_size(work.written_bytes)
-    lines = [f"models: {len(manifest.models)}, of which {len(work.kept)} were here already; {written} written"]
-    if job.engine:
-        lines.append(f"{len(manifest.images)} images, {len(work.images.images)} of them given to the engine")
-    elif "compose" in manifest.runtimes:
-        lines.append("images skipped: no Docker engine answers; this release runs as processes here")
-    return tuple(lines)
-
-
-def _finish(job: Job, status: Status, written: int, images: ImagesToLoad, done: tuple[str, ...]) -> LoadResult:
-    left = [
-        Finding(
-            name,
-            f"is left of another load that was interrupted, {write_size(size)}",
-            f"run that load again, or remove {job.load.folder.root / STAGING / name}",
-            Severity.WARNING,
-        )
-        for name, size in job.load.folder.list_staging().items()
-        if name != job.manifest.short_id
-    ]
-    return LoadResult(
-        job.manifest,
-        job.arrival.verdict,
-        status,
-        written,
-        tuple(image.alias for image in images.images),
-        job.runtimes,
-        done,
-        (*job.warnings, *left),
-    )
+    models = f"models: {len(job.manifest.models)}, {len(work.kept)} of them here already; {written} written"
+    return tuple(filter(None, (models, describe_images(job, len(work.images.images)))))
 
 
 def _preview_one(job: Job) -> LoadResult:
     manifest, folder = job.manifest, job.load.folder
     if job.installed.current == manifest.short_id and not any(check_sizes(folder, manifest)):
-        return _finish(job, "already current", 0, NO_IMAGES, ("everything of it is here, judged by sizes",))
+        return build_result(job, "already current", ("everything of it is here, judged by sizes",))
     kept = frozenset(model.digest for model in find_kept_models(folder, manifest))
     plan = plan_load(manifest, kept)
     written = sum(content.written_bytes for content in plan.wanted)
     work = _Work(kept, NO_IMAGES, plan, (), written)
     _check_space(job, work)
-    missing = list_missing_parts(job.arrival, manifest.blobs)
+    blobs = list_image_blobs(manifest.images) if job.engine else {}
+    needed = {member.sha256 for member, _ in plan.carried} | blobs.keys()
+    missing = list_missing_parts(job.arrival, [member for member in manifest.blobs if member.sha256 in needed])
     done = [f"{write_size(written)} to write; {len(kept)} of {len(manifest.models)} models are here already"]
+    done += [f"{len(manifest.images)} images to compare with the engine's"] if job.engine else []
     done += [f"{name} is not in any folder that was given" for name in missing]
-    return _finish(job, "would be loaded", written, NO_IMAGES, tuple(done))
+    return build_result(job, "would be loaded", tuple(done), written)
 
 
 def _raise(findings: Sequence[Finding], message: str) -> None:

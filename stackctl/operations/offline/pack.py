@@ -7,26 +7,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stackctl.core.bundle.manifest import Manifest, Platform
-from stackctl.core.bundle.plan import Contents, Draft, Source, build_draft, choose_version, is_same_content
+from stackctl.core.bundle.load_checks import ARCHITECTURES
+from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest, Platform, encode_manifest
+from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES, MAX_SHOWN, check_manifest
+from stackctl.core.bundle.plan import (
+    Contents,
+    Draft,
+    Source,
+    build_draft,
+    find_newest_version,
+    is_contained,
+    is_same_content,
+)
 from stackctl.core.bundle.sbom import Component
-from stackctl.core.engines import ENGINE_FOLDER, choose_engine
+from stackctl.core.engines import ENGINE_FOLDER, LLAMA_CPP, choose_engine
 from stackctl.core.host import choose_runtime
 from stackctl.core.progress import Transfer, write_size
 from stackctl.core.stack import GATEWAY
-from stackctl.errors import BundleError
+from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects
 from stackctl.operations.offline.bootstrap import gather_bootstrap
 from stackctl.operations.offline.gather import (
     Gathered,
     Sources,
-    gather_config,
     gather_images,
     gather_models,
     join_contents,
     pack_paths,
     pack_texts,
 )
+from stackctl.operations.offline.gather_config import check_secrecy, gather_config
 from stackctl.operations.offline.inventory import gather_inventory
 from stackctl.operations.settle import choose_device
 from stackctl.operations.site import LoadedSite, load_site
@@ -60,25 +70,28 @@ class PackEffects:
     """What packing does to the world, beside ``Effects``.
 
     Attributes:
-        platform: operating system and architecture that the content is for.
+        architecture: of this machine, and so of the content: ``amd64``, ``arm64``.
         collect_wheels: wheels of a hashed lock file for these versions of Python, from this package index.
-        describe_wheel: what a wheel says of itself.
+        describe_wheel: what a wheel, of that SHA-256, says of itself.
         build_own_wheel: the wheel of the ``stackctl`` that is running.
         list_bundles: manifests of the whole bundles in a folder.
         find_free_bytes: on the file system of a folder that may not exist yet.
+        find_partial_bytes: what killed packs left there, which this one takes over or removes.
         write_bundle: writes parts, bootstrap, manifest, signature; the bundle's folder.
+        sign_bundle: signs a bundle that is there, if there is a key; whether it is signed then.
     """
 
     effects: Effects
     sources: Sources
     architecture: str
     collect_wheels: Callable[[Path, tuple[str, ...], str], tuple[Path, ...]]
-    describe_wheel: Callable[[Path], Component]
+    describe_wheel: Callable[[Path, str], Component]
     build_own_wheel: Callable[[], Path]
     list_bundles: Callable[[Path], Sequence[tuple[Path, Manifest]]]
     find_free_bytes: Callable[[Path], int]
     find_partial_bytes: Callable[[Path, Draft], int]
     write_bundle: Callable[[Path, Draft, Sequence[tuple[str, bool, int, Source]], Transfer], tuple[Path, Manifest]]
+    sign_bundle: Callable[[Path, Manifest], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +99,18 @@ class PackResult:
     """What was packed.
 
     Attributes:
-        folder: the bundle; None after a dry run.
-        unchanged: a bundle with this very content was there already.
+        folder: the bundle; None where none is written or found.
         manifest: of the bundle; after a dry run the parts' digests are all zero.
-        carried_bytes: of the parts; with a base, what the base has is left out.
+        unchanged: this content was there already: in the folder or, without a folder, in the base.
+        is_signed: None where nobody looked, because nothing was to be written.
+        newest: the highest version of this stack that is beside it.
     """
 
     folder: Path | None
     manifest: Manifest
     unchanged: bool
+    is_signed: bool | None = None
+    newest: int = 0
 
 
 def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False) -> PackResult:
@@ -104,33 +120,40 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
         ConfigError: the site's files are not usable.
         BundleError: something cannot travel or be had, the disk is too small, or a source changed meanwhile.
     """
-    effects = world.effects
-    loaded = load_site(effects)
-    contents = gather_contents(world, request, loaded)
-    bundles = [] if dry_run and not request.out.is_dir() else list(world.list_bundles(request.out))
-    for folder, manifest in bundles:
-        draft = build_draft(contents, manifest.version, request.base, request.part_size)
-        if is_same_content(draft, manifest) and request.version in (None, manifest.version):
-            return PackResult(folder, manifest, unchanged=True)
+    contents = gather_contents(world, request, load_site(world.effects))
+    bundles = list(world.list_bundles(request.out))
     draft = build_draft(contents, 1, request.base, request.part_size)
-    version = request.version or choose_version(draft, request.base, [manifest for _, manifest in bundles])
+    newest = find_newest_version(draft.body.name, [manifest for _, manifest in bundles])
+    for folder, manifest in bundles:
+        if is_same_content(draft, manifest) and request.version in (None, manifest.version):
+            is_signed = None if dry_run else world.sign_bundle(folder, manifest)
+            return PackResult(folder, manifest, unchanged=True, is_signed=is_signed, newest=newest)
+    version = request.version or max(newest, request.base.version if request.base else 0) + 1
     draft = build_draft(contents, version, request.base, request.part_size)
     _check_base(draft, request.base)
+    if request.base and not request.version and is_contained(draft, request.base):
+        return PackResult(None, request.base, unchanged=True, newest=newest)
+    _check_readable(draft)
     _check_space(world, request.out, draft)
     if dry_run:
         return PackResult(None, draft.body, unchanged=False)
+    folder, manifest = _write(world, request.out, contents, draft)
+    return PackResult(folder, manifest, unchanged=False, is_signed=world.sign_bundle(folder, manifest), newest=version)
+
+
+def _write(world: PackEffects, out: Path, contents: Contents, draft: Draft) -> tuple[Path, Manifest]:
     carried = {file.path for file in draft.body.bootstrap}
     bootstrap = [
         (file.path, file.executable, file.size, source) for file, source in contents.bootstrap if file.path in carried
     ]
-    transfer = Transfer("packing", draft.body.size_bytes, effects.report, effects.clock)
-    folder, manifest = world.write_bundle(request.out, draft, bootstrap, transfer)
-    return PackResult(folder, manifest, unchanged=False)
+    transfer = Transfer("packing", draft.body.size_bytes, world.effects.report, world.effects.clock)
+    return world.write_bundle(out, draft, bootstrap, transfer)
 
 
 def gather_contents(world: PackEffects, request: PackRequest, loaded: LoadedSite) -> Contents:
     """Everything the bundle will hold; all that cannot travel is reported before anything is written."""
     effects, sources = world.effects, world.sources
+    _check_machine(world.architecture)
     runtime, gpus = _choose_target(effects, loaded)
     with_processes = request.with_processes or runtime == "process"
     images = Gathered()
@@ -141,7 +164,7 @@ def gather_contents(world: PackEffects, request: PackRequest, loaded: LoadedSite
     total = sum(model.size_bytes for model in {model.shards: model for model in stack.models}.values())
     models = gather_models(stack.models, sources, Transfer("hashing models", total, effects.report, effects.clock).add)
     found = Gathered(images=images.images, models=models.models)
-    config = pack_texts(gather_config(effects, loaded, found, gpus))
+    config = gather_config(effects, loaded, found, gpus)
     index = loaded.settings.pip_index_url
 
     def collect(lock: Path) -> tuple[Path, ...]:
@@ -151,18 +174,20 @@ def gather_contents(world: PackEffects, request: PackRequest, loaded: LoadedSite
 
     wheels = _gather_wheels(world, collect) if with_processes else Gathered()
     bootstrap = gather_bootstrap(effects, sources, collect, world.build_own_wheel)
-    inventory = gather_inventory(images.images, models.models, wheels, bootstrap, world.describe_wheel)
+    texts = {**config, **gather_inventory(images.images, models.models, wheels, bootstrap, world.describe_wheel)}
+    check_secrecy(texts, loaded)
     runtimes: list[Literal["compose", "process"]] = ["compose"] if images.images else []
     if with_processes:
         runtimes.append("process")
     platform = Platform.model_validate({"os": "linux", "architecture": world.architecture, "python": request.pythons})
-    return join_contents(
-        loaded, platform, tuple(runtimes), config, pack_texts(inventory), wheels, images, models, bootstrap
-    )
+    return join_contents(loaded, platform, tuple(runtimes), pack_texts(texts), wheels, images, models, bootstrap)
 
 
 def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[Literal["compose", "process"], tuple[str, ...]]:
-    """The runtime that the stack runs in, or would, and the accelerators of its engines."""
+    """The runtime that the stack runs in, or would, and the accelerators of its engines.
+
+    One that was named is the site's, and need not be this machine's; only the engine that is to run it must be able to.
+    """
     state = load_state(effects)
     wanted = loaded.settings.stack_runtime
     if wanted == "auto" and state is not None:
@@ -172,6 +197,9 @@ def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[Literal["compo
     host = effects.load_host(True)
     if choose_runtime(host, wanted).value == "process":
         return "process", ("none",)
+    wanted = loaded.settings.stack_gpu
+    if wanted != "auto" and loaded.compose.engine is LLAMA_CPP and not loaded.release:
+        return "compose", (wanted,)
     return "compose", (choose_device(host, loaded, "compose")[0].value,)
 
 
@@ -185,6 +213,24 @@ def _gather_wheels(world: PackEffects, collect: Callable[[Path], tuple[Path, ...
     for lock in (services / GATEWAY / "requirements.lock", effects.data_root / ENGINE_FOLDER / engine.lock_file):
         paths |= {path.name: path for path in collect(lock)}
     return pack_paths(WHEELS, [paths[name] for name in sorted(paths)], world.sources, lambda size: None)
+
+
+def _check_machine(architecture: str) -> None:
+    if architecture not in ARCHITECTURES.values():
+        raise BundleError(
+            f"This machine is {architecture}; bundles are made on amd64 and arm64 for machines of the same kind.",
+            "pack on a machine of the site's kind",
+        )
+
+
+def _check_readable(draft: Draft) -> None:
+    """What the site's reader would refuse is refused here, before anybody carries it there."""
+    findings = list(check_manifest(draft.body))[:MAX_SHOWN]
+    size = len(encode_manifest(draft.body))
+    if size > MAX_MANIFEST_BYTES:
+        findings.append(Finding(MANIFEST_NAME, f"would have {size} bytes, at most {MAX_MANIFEST_BYTES} are read"))
+    if findings:
+        raise BundleError("This content makes no bundle that could be read.", "", findings)
 
 
 def _check_base(draft: Draft, base: Manifest | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stackctl import __version__
 from stackctl.core.bundle.load_record import parse_record
-from stackctl.core.bundle.places import LOAD_RECORD, OFFLINE_FOLDER, RECEIPTS
+from stackctl.core.bundle.places import LOAD_RECORD, LOCK, OFFLINE_FOLDER, RECEIPTS
 from stackctl.core.bundle.release import Release
 from stackctl.core.proof import Proof, list_attempts, list_gaps, parse_watch
 from stackctl.core.receipt import (
@@ -20,10 +20,13 @@ from stackctl.core.receipt import (
 )
 from stackctl.core.receipt_page import render_page
 from stackctl.core.receipt_source import build_installed_bundle, build_model_fact
+from stackctl.errors import Finding, RuntimeFailure
 from stackctl.operations.effects import Effects
+from stackctl.operations.offline.installed import check_content
 from stackctl.operations.offline.rehearse import (
     Rehearsal,
     check_not_running,
+    find_lock,
     parse_rehearsal,
     rehearse_containers,
     stop_leftovers,
@@ -65,10 +68,20 @@ def run_prove(effects: Effects, stage: Stage, request: ProveRequest) -> SavedRec
         ConfigError: bad input; nothing was started.
         RuntimeFailure: the stack runs already, is not complete here, or could not be started.
     """
+    stage.folder.prepare()
+    # No load or rollback may come between: the receipt names the release that was rehearsed.
+    with effects.hold_lock(stage.folder.root / LOCK):
+        return save_receipt(effects, _build_receipt(effects, stage, request), request)
+
+
+def _build_receipt(effects: Effects, stage: Stage, request: ProveRequest) -> Receipt:
     started = stage.now()
     check_not_running(effects)
     loaded = load_site(effects)
+    findings = _check_release(effects, stage, loaded.release) if loaded.release else []
     runtime, rehearsal = _rehearse(effects, stage, loaded, request)
+    if loaded.release and runtime == "compose":
+        findings += stage.check_images(loaded.release.manifest)
     watches = [parse_watch(service, text) for service, text in rehearsal.watches.items()]
     proof = Proof(
         rehearsal.health,
@@ -76,9 +89,10 @@ def run_prove(effects: Effects, stage: Stage, request: ProveRequest) -> SavedRec
         list_attempts(watches, rehearsal.own_names),
         rehearsal.pulled,
         (*list_gaps(watches), *([rehearsal.gap] if rehearsal.gap else [])),
+        tuple(f"{finding.subject}: {finding.message}" for finding in findings),
     )
     models = loaded.choose_stack(runtime).models
-    receipt = Receipt(
+    return Receipt(
         proof=proof,
         bundle=_load_bundle(effects, loaded.release),
         stack_name=loaded.settings.stack_name,
@@ -90,27 +104,47 @@ def run_prove(effects: Effects, stage: Stage, request: ProveRequest) -> SavedRec
         started=started,
         finished=stage.now(),
     )
-    return save_receipt(effects, receipt, request)
 
 
 def save_receipt(effects: Effects, receipt: Receipt, request: ProveRequest) -> SavedReceipt:
-    """Write the receipt, its signature and its page."""
+    """Write the receipt, its signature and its page.
+
+    Raises:
+        RuntimeFailure: one of them cannot be written.
+    """
     path = request.out or effects.site / OFFLINE_FOLDER / RECEIPTS / f"{receipt.file_stem}.json"
     text = render_receipt(receipt)
-    saved = SavedReceipt(receipt, path, path.with_name(f"{path.name}.minisig"), path.with_suffix(".txt"))
-    effects.save_text(saved.signature, request.sign(text.encode()), 0o644)
-    effects.save_text(saved.page, render_page(receipt), 0o644)
-    effects.save_text(path, text, 0o644)
+    saved = SavedReceipt(receipt, path, path.with_name(f"{path.name}.minisig"), _name_page(path))
+    files = {saved.signature: request.sign(text.encode()), saved.page: render_page(receipt), path: text}
+    try:
+        for file, content in files.items():
+            effects.save_text(file, content, 0o644)
+    except OSError as error:
+        message = f"The proof {receipt.verdict}, but its receipt {path} cannot be written: {error.strerror}."
+        raise RuntimeFailure(message, "name another place with --out, and prove again") from error
     return saved
 
 
+def _name_page(path: Path) -> Path:
+    """Beside the receipt, and never its own name."""
+    return path.with_name(path.name.removesuffix(".json") + ".txt")
+
+
+def _check_release(effects: Effects, stage: Stage, release: Release) -> list[Finding]:
+    """Each stretch of the release's files that is not what its bundle brought."""
+    effects.report("checking that everything of the release is right")
+    return list(check_content(stage.folder, release.manifest))
+
+
 def _rehearse(effects: Effects, stage: Stage, loaded: LoadedSite, request: ProveRequest) -> tuple[str, Rehearsal]:
-    stop_leftovers(effects, stage, loaded)
-    state, _ = settle(effects, loaded)
-    if state.runtime == "process":
-        return "process", parse_rehearsal(stage.rehearse_isolated(request.wait_timeout_s))
-    with effects.hold_lock(effects.state_dir / "lock"):
-        return "compose", rehearse_containers(effects, stage, state, request.wait_timeout_s)
+    with effects.hold_lock(find_lock(effects)):
+        check_not_running(effects)
+        stop_leftovers(effects, stage, loaded)
+        state, _ = settle(effects, loaded)
+        if state.runtime == "compose":
+            return "compose", rehearse_containers(effects, stage, state, request.wait_timeout_s)
+    # Inside, the program takes the lock itself.
+    return "process", parse_rehearsal(stage.rehearse_isolated(request.wait_timeout_s))
 
 
 def _load_bundle(effects: Effects, release: Release | None) -> InstalledBundle | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackctl.core.health import HealthReport
+from stackctl.core.host import Choice
 from stackctl.core.proof import parse_health, render_health
 from stackctl.core.rehearsal import (
     WATCH_SCRIPT,
@@ -93,7 +94,7 @@ def rehearse_containers(effects: Effects, stage: Stage, state: State, wait_timeo
     runtime = _make_rehearsal(effects, stage, loaded, images)
     names = tuple(service.name for service in plan.services)
     project = name_project(state.project)
-    with stage.watch_engine(images) as engine:
+    with stage.watch_engine(images) as engine, stage.remove_if_killed(project, find_lock(effects)):
         try:
             _save_rehearsal_files(effects, plan)
             running = _build_running(effects, loaded, runtime, plan, state)
@@ -114,11 +115,11 @@ def rehearse_processes(effects: Effects, stage: Stage, wait_timeout_s: float | N
     Raises:
         RuntimeFailure: something is not installed, or could not be started.
     """
-    with effects.hold_lock(effects.state_dir / "lock"):
+    with effects.hold_lock(find_lock(effects)):
         check_not_running(effects)
         loaded = load_site(effects)
         with stage.watch_namespace(_find_folder(effects)) as watch:
-            state, _ = settle(effects, loaded, "process")
+            state, _ = settle(effects, loaded, Choice("process", "in a network of its own"))
             plan = _build_complete_plan(effects, loaded, state)
             runtime = effects.make_runtime("process", loaded, state.gpu)
             try:
@@ -171,6 +172,11 @@ def _build_complete_plan(effects: Effects, loaded: LoadedSite, state: State) -> 
 
 def _build_running(effects: Effects, loaded: LoadedSite, runtime: Runtime, plan: StartPlan, state: State) -> Running:
     return Running(loaded, runtime, plan, state.device, load_known_answer(effects))
+
+
+def find_lock(effects: Effects) -> Path:
+    """The lock of whoever starts or stops this site's stack."""
+    return effects.state_dir / "lock"
 
 
 def _find_folder(effects: Effects) -> Path:

@@ -49,7 +49,7 @@ def install_release(
         if before:
             folder.switch(PREVIOUS, before)
         folder.switch(CURRENT, short_id)
-    folder.remove_staging(short_id)
+    folder.remove(f"{STAGING}/{short_id}")
 
 
 def _make_env(effects: Effects) -> None:

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_record import parse_record
 from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.places import CURRENT, LOAD_RECORD, PREVIOUS
-from stackctl.core.bundle.release import release_folder
+from stackctl.core.bundle.places import CURRENT, PREVIOUS
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.current import check_own_stack
 from stackctl.operations.offline.installed import (
@@ -18,6 +16,7 @@ from stackctl.operations.offline.installed import (
     check_sizes,
     hold_offline_lock,
     load_installed,
+    load_record,
 )
 from stackctl.operations.offline.load_images import NO_IMAGES, ImagesToLoad, find_images_to_load, name_images
 
@@ -96,8 +95,7 @@ def _find_images(
     load: LoadEffects, manifest: Manifest, findings: list[Finding]
 ) -> tuple[ImageEngine | None, ImagesToLoad]:
     """The engine and what it lacks of a release; images that are gone are added to the findings."""
-    data = load.folder.load_bytes(f"{release_folder(manifest.short_id)}/{LOAD_RECORD}") or b""
-    record = parse_record(data.decode("utf-8", "replace"))
+    record = load_record(load.folder, manifest.short_id)
     if record is None or "compose" not in record.runtimes:
         return None, NO_IMAGES  # its images were never given to an engine
     if not load.machine.docker:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from stackctl.core.bundle.manifest import Manifest
+    from stackctl.errors import Finding
     from stackctl.operations.effects import Runtime
+    from stackctl.operations.offline.load_effects import OfflineFolder
     from stackctl.operations.site import LoadedSite
 
 
@@ -40,7 +43,11 @@ class Stage:
         watch_engine: watch an engine's images, with the names of the stack's own.
         rehearse_isolated: have ``rehearse_processes`` run in namespaces of its own; what it renders.
         watch_namespace: close and watch this process's namespaces, writing to this folder.
+        remove_if_killed: have a project's containers removed if this process ends before the block does, unless
+            another command holds this lock by then.
         now: the time in UTC.
+        folder: the site's ``offline/``.
+        check_images: what is wrong with the engine's images of a release.
     """
 
     make_rehearsal: Callable[[str, Path, LoadedSite, tuple[str, ...]], Runtime]
@@ -48,4 +55,7 @@ class Stage:
     watch_engine: Callable[[Sequence[str]], AbstractContextManager[EngineWatch]]
     rehearse_isolated: Callable[[float | None], str]
     watch_namespace: Callable[[Path], AbstractContextManager[NamespaceWatch]]
+    remove_if_killed: Callable[[str, Path], AbstractContextManager[None]]
     now: Callable[[], datetime]
+    folder: OfflineFolder
+    check_images: Callable[[Manifest], Sequence[Finding]]

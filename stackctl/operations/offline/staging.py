@@ -16,7 +16,6 @@ from stackctl.core.bundle.load_plan import (
     find_installed,
     list_model_ranges,
     plan_blob,
-    plan_load,
 )
 from stackctl.core.bundle.manifest import Manifest, Member, Model
 from stackctl.core.bundle.manifest_reader import MAX_SHOWN
@@ -55,15 +54,10 @@ def check_kept_models(
         Digests of the models that are right, and what is wrong with one and not in this bundle to mend it with.
     """
     carried = {member.sha256 for member in manifest.blobs}
-    whole = {content.sha256: content for content in plan_load(manifest).wanted}
     kept: set[str] = set()
     findings: list[Finding] = []
     for model in find_kept_models(folder, manifest):
-        ranges = list(list_model_ranges(manifest, model))
-        # This very load wrote it and was interrupted while it gave things their places.
-        if all(staging.is_done(whole[item.sha256]) for item in ranges):
-            kept.add(model.digest)
-            continue
+        ranges = list_model_ranges(manifest, model)
         wrong = [item for item in ranges if not _is_kept(folder, staging, item, progress)]
         if not wrong:
             kept.add(model.digest)
@@ -150,19 +144,22 @@ def write_inherited(
 
 
 class _WrongBytes(BundleError):
-    """Bytes that were read are not those of their digest."""
+    """Bytes are not there, or not those of their digest."""
 
 
 def check_digest(pieces: Iterable[bytes], item: InstalledRange) -> Iterator[bytes]:
     """The same pieces.
 
     Raises:
-        BundleError: after the last one, when they are not those of the digest.
+        BundleError: they cannot be read, or, after the last one, are not those of the digest.
     """
     digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-        yield piece
+    try:
+        for piece in pieces:
+            digest.update(piece)
+            yield piece
+    except BundleError as error:
+        raise _WrongBytes(error.message, error.hint) from error
     if digest.hexdigest() != item.sha256:
         message = f"its bytes {item.offset} to {item.offset + item.size} are not those of the bundle that brought them"
         raise _WrongBytes(message, "load the full bundle again")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackctl.core.bundle.folder_checks import check_entries
+from stackctl.core.bundle.load_record import parse_record
 from stackctl.core.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, Model, ModelFile
 from stackctl.core.bundle.manifest_reader import list_content, parse_manifest
 from stackctl.core.bundle.opened import FolderEntry, SignatureVerdict, check_signature
@@ -31,6 +32,7 @@ from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.offline.reading import BundleReader
 from stackctl.operations.offline.verify import Verified, build_findings
 
+MAX_RECORD_BYTES = 1 << 16
 CheckImages = Callable[[Manifest], Sequence[Finding]]
 REPAIR_HINT = "load the bundle again with 'stackctl offline-load': what is right is kept"
 
@@ -127,12 +129,13 @@ class _Check:
         if item.manifest is None:
             return item
         findings = [*item.findings, *self._check_files(item.folder, item.manifest)]
+        findings += self._check_images(item.folder, item.manifest, check_images)
         sizes = {content.sha256: content.size for content in list_content(item.manifest)}
         for model in item.manifest.models:
             if model.digest not in self.models:
                 self.models[model.digest] = tuple(self._check_model(model, sizes))
             findings += self.models[model.digest]
-        return Verified(item.folder, item.manifest, item.verdict, (*findings, *check_images(item.manifest)))
+        return Verified(item.folder, item.manifest, item.verdict, tuple(findings))
 
     def find_strays(self, names: Sequence[str], manifests: Sequence[Manifest] | None) -> Iterator[Finding]:
         """What lies beside the releases and belongs to none, and links that lead nowhere."""
@@ -140,17 +143,31 @@ class _Check:
             target = self.reader.read_link(self.offline / link)
             if target and target not in {f"{RELEASES}/{name}" for name in names}:
                 yield Finding(link, f"leads to {escape_text(target)}, which is no release", file=str(self.offline))
+        staged = [entry for entry in self._list(self.offline / STAGING) if "/" not in entry.path]
         if manifests is not None:
-            used = {str(model_folder(model.digest)) for manifest in manifests for model in manifest.models}
-            for entry in self._list(self.offline / MODEL_STORE):
-                if "/" not in entry.path and f"{MODEL_STORE}/{entry.path}" not in used:
-                    message = "belongs to no release that is kept"
-                    yield Finding(f"{MODEL_STORE}/{escape_text(entry.path)}", message, file=str(self.offline))
-        for entry in self._list(self.offline / STAGING):
-            if "/" not in entry.path:
-                message, hint = "was begun and not completed", "run 'stackctl offline-load' again to complete it"
-                name = f"{STAGING}/{escape_text(entry.path)}"
-                yield Finding(name, message, hint, Severity.WARNING, str(self.offline))
+            yield from self._find_stray_models(manifests, is_loading=bool(staged))
+        for entry in staged:
+            message, hint = "was begun and not completed", "run 'stackctl offline-load' again to complete it"
+            name = f"{STAGING}/{escape_text(entry.path)}"
+            yield Finding(name, message, hint, Severity.WARNING, str(self.offline))
+
+    def _find_stray_models(self, manifests: Sequence[Manifest], *, is_loading: bool) -> Iterator[Finding]:
+        used = {str(model_folder(model.digest)) for manifest in manifests for model in manifest.models}
+        # A load that was interrupted at its end has brought its models already, and does no harm.
+        severity = Severity.WARNING if is_loading else Severity.ERROR
+        for entry in self._list(self.offline / MODEL_STORE):
+            path = f"{MODEL_STORE}/{entry.path}"
+            if "/" not in entry.path and path not in used:
+                message, hint = "belongs to no release that is kept", "remove it with 'stackctl offline-prune'"
+                yield Finding(escape_text(path), message, hint, severity, str(self.offline))
+
+    def _check_images(self, folder: Path, manifest: Manifest, check_images: CheckImages) -> Sequence[Finding]:
+        """Images are missed only where loading gave them to an engine."""
+        entry = self.reader.measure(folder / LOAD_RECORD)
+        is_small = entry is not None and entry.kind == "file" and entry.size <= MAX_RECORD_BYTES
+        data = self.reader.read_whole(folder / LOAD_RECORD, MAX_RECORD_BYTES) if is_small else b""
+        record = parse_record(data.decode("utf-8", "replace"))
+        return check_images(manifest) if record is None or "compose" in record.runtimes else ()
 
     def _list(self, folder: Path) -> list[FolderEntry]:
         return list(self.reader.list_entries(folder)) if self.reader.measure(folder) else []

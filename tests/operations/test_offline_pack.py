@@ -1,0 +1,263 @@
+"""Packing with a fake world: what a bundle says it holds, what is refused, and when nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackctl.core.bundle.chunks import FileDigest
+from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.oci import OCI_CONFIG, OCI_LAYER, ImageBlob, ImageContent
+from stackctl.core.bundle.oci_documents import build_facts
+from stackctl.core.bundle.plan import Draft, InMemory, Source
+from stackctl.core.bundle.sbom import Component
+from stackctl.core.progress import Transfer
+from stackctl.errors import BundleError
+from stackctl.operations.offline.gather import Provenance, Sources
+from stackctl.operations.offline.pack import PackEffects, PackRequest, PackResult, run_pack
+from tests.fakes import SITE, World, raised_by, write_env
+from tests.image_documents import digest, make_config, make_manifest
+
+OUT = Path("/out")
+MIB = 1024 * 1024
+
+
+def hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_image(reference: str) -> ImageContent:
+    """An image of one layer, all of it told apart from others' by its name."""
+    layer = reference.encode()
+    config = make_config(layer)
+    manifest = make_manifest(config, layer)
+    documents = {digest(config): config, digest(manifest): manifest}
+    described = ImageBlob(digest(manifest), len(manifest), "application/vnd.oci.image.manifest.v1+json")
+    return ImageContent(build_facts(reference, "registry", None, described, documents), documents)
+
+
+@dataclass
+class Packer:
+    """A pack's world.
+
+    Attributes:
+        contents: path of a model to what stands for its content; its name where nothing is said.
+        bundles: what lies in the output folder.
+        signed: the folders that were asked to be signed.
+        has_key: whether bundles are signed.
+    """
+
+    world: World
+    contents: dict[str, str] = field(default_factory=dict)
+    bundles: list[tuple[Path, Manifest]] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    signed: list[Path] = field(default_factory=list)
+    architecture: str = "amd64"
+    has_key: bool = True
+    own_wheel: str = "stackctl"
+    source: str = ""
+
+    def hash_model(self, path: Path, count: Callable[[int], None]) -> FileDigest:
+        content = hash_text(self.contents.get(str(path), path.name))
+        return FileDigest(str(path), 4, content, "stamp", ((0, 4, content),))
+
+    def hash_file(self, path: Path, count: Callable[[int], None]) -> FileDigest:
+        content = hash_text(self.own_wheel)
+        return FileDigest(str(path), 4, content, "stamp", ((0, 4, content),))
+
+    def write(
+        self, out: Path, draft: Draft, bootstrap: Sequence[tuple[str, bool, int, Source]], transfer: Transfer
+    ) -> tuple[Path, Manifest]:
+        manifest = draft.seal([hash_text(part.name) for part in draft.parts])
+        blobs = {item.blob.sha256: item.blob.source for part in draft.parts for item in part.members}
+        sources = {file.path: blobs.get(file.sha256) for file in manifest.files}
+        self.texts = {path: src.data.decode() for path, src in sources.items() if isinstance(src, InMemory)}
+        self.bundles.append((out / manifest.folder, manifest))
+        return self.bundles[-1]
+
+    def sign(self, folder: Path, manifest: Manifest) -> bool:
+        self.signed += [folder] if self.has_key else []
+        return folder in self.signed
+
+    @property
+    def effects(self) -> PackEffects:
+        sources = Sources(
+            self.hash_model,
+            self.hash_file,
+            lambda reference, is_local: make_image(reference),
+            lambda path, sha256: Provenance(self.source),
+        )
+        return PackEffects(
+            effects=self.world.effects,
+            sources=sources,
+            architecture=self.architecture,
+            collect_wheels=lambda lock, pythons, index: (),
+            describe_wheel=lambda path, sha256: Component("wheel", path.name, "1", sha256),
+            build_own_wheel=lambda: Path("/cache/stackctl-0.1.0-py3-none-any.whl"),
+            list_bundles=lambda out: self.bundles,
+            find_free_bytes=lambda out: 1 << 40,
+            find_partial_bytes=lambda out, draft: 0,
+            write_bundle=self.write,
+            sign_bundle=self.sign,
+        )
+
+    def pack(self, *, dry_run: bool = False, **changes: Any) -> PackResult:
+        request = PackRequest(OUT, 100 * MIB, None, None, ("3.11",), False)
+        return run_pack(self.effects, replace(request, **changes), dry_run=dry_run)
+
+
+@pytest.fixture
+def packer(world: World) -> Packer:
+    return Packer(world)
+
+
+def set_env(packer: Packer, **values: object) -> None:
+    packer.world.files[SITE / ".env"] = write_env(**values)
+
+
+# What travels
+
+
+def test_settings_of_this_machine_change_nothing_that_is_packed(packer: Packer) -> None:
+    first = packer.pack().manifest
+    set_env(packer, BIND_ADDRESS="10.1.2.3", INFERENCE_THREADS=7, GPU_DEVICES="1")
+    assert packer.pack().manifest == first
+    assert "10.1.2.3" not in "".join(packer.texts.values())
+
+
+def test_where_models_lie_changes_nothing_that_is_packed(packer: Packer) -> None:
+    set_env(packer, CHAT_MODEL="/a/chat.gguf", CODE_MODEL="/b/code.gguf", EMBEDDING_MODEL="none")
+    first = packer.pack().manifest
+    set_env(packer, CHAT_MODEL="/b/chat.gguf", CODE_MODEL="/a/code.gguf", EMBEDDING_MODEL="none")
+    assert packer.pack().manifest == first
+
+
+def test_models_of_one_name_in_two_folders_are_told_apart(packer: Packer) -> None:
+    set_env(packer, CHAT_MODEL="/a/model.gguf", CODE_MODEL="/b/model.gguf", EMBEDDING_MODEL="none")
+    packer.contents = {"/a/model.gguf": "one", "/b/model.gguf": "another"}
+    models = packer.pack().manifest.models
+    assert [model.served_names for model in models] == [("local-chat",), ("local-code",)]
+    compose = packer.texts["rendered/compose.p1.yml"]
+    assert all(f"/site/offline/store/models/{model.digest[:16]}/model.gguf" in compose for model in models)
+
+
+def test_one_model_in_two_folders_travels_once(packer: Packer) -> None:
+    set_env(packer, CHAT_MODEL="/a/model.gguf", CODE_MODEL="/b/model.gguf", EMBEDDING_MODEL="none")
+    packer.contents = {"/a/model.gguf": "one", "/b/model.gguf": "one"}
+    (model,) = packer.pack().manifest.models
+    assert model.served_names == ("local-chat", "local-code")
+
+
+def test_a_site_that_runs_a_release_packs_that_release(packer: Packer, tmp_path: Path) -> None:
+    from tests.operations.test_released_site import FILES, install
+
+    install(packer.world, tmp_path)
+    manifest = packer.pack().manifest
+    assert packer.texts["config/stack.yml"] == FILES["config/stack.yml"].decode()
+    assert "INFERENCE_SLOTS=2" in packer.texts["config/settings.env"]
+    assert [name for model in manifest.models for name in model.served_names] == ["local-chat", "local-review"]
+
+
+def test_the_bill_of_materials_has_the_digest_of_the_wheel_that_installs_stackctl(packer: Packer) -> None:
+    packer.pack()
+    assert hash_text("stackctl") in packer.texts["sbom.cdx.json"]
+    assert "pkg:pypi/stackctl" not in packer.texts["sbom.cdx.json"]
+
+
+def test_the_engine_for_a_gpu_of_the_site_is_packed_where_there_is_none(packer: Packer) -> None:
+    assert [image.uses for image in packer.pack().manifest.images] == [("api-gateway",), ("inference.none",)]
+    packer.world.flags["STACK_GPU"] = "nvidia"
+    images = packer.pack().manifest.images
+    assert [image.uses for image in images] == [("api-gateway",), ("inference.nvidia",)]
+    assert "cuda" in images[1].reference
+    assert "rendered/compose.p1.gpu-nvidia.yml" in packer.texts
+
+
+# What is refused
+
+
+def test_names_that_other_systems_do_not_take_are_refused_together(packer: Packer) -> None:
+    set_env(packer, CHAT_MODEL=".hidden.gguf", CODE_MODEL="'a\\\\b.gguf'", EMBEDDING_MODEL=f"{'x' * 250}-embed.gguf")
+    error = raised_by(packer.pack)
+    assert isinstance(error, BundleError)
+    assert [finding.subject for finding in error.findings] == ["CHAT_MODEL", "CODE_MODEL", "EMBEDDING_MODEL"]
+
+
+def test_what_a_reader_would_refuse_is_not_written(packer: Packer) -> None:
+    set_env(packer, CHAT_MODEL=f"{'名' * 100}.gguf")
+    error = raised_by(packer.pack)
+    assert "no bundle that could be read" in error.message
+    assert "more than 255 bytes" in error.findings[0].message
+    assert packer.bundles == []
+
+
+def test_a_login_in_a_provider_s_address_does_not_travel(packer: Packer) -> None:
+    packer.world.files[SITE / "stack.yml"] = (
+        "version: 1\nproviders:\n  lab:\n    kind: vllm\n    api_base: http://ann:s3cret@gpu.example/v1\n"
+        "    models: {lab-chat: {model: m}}\n"
+    )
+    error = raised_by(packer.pack)
+    assert {finding.subject for finding in error.findings} >= {"config/stack.yml", "rendered/compose.p1.yml"}
+    assert "s3cret" not in str(error)
+
+
+def test_a_secret_in_what_is_recorded_of_a_model_does_not_travel(packer: Packer) -> None:
+    packer.source = "https://hub.example/m.gguf#planted-gateway"
+    error = raised_by(packer.pack)
+    assert [finding.subject for finding in error.findings] == ["sbom.cdx.json", "licences.txt"]
+
+
+def test_another_kind_of_machine_is_refused_in_words(packer: Packer) -> None:
+    packer.architecture = "riscv64"
+    assert "This machine is riscv64" in raised_by(packer.pack).message
+
+
+# When nothing is written
+
+
+def test_an_unsigned_bundle_is_signed_when_there_is_a_key(packer: Packer) -> None:
+    packer.has_key = False
+    first = packer.pack()
+    assert (first.unchanged, first.is_signed) == (False, False)
+    packer.has_key = True
+    second = packer.pack()
+    assert (second.folder, second.unchanged, second.is_signed) == (first.folder, True, True)
+
+
+def test_a_dry_run_signs_nothing(packer: Packer) -> None:
+    packer.has_key = False
+    packer.pack()
+    packer.has_key = True
+    assert packer.pack(dry_run=True).is_signed is None
+    assert packer.signed == []
+
+
+def test_a_base_that_has_everything_needs_no_delta(packer: Packer) -> None:
+    base = packer.pack().manifest
+    packer.bundles = []
+    result = packer.pack(base=base)
+    assert (result.folder, result.unchanged, result.manifest) == (None, True, base)
+    assert packer.bundles == []
+    assert packer.pack(base=base, version=9).manifest.version == 9
+
+
+def test_content_of_an_older_bundle_is_said_to_be_older(packer: Packer) -> None:
+    first = packer.pack()
+    set_env(packer, INFERENCE_SLOTS=2)
+    assert packer.pack().manifest.version == 2
+    set_env(packer)
+    again = packer.pack()
+    assert (again.folder, again.newest) == (first.folder, 2)
+    assert packer.pack(version=3).manifest.version == 3
+
+
+def test_images_are_named_by_what_they_are_for(packer: Packer) -> None:
+    set_env(packer, GATEWAY_IMAGE="r.example/one:1", INFERENCE_IMAGE="r.example/one:1")
+    images = packer.pack().manifest.images
+    assert [image.uses for image in images] == [("api-gateway", "inference.none")]
+    assert {blob.media_type for blob in images[0].blobs} >= {OCI_CONFIG, OCI_LAYER}

@@ -1,0 +1,98 @@
+"""Removing old releases: what stays, what goes with them, and an interruption on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stackctl.adapters.offline_folder import OfflineFolder
+from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.places import model_folder
+from stackctl.core.bundle.release import title_release
+from stackctl.operations.offline.prune import Pruning, plan_prune, run_prune
+from stackctl.operations.state import State, save_state
+from tests.bundle_builder import ImageBytes, make_bytes
+from tests.loading import Place, build, refused
+from tests.operations.test_offline_load_interrupted import failing_at
+
+
+@pytest.fixture
+def releases(place: Place, disk: Path) -> tuple[Manifest, ...]:
+    """Four releases; the first two share a model, each has an image of its own, and the last one is current."""
+    made = []
+    for version in (1, 2, 3, 4):
+        image = ImageBytes("api-gateway", [{"app": b"%d" % version}])
+        models = {"local-chat": make_bytes(f"model {max(version, 2)}", 40_000)}
+        bundle, manifest = build(disk, models=models, images=[image], version=version)
+        place.load(bundle)
+        made.append(manifest)
+    return tuple(made)
+
+
+def prune(place: Place, count: int) -> Pruning:
+    return run_prune(place.effects, place.load_effects, count)
+
+
+def list_models(place: Place) -> set[str]:
+    return {path.name for path in (place.site / "offline" / "store" / "models").iterdir()}
+
+
+def find_model(manifest: Manifest) -> str:
+    return model_folder(manifest.models[0].digest).name
+
+
+def test_asking_changes_nothing(place: Place, releases: tuple[Manifest, ...]) -> None:
+    before = place.list_files()
+    plan = plan_prune(place.effects, place.load_effects, 2)
+    assert [item.version for item in plan.removed] == [2, 1]
+    assert [item.version for item in plan.kept] == [4, 3]
+    assert plan.freed_bytes > 40_000
+    assert place.list_files() == before
+    assert len(place.engine.images) == 4
+
+
+def test_what_only_old_releases_used_goes_with_them(place: Place, releases: tuple[Manifest, ...]) -> None:
+    prune(place, 2)
+    assert set(place.folder.list_releases()) == {releases[2].short_id, releases[3].short_id}
+    assert list_models(place) == {find_model(releases[2]), find_model(releases[3])}
+    assert set(place.engine.images) == {releases[2].images[0].alias, releases[3].images[0].alias}
+    assert place.roll_back().is_changed
+
+
+def test_a_model_that_a_kept_release_shares_stays(place: Place, releases: tuple[Manifest, ...]) -> None:
+    prune(place, 3)
+    assert place.folder.list_releases() == tuple(sorted(item.short_id for item in releases[1:]))
+    assert find_model(releases[0]) in list_models(place)
+
+
+def test_the_way_back_and_what_runs_stay_however_few_are_asked_for(
+    place: Place, releases: tuple[Manifest, ...]
+) -> None:
+    place.roll_back(releases[0].short_id)
+    save_state(place.effects, State("process", "none", "CPU", "test-stack", title_release(releases[1])))
+    assert {item.version for item in prune(place, 1).kept} == {1, 2, 4}
+    assert place.roll_back().manifest.version == 4
+
+
+def test_an_interruption_is_continued(place: Place, releases: tuple[Manifest, ...]) -> None:
+    for number in (1, 2, 2):
+        with failing_at(number, OfflineFolder, "remove", KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+            prune(place, 2)
+        assert place.current == releases[3].short_id
+    prune(place, 2)
+    assert list_models(place) == {find_model(releases[2]), find_model(releases[3])}
+    assert not prune(place, 2).models
+
+
+def test_models_of_a_load_that_was_interrupted_stay(place: Place, releases: tuple[Manifest, ...]) -> None:
+    (place.site / "offline" / "store" / "models" / "0123456789abcdef").mkdir()
+    place.folder.open_staging("0123456789ab").close()
+    assert "store/models/0123456789abcdef" not in prune(place, 2).models
+
+
+def test_beside_a_release_that_cannot_be_read_nothing_is_removed(place: Place, releases: tuple[Manifest, ...]) -> None:
+    path = place.site / "offline" / "releases" / releases[0].short_id
+    (path / "bundle.json").write_text("{")
+    assert str(path) in refused(lambda: prune(place, 2))
+    assert len(place.folder.list_releases()) == 4
