@@ -43,8 +43,8 @@ logs: $(VENV)/.runtime ## Show the services' last lines
 render: $(VENV)/.runtime .env ## Write the files that the stack starts from
 	@$(STACKCTL) render
 
-test: $(VENV)/.dev ## Run every test
-	@$(VENV)/bin/pytest
+test: $(VENV)/.dev ## Run every test, or those of TESTS="..." (what pytest takes)
+	@$(VENV)/bin/pytest $(TESTS)
 
 check: $(VENV)/.dev ## Check format, lint, types and the import contract
 	@$(VENV)/bin/ruff format --check --quiet .

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from stackctl.adapters.commands import run_command, stream_command
-from stackctl.adapters.files import hold_lock, save_text
+from stackctl.adapters.environments import wait_for_lock
+from stackctl.adapters.files import save_text
 from stackctl.core.bundle.lock_file import LockEntry, parse_lock, render_lock, select_entries
 from stackctl.core.bundle.sbom import Component, parse_wheel_metadata
 from stackctl.core.runtime import CompletedCommand
@@ -61,7 +62,9 @@ def collect_wheels(
     if found := _load_listing(folder):
         return found
     entries = parse_lock(lock.read_text(encoding="utf-8"), str(lock))
-    with hold_lock(folder.with_name(folder.name + ".lock")):
+    with wait_for_lock(folder.with_name(folder.name + ".lock"), report):
+        if found := _load_listing(folder):
+            return found
         folder.mkdir(parents=True, exist_ok=True)
         pip = _find_pip(cache_dir, report)
         findings: list[Finding] = []
