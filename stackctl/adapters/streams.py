@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-# Small enough for a core's cache, large enough that switching threads costs nothing.
-PIECE_BYTES = 1 << 20
-DEPTH = 8
+# Small enough for the processor's cache, large enough that switching threads costs little.
+PIECE_BYTES = 2 << 20
+DEPTH = 6
 _WAIT_S = 0.1
 
 Item = TypeVar("Item")

@@ -16,7 +16,7 @@ from typing import Any
 from stackctl.core.health import ProbeResult
 from stackctl.core.health_answers import OPEN_QUESTION
 from stackctl.core.models import ServedModel
-from stackctl.core.proof import Proof
+from stackctl.core.proof import Attempt, Proof
 
 SCHEMA = "stackctl.offline-proof/1"
 NO_BUNDLE = "no bundle installed: this site's own configuration"
@@ -132,14 +132,7 @@ def build_receipt_values(receipt: Receipt) -> dict[str, Any]:
         "schema": SCHEMA,
         "verdict": receipt.verdict,
         "reasons": list(proof.list_reasons()),
-        "bundle": {
-            "id": bundle.id,
-            "name": bundle.name,
-            "version": bundle.version,
-            "signature": bundle.signature,
-        }
-        if bundle
-        else None,
+        "bundle": _build_bundle_values(bundle) if bundle else None,
         "source": f"bundle {bundle.name} {bundle.version}" if bundle else NO_BUNDLE,
         "stack": receipt.stack_name,
         "stackctl": receipt.stackctl_version,
@@ -155,21 +148,26 @@ def build_receipt_values(receipt: Receipt) -> dict[str, Any]:
             for fact in receipt.answers
         ],
         "health": [_build_row_values(row) for row in proof.health.results],
-        "attempts": [
-            {
-                "service": attempt.service,
-                "kind": attempt.kind.value,
-                "target": attempt.target,
-                "protocol": attempt.protocol,
-                "port": attempt.port,
-                "count": attempt.count,
-            }
-            for attempt in proof.attempts
-        ],
+        "attempts": [_build_attempt_values(attempt) for attempt in proof.attempts],
         "pulled": list(proof.pulled),
         "altered": list(proof.altered),
         "gaps": list(proof.gaps),
         "failure": proof.failure,
+    }
+
+
+def _build_bundle_values(bundle: InstalledBundle) -> dict[str, Any]:
+    return {"id": bundle.id, "name": bundle.name, "version": bundle.version, "signature": bundle.signature}
+
+
+def _build_attempt_values(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "service": attempt.service,
+        "kind": attempt.kind.value,
+        "target": attempt.target,
+        "protocol": attempt.protocol,
+        "port": attempt.port,
+        "count": attempt.count,
     }
 
 

@@ -16,7 +16,6 @@ from pydantic_core import from_json
 from stackctl.core.bundle.layout import BLOCK, END, MAX_MEMBER_BYTES, pad, part_name
 from stackctl.core.bundle.manifest import (
     MANIFEST_NAME,
-    MAX_PARTS,
     Content,
     Image,
     Manifest,
@@ -26,6 +25,7 @@ from stackctl.core.bundle.manifest import (
     hash_body,
     hash_model,
 )
+from stackctl.core.bundle.manifest_fields import MAX_PARTS
 from stackctl.core.printable import escape_text
 from stackctl.errors import BundleError, Finding
 

@@ -23,18 +23,18 @@ def gather_bootstrap(
     effects: Effects,
     sources: Sources,
     collect_wheels: Callable[[Path], tuple[Path, ...]],
-    build_own_wheel: Callable[[], Path],
+    find_own_wheel: Callable[[], Path],
 ) -> Gathered:
     """The install script, the lock it installs from, and the wheels that the lock names.
 
     Args:
         collect_wheels: of a hashed lock file.
-        build_own_wheel: the wheel of the ``stackctl`` that is running.
+        find_own_wheel: the wheel of the ``stackctl`` that is running.
 
     Raises:
         BundleError: this installation lacks a file, or a package has no wheel.
     """
-    own = build_own_wheel()
+    own = find_own_wheel()
     wheels = [*collect_wheels(effects.data_root / LOCK_FILE), own]
     entries = [_pack_wheel(path, sources) for path in sorted(wheels, key=lambda path: path.name)]
     digests = {file.path: file.sha256 for file, _ in entries}

@@ -23,8 +23,8 @@ from stackctl.core.bundle.manifest import (
     Requirements,
     build_alias,
     hash_model,
-    is_file_name,
 )
+from stackctl.core.bundle.manifest_fields import is_file_name
 from stackctl.core.bundle.oci import ImageBlob, ImageContent
 from stackctl.core.bundle.plan import (
     Blob,

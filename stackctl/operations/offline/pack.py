@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -120,7 +121,11 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
         ConfigError: the site's files are not usable.
         BundleError: something cannot travel or be had, the disk is too small, or a source changed meanwhile.
     """
-    contents = gather_contents(world, request, load_site(world.effects))
+    loaded = load_site(world.effects)
+    with ThreadPoolExecutor(1) as pool:
+        # Another program builds it, while this one reads and looks up.
+        own_wheel = pool.submit(world.build_own_wheel)
+        contents = gather_contents(world, request, loaded, own_wheel.result)
     bundles = list(world.list_bundles(request.out))
     draft = build_draft(contents, 1, request.base, request.part_size)
     newest = find_newest_version(draft.body.name, [manifest for _, manifest in bundles])
@@ -150,7 +155,9 @@ def _write(world: PackEffects, out: Path, contents: Contents, draft: Draft) -> t
     return world.write_bundle(out, draft, bootstrap, transfer)
 
 
-def gather_contents(world: PackEffects, request: PackRequest, loaded: LoadedSite) -> Contents:
+def gather_contents(
+    world: PackEffects, request: PackRequest, loaded: LoadedSite, find_own_wheel: Callable[[], Path]
+) -> Contents:
     """Everything the bundle will hold; all that cannot travel is reported before anything is written."""
     effects, sources = world.effects, world.sources
     _check_machine(world.architecture)
@@ -173,7 +180,7 @@ def gather_contents(world: PackEffects, request: PackRequest, loaded: LoadedSite
         return world.collect_wheels(lock, request.pythons, index)
 
     wheels = _gather_wheels(world, collect) if with_processes else Gathered()
-    bootstrap = gather_bootstrap(effects, sources, collect, world.build_own_wheel)
+    bootstrap = gather_bootstrap(effects, sources, collect, find_own_wheel)
     texts = {**config, **gather_inventory(images.images, models.models, wheels, bootstrap, world.describe_wheel)}
     check_secrecy(texts, loaded)
     runtimes: list[Literal["compose", "process"]] = ["compose"] if images.images else []
