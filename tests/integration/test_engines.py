@@ -249,6 +249,8 @@ def test_health_answers_while_every_slot_is_busy(chat: EngineProcess) -> None:
 def test_a_signal_ends_it_and_frees_the_port(engine: Engine, number: signal.Signals, tmp_path: Path) -> None:
     with run_engine(engine, tmp_path / "engine.log") as running:
         running.wait_until_ready()
+        # llama-server says that it is ready an instant before it handles signals, and answers only after that.
+        running.ask("ping")
         assert running.stop(number) == 0
         with pytest.raises(httpx.ConnectError):
             running.client.get(engine.health_path)
