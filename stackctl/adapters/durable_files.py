@@ -86,7 +86,11 @@ def explain_write_failure(folder: Path, error: OSError) -> BundleError:
         free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
         message = f"The disk of {folder} is full: {free} bytes are free."
         return BundleError(message, "free some space there, then run the command again: it goes on where it was")
-    is_refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    if error.errno == errno.EROFS:
+        message = f"{folder} is on a disk that is mounted read-only, so nothing can be written there."
+        hint = "name a folder on another disk: 'stackctl --site' where a bundle is loaded, --out where one is packed"
+        return BundleError(message, hint)
+    is_refused = error.errno in (errno.EACCES, errno.EPERM)
     hint = "make it writable for this user" if is_refused else "check that disk"
     reason = f"{error.filename or folder}: {error.strerror}"
     return BundleError(f"{folder} cannot be written: {reason}.", f"{hint}, then run the command again")

@@ -102,7 +102,6 @@ def offline_pack(
 
     warnings: list[Finding] = []
     with context.open({"STACK_GPU": gpu}) as effects:
-        secret = _load_key(key) if key else None
         request = PackRequest(
             out=out.resolve(),
             part_size=part_size,
@@ -111,7 +110,7 @@ def offline_pack(
             pythons=tuple(sorted(set(pythons), key=lambda text: int(text.partition(".")[2]))),
             with_processes=include_process_runtime,
         )
-        result = run_pack(_build_world(effects, secret, warnings), request, dry_run=dry_run)
+        result = run_pack(_build_world(effects, key, warnings), request, dry_run=dry_run)
     print_warnings([*warnings, *_list_warnings(result)])
     if as_json:
         print_json(_describe(result))
@@ -231,7 +230,7 @@ def _load_key(path: Path) -> SecretKey:
     return parse_secret_key(load_text(path) or "", str(path))
 
 
-def _build_world(effects: Effects, secret: SecretKey | None, warnings: list[Finding]) -> PackEffects:
+def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) -> PackEffects:
     """Adapters of one pack."""
     import time
     from functools import partial
@@ -240,11 +239,13 @@ def _build_world(effects: Effects, secret: SecretKey | None, warnings: list[Find
     from stackctl.adapters.content_hashes import ContentHashes
     from stackctl.adapters.model_store import load_free_bytes
     from stackctl.adapters.open_source import open_source
+    from stackctl.adapters.version_memory import VersionMemory
     from stackctl.core.bundle.signature import sign
     from stackctl.core.catalog import CATALOG_FILE, parse_catalog
     from stackctl.operations.offline.gather import Sources, find_provenance
     from stackctl.operations.offline.pack import PackEffects
 
+    secret, memory = _load_key(key) if key else None, VersionMemory(key, warnings.append)
     catalog = parse_catalog(effects.load_text(effects.data_root / CATALOG_FILE) or "")
     hashes = ContentHashes(effects.cache_dir / "hashes", time.time_ns)
     images = _build_image_sources(effects, warnings)
@@ -268,6 +269,8 @@ def _build_world(effects: Effects, secret: SecretKey | None, warnings: list[Find
         find_partial_bytes=bundle_writer.find_partial_bytes,
         write_bundle=writer.write,
         sign_bundle=writer.sign_bundle,
+        load_versions=memory.load,
+        save_version=memory.save,
     )
 
 

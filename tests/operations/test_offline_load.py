@@ -141,6 +141,14 @@ def test_a_site_of_processes_needs_no_images_until_it_wants_containers(place: Pl
     assert list(place.engine.images) == [manifest.images[0].alias]
 
 
+def test_the_runtime_of_the_environment_counts_before_that_of_the_site(place: Place, disk: Path) -> None:
+    bundle, _ = build(disk)
+    (place.site / ".env").write_text("STACK_RUNTIME=compose\n")
+    place.world.environment["STACK_RUNTIME"] = "process"
+    result = place.load(bundle)
+    assert (place.engine.sent, result.runtimes) == ([], ("process",))
+
+
 def test_one_bundle_may_lie_on_two_disks_with_some_parts_on_each(place: Place, disk: Path, tmp_path: Path) -> None:
     bundle, manifest = build(disk)
     other = shutil.copytree(bundle, tmp_path / "other" / bundle.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
@@ -15,7 +16,7 @@ from stackctl.core.bundle.manifest_reader import find_members
 from stackctl.operations.offline.load import run_load
 from stackctl.operations.offline.load_effects import LoadRequest
 from tests.bundle_builder import OTHER_SECRET
-from tests.fakes import CHECKOUT
+from tests.fakes import CHECKOUT, raised_by
 from tests.loading import FILES, Place, build, damage, refused
 
 
@@ -28,12 +29,28 @@ def test_an_older_bundle_needs_a_flag(place: Place, disk: Path) -> None:
     assert place.load(old, downgrade=True).status == "loaded"
 
 
-def test_another_bundle_of_the_same_version_is_worth_a_warning(place: Place, disk: Path) -> None:
+def test_another_bundle_of_the_same_version_needs_a_flag(place: Place, disk: Path) -> None:
     first, one = build(disk)
-    second, _ = build(disk, files=FILES | {"licences.txt": b"x"})
+    second, two = build(disk, files=FILES | {"licences.txt": b"x"})
     place.load(first)
-    (warning,) = place.load(second).warnings
+    text = refused(lambda: place.load(second))
+    assert f"version: version 1 is installed with other content ({one.short_id})" in text
+    assert place.current == one.short_id
+    (warning,) = place.load(second, downgrade=True).warnings
     assert one.short_id in warning.message
+    assert place.current == two.short_id
+
+
+def test_a_site_on_a_read_only_disk_is_told_to_go_elsewhere(
+    place: Place, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, _ = build(disk)
+    refusal = OSError(errno.EROFS, "Read-only file system", str(place.site / "offline"))
+    monkeypatch.setattr(Path, "mkdir", lambda *given, **named: (_ for _ in ()).throw(refusal))
+    error = raised_by(lambda: place.load(bundle))
+    assert "is mounted read-only" in str(error)
+    assert "--site" in error.hint
+    assert "writable for this user" not in error.hint
 
 
 def test_a_bundle_of_another_stack_is_refused(place: Place, disk: Path) -> None:

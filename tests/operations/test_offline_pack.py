@@ -14,6 +14,7 @@ from stackctl.core.bundle.chunks import FileDigest
 from stackctl.core.bundle.manifest import Manifest
 from stackctl.core.bundle.oci import OCI_CONFIG, OCI_LAYER, ImageBlob, ImageContent
 from stackctl.core.bundle.oci_documents import build_facts
+from stackctl.core.bundle.packed_versions import PackedVersion
 from stackctl.core.bundle.plan import Draft, InMemory, Source
 from stackctl.core.bundle.sbom import Component
 from stackctl.core.progress import Transfer
@@ -61,6 +62,7 @@ class Packer:
     has_key: bool = True
     own_wheel: str = "stackctl"
     source: str = ""
+    versions: dict[str, PackedVersion] = field(default_factory=dict)
 
     def hash_model(self, path: Path, count: Callable[[int], None]) -> FileDigest:
         content = hash_text(self.contents.get(str(path), path.name))
@@ -104,6 +106,8 @@ class Packer:
             find_partial_bytes=lambda out, draft: 0,
             write_bundle=self.write,
             sign_bundle=self.sign,
+            load_versions=lambda: dict(self.versions),
+            save_version=self.versions.__setitem__,
         )
 
     def pack(self, *, dry_run: bool = False, **changes: Any) -> PackResult:
@@ -125,7 +129,8 @@ def set_env(packer: Packer, **values: object) -> None:
 
 def test_settings_of_this_machine_change_nothing_that_is_packed(packer: Packer) -> None:
     first = packer.pack().manifest
-    set_env(packer, BIND_ADDRESS="10.1.2.3", INFERENCE_THREADS=7, GPU_DEVICES="1")
+    ports = {"API_GATEWAY_PORT": 18000, "INFERENCE_PORT": 18001}
+    set_env(packer, BIND_ADDRESS="10.1.2.3", INFERENCE_THREADS=7, GPU_DEVICES="1", **ports)
     assert packer.pack().manifest == first
     assert "10.1.2.3" not in "".join(packer.texts.values())
 
@@ -254,6 +259,33 @@ def test_content_of_an_older_bundle_is_said_to_be_older(packer: Packer) -> None:
     again = packer.pack()
     assert (again.folder, again.newest) == (first.folder, 2)
     assert packer.pack(version=3).manifest.version == 3
+
+
+def test_versions_go_on_where_every_bundle_goes_to_a_fresh_disk(packer: Packer) -> None:
+    first = packer.pack().manifest
+    packer.bundles = []
+    set_env(packer, INFERENCE_SLOTS=2)
+    assert packer.pack().manifest.version == 2
+    packer.bundles = []
+    set_env(packer)
+    later = packer.pack().manifest
+    assert (later.version, later.files) == (3, first.files)
+
+
+def test_the_same_content_on_another_disk_is_the_same_bundle(packer: Packer) -> None:
+    first = packer.pack()
+    packer.bundles = []
+    again = packer.pack()
+    assert (again.unchanged, again.manifest) == (False, first.manifest)
+
+
+def test_a_version_that_was_given_is_remembered_and_a_dry_run_is_not(packer: Packer) -> None:
+    packer.pack(version=7, dry_run=True)
+    assert packer.versions == {}
+    packer.pack(version=7)
+    packer.bundles = []
+    set_env(packer, INFERENCE_SLOTS=2)
+    assert packer.pack().manifest.version == 8
 
 
 def test_images_are_named_by_what_they_are_for(packer: Packer) -> None:

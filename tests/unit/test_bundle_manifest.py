@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.manifest import Manifest, build_alias, encode_manifest, hash_body, render_sums
+from stackctl.core.bundle.manifest import Manifest, build_alias, encode_manifest, hash_body, hash_model, render_sums
 from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES, parse_manifest
 from stackctl.errors import BundleError
 from tests.bundle_builder import ImageBytes, assemble_bundle, make_bytes
@@ -230,6 +230,24 @@ def test_a_hostile_manifest_is_refused_and_said_why(data: bytes, words: str) -> 
     assert words in str(refused.value)
     assert str(refused.value).replace("\n", "").isprintable()
     assert len(refused.value.findings) <= 20
+
+
+def test_a_model_of_one_chunk_hashes_to_what_its_chunk_does() -> None:
+    manifest = _example(models={"chat": b"small"})
+    (model,) = manifest.models
+    files = (model.files[0].model_copy(update={"sha256": "0" * 64}),)
+    changed = model.model_copy(update={"digest": hash_model(files), "files": files})
+    draft = manifest.model_copy(update={"models": (changed,)})
+    with pytest.raises(BundleError, match="is said to hash to 0000"):
+        parse_manifest(encode_manifest(draft.model_copy(update={"id": hash_body(draft)})))
+
+
+def test_a_format_to_come_is_told_from_damage() -> None:
+    with pytest.raises(BundleError) as refused:
+        parse_manifest(_spell(format="ai-stack-bundle/2", surprise=1))
+    assert "has the format ai-stack-bundle/2; this stackctl reads ai-stack-bundle/1" in str(refused.value)
+    assert "bootstrap/install.sh" in refused.value.hint
+    assert refused.value.findings == ()
 
 
 @pytest.mark.parametrize(

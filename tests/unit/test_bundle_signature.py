@@ -24,6 +24,7 @@ from stackctl.core.bundle.signature import (
 )
 from stackctl.errors import BundleError
 from tests.bundle_builder import OTHER_SECRET, SECRET
+from tests.fakes import raised_by
 
 DATA = b'{"format":"ai-stack-bundle/1"}\n'
 TEXT = sign(SECRET, DATA, "test-stack 1")
@@ -116,9 +117,24 @@ def test_a_damaged_secret_key_is_told_from_one_that_is_none() -> None:
     with pytest.raises(BundleError, match="damaged"):
         parse_secret_key(_change_line(text, 1, damaged))
     with pytest.raises(BundleError, match="no Ed25519 secret key"):
-        parse_secret_key(render_public_key(SECRET.public))
-    with pytest.raises(BundleError, match="no Ed25519 public key"):
-        parse_public_key(text)
+        parse_secret_key("AAAA")
+
+
+def test_the_two_halves_of_a_pair_are_told_apart_when_one_is_given_for_the_other() -> None:
+    secret = raised_by(lambda: parse_public_key(render_secret_key(SECRET), "--key, bundle.key,"))
+    assert "--key, bundle.key, is a secret key, which signs and stays with whoever packs" in str(secret)
+    assert ".pub" in secret.hint
+    assert "keygen" not in secret.hint
+    public = raised_by(lambda: parse_secret_key(render_public_key(SECRET.public), "bundle.pub"))
+    assert "bundle.pub is a public key, which only checks" in str(public)
+    assert ".key" in public.hint
+
+
+@pytest.mark.parametrize("text", ["hello", "", "AAAA"])
+def test_what_is_no_public_key_is_not_told_to_make_a_pair(text: str) -> None:
+    error = raised_by(lambda: parse_public_key(text))
+    assert ".pub" in error.hint
+    assert "keygen" not in error.hint
 
 
 def test_a_secret_key_is_never_shown() -> None:

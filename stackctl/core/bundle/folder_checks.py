@@ -15,6 +15,7 @@ from stackctl.errors import Finding
 
 # Somebody may have unpacked a file system there.
 MAX_STRAYS = 1000
+STRAY_HINT = "remove it from that folder: nobody signed it"
 _ARTICLES = {"folder": "a folder", "link": "a link", "other": "a device, a pipe or a socket", "file": "a file"}
 
 
@@ -55,9 +56,10 @@ def check_entries(folder: str, expected: Mapping[str, int], entries: Iterable[Fo
         if finding:
             yield finding
     for entry in sorted(strays, key=lambda entry: entry.path):
-        yield Finding(escape_text(entry.path), f"{_ARTICLES[entry.kind]} that does not belong here", file=folder)
+        message = f"{_ARTICLES[entry.kind]} that does not belong here"
+        yield Finding(escape_text(entry.path), message, STRAY_HINT, file=folder)
     if count > len(strays):
-        yield Finding("...", f"{count - len(strays)} more names that do not belong here", file=folder)
+        yield Finding("...", f"{count - len(strays)} more names that do not belong here", STRAY_HINT, file=folder)
 
 
 def check_entry(folder: str, path: str, size: int, entry: FolderEntry | None) -> Finding | None:

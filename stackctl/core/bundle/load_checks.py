@@ -90,7 +90,7 @@ def _check_python(manifest: Manifest, machine: Machine, *, is_needed: bool) -> I
 
 
 def check_version(manifest: Manifest, installed: Manifest | None, *, allow_downgrade: bool) -> Iterator[Finding]:
-    """Whether it is newer than what is current."""
+    """Whether it is newer than what is current; another bundle of the same version is not."""
     if installed is None or installed.id == manifest.id:
         return
     if installed.name != manifest.name:
@@ -100,8 +100,11 @@ def check_version(manifest: Manifest, installed: Manifest | None, *, allow_downg
         message = f"the bundle has version {manifest.version}; version {installed.version} is installed"
         yield Finding("version", message, "give --allow-downgrade, or go back with 'stackctl offline-rollback'")
     elif manifest.version == installed.version:
+        # Nobody can tell which of the two is the newer one: to take it may be a step back.
         message = f"version {manifest.version} is installed with other content ({installed.short_id})"
-        yield Finding("version", message, "ask whoever packs which one is meant", Severity.WARNING)
+        severity = Severity.WARNING if allow_downgrade else Severity.ERROR
+        hint = "ask whoever packs which one is meant; --allow-downgrade takes this one"
+        yield Finding("version", message, hint, severity)
 
 
 def check_space(disks: list[Disk]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ accepted describes exactly one set of parts: every offset follows from the lists
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ from pydantic_core import from_json
 
 from stackctl.core.bundle.layout import BLOCK, END, MAX_MEMBER_BYTES, pad, part_name
 from stackctl.core.bundle.manifest import (
+    FORMAT,
     MANIFEST_NAME,
     Content,
     Image,
@@ -52,7 +54,9 @@ def parse_manifest(data: bytes, name: str = MANIFEST_NAME) -> Manifest:
         raise BundleError(f"{name} has {len(data)} bytes; at most {MAX_MANIFEST_BYTES} are expected.", _HINT)
     try:
         # Not model_validate_json: its errors hold copies of all the input.
-        manifest = Manifest.model_validate(from_json(data, allow_inf_nan=False))
+        document = from_json(data, allow_inf_nan=False)
+        _check_format(document, name)
+        manifest = Manifest.model_validate(document)
     except ValidationError as error:
         raise BundleError(f"{name} is not a bundle's manifest.", _HINT, _list_problems(error, name)) from None
     except ValueError as error:
@@ -63,6 +67,17 @@ def parse_manifest(data: bytes, name: str = MANIFEST_NAME) -> Manifest:
     if findings:
         raise BundleError(f"{name} contradicts itself.", _HINT, findings[:MAX_SHOWN])
     return manifest
+
+
+def _check_format(document: object, name: str) -> None:
+    """Whether this program reads bundles of that kind at all; of another one every field could be called wrong."""
+    seen = document.get("format") if isinstance(document, dict) else None
+    kind = FORMAT.partition("/")[0]
+    if isinstance(seen, str) and re.fullmatch(rf"{kind}/[0-9]{{1,9}}", seen, re.ASCII) and seen != FORMAT:
+        raise BundleError(
+            f"{name} has the format {seen}; this stackctl reads {FORMAT}.",
+            "run the bundle's 'sh bootstrap/install.sh', which installs the stackctl that belongs to it",
+        )
 
 
 def _list_problems(error: ValidationError, name: str) -> tuple[Finding, ...]:
@@ -197,6 +212,8 @@ def _check_model(model: Model, sizes: dict[str, int], used: set[str]) -> Iterato
             yield Finding(file.path, f"{len(missing)} of its chunks are not among the blobs, the first is {missing[0]}")
         elif sum(sizes[chunk] for chunk in file.chunks) != file.size:
             yield Finding(file.path, f"its chunks do not add up to {file.size} bytes")
+        elif len(file.chunks) == 1 and file.chunks[0] != file.sha256:
+            yield Finding(file.path, f"is said to hash to {file.sha256}, and its one chunk to {file.chunks[0]}")
 
 
 def list_content(manifest: Manifest) -> tuple[Content, ...]:

@@ -29,6 +29,8 @@ SIGNATURE_BYTES = 64
 MAX_FILE_CHARACTERS = 4096
 _TRUSTED = "trusted comment: "
 _KEY_HINT = "make a pair with 'stackctl offline-keygen'"
+_PUBLIC_HINT = "give the packer's public key: the file that ends in .pub, or its second line"
+_PUBLIC_KEY_BYTES, _SECRET_KEY_BYTES = 2 + ID_BYTES + 32, 158
 
 
 class AlteredContent(BundleError):
@@ -93,9 +95,12 @@ def parse_public_key(text: str, name: str = "the public key") -> PublicKey:
         BundleError: it is no minisign public key.
     """
     lines = [line for line in text[:MAX_FILE_CHARACTERS].splitlines() if line.strip()]
-    data = _decode(lines[-1] if lines else "", name)
-    if len(data) != 2 + ID_BYTES + 32 or data[:2] != KEY_ALGORITHM:
-        raise BundleError(f"{name} is no Ed25519 public key in minisign's format.", _KEY_HINT)
+    data = _decode(lines[-1] if lines else "", name, _PUBLIC_HINT)
+    if len(data) == _SECRET_KEY_BYTES:
+        message = f"{name} is a secret key, which signs and stays with whoever packs; expected is its public half."
+        raise BundleError(message, _PUBLIC_HINT)
+    if len(data) != _PUBLIC_KEY_BYTES or data[:2] != KEY_ALGORITHM:
+        raise BundleError(f"{name} is no Ed25519 public key in minisign's format.", _PUBLIC_HINT)
     return PublicKey(data[2:10], data[10:])
 
 
@@ -106,8 +111,11 @@ def parse_secret_key(text: str, name: str = "the secret key") -> SecretKey:
         BundleError: it is none, is damaged, or is locked with a password.
     """
     lines = [line for line in text[:MAX_FILE_CHARACTERS].splitlines() if line.strip()]
-    data = _decode(lines[-1] if lines else "", name)
-    if len(data) != 158 or data[:2] != KEY_ALGORITHM or data[4:6] != CHECKSUM:
+    data = _decode(lines[-1] if lines else "", name, _KEY_HINT)
+    if len(data) == _PUBLIC_KEY_BYTES:
+        message = f"{name} is a public key, which only checks; expected is the secret key of the pair."
+        raise BundleError(message, "give the file that ends in .key; without one, " + _KEY_HINT)
+    if len(data) != _SECRET_KEY_BYTES or data[:2] != KEY_ALGORITHM or data[4:6] != CHECKSUM:
         raise BundleError(f"{name} is no Ed25519 secret key in minisign's format.", _KEY_HINT)
     if data[2:4] != NO_PASSWORD:
         raise BundleError(f"{name} is locked with a password, which is not supported.", _KEY_HINT)
@@ -143,7 +151,8 @@ def verify(public: PublicKey, data: bytes, signature_text: str) -> str:
         signer = packed[2:10][::-1].hex().upper()
         raise BundleError(
             f"Key {signer} signed this; expected was key {public.name}.",
-            "use the public key of whoever packed it, brought by another way than the bundle",
+            f"if {signer} is the packer's key, give its public half with --key, brought by another way than the bundle;"
+            " if not, do not use the bundle",
         )
     if not _holds(public, both, packed[10:] + comment.encode("utf-8", "surrogateescape")):
         raise BundleError("The signature file was altered after it was written.", "copy the bundle again")
@@ -168,7 +177,7 @@ def _parse_signature(text: str) -> tuple[bytes, bytes, str]:
     lines = text.split("\n")
     if len(text) > MAX_FILE_CHARACTERS or len(lines) != 5 or not lines[2].startswith(_TRUSTED):
         raise BundleError("The signature is not a signature file of minisign's format.", "copy the bundle again")
-    packed, both = _decode(lines[1], "the signature"), _decode(lines[3], "the signature")
+    packed, both = (_decode(line, "the signature", "copy the bundle again") for line in (lines[1], lines[3]))
     if len(packed) != 2 + ID_BYTES + SIGNATURE_BYTES or packed[:2] != PREHASHED or len(both) != SIGNATURE_BYTES:
         raise BundleError("The signature is not an Ed25519 signature of minisign's format.", "copy the bundle again")
     # The first line is not signed, and base64 has several spellings: only the one spelling is taken.
@@ -192,8 +201,8 @@ def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _decode(text: str, name: str) -> bytes:
+def _decode(text: str, name: str, hint: str) -> bytes:
     try:
         return base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
-        raise BundleError(f"{name} is not base64 text.", _KEY_HINT) from None
+        raise BundleError(f"{name} is not base64 text.", hint) from None

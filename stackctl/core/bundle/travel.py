@@ -25,6 +25,8 @@ MACHINE_SETTINGS = frozenset(
         "INFERENCE_IMAGE",
         "GATEWAY_IMAGE",
         "BIND_ADDRESS",
+        "API_GATEWAY_PORT",
+        "INFERENCE_PORT",
         "BASE_IMAGE",
         "BUILD_BASE_IMAGE",
         "BUILD_CA_BUNDLE",

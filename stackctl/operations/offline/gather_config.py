@@ -64,13 +64,16 @@ def _render_travelling(
     """The rendered files as the site will have them: images by alias, models in the store, no path of this machine."""
     aliases = {use: image.alias for image in content.images for use in image.uses}
     packed = {name: model for model in content.models for name in model.served_names}
+    settings = drop_machine_settings(loaded.settings)
+    first_port = settings.inference_port - loaded.settings.inference_port
 
     def move(model: ServedModel) -> ServedModel:
         folder = model_folder(packed[model.served_name].digest)
-        return replace(model, shards=tuple(f"/site/offline/{folder}/{Path(path).name}" for path in model.shards))
+        shards = tuple(f"/site/offline/{folder}/{Path(path).name}" for path in model.shards)
+        return replace(model, shards=shards, port=model.port + first_port)
 
     models = tuple(move(model) for model in loaded.compose.models)
-    compose = replace(loaded.compose, settings=drop_machine_settings(loaded.settings), models=models)
+    compose = replace(loaded.compose, settings=settings, models=models)
     default = loaded.images.inference["none"]
     inference = {gpu: aliases.get(f"inference.{gpu}", default) for gpu in ("none", *GPUS)}
     images = Images(aliases.get(GATEWAY, loaded.images.gateway), inference, True, True)

@@ -11,6 +11,7 @@ from typing import Literal
 from stackctl.core.bundle.load_checks import ARCHITECTURES
 from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest, Platform, encode_manifest
 from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES, MAX_SHOWN, check_manifest
+from stackctl.core.bundle.packed_versions import PackedVersion
 from stackctl.core.bundle.plan import (
     Contents,
     Draft,
@@ -80,6 +81,8 @@ class PackEffects:
         find_partial_bytes: what killed packs left there, which this one takes over or removes.
         write_bundle: writes parts, bootstrap, manifest, signature; the bundle's folder.
         sign_bundle: signs a bundle that is there, if there is a key; whether it is signed then.
+        load_versions: the last bundle of each stack that this key's holder packed.
+        save_version: remember a stack's bundle as the last one.
     """
 
     effects: Effects
@@ -93,6 +96,8 @@ class PackEffects:
     find_partial_bytes: Callable[[Path, Draft], int]
     write_bundle: Callable[[Path, Draft, Sequence[tuple[str, bool, int, Source]], Transfer], tuple[Path, Manifest]]
     sign_bundle: Callable[[Path, Manifest], bool]
+    load_versions: Callable[[], dict[str, PackedVersion]]
+    save_version: Callable[[str, PackedVersion], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class PackResult:
         manifest: of the bundle; after a dry run the parts' digests are all zero.
         unchanged: this content was there already: in the folder or, without a folder, in the base.
         is_signed: None where nobody looked, because nothing was to be written.
-        newest: the highest version of this stack that is beside it.
+        newest: the highest version of this stack that is beside it, or that this key's holder packed.
     """
 
     folder: Path | None
@@ -128,12 +133,15 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
         contents = gather_contents(world, request, loaded, own_wheel.result)
     bundles = list(world.list_bundles(request.out))
     draft = build_draft(contents, 1, request.base, request.part_size)
-    newest = find_newest_version(draft.body.name, [manifest for _, manifest in bundles])
+    name, content = draft.body.name, draft.body.id
+    last = world.load_versions().get(name, PackedVersion(0, ""))
+    newest = max(find_newest_version(name, [manifest for _, manifest in bundles]), last.version)
     for folder, manifest in bundles:
         if is_same_content(draft, manifest) and request.version in (None, manifest.version):
-            is_signed = None if dry_run else world.sign_bundle(folder, manifest)
+            is_signed = None if dry_run else _finish(world, folder, manifest, content)
             return PackResult(folder, manifest, unchanged=True, is_signed=is_signed, newest=newest)
-    version = request.version or max(newest, request.base.version if request.base else 0) + 1
+    again = last.version if (last.version, last.content) == (newest, content) else 0
+    version = request.version or again or max(newest, request.base.version if request.base else 0) + 1
     draft = build_draft(contents, version, request.base, request.part_size)
     _check_base(draft, request.base)
     if request.base and not request.version and is_contained(draft, request.base):
@@ -143,7 +151,15 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
     if dry_run:
         return PackResult(None, draft.body, unchanged=False)
     folder, manifest = _write(world, request.out, contents, draft)
-    return PackResult(folder, manifest, unchanged=False, is_signed=world.sign_bundle(folder, manifest), newest=version)
+    is_signed = _finish(world, folder, manifest, content)
+    return PackResult(folder, manifest, unchanged=False, is_signed=is_signed, newest=max(newest, version))
+
+
+def _finish(world: PackEffects, folder: Path, manifest: Manifest, content: str) -> bool:
+    """Sign what is whole, and remember its version; whether it is signed."""
+    is_signed = world.sign_bundle(folder, manifest)
+    world.save_version(manifest.name, PackedVersion(manifest.version, content))
+    return is_signed
 
 
 def _write(world: PackEffects, out: Path, contents: Contents, draft: Draft) -> tuple[Path, Manifest]:
