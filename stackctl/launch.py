@@ -3,7 +3,8 @@
 START is JSON: ``{"argv": [command, argument ...], "env": {name: value}}``.
 The supervisor runs this file by path, with the standard library only. It reads the service's secrets from the
 JSON file SECRETS (service to variables), so that they stand in no configuration file and in no argument list, asks
-the kernel to end the process should its supervisor die, and becomes the command.
+the kernel to end the process should its supervisor die, writes into the log who starts here and when, and becomes the
+command.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 PR_SET_PDEATHSIG = 1
 
@@ -38,6 +40,9 @@ def main() -> None:
     with open(secrets_file, encoding="utf-8") as file:  # noqa: PTH123  # pathlib would triple this file's start-up
         os.environ.update(json.load(file).get(service, {}))
     command = start["argv"]
+    when = time.strftime("%Y-%m-%d %H:%M:%S%z")
+    sys.stderr.write(f"launch: {service} starts as process {os.getpid()}, {when}\n")
+    sys.stderr.flush()
     try:
         os.execvp(command[0], command)  # noqa: S606  # no shell is the point
     except OSError as error:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stackctl.core.doctor_input import FileFacts
 from stackctl.core.gguf import GGUFHeader, build_shard_names
+from stackctl.core.gpu import GpuMemory
 from stackctl.core.host import DockerFacts, Host
 from stackctl.core.model_files import ModelFile
 from stackctl.core.runtime import Answer, Phase, ServiceState, StartPlan
@@ -63,6 +64,8 @@ class FakeRuntime:
         failures: method name to what it raises.
         unready: services that answer 503 for ever.
         calls: names of the changing methods, in order.
+        start_logs: service to the first lines of its start.
+        lost_gpu: what a container says that has lost its GPU.
     """
 
     name: str
@@ -72,6 +75,9 @@ class FakeRuntime:
     states: dict[str, ServiceState] = field(default_factory=dict)
     plan: StartPlan | None = None
     log: str = ""
+    start_logs: dict[str, str] = field(default_factory=dict)
+    lost_gpu: str = ""
+    starts: int = 0
 
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
         return (f"start {len(plan.services)} services",)
@@ -84,7 +90,11 @@ class FakeRuntime:
         self.plan = plan
         started = [s.name for s in plan.services if before.get(s.name) != self._mark(plan, s) or not self.states]
         for number, service in enumerate(plan.services):
-            self.states[service.name] = ServiceState(service.name, Phase.RUNNING, pid=100 + number, uptime_s=60)
+            before_it = self.states.get(service.name)
+            start = before_it.start if before_it and service.name not in started else self._count_start()
+            self.states[service.name] = ServiceState(
+                service.name, Phase.RUNNING, pid=100 + number, uptime_s=60, start=start
+            )
         self._enter("start")
         return tuple(started)
 
@@ -95,6 +105,8 @@ class FakeRuntime:
 
     def restart(self, names: tuple[str, ...], report: Report) -> None:
         self._enter("restart")
+        for service in names:
+            self.states[service] = replace(self.states[service], start=self._count_start())
 
     def list_states(self) -> dict[str, ServiceState]:
         return dict(self.states)
@@ -121,6 +133,16 @@ class FakeRuntime:
     def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
         for name in services:
             write(name, self.log)
+
+    def read_start_log(self, state: ServiceState) -> str:
+        return self.start_logs.get(state.name, "")
+
+    def explain_lost_gpu(self, service: str) -> str:
+        return self.lost_gpu
+
+    def _count_start(self) -> str:
+        self.starts += 1
+        return f"start-{self.starts}"
 
     def _enter(self, method: str) -> None:
         self.calls.append(method)
@@ -150,11 +172,13 @@ class World:
         self.links: set[Path] = set()
         self.broken_models: dict[Path, tuple[ModelFile, ...]] = {}
         self.host = Host(docker=DOCKER)
+        self.gpu_memory = GpuMemory()
         self.environment: dict[str, str] = {}
         self.python = "/opt/stackctl/bin/python"
         self.launcher = DATA_ROOT / "stackctl" / "launch.py"
         self.service_environments = Path("/cache/envs")
         self.flags: dict[str, str] = {}
+        self.programs: dict[str, str] = {}
         self.ancestors: dict[int, tuple[int, ...]] = {}
         self.answers: dict[str, Answer] = {}
         self.on_sleep: Callable[[], None] = lambda: None
@@ -187,13 +211,13 @@ class World:
             hash_folder=lambda path: "0123456789ab",
             hold_lock=self._hold_lock,
             load_model_files=lambda path: self.broken_models.get(path) or build_model_files(path),
-            find_program=lambda name: None,
+            find_program=self.programs.get,
             load_cpu_features=lambda: frozenset({"avx2", "fma", "f16c", "bmi2"}),
             find_environment=lambda lock, variables: self.service_environments / f"{lock.parent.name}-{lock.stem}",
             find_built_server=lambda: Path("/cache/llama-server/llama-server"),
             load_host=lambda with_docker: self.host,
             load_file_facts=lambda path, head_bytes=0: FileFacts(str(path), self.modes.get(path)),
-            load_gpu_processes=dict,
+            load_gpu_memory=lambda: self.gpu_memory,
             list_ancestors=lambda pid: self.ancestors.get(pid, ()),
             load_resident_bytes=lambda pid: None,
             make_runtime=lambda name, loaded, gpu: self.runtimes[name],

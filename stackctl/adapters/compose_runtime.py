@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from stackctl.adapters.commands import run_command, stream_command
 from stackctl.adapters.container_fetch import fetch_inside
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 STOP_TIMEOUT_S = 120.0
+# The engine writes one line a chunk and says where its model is within its first 250 lines.
+START_CHUNKS = 2_000
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
@@ -155,6 +159,31 @@ class ComposeRuntime:
         container = self._list_containers().get(service)
         return container.logs(tail=lines).decode(errors="replace").rstrip("\n") if container else ""
 
+    def read_start_log(self, state: ServiceState) -> str:
+        """The first lines that a container wrote since its start; of a log that has turned over, the oldest left."""
+        container = self._list_containers().get(state.name)
+        if container is None:
+            return ""
+        since = _read_epoch(container.attrs["State"]["StartedAt"])
+        stream = container.logs(stream=True, follow=False, since=since)
+        try:
+            return b"".join(islice(stream, START_CHUNKS)).decode(errors="replace")
+        finally:
+            stream.close()
+
+    def explain_lost_gpu(self, service: str) -> str:
+        """What the driver's program says in a container whose devices were taken away; empty when it has them.
+
+        An engine that runs keeps what it has opened, so only a new process shows the loss before the next start does.
+        """
+        container = self._list_containers().get(service)
+        if container is None or container.status != "running":
+            return ""
+        code, output = container.exec_run(["nvidia-smi", "-L"])
+        said = cast("bytes", output or b"").decode(errors="replace").strip()
+        is_there = code not in (NOT_EXECUTABLE, NOT_FOUND)  # an image may lack the program: no word on the GPU
+        return said.splitlines()[0] if code and is_there and said else ""
+
     def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
         """Pass on lines as they are written, until interrupted or the containers are gone."""
         argv = [
@@ -261,7 +290,7 @@ def _build_state(name: str, attrs: Mapping[str, Any]) -> ServiceState:
     details = [health] if status == "running" else [f"exited with code {state['ExitCode']}"]
     if state.get("OOMKilled"):
         details.append("killed at its memory limit")
-    uptime_s = (datetime.now(UTC) - _parse_time(state["StartedAt"])).total_seconds() if status == "running" else 0.0
+    uptime_s = datetime.now(UTC).timestamp() - _read_epoch(state["StartedAt"]) if status == "running" else 0.0
     return ServiceState(
         name,
         phase,
@@ -269,9 +298,11 @@ def _build_state(name: str, attrs: Mapping[str, Any]) -> ServiceState:
         int(state.get("Pid") or 0),
         uptime_s,
         int(attrs.get("RestartCount", 0)),
+        start=f"{attrs['Id'][:12]}@{state['StartedAt']}" if status == "running" else "",
     )
 
 
-def _parse_time(text: str) -> datetime:
-    """Docker's RFC 3339 time, with nanoseconds that Python does not read."""
-    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
+def _read_epoch(text: str) -> float:
+    """Seconds since 1970 of Docker's RFC 3339 time, whose nanoseconds Python does not read."""
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(whole[:19]).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")

@@ -131,13 +131,17 @@ def _count_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def find_nvidia_smi(find_program: FindProgram, root: Path = Path("/")) -> str | None:
+    """The NVIDIA driver's program: on PATH, or where Windows puts it into its Linux."""
+    on_wsl = (str(root / path) for path in _WSL_PROGRAMS if (root / path).exists())
+    return find_program("nvidia-smi") or next(on_wsl, None)
+
+
 def _load_nvidia(
     run: Runner, find_program: FindProgram, root: Path, pool: ThreadPoolExecutor
 ) -> tuple[tuple[Gpu, ...], str, tuple[int, ...]]:
     """GPUs, why there are none although there should be, and the newest CUDA that the driver runs."""
-    program = find_program("nvidia-smi") or next(
-        (str(root / path) for path in _WSL_PROGRAMS if (root / path).exists()), None
-    )
+    program = find_nvidia_smi(find_program, root)
     if program is None:
         return (), _explain_missing_driver(root), ()
     listing = pool.submit(run, (program, *nvidia.NVIDIA_LIST[1:]), NVIDIA_TIMEOUT_S)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 _BLOCK_BYTES = 65_536
+# An engine says where its model is within its first 250 lines.
+START_LINES = 2_000
 
 
 def read_tail(path: Path, lines: int) -> str:
@@ -24,6 +26,28 @@ def read_tail(path: Path, lines: int) -> str:
         return ""
     whole = data.removesuffix(b"\n").split(b"\n")
     return b"\n".join(whole[-lines:]).decode(errors="replace")
+
+
+def read_from_mark(path: Path, mark: str) -> str:
+    """The lines after the newest one that begins with ``mark``, ``START_LINES`` at most; empty when none does.
+
+    Looks through the rotated files, ``path`` with ``.1`` and so on, the higher the older, and reads on into newer ones.
+    """
+    newer: list[bytes] = []
+    for file in [path, *sorted(path.parent.glob(f"{path.name}.*"), key=_read_number)]:
+        try:
+            lines = file.read_bytes().splitlines()
+        except OSError:  # it was rotated away meanwhile
+            continue
+        found = [index for index, line in enumerate(lines) if line.startswith(mark.encode())]
+        if found:
+            return b"\n".join([*lines[found[-1] + 1 :], *newer][:START_LINES]).decode(errors="replace")
+        newer = [*lines[:START_LINES], *newer][:START_LINES]
+    return ""
+
+
+def _read_number(path: Path) -> int:
+    return int(path.suffix[1:]) if path.suffix[1:].isdecimal() else 0
 
 
 class LogTail:

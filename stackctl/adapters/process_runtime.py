@@ -14,7 +14,7 @@ from typing import Any
 from stackctl.adapters.commands import stop_streams
 from stackctl.adapters.files import save_text
 from stackctl.adapters.http import fetch
-from stackctl.adapters.log_files import LogTail, read_tail
+from stackctl.adapters.log_files import LogTail, read_from_mark, read_tail
 from stackctl.adapters.supervisor import Supervisor
 from stackctl.core.render import SUPERVISOR_FILE
 from stackctl.core.runtime import Answer, Phase, ServiceState, StartPlan
@@ -149,6 +149,14 @@ class ProcessRuntime:
         """The end of a service's log."""
         return read_tail(self.find_log(service), lines)
 
+    def read_start_log(self, state: ServiceState) -> str:
+        """The first lines that a service wrote since its start; empty when the log has turned over since."""
+        return read_from_mark(self.find_log(state.name), f"launch: {state.name} starts as process {state.pid},")
+
+    def explain_lost_gpu(self, service: str) -> str:
+        """Nothing: a process reaches the driver as this one does, which is asked itself."""
+        return ""
+
     def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
         """Pass on lines as they are written, until interrupted; a rotated file is followed into its successor."""
         tails = [LogTail(self.find_log(name), name, lines) for name in services]
@@ -175,4 +183,6 @@ def _build_state(item: Mapping[str, Any], deaths: Deaths | None) -> ServiceState
     detail = str(item["spawnerr"] or "")
     if deaths and not detail:
         detail = f"died {deaths.last}"
-    return ServiceState(str(item["name"]), phase, detail, int(item["pid"]), uptime_s, deaths.count if deaths else 0)
+    start = f"{item['pid']}@{item['start']}" if item["pid"] else ""
+    restarts = deaths.count if deaths else 0
+    return ServiceState(str(item["name"]), phase, detail, int(item["pid"]), uptime_s, restarts, start)

@@ -7,8 +7,12 @@ import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stackctl.core.gpu import parse_gpu_processes
+from stackctl.adapters.commands import TIMED_OUT
+from stackctl.adapters.host import find_nvidia_smi
+from stackctl.core.gpu import NVIDIA_LIST, NVIDIA_PROCESSES, GpuMemory, explain_smi_failure, parse_gpu_processes
 from stackctl.core.runtime import CompletedCommand
+
+NVIDIA_TIMEOUT_S = 5.0
 
 
 def list_ancestors(pid: int) -> tuple[int, ...]:
@@ -46,8 +50,20 @@ def load_cpu_features() -> frozenset[str] | None:
     return frozenset(flags.partition(":")[2].split()) or None
 
 
-def load_gpu_processes(run: Callable[[Sequence[str], float], CompletedCommand]) -> dict[int, int]:
-    """Process id to the GPU memory in bytes that the NVIDIA driver says it holds; empty where it says nothing."""
-    query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
-    done = run(query, 5.0)
-    return parse_gpu_processes(done.stdout) if done.code == 0 else {}
+def load_gpu_memory(
+    run: Callable[[Sequence[str], float], CompletedCommand], find_program: Callable[[str], str | None]
+) -> GpuMemory:
+    """What the NVIDIA driver says of the processes that hold its memory, or why it says nothing."""
+    program = find_nvidia_smi(find_program)
+    if program is None:
+        return GpuMemory(problem="nvidia-smi is no longer there")
+    done = run((program, *NVIDIA_PROCESSES[1:]), NVIDIA_TIMEOUT_S)
+    if done.code == 0:
+        return GpuMemory(parse_gpu_processes(done.stdout))
+    # Some drivers list GPUs and not processes, and a busy machine may be slow: neither is a lost GPU.
+    listing = run((program, *NVIDIA_LIST[1:]), NVIDIA_TIMEOUT_S)
+    if listing.code == 0 or TIMED_OUT in (done.code, listing.code):
+        return GpuMemory()
+    said = f"{listing.stdout}\n{listing.stderr}".strip()
+    ended = f"nvidia-smi ended with code {listing.code}"
+    return GpuMemory(problem=explain_smi_failure(said) or next(iter(said.splitlines()), ended))

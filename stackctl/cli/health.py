@@ -66,5 +66,5 @@ def _show(report: HealthReport, as_json: bool) -> None:
     ]
     print_table(("layer", "subject", "status", "detail", "took"), rows)
     print_text(f"\n{report.status}: runtime {report.runtime}, device {report.device}")
-    for hint in dict.fromkeys(r.hint for r in report.results if r.hint and r.status.value == "failed"):
+    for hint in dict.fromkeys(r.hint for r in report.results if r.hint and r.status.value in ("failed", "warning")):
         print_text(f"next: {hint}")

@@ -197,7 +197,7 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         find_built_server=lambda: environments.find_built_server(cache_dir, data_root),
         load_host=load_host,
         load_file_facts=host.load_file_facts,
-        load_gpu_processes=lambda: processes.load_gpu_processes(run_command),
+        load_gpu_memory=lambda: processes.load_gpu_memory(run_command, shutil.which),
         list_ancestors=processes.list_ancestors,
         load_resident_bytes=processes.load_resident_bytes,
         make_runtime=lambda name, loaded, gpu: _make_runtime(effects, name, loaded, gpu),

@@ -7,7 +7,8 @@ row a GPU, ``[N/A]`` for what they do not know, and plain English when the drive
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 GpuKind = Literal["nvidia", "amd", "vulkan"]
@@ -98,6 +99,19 @@ class Gpu:
         if self.slices:
             return max(part.memory_bytes for part in self.slices)
         return max(self.memory_total_bytes - (self.memory_used_bytes or 0), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """What the NVIDIA driver says of the processes that hold GPU memory.
+
+    Attributes:
+        held: bytes by process id; 0 where it does not tell how much.
+        problem: why the driver could not be asked, one clause; empty when it answered or was too slow to.
+    """
+
+    held: Mapping[int, int] = field(default_factory=dict)
+    problem: str = ""
 
 
 def parse_version(text: str) -> tuple[int, ...]:

@@ -1,23 +1,132 @@
-"""The proof that a model runs on the GPU: the engine's own report and the driver's, judged. Pure."""
+"""The proof that a model runs on the GPU: what a start's log said once, kept, and what the driver says now. Pure.
+
+The engine says where its model is only while it loads, so that is read once, when it is ready, and kept with the
+identity of that start. What can be asked again at any time is asked again: the driver's count of the process's memory.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from stackctl.core.gpu import GpuMemory
 from stackctl.core.health import ProbeResult, Status
-from stackctl.core.offload import check_offload, parse_offload
+from stackctl.core.offload import OffloadReport, check_offload
 from stackctl.errors import Severity
 
+_GIB: Final = 1 << 30
+_STATUS: Final = {Severity.ERROR: Status.FAILED, Severity.WARNING: Status.WARNING}
 
-def judge_gpu(served_name: str, log: str, held_bytes: int | None) -> ProbeResult:
-    """Fail when a GPU is expected and the model is on the CPU, or nothing shows that it is on the GPU.
 
-    Args:
-        log: the engine's, from its start on.
-        held_bytes: memory that the driver says the process holds; ``None`` when the driver does not say.
+@dataclass(frozen=True, slots=True)
+class GpuProof:
+    """What one start of an engine showed when it was ready.
+
+    Attributes:
+        start: identity of that start, as ``ServiceState.start``.
+        report: where its log said that the model is.
+        held_bytes: memory that the driver counted for it; ``None`` where the driver counts no process.
     """
-    report = parse_offload(log)
-    finding = check_offload(served_name, report, expects_gpu=True, held_bytes=held_bytes)
-    proven = report.has_evidence and finding.severity is not Severity.ERROR
-    driver = f"; the driver counts {held_bytes / 2**30:.1f} GiB" if held_bytes else ""
-    return ProbeResult(
-        "gpu", served_name, Status.OK if proven else Status.FAILED, finding.message + driver, finding.hint
+
+    start: str
+    report: OffloadReport
+    held_bytes: int | None = None
+
+    def render_text(self) -> str:
+        """JSON that ``parse_proof`` reads."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+
+def parse_proof(text: str) -> GpuProof | None:
+    """A kept proof; ``None`` for anything that is not one."""
+    try:
+        values: dict[str, Any] = json.loads(text)
+        report = values["report"]
+        offloaded, held = report["offloaded"], values["held_bytes"]
+        return GpuProof(
+            start=str(values["start"]),
+            report=OffloadReport(
+                offloaded=None if offloaded is None else int(offloaded),
+                total=int(report["total"]),
+                buffers={str(name): int(size) for name, size in report["buffers"].items()},
+                devices={str(name): str(title) for name, title in report["devices"].items()},
+            ),
+            held_bytes=None if held is None else int(held),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFacts:
+    """What is known of one engine's place on a GPU.
+
+    Attributes:
+        proof: of the start that runs now; ``None`` when its log could not be read.
+        earlier: kept from a start before it; tells whether the driver counts processes on this machine at all.
+        memory: the driver's count of all processes now; ``None`` where no driver of this kind can be asked.
+        pid: the engine's process, 0 when it is not known.
+        container_problem: what the engine's container said when it was asked for its GPU; empty when it has it.
+    """
+
+    proof: GpuProof | None
+    earlier: GpuProof | None = None
+    memory: GpuMemory | None = None
+    pid: int = 0
+    container_problem: str = ""
+
+    @property
+    def held_bytes(self) -> int | None:
+        """Memory that the driver counts for the engine now; ``None`` when it counts none for it."""
+        held: Mapping[int, int] = self.memory.held if self.memory else {}
+        return held.get(self.pid)
+
+
+def judge_gpu(served_name: str, service: str, facts: GpuFacts) -> ProbeResult:
+    """Fail when something says that the model is not on the GPU; warn when only part of the proof can be had."""
+    restart = f"run 'stackctl restart {service}'"
+    if facts.memory and facts.memory.problem:
+        message = f"the NVIDIA driver does not answer: {facts.memory.problem}"
+        return ProbeResult("gpu", served_name, Status.FAILED, message, "repair the driver; run 'stackctl doctor'")
+    if facts.container_problem:
+        message = f"the container has lost its GPU: {facts.container_problem}"
+        hint = f"{restart}; docs/guides/gpu.md says how to keep it"
+        return ProbeResult("gpu", served_name, Status.FAILED, message, hint)
+    if facts.proof is None or not facts.proof.report.has_evidence:
+        return _judge_without_log(served_name, restart, facts)
+    held = facts.held_bytes
+    finding = check_offload(served_name, facts.proof.report, expects_gpu=True, held_bytes=held)
+    wanted = facts.proof.report.gpu_bytes // 2
+    if finding.severity is not Severity.ERROR and (facts.proof.held_bytes or 0) >= wanted > (held or 0):
+        message = f"{_describe_start(facts.proof)}; now the driver counts {_write_size(held)}: the GPU was lost"
+        return ProbeResult("gpu", served_name, Status.FAILED, message, restart)
+    driver = f"; the driver counts {_write_size(held)}" if held and "the driver counts" not in finding.message else ""
+    status = _STATUS.get(finding.severity, Status.OK)
+    return ProbeResult("gpu", served_name, status, finding.message + driver, finding.hint)
+
+
+def _judge_without_log(served_name: str, restart: str, facts: GpuFacts) -> ProbeResult:
+    """The log of this start says no more where the model is: the driver has the only word."""
+    message = "the engine's log no longer says where this start put the model"
+    if facts.held_bytes:
+        text = f"{message}; the driver counts {_write_size(facts.held_bytes)}"
+        return ProbeResult("gpu", served_name, Status.WARNING, text, f"{restart} to have it read again")
+    counted_before = bool(facts.earlier and facts.earlier.held_bytes)
+    if facts.memory and facts.pid and (facts.memory.held or counted_before):
+        text = "a GPU is expected, and the driver counts no memory for the engine: the model runs on the CPU"
+        return ProbeResult("gpu", served_name, Status.FAILED, text, f"{restart}, or run 'stackctl doctor'")
+    text = f"{message}, and no driver says what it holds"
+    return ProbeResult("gpu", served_name, Status.WARNING, text, f"{restart} to have it read again")
+
+
+def _describe_start(proof: GpuProof) -> str:
+    report = proof.report
+    return (
+        f"at its start {report.offloaded} of {report.total} layers and {_write_size(proof.held_bytes)} were on the GPU"
     )
+
+
+def _write_size(size_bytes: int | None) -> str:
+    return f"{size_bytes / _GIB:.1f} GiB" if size_bytes else "nothing"

@@ -17,9 +17,14 @@ from stackctl.core.runtime import Answer, Phase, ServiceState
 
 
 class Status(StrEnum):
-    """One probe's outcome; ``loading`` is not yet, ``skipped`` could not be asked because a lower layer failed."""
+    """One probe's outcome.
+
+    ``warning`` works, but not as well or not as surely as it should; ``loading`` is not yet; ``skipped`` could not be
+    asked because a lower layer failed.
+    """
 
     OK = "ok"
+    WARNING = "warning"
     LOADING = "loading"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -58,7 +63,7 @@ class HealthReport:
 
     @property
     def status(self) -> Status:
-        """Failed if anything failed, else loading if anything loads, else ok."""
+        """Failed if anything failed, else loading if anything loads, else ok: a warning stops nobody."""
         seen = {result.status for result in self.results}
         return next((s for s in (Status.FAILED, Status.LOADING) if s in seen), Status.OK)
 

@@ -30,6 +30,8 @@ class ServiceState:
         uptime_s: since its last start.
         restarts: how often it was started again after it died by itself.
         detail: the runtime's own words: exit code, health state.
+        start: identity of the start that runs now: another one whenever the main process is another one; empty
+            when nothing runs.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ServiceState:
     pid: int = 0
     uptime_s: float = 0.0
     restarts: int = 0
+    start: str = ""
 
 
 @dataclass(frozen=True, slots=True)

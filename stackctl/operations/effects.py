@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from stackctl.core.doctor_input import FileFacts
+    from stackctl.core.gpu import GpuMemory
     from stackctl.core.host import Host
     from stackctl.core.model_files import ModelFile
     from stackctl.core.runtime import Answer, ServiceState, StartPlan
@@ -34,6 +35,8 @@ class Runtime(Protocol):
     def list_ports(self) -> frozenset[int]: ...
     def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer: ...
     def read_log(self, service: str, lines: int) -> str: ...
+    def read_start_log(self, state: ServiceState) -> str: ...
+    def explain_lost_gpu(self, service: str) -> str: ...
     def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None: ...
 
 
@@ -61,7 +64,7 @@ class Effects:
         make_runtime: the runtime of this name that can start the site's stack with this GPU.
         find_runtime: the runtime of a started stack, to look at it or to stop it, whatever its files say now.
         load_host: this machine; with what Docker says of itself when asked.
-        load_gpu_processes: process id to the GPU memory it holds, in bytes.
+        load_gpu_memory: what the NVIDIA driver says of the processes that hold its memory.
         load_resident_bytes: memory that a process of this machine holds, ``None`` when it is not known.
     """
 
@@ -86,7 +89,7 @@ class Effects:
     find_built_server: Callable[[], Path]
     load_host: Callable[[bool], Host]
     load_file_facts: Callable[..., FileFacts]
-    load_gpu_processes: Callable[[], dict[int, int]]
+    load_gpu_memory: Callable[[], GpuMemory]
     list_ancestors: Callable[[int], tuple[int, ...]]
     load_resident_bytes: Callable[[int], int | None]
     make_runtime: Callable[[str, LoadedSite, str], Runtime]

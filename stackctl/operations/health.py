@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stackctl.core.gpu_proof import judge_gpu
 from stackctl.core.health import (
@@ -25,12 +25,11 @@ from stackctl.core.models import ServedModel
 from stackctl.core.runtime import Answer, ServiceState, StartPlan
 from stackctl.core.stack import Service, find_gateway_url
 from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.gpu_proofs import Engine, keep_proof
 from stackctl.operations.running import Running
 
 PROBE_TIMEOUT_S = 5.0
 COMPLETION_TIMEOUT_S = 60.0
-# The engine says how many layers it offloaded while it loads, thousands of lines before the last ones.
-OFFLOAD_LOG_LINES = 20_000
 
 # A smaller model is loaded before a share of it would mean anything beside the program's own memory.
 PROGRESS_BYTES = 1 << 30
@@ -101,10 +100,16 @@ def _probe_gpu(asker: _Asker, service: Service, model: ServedModel) -> Results:
     expected = asker.plan.gpu
     if expected == "none" or model.gpu_layers == 0:
         return (ProbeResult("gpu", model.served_name, Status.OK, "runs on the CPU, as configured"),)
-    log = asker.runtime.read_log(service.name, OFFLOAD_LOG_LINES)
     state = asker.states.get(service.name)
-    held = asker.effects.load_gpu_processes().get(state.pid) if state and expected == "nvidia" else None
-    return (judge_gpu(model.served_name, log, held),)
+    if state is None or not state.start:
+        return (ProbeResult("gpu", model.served_name, Status.SKIPPED, "the engine does not run"),)
+    answer = _ask_engine(asker, service, service.health_path)
+    if answer.status != 200:
+        status = Status.LOADING if answer.status == 503 else Status.SKIPPED
+        return (ProbeResult("gpu", model.served_name, status, "the engine is not ready"),)
+    facts = keep_proof(asker.effects, Engine(asker.runtime, service, state, expected))
+    problem = asker.runtime.explain_lost_gpu(service.name) if expected == "nvidia" else ""
+    return (judge_gpu(model.served_name, service.name, replace(facts, container_problem=problem)),)
 
 
 def _probe_gateway(asker: _Asker, service: Service) -> Results:

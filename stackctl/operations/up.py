@@ -14,7 +14,7 @@ from stackctl.operations.running import Running
 from stackctl.operations.settle import settle
 from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_site, render_site
 from stackctl.operations.state import State, clear_state, save_state
-from stackctl.operations.wait import wait_healthy
+from stackctl.operations.wait import list_warnings, wait_healthy
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
             runtime.prepare(plan, effects.report)
         running = Running(loaded, runtime, plan, state.device, load_known_answer(effects))
         started, report = _start(effects, running, state, wait_timeout_s)
-        return UpResult(running, started, report, (*loaded.warnings, *warnings))
+        return UpResult(running, started, report, (*loaded.warnings, *warnings, *list_warnings(report)))
 
 
 def _plan(effects: Effects, loaded: LoadedSite, state: State) -> tuple[Runtime, StartPlan]:

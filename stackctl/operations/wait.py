@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from stackctl.core.health import HealthReport, ProbeResult, Status
 from stackctl.core.runtime import Answer, Phase, ServiceState
 from stackctl.core.stack import Service, find_gateway_url
-from stackctl.errors import Finding, UnhealthyError
+from stackctl.errors import Finding, Severity, UnhealthyError
 from stackctl.operations.effects import Effects
+from stackctl.operations.gpu_proofs import Engine, keep_proof
 from stackctl.operations.health import check_health, load_progress
 from stackctl.operations.running import Running
 
@@ -47,6 +48,7 @@ def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: fl
     asked_at = effects.clock()
     while True:
         answers = {service.name: _ask(effects, running, service) for service in waiting}
+        _keep_proofs(effects, running, [service for service in waiting if answers[service.name].status == 200])
         waiting = tuple(service for service in waiting if answers[service.name].status != 200)
         if not waiting:
             return
@@ -64,6 +66,16 @@ def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: fl
         effects.sleep(POLL_S)
 
 
+def _keep_proofs(effects: Effects, running: Running, ready: Sequence[Service]) -> None:
+    """What an engine's log says of its GPU is read the moment it is ready: users fill that log from then on."""
+    gpu = running.plan.gpu
+    engines = [service for service in ready if service.model and service.model.gpu_layers != 0]
+    states = running.runtime.list_states() if engines and gpu != "none" else {}
+    for service in engines:
+        if (state := states.get(service.name)) and state.start:
+            keep_proof(effects, Engine(running.runtime, service, state, gpu))
+
+
 def raise_unhealthy(report: HealthReport) -> None:
     """Turn a report that is not healthy into the error with all that is wrong.
 
@@ -76,8 +88,13 @@ def raise_unhealthy(report: HealthReport) -> None:
     raise UnhealthyError("The stack is not healthy.", hint, findings)
 
 
-def _to_finding(result: ProbeResult) -> Finding:
-    return Finding(f"{result.layer} {result.subject}", result.detail, result.hint)
+def list_warnings(report: HealthReport) -> tuple[Finding, ...]:
+    """What works and deserves a look."""
+    return tuple(_to_finding(item, Severity.WARNING) for item in report.results if item.status is Status.WARNING)
+
+
+def _to_finding(result: ProbeResult, severity: Severity = Severity.ERROR) -> Finding:
+    return Finding(f"{result.layer} {result.subject}", result.detail, result.hint, severity)
 
 
 def _ask(effects: Effects, running: Running, service: Service) -> Answer:

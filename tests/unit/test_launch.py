@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,13 @@ def test_a_service_gets_its_command_its_environment_and_its_own_secrets(secrets:
     }
 
 
+def test_the_log_says_who_starts_as_which_process_and_when(secrets: Path) -> None:
+    argv = build_argv(secrets, "chat", sys.executable, "-c", "import os; print(os.getpid())")
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    mark = rf"launch: chat starts as process {done.stdout.strip()}, \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{{4}}\n"
+    assert re.fullmatch(mark, done.stderr)
+
+
 def test_no_secret_stands_in_an_argument_list(secrets: Path) -> None:
     process = subprocess.Popen(build_argv(secrets, "chat", "sleep", "60"))
     try:
@@ -58,7 +66,7 @@ def test_a_program_that_is_not_there_is_named(secrets: Path) -> None:
     argv = build_argv(secrets, "chat", "/nowhere/llama-server")
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "launch: /nowhere/llama-server: No such file or directory\n"
+    assert done.stderr.splitlines()[-1] == "launch: /nowhere/llama-server: No such file or directory"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")

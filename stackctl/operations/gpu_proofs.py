@@ -1,0 +1,56 @@
+"""Keep what each start of an engine showed about its GPU, and find it again: small JSON files in the site's state.
+
+The engine's log says where the model is only while it loads, and a busy log turns over in minutes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackctl.core.gpu import GpuMemory
+from stackctl.core.gpu_proof import GpuFacts, GpuProof, parse_proof
+from stackctl.core.offload import parse_offload
+from stackctl.core.runtime import ServiceState
+from stackctl.core.stack import Service
+from stackctl.operations.effects import Effects, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine that a GPU is expected for.
+
+    Attributes:
+        gpu: "nvidia", "amd" or "vulkan".
+    """
+
+    runtime: Runtime
+    service: Service
+    state: ServiceState
+    gpu: str
+
+
+def keep_proof(effects: Effects, engine: Engine) -> GpuFacts:
+    """Read the proof of the start that runs now, once it is ready, and keep it; a kept one is not read again."""
+    memory = effects.load_gpu_memory() if engine.gpu == "nvidia" else None
+    kept = _load(effects, engine.service.name)
+    if kept and kept.start == engine.state.start:
+        return GpuFacts(kept, None, memory, engine.state.pid)
+    proof = _read(engine, memory)
+    if proof:
+        effects.save_text(_find_file(effects, engine.service.name), proof.render_text(), 0o600)
+    return GpuFacts(proof, kept, memory, engine.state.pid)
+
+
+def _read(engine: Engine, memory: GpuMemory | None) -> GpuProof | None:
+    report = parse_offload(engine.runtime.read_start_log(engine.state))
+    held = memory.held.get(engine.state.pid) if memory else None
+    return GpuProof(engine.state.start, report, held) if report.has_evidence and engine.state.start else None
+
+
+def _load(effects: Effects, service: str) -> GpuProof | None:
+    return parse_proof(effects.load_text(_find_file(effects, service)) or "")
+
+
+def _find_file(effects: Effects, service: str) -> Path:
+    return effects.state_dir / "gpu-proofs" / f"{service}.json"
