@@ -254,7 +254,13 @@ class World:
     def _fetch(
         self, url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str, Any] | None = None
     ) -> Answer:
-        path = "/" + url.split("/", 3)[3]
+        answer = self._answer("/" + url.split("/", 3)[3], key, body)
+        asks_stream = body is not None and body.get("stream")
+        return (
+            replace(answer, body=_stream(json.loads(answer.body))) if asks_stream and answer.status == 200 else answer
+        )
+
+    def _answer(self, path: str, key: str, body: Mapping[str, Any] | None) -> Answer:
         self.requests.append(path if body is None else f"{path} {body['model']}")
         runtime = next((item for item in self.runtimes.values() if GATEWAY in item.states), None)
         if runtime is None or runtime.plan is None:
@@ -276,6 +282,12 @@ def _answer(path: str, plan: StartPlan) -> dict[str, Any]:
         return {"data": [{"embedding": [0.5, -0.5]}]}
     known = json.loads((CHECKOUT / "models" / "demo.json").read_text(encoding="utf-8"))["answers"][0]["answer"]
     return {"choices": [{"message": {"content": known}}], "usage": {"completion_tokens": 1}}
+
+
+def _stream(known: Mapping[str, Any]) -> str:
+    """The same answer as server-sent events, a character each."""
+    deltas = [{"choices": [{"delta": {"content": letter}}]} for letter in known["choices"][0]["message"]["content"]]
+    return "".join(f"data: {text}\n\n" for text in (*map(json.dumps, deltas), "[DONE]"))
 
 
 def raised_by(job: Callable[[], object]) -> StackError:

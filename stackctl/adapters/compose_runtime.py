@@ -31,6 +31,8 @@ PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
 
+_PHASES = {"restarting": Phase.RESTARTING, "created": Phase.STARTING, "paused": Phase.PAUSED}
+
 
 class ComposeRuntime:
     """The containers of one site.
@@ -102,11 +104,16 @@ class ComposeRuntime:
             RuntimeFailure: another site uses this project name, or Compose failed.
         """
         before = self._list_starts()
+        paused = [name for name, item in self._list_containers().items() if item.status == "paused"]
+        for name in paused:
+            report(f"{name} is paused; letting it go on")
+            self._list_containers()[name].unpause()
         done = stream_command(
             self._compose_up(plan), lambda line: report(f"docker compose: {line.strip()}"), plan.variables
         )
         check_command(done, "docker compose up failed", _explain(done.stderr))
-        return tuple(name for name, mark in self._list_starts().items() if before.get(name) != mark)
+        after = self._list_starts()
+        return tuple(name for name, mark in after.items() if before.get(name) != mark or name in paused)
 
     def stop(self, report: Callable[[str], None]) -> bool:
         """Remove containers and networks; whether any was there."""
@@ -286,8 +293,10 @@ def _build_state(name: str, attrs: Mapping[str, Any]) -> ServiceState:
     if status == "running":
         phase = Phase.STARTING if health == "starting" else Phase.RUNNING
     else:
-        phase = {"restarting": Phase.RESTARTING, "created": Phase.STARTING}.get(status, Phase.FAILED)
-    details = [health] if status == "running" else [f"exited with code {state['ExitCode']}"]
+        phase = _PHASES.get(status, Phase.FAILED)
+    details = (
+        [health] if status == "running" else [] if status == "paused" else [f"exited with code {state['ExitCode']}"]
+    )
     if state.get("OOMKilled"):
         details.append("killed at its memory limit")
     uptime_s = datetime.now(UTC).timestamp() - _read_epoch(state["StartedAt"]) if status == "running" else 0.0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from stackctl.core.chat_events import list_deltas, parse_events, read_error
 from stackctl.core.runtime import Answer
 from stackctl.errors import RuntimeFailure
 
@@ -56,7 +56,8 @@ def stream_chat(url: str, key: str, body: Mapping[str, Any], timeout_s: float) -
                 raise RuntimeFailure(
                     f"The gateway answered {answer.status_code}: {read_error(answer.text)}", "run 'stackctl health'"
                 )
-            yield from _read_events(answer.iter_lines())
+            for event in parse_events(answer.iter_lines()):
+                yield from (str(delta["content"]) for delta in list_deltas(event) if delta.get("content"))
     except httpx.ConnectError as error:
         raise RuntimeFailure(f"Nothing answers at {url}: {error}.", "run 'stackctl up'") from error
     except httpx.HTTPError as error:
@@ -73,28 +74,3 @@ def _open_client(timeout: float | httpx.Timeout) -> httpx.Client:
     import httpx
 
     return httpx.Client(timeout=timeout, trust_env=False, verify=False)  # noqa: S501
-
-
-def read_error(text: str) -> str:
-    """The message of an OpenAI-style error body, or the text itself."""
-    try:
-        return str(json.loads(text)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return text.strip()[:500]
-
-
-def _read_events(lines: Iterator[str]) -> Iterator[str]:
-    for line in lines:
-        data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
-        if data == "[DONE]":
-            return
-        if not data:
-            continue
-        event = json.loads(data)
-        if "error" in event:
-            raise RuntimeFailure(f"The answer broke off: {read_error(data)}", "run 'stackctl health'")
-        for choice in event.get("choices", []):
-            text = choice.get("delta", {}).get("content")
-            if text:
-                yield str(text)
-    raise RuntimeFailure("The answer broke off: the stream ended without its end mark.", "run 'stackctl health'")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from stackctl.adapters.commands import stop_streams
 from stackctl.adapters.files import save_text
 from stackctl.adapters.http import fetch
 from stackctl.adapters.log_files import LogTail, read_from_mark, read_tail
+from stackctl.adapters.processes import is_frozen
 from stackctl.adapters.supervisor import Supervisor
 from stackctl.core.render import SUPERVISOR_FILE
 from stackctl.core.runtime import Answer, Phase, ServiceState, StartPlan
@@ -106,10 +109,17 @@ class ProcessRuntime:
             return tuple(service.name for service in plan.services)
         started = self._supervisor.apply_config()
         for state in self.list_states().values():
+            if state.name in started:
+                continue
             changed = before.get(state.name) != plan.secrets.get(state.name)
-            if state.name not in started and (changed or state.phase in (Phase.FAILED, Phase.STOPPED)):
+            if changed or state.phase in (Phase.FAILED, Phase.STOPPED):
                 self._supervisor.restart(state.name)
-                started.append(state.name)
+            elif state.phase is Phase.PAUSED:
+                report(f"{state.name} is paused; letting it go on")
+                os.kill(state.pid, signal.SIGCONT)
+            else:
+                continue
+            started.append(state.name)
         return tuple(started)
 
     def stop(self, report: Callable[[str], None]) -> bool:
@@ -179,6 +189,8 @@ class ProcessRuntime:
 
 def _build_state(item: Mapping[str, Any], deaths: Deaths | None) -> ServiceState:
     phase = _PHASES.get(str(item["statename"]), Phase.STOPPED)
+    if phase is Phase.RUNNING and is_frozen(int(item["pid"])):
+        phase = Phase.PAUSED
     uptime_s = float(item["now"] - item["start"]) if item["pid"] else 0.0
     detail = str(item["spawnerr"] or "")
     if deaths and not detail:

@@ -18,15 +18,25 @@ NVIDIA_TIMEOUT_S = 5.0
 def list_ancestors(pid: int) -> tuple[int, ...]:
     """Process ids from a process's parent up to the first."""
     found: list[int] = []
-    while pid > 1 and len(found) < 64:
-        try:
-            text = Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            break
-        # The name in brackets may hold spaces and brackets of its own; the fields follow the last one.
-        pid = int(text.rsplit(")", 1)[-1].split()[1])
+    while pid > 1 and len(found) < 64 and (fields := _read_stat(pid)):
+        pid = int(fields[1])
         found.append(pid)
     return tuple(found)
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether a process was stopped by a signal (Ctrl-Z, ``kill -STOP``) and waits to be let go on."""
+    return _read_stat(pid)[:1] == ["T"]
+
+
+def _read_stat(pid: int) -> list[str]:
+    """State, parent and what follows; empty when the process is gone or there is no /proc."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    # The name in brackets may hold spaces and brackets of its own; the fields follow the last one.
+    return text.rsplit(")", 1)[-1].split()
 
 
 def load_resident_bytes(pid: int) -> int | None:

@@ -1,6 +1,7 @@
 """Layered health: what each answer of a service says, judged to results; and the report they make. Pure.
 
-Layers, from the bottom: service, port, engine, model, context, gpu, gateway, route, completion, embeddings.
+Layers, from the bottom: service, port, engine, model, context, gpu, gateway, route, completion, stream,
+embeddings, rerank.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def judge_service(name: str, state: ServiceState | None) -> ProbeResult:
     detail = ", ".join([state.phase.value, *notes])
     if state.phase in (Phase.RUNNING, Phase.STARTING):
         return ProbeResult("service", name, Status.OK, detail)
-    return ProbeResult("service", name, Status.FAILED, detail, f"run 'stackctl logs {name}'")
+    hint = "run 'stackctl up'" if state.phase is Phase.PAUSED else f"run 'stackctl logs {name}'"
+    return ProbeResult("service", name, Status.FAILED, detail, hint)
 
 
 def judge_port(name: str, port: int, answer: Answer, state: ServiceState | None) -> ProbeResult:
@@ -215,6 +217,7 @@ def sort_results(results: Iterable[ProbeResult]) -> tuple[ProbeResult, ...]:
         "gateway",
         "route",
         "completion",
+        "stream",
         "embeddings",
         "rerank",
     )

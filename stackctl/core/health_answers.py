@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from stackctl.core.chat_events import list_deltas, parse_events
 from stackctl.core.health import ProbeResult, Status, read_json
 from stackctl.core.models import ServedModel
 from stackctl.core.runtime import Answer
+from stackctl.core.stack import GATEWAY
+from stackctl.errors import RuntimeFailure
 
 # For models whose answers nobody knows: any text proves that tokens were computed.
 OPEN_QUESTION = "Reply with the single word: ready"
 OPEN_ANSWER_TOKENS = 16
 KNOWN_ANSWER_TOKENS = 64
+
+LAYERS = {"chat": "completion", "embedding": "embeddings", "rerank": "rerank"}
 
 
 def judge_completion(model: ServedModel, answer: Answer, known_answer: str) -> ProbeResult:
@@ -120,6 +126,47 @@ def judge_answer(model: ServedModel, answer: Answer, known_answer: str) -> Probe
     if model.mode == "rerank":
         return judge_rerank(model, answer)
     return judge_completion(model, answer, known_answer)
+
+
+def judge_stream(model: ServedModel, answer: Answer, known_answer: str) -> ProbeResult:
+    """The same question asked for a streamed answer, which takes another way through the gateway."""
+    layer, name, elapsed_s = "stream", model.served_name, answer.elapsed_s
+    hint = f"run 'stackctl restart {GATEWAY}'"
+    if answer.status != 200:
+        return replace(_judge_refusal(layer, model, answer), hint=hint)
+    try:
+        deltas = [delta for event in parse_events(answer.body.splitlines()) for delta in list_deltas(event)]
+    except RuntimeFailure as error:
+        return ProbeResult(layer, name, Status.FAILED, error.message, hint, elapsed_s)
+    text = "".join(str(delta.get("content") or delta.get("reasoning_content") or "") for delta in deltas).strip()
+    if model.is_demo and text != known_answer:
+        detail = f"answered {_shorten(text)}; expected {_shorten(known_answer)}"
+        return ProbeResult(layer, name, Status.FAILED, detail, hint, elapsed_s)
+    if not text:
+        return ProbeResult(layer, name, Status.FAILED, "answered nothing; expected text", hint, elapsed_s)
+    return ProbeResult(layer, name, Status.OK, "answers in pieces", elapsed_s=elapsed_s)
+
+
+def list_unasked(model: ServedModel, lower: Iterable[ProbeResult]) -> tuple[ProbeResult, ...]:
+    """Why this model is not asked for an answer: what has to work for one does not, or not yet; empty if it may be.
+
+    Without this a service that is frozen would hold up the report for as long as an answer may take.
+
+    Args:
+        lower: results of the probes of all services.
+    """
+    layers = (LAYERS[model.mode], *(("stream",) if model.mode == "chat" else ()))
+    needed = [r for r in lower if r.subject in (model.service, GATEWAY) and r.layer in ("port", "engine", "gateway")]
+    for status in (Status.FAILED, Status.SKIPPED, Status.LOADING):
+        found = next((result for result in needed if result.status is status), None)
+        if found is not None and status is Status.LOADING:
+            return tuple(
+                ProbeResult(layer, model.served_name, status, f"{found.subject}: {found.detail}") for layer in layers
+            )
+        if found is not None:
+            detail = f"not asked: {found.subject} does not answer"
+            return tuple(ProbeResult(layer, model.served_name, Status.SKIPPED, detail) for layer in layers)
+    return ()
 
 
 def _judge_refusal(layer: str, model: ServedModel, answer: Answer) -> ProbeResult:

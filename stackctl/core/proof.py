@@ -16,7 +16,7 @@ from typing import Any
 
 from stackctl.core.health import HealthReport, ProbeResult, Status
 
-ANSWER_LAYERS = ("completion", "embeddings", "rerank")
+ANSWER_LAYERS = ("completion", "stream", "embeddings", "rerank")
 # Nobody has this address (RFC 5737): as name server it turns every lookup into a packet that is seen and refused.
 NAME_SERVER = "192.0.2.53"
 EMBEDDED_NAME_SERVER = "127.0.0.11"

@@ -17,6 +17,7 @@ class Phase(StrEnum):
     RUNNING = "running"
     STARTING = "starting"
     RESTARTING = "restarting"
+    PAUSED = "paused"
     FAILED = "failed"
     STOPPED = "stopped"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from stackctl.core.gpu_proof import judge_gpu
 from stackctl.core.health import (
@@ -20,7 +22,7 @@ from stackctl.core.health import (
     judge_service,
     sort_results,
 )
-from stackctl.core.health_answers import build_question, judge_answer
+from stackctl.core.health_answers import build_question, judge_answer, judge_stream, list_unasked
 from stackctl.core.models import ServedModel
 from stackctl.core.runtime import Answer, ServiceState, StartPlan
 from stackctl.core.stack import Service, find_gateway_url
@@ -46,7 +48,6 @@ class _Asker:
     plan: StartPlan
     states: Mapping[str, ServiceState]
     known: tuple[str, str]
-    answers: bool
 
     @property
     def gateway_url(self) -> str:
@@ -55,21 +56,24 @@ class _Asker:
 
 
 def check_health(effects: Effects, running: Running, *, answers: bool = True) -> HealthReport:
-    """Run every probe at the same time.
+    """Run every free probe at the same time, then ask the models that can be asked.
 
     Args:
         answers: also ask each local model for a real answer; never a provider's, which may cost money.
     """
     runtime, plan = running.runtime, running.plan
-    asker = _Asker(effects, runtime, plan, runtime.list_states(), running.known_answer, answers)
-    jobs: list[Callable[[], Results]] = []
-    for service in plan.services:
-        jobs += _list_jobs(asker, service)
+    asker = _Asker(effects, runtime, plan, runtime.list_states(), running.known_answer)
+    services = tuple(judge_service(service.name, asker.states.get(service.name)) for service in plan.services)
+    free = _run_jobs([job for service in plan.services for job in _list_jobs(asker, service)])
+    models = [service.model for service in plan.services if service.model and answers]
+    given = _run_jobs([partial(_probe_answer, asker, model, free) for model in models])
+    return HealthReport(runtime.name, running.device, sort_results([*services, *free, *given]))
+
+
+def _run_jobs(jobs: Sequence[Callable[[], Results]]) -> Results:
+    """All at the same time."""
     with ThreadPoolExecutor(max(len(jobs), 1)) as pool:
-        groups = [job.result() for job in [pool.submit(job) for job in jobs]]
-    services = [judge_service(service.name, asker.states.get(service.name)) for service in plan.services]
-    results = sort_results([*services, *(result for group in groups for result in group)])
-    return HealthReport(runtime.name, running.device, results)
+        return tuple(result for job in [pool.submit(job) for job in jobs] for result in job.result())
 
 
 def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
@@ -77,12 +81,11 @@ def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
     if model is None:
         names = [d.served_name for d in asker.plan.stack.gateway.deployments]
         return [lambda: _probe_gateway(asker, service), lambda: _probe_routes(asker, tuple(names))]
-    jobs: list[Callable[[], Results]] = [
+    return [
         lambda: _probe_engine(asker, service),
         lambda: _probe_model(asker, service, model),
         lambda: _probe_gpu(asker, service, model),
     ]
-    return [*jobs, *([lambda: _probe_answer(asker, model)] if asker.answers else [])]
 
 
 def _probe_engine(asker: _Asker, service: Service) -> Results:
@@ -124,12 +127,23 @@ def _probe_routes(asker: _Asker, names: tuple[str, ...]) -> Results:
     return tuple(judge_route(name, answer) for name in names)
 
 
-def _probe_answer(asker: _Asker, model: ServedModel) -> Results:
+def _probe_answer(asker: _Asker, model: ServedModel, lower: Results) -> Results:
+    """One whole answer and, after it, one as a stream: an engine may have a single slot."""
+    if unasked := list_unasked(model, lower):
+        return unasked
     question, known_answer = asker.known
     path, body = build_question(model, question)
+    answered = judge_answer(model, _ask_gateway(asker, path, body), known_answer)
+    if model.mode != "chat":
+        return (answered,)
+    if answered.status is not Status.OK:
+        return answered, ProbeResult("stream", model.served_name, Status.SKIPPED, "not asked: no whole answer came")
+    return answered, judge_stream(model, _ask_gateway(asker, path, {**body, "stream": True}), known_answer)
+
+
+def _ask_gateway(asker: _Asker, path: str, body: Mapping[str, Any]) -> Answer:
     key = asker.plan.variables["GATEWAY_KEY"]
-    answer = asker.effects.fetch(f"{asker.gateway_url}{path}", key=key, timeout_s=COMPLETION_TIMEOUT_S, body=body)
-    return (judge_answer(model, answer, known_answer),)
+    return asker.effects.fetch(f"{asker.gateway_url}{path}", key=key, timeout_s=COMPLETION_TIMEOUT_S, body=body)
 
 
 def _ask_engine(asker: _Asker, service: Service, path: str) -> Answer:

@@ -156,6 +156,21 @@ def test_a_killed_supervisor_takes_everything_with_it(up_site: Site) -> None:
     assert up_site.find_supervisor() != supervisor
 
 
+def test_a_frozen_engine_is_called_paused_is_not_waited_for_and_goes_on_with_up(up_site: Site) -> None:
+    before = up_site.find_pids()
+    os.kill(before[CHAT_SERVICE], signal.SIGSTOP)
+    try:
+        report = up_site.load_health()
+        assert find_result(report, "service", CHAT_SERVICE)["detail"].startswith("paused")
+        assert find_result(report, "service", CHAT_SERVICE)["hint"] == "run 'stackctl up'"
+        assert "not asked" in find_result(report, "completion", "local-chat")["detail"]
+        up_site.run("up")
+    finally:
+        os.kill(before[CHAT_SERVICE], signal.SIGCONT)
+    assert up_site.find_pids() == before
+    assert up_site.load_health()["status"] == "ok"
+
+
 def test_a_model_that_cannot_be_loaded_fails_at_once_and_quotes_the_log(model: Path, up_site: Site) -> None:
     whole = model.read_bytes()
     # The header stays right, so nothing is wrong until the engine looks for its tensors.

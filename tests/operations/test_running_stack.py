@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from stackctl.core.runtime import Phase, ServiceState
+from stackctl.core.runtime import Answer, Phase, ServiceState
 from stackctl.errors import ConfigError, RuntimeFailure, UnhealthyError
 from stackctl.operations.chat import ask
 from stackctl.operations.down import run_down, run_restart
@@ -92,8 +94,42 @@ def test_health_asks_every_layer(up: World) -> None:
         (item.layer, item.status.value) for item in report.results if item.subject in ("local-chat", "inference-chat")
     ]
     assert layers == [
-        (layer, "ok") for layer in ("service", "port", "engine", "model", "context", "gpu", "route", "completion")
+        (layer, "ok")
+        for layer in ("service", "port", "engine", "model", "context", "gpu", "route", "completion", "stream")
     ]
+
+
+def test_a_stream_that_fails_is_a_failure_although_whole_answers_come(up: World) -> None:
+    """After an engine got another address, streams failed for five minutes and health was green."""
+    whole = up.effects.fetch
+
+    def fetch(url: str, **options: Any) -> Answer:
+        if (options.get("body") or {}).get("stream"):
+            return Answer(503, '{"error": {"message": "Cannot connect to host inference-chat:8001"}}')
+        return whole(url, **options)
+
+    effects = replace(up.effects, fetch=fetch)
+    report = check_health(effects, load_running(effects))
+    found = {(item.layer, item.subject): item for item in report.results}
+    assert found["completion", "local-chat"].status == "ok"
+    stream = found["stream", "local-chat"]
+    assert (report.status, stream.status) == ("failed", "failed")
+    assert "503: 'Cannot connect to host inference-chat:8001'" in stream.detail
+    assert stream.hint == "run 'stackctl restart api-gateway'"
+
+
+@pytest.mark.parametrize(
+    ("service", "unasked"),
+    [("inference-chat", {"local-chat"}), ("api-gateway", {"local-chat", "local-embed"})],
+)
+def test_a_model_behind_a_silent_service_is_not_asked(up: World, service: str, unasked: set[str]) -> None:
+    """An answer may take a minute: a frozen engine or gateway must not hold up the report that long."""
+    del up.runtimes["compose"].states[service]
+    report = check_health(up.effects, load_running(up.effects))
+    skipped = {r.subject: r.detail for r in report.results if r.layer in ("completion", "embeddings", "stream")}
+    assert {name for name, detail in skipped.items() if "not asked" in detail} == unasked
+    asked = {request.split()[1] for request in up.requests if " " in request}
+    assert asked == {"local-chat", "local-embed"} - unasked
 
 
 def test_free_probes_ask_no_model_for_an_answer(up: World) -> None:

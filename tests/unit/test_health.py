@@ -23,7 +23,7 @@ from stackctl.core.health import (
     sort_results,
     write_duration,
 )
-from stackctl.core.health_answers import RERANK_DOCUMENTS, build_question, judge_answer
+from stackctl.core.health_answers import RERANK_DOCUMENTS, build_question, judge_answer, judge_stream
 from stackctl.core.models import ServedModel
 from stackctl.core.runtime import Answer, Phase, ServiceState
 from stackctl.core.stackfile import Mode
@@ -55,6 +55,7 @@ def answer(body: object, status: int = 200) -> Answer:
         (Phase.RESTARTING, Status.FAILED),
         (Phase.FAILED, Status.FAILED),
         (Phase.STOPPED, Status.FAILED),
+        (Phase.PAUSED, Status.FAILED),
         (None, Status.FAILED),
     ],
 )
@@ -179,6 +180,39 @@ def test_a_completion_must_be_a_real_one(model: ServedModel, seen: Answer, statu
     assert words in result.detail
 
 
+def events(*deltas: dict[str, object], end: str = "data: [DONE]\n\n") -> Answer:
+    lines = [f"data: {json.dumps({'choices': [{'delta': delta}]})}\n\n" for delta in deltas]
+    return Answer(200, "".join(lines) + end, elapsed_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "seen", "status", "words"),
+    [
+        (DEMO, events({"role": "assistant"}, {"content": "po"}, {"content": "ng"}), Status.OK, "in pieces"),
+        (DEMO, events({"content": "pang"}), Status.FAILED, "answered 'pang'; expected 'pong'"),
+        (CHAT, events({"content": "anything"}), Status.OK, "in pieces"),
+        (CHAT, events({"reasoning_content": "hm"}), Status.OK, "in pieces"),
+        (CHAT, events({"role": "assistant"}), Status.FAILED, "answered nothing"),
+        (CHAT, events({"content": "half"}, end=""), Status.FAILED, "without its end mark"),
+        (
+            CHAT,
+            events({"content": "x"}, end='data: {"error": {"message": "gone"}}\n'),
+            Status.FAILED,
+            "broke off: gone",
+        ),
+        (CHAT, events(end="data: 5\n"), Status.FAILED, "broke off"),
+        (CHAT, answer({"error": {"message": "Cannot connect"}}, 503), Status.FAILED, "503: 'Cannot connect'"),
+        (CHAT, LOADING, Status.LOADING, "loading"),
+        (CHAT, Answer(0, error="no answer within 60 s"), Status.FAILED, "within 60 s"),
+    ],
+)
+def test_a_streamed_answer_must_be_whole(model: ServedModel, seen: Answer, status: Status, words: str) -> None:
+    result = judge_stream(model, seen, "pong")
+    assert result.status is status
+    assert words in result.detail
+    assert status is not Status.FAILED or result.hint == "run 'stackctl restart api-gateway'"
+
+
 @pytest.mark.parametrize(
     ("vector", "status"),
     [
@@ -203,7 +237,19 @@ def test_reranking_must_score_each_document(count: int, status: Status) -> None:
     assert judge_answer(build_model("rerank"), seen, "").status is status
 
 
-keys = ["data", "id", "embedding", "choices", "message", "content", "usage", "completion_tokens", "results", "error"]
+keys = [
+    "data",
+    "id",
+    "embedding",
+    "choices",
+    "message",
+    "delta",
+    "content",
+    "usage",
+    "completion_tokens",
+    "results",
+    "error",
+]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda item: st.lists(item, max_size=3) | st.dictionaries(st.sampled_from(keys), item, max_size=4),
@@ -225,6 +271,12 @@ def test_no_answer_crashes_the_judge(body: object, status: int) -> None:
     judge_route("m", seen)
     for mode in ("chat", "embedding", "rerank"):
         judge_answer(build_model(mode), seen, "pong")
+
+
+@given(json_values)
+def test_no_stream_crashes_the_judge(body: object) -> None:
+    for text in (json.dumps(body), f"data: {json.dumps(body)}\n\ndata: [DONE]"):
+        judge_stream(CHAT, Answer(200, text), "pong")
 
 
 @pytest.mark.parametrize(

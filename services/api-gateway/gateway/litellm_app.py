@@ -47,11 +47,14 @@ OFFLINE_ENVIRONMENT = {
 # or a table has more. The delays are those between retries; the defaults made two retries take 5 s.
 # An engine's container that is killed takes its network with it, and no end of the connection is ever heard: TCP
 # asks whether the other side is still there, and a client hears within 20 s instead of at the request's time-out.
+# A container that is created again may get another address, and aiohttp would keep the old one for 300 s: streams
+# failed for five minutes after an edit. Docker's own name server answers a question in well under a millisecond.
 BEHAVIOUR_ENVIRONMENT = {
     "AIOHTTP_SO_KEEPALIVE": "true",
     "AIOHTTP_TCP_KEEPCNT": "3",
     "AIOHTTP_TCP_KEEPIDLE": "5",
     "AIOHTTP_TCP_KEEPINTVL": "5",
+    "AIOHTTP_TTL_DNS_CACHE": "0",
     "INITIAL_RETRY_DELAY": "0.1",
     "MAX_RETRY_DELAY": "1.0",
     "REPEATED_STREAMING_CHUNK_LIMIT": "1000000000",
