@@ -90,6 +90,15 @@ class ImageUnavailable(RuntimeFailure):
     """An image is not on this machine, and no registry that was asked gave it."""
 
 
+class EngineRefused(RuntimeFailure):
+    """An engine was built here and does not answer; ``reason`` says what it did, a clause that follows its name."""
+
+    @property
+    def reason(self) -> str:
+        """The message as a clause."""
+        return self.message
+
+
 class UnhealthyError(StackError):
     """A probe failed or timed out."""
 

@@ -7,13 +7,15 @@ The project's own templates are the checkout's, under a path that is the same on
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stackctl.core.doctor_input import FileFacts
+from stackctl.core.engine_choice import Build, EngineForm
+from stackctl.core.engine_trial import EngineRecord, TrialResult
 from stackctl.core.gguf import GGUFHeader, build_shard_names
 from stackctl.core.gpu import GpuMemory
 from stackctl.core.host import DockerFacts, Host
@@ -154,6 +156,44 @@ class FakeRuntime:
         return service.digest, plan.secrets[service.name]
 
 
+@dataclass
+class FakeEngines:
+    """A machine's engines: what each does when it is asked, by a part of its command.
+
+    Attributes:
+        failures: part of a command to what that engine does instead of answering, unless it is given the remedy.
+        incurable: parts of commands that no remedy helps.
+        known: records by command; every engine has answered before where ``is_known`` says so.
+        asked: commands, in order.
+    """
+
+    failures: dict[str, str] = field(default_factory=dict)
+    incurable: set[str] = field(default_factory=set)
+    is_known: bool = True
+    passing: set[str] = field(default_factory=set)
+    known: dict[tuple[str, ...], EngineRecord] = field(default_factory=dict)
+    kept: set[tuple[str, ...]] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+
+    def find_build(self, build: Build) -> Path:
+        return Path("/cache/llama.cpp") / build.name
+
+    def load_record(self, form: EngineForm, gpu: bool) -> EngineRecord | None:
+        return self.known.get(form.command) or (EngineRecord(works=True) if self.is_known else None)
+
+    def save_record(self, form: EngineForm, gpu: bool, record: EngineRecord, lasting: bool) -> None:
+        self.known[form.command] = record
+        self.kept |= {form.command} if lasting else set()
+
+    def ask(self, command: Sequence[str], environment: Mapping[str, str]) -> TrialResult:
+        text = " ".join(command)
+        self.asked.append(text)
+        found = next((part for part in self.failures if part in text), "")
+        is_cured = environment.get("LLAMA_ARG_REPACK") == "0" and found not in self.incurable
+        failure = "" if not found or is_cured else self.failures[found]
+        return TrialResult(failure, is_lasting=found not in self.passing)
+
+
 class World:
     """Everything around an operation; change its attributes to change the machine.
 
@@ -182,6 +222,8 @@ class World:
         self.ancestors: dict[int, tuple[int, ...]] = {}
         self.answers: dict[str, Answer] = {}
         self.on_sleep: Callable[[], None] = lambda: None
+        self.engines = FakeEngines()
+        self.cpu_features: frozenset[str] | None = frozenset({"avx2", "fma", "f16c", "bmi2"})
         self.runtimes = {name: FakeRuntime(name) for name in ("compose", "process")}
         self.reports: list[str] = []
         self.requests: list[str] = []
@@ -212,9 +254,9 @@ class World:
             hold_lock=self._hold_lock,
             load_model_files=lambda path: self.broken_models.get(path) or build_model_files(path),
             find_program=self.programs.get,
-            load_cpu_features=lambda: frozenset({"avx2", "fma", "f16c", "bmi2"}),
+            load_cpu_features=lambda: self.cpu_features,
             find_environment=lambda lock, variables: self.service_environments / f"{lock.parent.name}-{lock.stem}",
-            find_built_server=lambda: Path("/cache/llama-server/llama-server"),
+            engines=self.engines,
             load_host=lambda with_docker: self.host,
             load_file_facts=lambda path, head_bytes=0: FileFacts(str(path), self.modes.get(path)),
             load_gpu_memory=lambda: self.gpu_memory,

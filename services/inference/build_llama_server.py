@@ -6,7 +6,8 @@ and the lock file says by hash which archive is taken. In: the lock file and a f
 pip, unpacks and compiles it in a temporary folder (3 to 4 minutes on two cores), prints progress to stderr.
 
 Needs CMake and a C++ compiler, and uses Ninja where it is. Standard library only, so that any Python >= 3.11 can
-run it.
+run it. Nothing is installed before it has answered the demo model's question on this machine. Exit status: 0 installed,
+1 not built, 2 bad command line, 3 built, and it does not answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from engine_trial import try_engine
 
 LOCK_FILE = Path(__file__).with_name("requirements.lock")
 PACKAGE = "llama-cpp-python"
@@ -47,6 +50,10 @@ class BuildError(Exception):
     """What failed and one next step, as text for a person."""
 
 
+class NoAnswer(Exception):
+    """What the new binary did instead of answering, a clause that follows its name."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build and install; returns the exit status."""
     parser = argparse.ArgumentParser(description="Build llama-server from llama-cpp-python's source package.")
@@ -68,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except NoAnswer as error:
+        print(f"refused: the new llama-server {error}", file=sys.stderr)
+        return 3
     return 0
 
 
@@ -159,14 +169,35 @@ def run_step(name: str, command: Sequence[str], work: Path) -> None:
 
 
 def install(binary: Path, folder: Path) -> Path:
-    """Put the binary in place in one step, after it has shown that it runs here."""
-    version = subprocess.run([binary, "--version"], capture_output=True, text=True, errors="replace")
-    if version.returncode:
-        raise BuildError(f"the new llama-server does not run: {version.stderr.strip()}")
+    """Put the binary in place in one step, after it has answered here.
+
+    Raises:
+        NoAnswer: it died or answered something else, also with ``LLAMA_ARG_REPACK=0``.
+    """
+    check_answer(binary)
     folder.mkdir(parents=True, exist_ok=True)
     staged = folder / f".llama-server.{os.getpid()}"
     shutil.copy2(binary, staged)
     return staged.replace(folder / "llama-server")
+
+
+def check_answer(binary: Path) -> None:
+    """Ask the demo model's question; one that answers only without repacked weights is told of and taken.
+
+    Raises:
+        NoAnswer: it answers neither way.
+    """
+    models = Path(__file__).resolve().parents[2] / "models"
+    failures: list[str] = []
+    for remedy in ({}, {"LLAMA_ARG_REPACK": "0"}):
+        trial = try_engine([str(binary)], models, remedy)
+        if trial.failure:
+            failures.append(trial.failure)
+            continue
+        if failures:
+            print(f"warning: the new llama-server {failures[0]}; it answers with LLAMA_ARG_REPACK=0", file=sys.stderr)
+        return
+    raise NoAnswer(failures[0])
 
 
 if __name__ == "__main__":

@@ -53,6 +53,11 @@ def read_api_key() -> str:
     return os.environ.get(API_KEY_VARIABLE, "")
 
 
+def wants_repacking() -> bool:
+    """Whether weights are rearranged for this CPU's fastest kernels, as llama-server reads it."""
+    return os.environ.get("LLAMA_ARG_REPACK", "1").lower() not in ("0", "off", "false", "disabled")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine_arguments import build_parser, parse_arguments, read_api_key
+from engine_arguments import build_parser, parse_arguments, read_api_key, wants_repacking
 
 # Longer than the gateway keeps an idle connection (LiteLLM: 60 s), so that it is never this side that
 # closes one in the moment it is used again.
@@ -176,6 +176,8 @@ def load_model(options: argparse.Namespace) -> Any:
         def embed(self, input: Any, **options: Any) -> Any:
             return super().embed(input, **{**options, "normalize": True, "truncate": False})
 
+    if not wants_repacking():
+        turn_repacking_off(llama_cpp.llama_cpp)
     chosen = {
         "n_batch": options.batch_size,
         "n_ubatch": options.ubatch_size,
@@ -195,6 +197,18 @@ def load_model(options: argparse.Namespace) -> Any:
         verbose=False,
         **{name: value for name, value in chosen.items() if value is not None},
     )
+
+
+def turn_repacking_off(library: Any) -> None:
+    """Load models without rearranged weights: the package's class has no argument for it."""
+    take_defaults = library.llama_model_default_params
+
+    def take_plain() -> Any:
+        parameters = take_defaults()
+        parameters.use_extra_bufts = False
+        return parameters
+
+    library.llama_model_default_params = take_plain
 
 
 def build_package_app(model: OneModel) -> Any:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from engine_arguments import build_parser, parse_arguments, read_api_key
+from engine_arguments import build_parser, parse_arguments, read_api_key, wants_repacking
 
 # For a start by hand; stackctl passes both in the environment, as it does to llama-server.
 DEFAULT_PROMPT_CACHE_MIB = "512"
@@ -62,6 +62,7 @@ def set_model(xllamacpp: Any, parameters: Any, options: argparse.Namespace) -> N
     parameters.n_parallel = options.parallel
     parameters.cache_ram_mib = int(os.environ.get("LLAMA_ARG_CACHE_RAM", DEFAULT_PROMPT_CACHE_MIB))
     parameters.offline = True
+    parameters.no_extra_bufts = not wants_repacking()
     if options.threads:
         parameters.cpuparams.n_threads = options.threads
         parameters.cpuparams_batch.n_threads = options.threads

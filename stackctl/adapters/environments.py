@@ -19,10 +19,14 @@ from uv import find_uv_bin
 
 from stackctl.adapters.commands import stream_command
 from stackctl.adapters.pip_settings import find_installer_settings
+from stackctl.core.engine_choice import Build
 from stackctl.core.engines import SERVICE_FOLDER
-from stackctl.errors import RuntimeFailure
+from stackctl.errors import EngineRefused, RuntimeFailure
 
 _MARKER = "complete"
+# What build_llama_server.py ends with and begins its last line with when what it built does not answer.
+_NO_ANSWER = 3
+_NO_ANSWER_PREFIX = "refused: the new llama-server "
 OFFLINE_SETTINGS = {"UV_NO_PROGRESS": "true", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "true"}
 
 
@@ -39,27 +43,24 @@ def is_complete(environment: Path) -> bool:
     return (environment / _MARKER).is_file()
 
 
-def find_built_server(cache_dir: Path, data_root: Path) -> Path:
-    """Where a ``llama-server`` built from the locked source is, whether it was built yet or not."""
-    lock = data_root / "services" / "inference" / "requirements.lock"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    return cache_dir / "llama-server" / digest / "llama-server"
-
-
-def build_server(server: Path, data_root: Path, index_url: str, on_line: Callable[[str], None]) -> None:
+def build_server(folder: Path, build: Build, data_root: Path, index_url: str, on_line: Callable[[str], None]) -> None:
     """Build ``llama-server`` from source, 3 to 4 minutes on two cores, or do nothing when it is there.
 
     Raises:
+        EngineRefused: it was built, and does not answer the demo's question here.
         RuntimeFailure: the build failed; with the end of its output.
     """
+    server = folder / "llama-server"
     if server.is_file():
         return
-    with wait_for_lock(server.parent.with_name(server.parent.name + ".lock"), on_line):
+    with wait_for_lock(folder.with_name(folder.name + ".lock"), on_line):
         if server.is_file():
             return
         script = data_root / "services" / "inference" / "build_llama_server.py"
         settings = {"PIP_INDEX_URL": index_url} if index_url else {}
-        done = stream_command([sys.executable, str(script), str(server.parent)], on_line, settings)
+        done = stream_command([sys.executable, str(script), *build.arguments, str(folder)], on_line, settings)
+        if done.code == _NO_ANSWER:
+            raise EngineRefused(done.stderr.splitlines()[-1].removeprefix(_NO_ANSWER_PREFIX))
         if done.code:
             raise RuntimeFailure(
                 f"llama-server could not be built: {done.render_failure()}",

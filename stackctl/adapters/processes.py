@@ -60,6 +60,16 @@ def load_cpu_features() -> frozenset[str] | None:
     return frozenset(flags.partition(":")[2].split()) or None
 
 
+def load_cpu_model() -> str:
+    """Name and flags of this CPU: what a program that was compiled for it may count on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    facts = ("model name", "flags", "CPU implementer", "CPU part", "Features")
+    return "\n".join(sorted({line for line in lines if line.startswith(facts)})) or platform.machine()
+
+
 def load_gpu_memory(
     run: Callable[[Sequence[str], float], CompletedCommand], find_program: Callable[[str], str | None]
 ) -> GpuMemory:

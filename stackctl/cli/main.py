@@ -164,7 +164,7 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
     import time
 
     import stackctl
-    from stackctl.adapters import environments, files, gguf, host, http, processes
+    from stackctl.adapters import engine_store, environments, files, gguf, host, http, processes
     from stackctl.adapters.commands import run_command
     from stackctl.operations.effects import Effects
 
@@ -194,7 +194,7 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         find_program=shutil.which,
         load_cpu_features=processes.load_cpu_features,
         find_environment=lambda lock, variables: environments.find_environment(cache_dir, lock, variables),
-        find_built_server=lambda: environments.find_built_server(cache_dir, data_root),
+        engines=engine_store.EngineStore(cache_dir, data_root),
         load_host=load_host,
         load_file_facts=host.load_file_facts,
         load_gpu_memory=lambda: processes.load_gpu_memory(run_command, shutil.which),
@@ -248,18 +248,22 @@ def _find_runtime(effects: Effects, state: State) -> Runtime:
 
 
 def _build_need(effects: Effects, item: Installation, index_url: str, wheels: Path | None) -> Need:
+    import shlex
+
     from stackctl.adapters import environments
     from stackctl.adapters.process_runtime import Need
 
-    if item.lock is None and wheels:
+    if item.build and wheels:
         return Need(item.title, item.target.is_file, _refuse_build, f"# put {item.title} on PATH")
-    if item.lock is None:
+    if item.build:
+        build, folder = item.build, item.target.parent
         return Need(
             item.title,
             item.target.is_file,
-            lambda write: environments.build_server(item.target, effects.data_root, index_url, write),
-            f"python services/inference/build_llama_server.py {item.target.parent}",
+            lambda write: environments.build_server(folder, build, effects.data_root, index_url, write),
+            shlex.join(["python", "services/inference/build_llama_server.py", *build.arguments, str(folder)]),
         )
+    assert item.lock is not None
     lock, folder = item.lock, item.target.parent.parent
     source = f"--offline --no-index --find-links {wheels} " if wheels else ""
     return Need(

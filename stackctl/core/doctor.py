@@ -25,6 +25,7 @@ def check_host(facts: DoctorInput) -> tuple[Finding, ...]:
     return (
         *facts.settings_findings,
         *check_runtime(facts),
+        *facts.engine_findings,
         *check_gpu(facts),
         *check_models(facts),
         *check_disks(facts),

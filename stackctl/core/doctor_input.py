@@ -103,6 +103,7 @@ class DoctorInput:
         env_file: ``.env``, with its mode.
         ca_bundle: with its head, when one is configured; ``ca_setting`` names it.
         settings_findings: what the parser of ``.env`` found, passed on as it is.
+        engine_findings: what is known of the process runtime's engine, passed on as it is.
     """
 
     host: Host
@@ -122,6 +123,7 @@ class DoctorInput:
     ca_bundle: FileFacts | None = None
     ca_setting: str = "BUILD_CA_BUNDLE"
     settings_findings: tuple[Finding, ...] = ()
+    engine_findings: tuple[Finding, ...] = ()
 
     def select_gpus(self) -> tuple[Gpu, ...]:
         """GPUs of the chosen kind that ``gpu_devices`` names, by index, UUID or a slice's UUID."""

@@ -9,14 +9,13 @@ source are of different ages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
 Mode = Literal["chat", "embedding", "rerank"]
 Accelerator = Literal["none", "nvidia", "amd", "vulkan"]
-Runtime = Literal["compose", "process"]
 
 ENGINE_FOLDER = "services/inference"
 AUTO = "auto"
@@ -189,28 +188,6 @@ LLAMA_CPP_PYTHON = Engine(
 ENGINES: Mapping[str, Engine] = MappingProxyType(
     {engine.name: engine for engine in (LLAMA_CPP, XLLAMACPP, LLAMA_CPP_PYTHON)}
 )
-
-
-def choose_engine(setting: str, runtime: Runtime, *, has_llama_server: bool, cpu_features: Set[str] | None) -> Engine:
-    """The engine that ``INFERENCE_ENGINE`` means on this machine.
-
-    Args:
-        setting: ``auto`` or a name in ``ENGINES``.
-        has_llama_server: whether a ``llama-server`` is on PATH; asked for in the process runtime only.
-        cpu_features: the CPU's flags, None where they are not known or not x86-64.
-
-    Raises:
-        KeyError: no such engine.
-
-    Source: docs/decisions/process-engine.md for the order and its figures.
-    """
-    if setting != AUTO:
-        return ENGINES[setting]
-    if runtime == "compose" or has_llama_server:
-        return LLAMA_CPP
-    if cpu_features is None or XLLAMACPP.cpu_features <= cpu_features:
-        return XLLAMACPP
-    return LLAMA_CPP_PYTHON
 
 
 def can_use_gpu(engine: Engine, runtime: str, accelerator: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from stackctl.core.engines import (
@@ -67,6 +67,7 @@ class Layout:
 
     Attributes:
         engine_command: what comes before the engine's arguments; empty where the image has an entry point.
+        engine_environment: what this machine's form of the engine needs beside what every engine is given.
         gateway_command: the same for the gateway.
         python_path: folder of the gateway's package, empty where the image knows it.
         gateway_config: path of the rendered LiteLLM configuration as the gateway sees it.
@@ -75,6 +76,7 @@ class Layout:
 
     runtime: Runtime
     engine_command: tuple[str, ...] = ()
+    engine_environment: Mapping[str, str] = field(default_factory=dict)
     gateway_command: tuple[str, ...] = ()
     python_path: str = ""
     gateway_config: str = "/etc/api-gateway/config.yaml"
@@ -157,12 +159,12 @@ def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> S
         gpu_layers=model.gpu_layers,
         threads=settings.inference_threads or None,
         pooling="mean" if model.mode == "embedding" and not model.header.pooling_type else None,
-        accelerator=_find_accelerator(settings),
+        accelerator=find_accelerator(settings),
         gpu_devices=() if in_container or settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(",")),
         cache_type=None if settings.kv_cache_type == "f16" else settings.kv_cache_type,
         extra_arguments=model.arguments,
     )
-    environment = build_environment(stack.engine, parameters)
+    environment = build_environment(stack.engine, parameters) | dict(layout.engine_environment)
     if in_container:
         environment |= {"HOME": layout.scratch}
     elif stack.engine.gpu and settings.stack_gpu != "none":
@@ -180,7 +182,7 @@ def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> S
     )
 
 
-def _find_accelerator(settings: Settings) -> Accelerator:
+def find_accelerator(settings: Settings) -> Accelerator:
     """Whose variable hides the devices that were not chosen: the named kind's; NVIDIA's where none is named."""
     kinds: dict[str, Accelerator] = {"none": "none", "amd": "amd", "vulkan": "vulkan"}
     return kinds.get(settings.stack_gpu, "nvidia")

@@ -96,8 +96,15 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         env_file=effects.load_file_facts(effects.site / ".env"),
         ca_bundle=ca_bundle,
         settings_findings=loaded.warnings,
+        engine_findings=_list_engine_findings(loaded) if runtime_name == "process" else (),
     )
     return facts, tuple(problems)
+
+
+def _list_engine_findings(loaded: LoadedSite) -> tuple[Finding, ...]:
+    """What came of asking engines on this machine, and which one serves."""
+    findings = loaded.choice.list_findings()
+    return findings if loaded.choice.is_exhausted else (*findings, loaded.choice.describe())
 
 
 def _try_runtime(host: Host, wanted: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from stackctl.core.doctor_input import FileFacts
+    from stackctl.core.engine_choice import Build, EngineForm
+    from stackctl.core.engine_trial import EngineRecord, TrialResult
     from stackctl.core.gpu import GpuMemory
     from stackctl.core.host import Host
     from stackctl.core.model_files import ModelFile
@@ -38,6 +40,15 @@ class Runtime(Protocol):
     def read_start_log(self, state: ServiceState) -> str: ...
     def explain_lost_gpu(self, service: str) -> str: ...
     def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None: ...
+
+
+class Engines(Protocol):
+    """What this machine has and knows of engines. The adapter says what each method does."""
+
+    def find_build(self, build: Build) -> Path: ...
+    def load_record(self, form: EngineForm, gpu: bool) -> EngineRecord | None: ...
+    def save_record(self, form: EngineForm, gpu: bool, record: EngineRecord, lasting: bool) -> None: ...
+    def ask(self, command: Sequence[str], environment: Mapping[str, str]) -> TrialResult: ...
 
 
 class Fetch(Protocol):
@@ -86,7 +97,7 @@ class Effects:
     find_program: Callable[[str], str | None]
     load_cpu_features: Callable[[], frozenset[str] | None]
     find_environment: Callable[[Path, Mapping[str, str]], Path]
-    find_built_server: Callable[[], Path]
+    engines: Engines
     load_host: Callable[[bool], Host]
     load_file_facts: Callable[..., FileFacts]
     load_gpu_memory: Callable[[], GpuMemory]

@@ -11,8 +11,9 @@ from stackctl.core.recommend import Candidate, Plan, build_plans, list_candidate
 from stackctl.core.settings import Settings
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
+from stackctl.operations.engines import choose_compose_engine, choose_process_engine
 from stackctl.operations.models import load_catalog
-from stackctl.operations.site import choose_engines, load_settings
+from stackctl.operations.site import load_release, load_settings
 from stackctl.operations.state import load_state
 
 
@@ -66,7 +67,9 @@ def _explain_unused(effects: Effects, settings: Settings, kind: str) -> str:
         runtime = state.runtime if state else choose_runtime(host, settings.stack_runtime).value
     except ConfigError:  # for 'up' and 'doctor' to explain
         runtime = settings.stack_runtime
-    engine = choose_engines(effects, settings)[runtime]
+    engine = choose_compose_engine(settings)
+    if runtime != "compose":
+        engine = choose_process_engine(effects, settings, offline=load_release(effects) is not None).form.engine
     if can_use_gpu(engine, runtime, kind):
         return ""
     return f"the engine {engine.name} of the {runtime} runtime leaves the GPU alone; 'stackctl doctor' says more"

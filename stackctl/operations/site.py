@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from stackctl.core.bundle.places import CURRENT, FILES, KNOWN_ANSWER_FILE, OFFLINE_FOLDER
 from stackctl.core.compose_view import Images, choose_images, choose_release_images
 from stackctl.core.dotenv import DotenvFile, parse_dotenv
-from stackctl.core.engines import AUTO, ENGINE_FOLDER, Engine, choose_engine
+from stackctl.core.engine_choice import EngineChoice
+from stackctl.core.engines import ENGINE_FOLDER, Engine
 from stackctl.core.gateway_config import check_gateway_config
 from stackctl.core.gguf import GGUFHeader
 from stackctl.core.model_files import ModelFile, ModelMode, build_model_header, check_model_files
@@ -33,6 +34,7 @@ from stackctl.core.stackfile_reader import parse_stackfile
 from stackctl.core.yamltree import parse_yaml
 from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects
+from stackctl.operations.engines import choose_compose_engine, choose_process_engine
 from stackctl.operations.installations import build_layout
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class LoadedSite:
         resolved: settings with origins.
         process: the stack as supervised processes; its engine may differ from the containers'.
         compose: the stack as containers.
+        choice: the engine of the process runtime, in the form that works on this machine.
         warnings: findings that stop nothing.
         release: what a bundle brought and 'offline-load' made current; ``None`` where the site's own files decide.
     """
@@ -56,6 +59,7 @@ class LoadedSite:
     process: Stack
     compose: Stack
     images: Images
+    choice: EngineChoice
     layout: Layout
     warnings: tuple[Finding, ...]
     release: Release | None = None
@@ -160,15 +164,18 @@ def _build_site(
     if release:
         requests = release.place_models(requests)
     headers, shards, sizes, warnings = _load_models(effects, requests)
-    engines = choose_engines(effects, settings)
+    choice = choose_process_engine(effects, settings, offline=release is not None)
+    engines = {"process": choice.form.engine, "compose": choose_compose_engine(settings)}
     stacks: dict[str, Stack] = {}
     for runtime, engine in engines.items():
         models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots)
         stacks[runtime] = build_stack(settings, stackfile, engine, models)
     images = _choose_images(effects, resolved, engines["compose"], release)
-    layout = build_layout(effects, engines["process"])
+    layout = build_layout(effects, choice)
     findings = (*resolved.findings, *warnings, *check_contexts(requests, headers))
-    return LoadedSite(resolved, stackfile, stacks["process"], stacks["compose"], images, layout, findings, release)
+    return LoadedSite(
+        resolved, stackfile, stacks["process"], stacks["compose"], images, choice, layout, findings, release
+    )
 
 
 def _choose_images(effects: Effects, resolved: ResolvedSettings, engine: Engine, release: Release | None) -> Images:
@@ -275,16 +282,6 @@ def _load_models(
 
 def _sum_sizes(files: tuple[ModelFile, ...]) -> int:
     return sum(file.header.size_bytes for file in files if file.header)
-
-
-def choose_engines(effects: Effects, settings: Settings) -> dict[str, Engine]:
-    """The engine of each runtime on this machine."""
-    has_server = effects.find_program("llama-server") is not None
-    features = effects.load_cpu_features() if settings.inference_engine == AUTO else None
-    return {
-        runtime: choose_engine(settings.inference_engine, runtime, has_llama_server=has_server, cpu_features=features)
-        for runtime in ("process", "compose")
-    }
 
 
 def _check_variables(resolved: ResolvedSettings, stackfile: StackFile) -> None:

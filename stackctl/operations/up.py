@@ -8,8 +8,9 @@ from stackctl.core.diff import render_diff
 from stackctl.core.health import HealthReport
 from stackctl.core.host import Choice
 from stackctl.core.runtime import StartPlan
-from stackctl.errors import Finding, ImageUnavailable, Severity
+from stackctl.errors import EngineRefused, Finding, ImageUnavailable, Severity
 from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.engines import check_engine_left, refuse_engine, try_engine
 from stackctl.operations.running import Running
 from stackctl.operations.settle import settle
 from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_site, render_site
@@ -66,22 +67,48 @@ def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
         UnhealthyError: it started and did not become healthy in time.
     """
     with effects.hold_lock(effects.state_dir / "lock"):
+        ready = _prepare(effects)
+        running = Running(ready.loaded, ready.runtime, ready.plan, ready.state.device, load_known_answer(effects))
+        started, report = _start(effects, running, ready.state, wait_timeout_s)
+        return UpResult(running, started, report, (*ready.loaded.warnings, *ready.warnings, *list_warnings(report)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A stack of which nothing is missing any more."""
+
+    loaded: LoadedSite
+    state: State
+    runtime: Runtime
+    plan: StartPlan
+    warnings: tuple[Finding, ...]
+
+
+def _prepare(effects: Effects) -> _Ready:
+    """Bring here all that the stack needs; anew with the next engine as long as one does not answer on this machine."""
+    fixed: Choice | None = None
+    fallback: tuple[Finding, ...] = ()
+    while True:
         loaded = load_site(effects)
-        state, warnings = settle(effects, loaded)
+        state, warnings = settle(effects, loaded, fixed)
         runtime, plan = _plan(effects, loaded, state)
+        is_process = state.runtime == "process"
+        if is_process:
+            check_engine_left(loaded.choice)
         try:
             runtime.prepare(plan, effects.report)
         except ImageUnavailable as error:
-            if loaded.settings.stack_runtime != "auto" or runtime.list_states():
+            if fixed or loaded.settings.stack_runtime != "auto" or runtime.list_states():
                 raise
             effects.report(f"{error.message.splitlines()[0]}; starting as processes of this machine instead")
-            state, warnings = settle(effects, loaded, Choice("process", "its images cannot be had"))
-            warnings = (*warnings, _explain_fallback(error))
-            runtime, plan = _plan(effects, loaded, state)
-            runtime.prepare(plan, effects.report)
-        running = Running(loaded, runtime, plan, state.device, load_known_answer(effects))
-        started, report = _start(effects, running, state, wait_timeout_s)
-        return UpResult(running, started, report, (*loaded.warnings, *warnings, *list_warnings(report)))
+            fixed, fallback = Choice("process", "its images cannot be had"), (_explain_fallback(error),)
+            continue
+        except EngineRefused as error:
+            refuse_engine(effects, loaded.settings, loaded.choice, error.reason)
+            continue
+        findings = loaded.choice.list_findings() if is_process else ()
+        if not is_process or try_engine(effects, loaded.settings, loaded.choice):
+            return _Ready(loaded, state, runtime, plan, (*warnings, *findings, *fallback))
 
 
 def _plan(effects: Effects, loaded: LoadedSite, state: State) -> tuple[Runtime, StartPlan]:

@@ -24,9 +24,10 @@ from typing import Any
 import httpx
 import pytest
 
-from stackctl.adapters import environments
+from stackctl.adapters import engine_store, environments
 from stackctl.adapters.files import find_cache_dir
 from stackctl.core import engines
+from stackctl.core.engine_choice import NATIVE
 from stackctl.core.engines import ENGINES, Engine, EngineParameters
 
 REPOSITORY = Path(__file__).parents[2]
@@ -51,9 +52,9 @@ def prepare_command(engine: Engine) -> tuple[str, ...]:
     if engine.launcher is None:
         if found := shutil.which("llama-server"):
             return (found,)
-        server = environments.find_built_server(cache, REPOSITORY)
-        environments.build_server(server, REPOSITORY, "", print)
-        return (str(server),)
+        folder = engine_store.find_build(cache, REPOSITORY, NATIVE)
+        environments.build_server(folder, NATIVE, REPOSITORY, "", print)
+        return (str(folder / "llama-server"),)
     assert engine.lock_file is not None
     lock = SERVICE / engine.lock_file
     folder = environments.find_environment(cache, lock, engine.install_variables)

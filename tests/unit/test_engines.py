@@ -25,11 +25,9 @@ from stackctl.core.engines import (
     Accelerator,
     Engine,
     EngineParameters,
-    Runtime,
 )
 
 SERVICE = Path(__file__).parents[2] / "services" / "inference"
-AVX2 = frozenset({"sse2", "avx2", "fma", "f16c", "bmi2"})
 CHAT = EngineParameters(
     model_path="/models/a b.gguf",
     alias="local-chat",
@@ -134,29 +132,6 @@ def test_the_key_is_in_no_argument_and_in_no_rendered_environment(engine: Engine
     environment = engines.build_environment(engine, CHAT)
     assert engines.API_KEY_VARIABLE not in environment
     assert not any("key" in argument for argument in engines.build_arguments(engine, CHAT))
-
-
-@pytest.mark.parametrize(
-    ("setting", "runtime", "has_llama_server", "cpu_features", "expected"),
-    [
-        ("auto", "compose", False, frozenset(), LLAMA_CPP),
-        ("auto", "process", True, frozenset(), LLAMA_CPP),
-        ("auto", "process", False, AVX2, XLLAMACPP),
-        ("auto", "process", False, None, XLLAMACPP),
-        ("auto", "process", False, frozenset({"sse2", "avx"}), LLAMA_CPP_PYTHON),
-        ("llama-cpp-python", "process", True, AVX2, LLAMA_CPP_PYTHON),
-        ("llama-cpp-python", "compose", True, AVX2, LLAMA_CPP_PYTHON),
-    ],
-)
-def test_the_engine_that_a_setting_means(
-    setting: str,
-    runtime: Runtime,
-    has_llama_server: bool,
-    cpu_features: frozenset[str] | None,
-    expected: Engine,
-) -> None:
-    chosen = engines.choose_engine(setting, runtime, has_llama_server=has_llama_server, cpu_features=cpu_features)
-    assert chosen is expected
 
 
 def test_every_launcher_and_lock_file_exists_and_locks_by_hash_without_an_index_address() -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters import environments
+from stackctl.core.engine_choice import NATIVE, PORTABLE
 from stackctl.core.engines import SERVICE_FOLDER
+from stackctl.errors import EngineRefused
 
 # Stands for the build: tells that it runs, and ends when it is told to.
 BUILD = """
@@ -39,11 +41,11 @@ def service(tmp_path: Path) -> Path:
 
 
 def test_two_sites_at_once_build_the_server_once(service: Path, tmp_path: Path) -> None:
-    server = tmp_path / "cache" / "hash" / "llama-server"
+    folder = tmp_path / "cache" / "hash"
     said: list[str] = []
 
     def build(on_line: Callable[[str], None]) -> None:
-        environments.build_server(server, service.parents[1], "", on_line)
+        environments.build_server(folder, NATIVE, service.parents[1], "", on_line)
 
     def let_the_first_end(line: str) -> None:
         said.append(line)
@@ -55,7 +57,21 @@ def test_two_sites_at_once_build_the_server_once(service: Path, tmp_path: Path) 
             site.result(30)
     assert said == ["another stackctl makes hash; waiting for it"]
     assert (service / "builds").read_text() == "build\n"
-    assert server.is_file()
+    assert (folder / "llama-server").is_file()
+
+
+def test_a_build_that_does_not_answer_is_refused_with_what_it_did(service: Path, tmp_path: Path) -> None:
+    script = service / "build_llama_server.py"
+    script.write_text(
+        "import sys\n"
+        "print('compile 100%')\n"
+        "print('refused: the new llama-server died of SIGSEGV in', *sys.argv[1:2], file=sys.stderr)\n"
+        "sys.exit(3)\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(EngineRefused) as caught:
+        environments.build_server(tmp_path / "cache" / "hash", PORTABLE, service.parents[1], "", print)
+    assert caught.value.reason == "died of SIGSEGV in --portable"
 
 
 def test_the_service_s_folder_is_put_into_variables_and_not_into_the_name(

@@ -22,7 +22,7 @@ from stackctl.core.bundle.plan import (
     is_same_content,
 )
 from stackctl.core.bundle.sbom import Component
-from stackctl.core.engines import ENGINE_FOLDER, LLAMA_CPP, choose_engine
+from stackctl.core.engines import ENGINE_FOLDER, LLAMA_CPP, XLLAMACPP
 from stackctl.core.host import choose_runtime
 from stackctl.core.progress import Transfer, write_size
 from stackctl.core.stack import GATEWAY
@@ -229,7 +229,7 @@ def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[Literal["compo
 def _gather_wheels(world: PackEffects, collect: Callable[[Path], tuple[Path, ...]]) -> Gathered:
     """Wheels of the gateway and of the engine that the process runtime takes where there is no binary."""
     effects = world.effects
-    engine = choose_engine("auto", "process", has_llama_server=False, cpu_features=None)
+    engine = XLLAMACPP
     assert engine.lock_file is not None
     services = effects.data_root / "services"
     paths: dict[str, Path] = {}

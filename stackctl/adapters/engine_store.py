@@ -1,0 +1,118 @@
+"""The engines of this machine: where builds of them are, what came of asking each, and the asking itself.
+
+Records and builds are in the user's cache, shared between sites. A record is named by what decides whether an engine
+works: its files, the variables of its form, this CPU, the kernel and its GPU driver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stackctl.adapters.commands import run_command
+from stackctl.adapters.files import load_text, save_text
+from stackctl.adapters.processes import load_cpu_model
+from stackctl.core.engine_choice import Build, EngineForm
+from stackctl.core.engine_trial import EngineRecord, TrialResult, parse_record, parse_trial, write_record
+from stackctl.core.engines import ENGINE_FOLDER
+
+# Twice the trial's own deadline, for an engine that is asked again under a debugger, and the stops.
+TRIAL_TIMEOUT_S = 300.0
+# A launcher is known by its content, so that every checkout's is the same; a binary by size and time.
+_SMALL_BYTES = 1 << 20
+
+
+class EngineStore:
+    """What this user's machine has and knows of engines.
+
+    Args:
+        cache_dir: outlives sites.
+        data_root: has the project's ``services`` and ``models``.
+    """
+
+    def __init__(self, cache_dir: Path, data_root: Path) -> None:
+        self._cache_dir = cache_dir
+        self._data_root = data_root
+        self._passing: dict[str, EngineRecord] = {}
+
+    def find_build(self, build: Build) -> Path:
+        """Folder of a build of llama.cpp, whether it was made yet or not."""
+        return find_build(self._cache_dir, self._data_root, build)
+
+    def load_record(self, form: EngineForm, gpu: bool) -> EngineRecord | None:
+        """What is known of a form; ``None`` when it was not asked on this machine."""
+        name = self._name_record(form, gpu)
+        return self._passing.get(name) or parse_record(load_text(self._find_record(name)))
+
+    def save_record(self, form: EngineForm, gpu: bool, record: EngineRecord, lasting: bool) -> None:
+        """Keep it for every later command, or for this one only where the next may see something else."""
+        name = self._name_record(form, gpu)
+        self._passing[name] = record
+        if lasting:
+            path = self._find_record(name)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            save_text(path, write_record(record), 0o600)
+
+    def ask(self, command: Sequence[str], environment: Mapping[str, str]) -> TrialResult:
+        """Start an engine with the demo model, ask the demo's question, stop it.
+
+        Args:
+            command: the engine without model, address, context and slots, which are added.
+            environment: beside this process's own.
+        """
+        return ask_engine(self._data_root, command, environment)
+
+    def _name_record(self, form: EngineForm, gpu: bool) -> str:
+        content = [
+            form.engine.name,
+            [_identify(item, self._cache_dir) for item in form.command],
+            sorted(form.environment.items()),
+            load_cpu_model(),
+            platform.release(),
+            _load_driver_version() if gpu else "",
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+
+    def _find_record(self, name: str) -> Path:
+        return self._cache_dir / "trials" / f"{name}.json"
+
+
+def ask_engine(data_root: Path, command: Sequence[str], environment: Mapping[str, str]) -> TrialResult:
+    """Start an engine with the demo model, ask the demo's question, stop it: ``EngineStore.ask`` without a store."""
+    script = data_root / ENGINE_FOLDER / "engine_trial.py"
+    argv = [sys.executable, "-I", str(script), "--models", str(data_root / "models"), "--", *command]
+    done = run_command(argv, TRIAL_TIMEOUT_S, environment)
+    return parse_trial(done.stdout) or TrialResult(f"could not be asked: {done.render_failure()}", is_lasting=False)
+
+
+def find_build(cache_dir: Path, data_root: Path, build: Build) -> Path:
+    """Folder of a build of llama.cpp; its name changes with the source, the recipe and what it is built for."""
+    folder = data_root / ENGINE_FOLDER
+    digest = hashlib.sha256()
+    for name in ("requirements.lock", "build_llama_server.py", "llama_cpp_build.cmake"):
+        digest.update((folder / name).read_bytes())
+    digest.update(json.dumps([build.arguments, load_cpu_model() if build.is_for_this_cpu else ""]).encode())
+    return cache_dir / "llama.cpp" / f"{build.name}-{digest.hexdigest()[:16]}"
+
+
+def _identify(item: str, cache_dir: Path) -> list[str]:
+    """What tells one file from another of the same name; what we made is named by its content already."""
+    path = Path(item)
+    if path.is_relative_to(cache_dir):
+        return [item]
+    try:
+        facts = path.stat()
+        if facts.st_size <= _SMALL_BYTES:
+            return [hashlib.sha256(path.read_bytes()).hexdigest()]
+        return [str(path.resolve()), str(facts.st_size), str(facts.st_mtime_ns)]
+    except OSError:
+        return [item]
+
+
+def _load_driver_version() -> str:
+    """Of the NVIDIA driver; AMD's and Intel's are the kernel's own."""
+    return load_text(Path("/sys/module/nvidia/version")) or ""

@@ -1,0 +1,158 @@
+"""Which engine the process runtime takes here, and the question that it must answer before it counts as installed."""
+
+from __future__ import annotations
+
+from stackctl.core.engine_choice import (
+    NATIVE,
+    PORTABLE,
+    Build,
+    EngineChoice,
+    EngineForm,
+    choose_form,
+    list_allowed_engines,
+)
+from stackctl.core.engine_trial import REPACK_OFF, EngineRecord, TrialResult
+from stackctl.core.engines import (
+    AUTO,
+    ENGINE_FOLDER,
+    ENGINES,
+    LLAMA_CPP,
+    LLAMA_CPP_PYTHON,
+    Engine,
+    EngineParameters,
+    build_environment,
+)
+from stackctl.core.settings import Settings
+from stackctl.core.stack import find_accelerator
+from stackctl.errors import RuntimeFailure
+from stackctl.operations.effects import Effects
+
+
+def choose_process_engine(effects: Effects, settings: Settings, *, offline: bool) -> EngineChoice:
+    """The engine of the process runtime: the first form of those allowed that this machine does not know to fail."""
+    forms = list_engine_forms(effects, settings, offline=offline)
+    return choose_form(forms, lambda item: effects.engines.load_record(item, uses_gpu(settings)))
+
+
+def choose_compose_engine(settings: Settings) -> Engine:
+    """The engine of the containers."""
+    return LLAMA_CPP if settings.inference_engine == AUTO else ENGINES[settings.inference_engine]
+
+
+def list_engine_forms(effects: Effects, settings: Settings, *, offline: bool) -> tuple[EngineForm, ...]:
+    """The forms in which this machine can have an engine that the settings allow, n >= 1, the preferred one first.
+
+    Args:
+        offline: nothing can be built: the site has an installed release's wheels and no index.
+    """
+    wanted = settings.inference_engine
+    features = effects.load_cpu_features() if wanted == AUTO else None
+    found: list[EngineForm] = []
+    for engine in list_allowed_engines(wanted, features):
+        if engine is LLAMA_CPP:
+            found += _list_servers(effects, can_build=wanted != AUTO)
+        elif engine is LLAMA_CPP_PYTHON:
+            if not offline or wanted != AUTO:
+                found += [_build_python_form(effects, engine, build) for build in (NATIVE, PORTABLE)]
+        else:
+            found.append(_build_python_form(effects, engine, None))
+    return tuple(found) or (_build_python_form(effects, LLAMA_CPP_PYTHON, NATIVE),)
+
+
+def _list_servers(effects: Effects, *, can_build: bool) -> list[EngineForm]:
+    """``llama-server`` as it is on PATH and, where that was asked for by name, as it is built from source."""
+    program = effects.find_program("llama-server")
+    found = [EngineForm(LLAMA_CPP, f"llama-server on PATH ({program})", (program,))] if program else []
+    builds = (NATIVE, PORTABLE) if can_build else ()
+    return found + [
+        EngineForm(
+            LLAMA_CPP,
+            f"llama-server built here ({build.name})",
+            (str(effects.engines.find_build(build) / "llama-server"),),
+            build,
+        )
+        for build in builds
+    ]
+
+
+def _build_python_form(effects: Effects, engine: Engine, build: Build | None) -> EngineForm:
+    folder = effects.data_root / ENGINE_FOLDER
+    assert engine.launcher is not None
+    assert engine.lock_file is not None
+    title = engine.name if build is None else f"{engine.name} ({build.name})"
+    form = EngineForm(engine, title, (), build)
+    environment = effects.find_environment(folder / engine.lock_file, build_install_variables(form))
+    return EngineForm(engine, title, (str(environment / "bin" / "python"), str(folder / engine.launcher)), build)
+
+
+def build_install_variables(form: EngineForm) -> dict[str, str]:
+    """The environment that installing the form's lock file needs."""
+    variables = dict(form.engine.install_variables)
+    if form.build is PORTABLE:
+        variables["CMAKE_ARGS"] += " -DGGML_NATIVE=OFF"
+    return variables
+
+
+def check_engine_left(choice: EngineChoice) -> None:
+    """Raise when every form of every engine that is allowed is known not to work here.
+
+    Raises:
+        RuntimeFailure: with what each of them did.
+    """
+    if choice.is_exhausted:
+        findings = choice.list_findings()
+        raise RuntimeFailure("No engine answers on this machine.", findings[0].hint, findings)
+
+
+def try_engine(effects: Effects, settings: Settings, choice: EngineChoice) -> bool:
+    """Ask the chosen engine unless it has answered here before; whether the choice holds as it was made."""
+    if choice.record is not None:
+        return True
+    record, is_lasting = ask_form(effects, settings, choice.form)
+    effects.engines.save_record(choice.form, uses_gpu(settings), record, is_lasting)
+    return record.is_plain
+
+
+def refuse_engine(effects: Effects, settings: Settings, choice: EngineChoice, reason: str) -> None:
+    """Keep that the chosen engine could not be installed because it did not answer."""
+    effects.report(f"{choice.form.title} {reason}")
+    effects.engines.save_record(choice.form, uses_gpu(settings), EngineRecord(works=False, reason=reason), True)
+
+
+def uses_gpu(settings: Settings) -> bool:
+    """Whether an engine may compute on a GPU where it finds one."""
+    return settings.stack_gpu != "none"
+
+
+def ask_form(effects: Effects, settings: Settings, form: EngineForm) -> tuple[EngineRecord, bool]:
+    """What the form does, without a remedy and with one; and whether it would do so again."""
+    effects.report(f"asking {form.title} the demo's question")
+    first = _ask(effects, settings, form, {})
+    reason = first.failure
+    if not reason:
+        return EngineRecord(works=True), True
+    if first.is_lasting:
+        remedy = dict(REPACK_OFF)
+        effects.report(f"{form.title} {reason}; asking it with {EngineRecord(True, remedy).render_remedy()}")
+        if not _ask(effects, settings, form, remedy).failure:
+            return EngineRecord(works=True, environment=remedy, reason=reason), True
+    effects.report(f"{form.title} {reason}")
+    return EngineRecord(works=False, reason=reason), first.is_lasting
+
+
+def _ask(effects: Effects, settings: Settings, form: EngineForm, remedy: dict[str, str]) -> TrialResult:
+    """Ask it as the stack would start it: the same environment and devices."""
+    devices = () if settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(","))
+    parameters = EngineParameters(
+        model_path="",
+        alias="",
+        host="",
+        port=0,
+        context_length=0,
+        slots=1,
+        accelerator=find_accelerator(settings),
+        gpu_devices=devices,
+    )
+    environment = build_environment(form.engine, parameters) | dict(form.environment) | remedy
+    arguments = () if uses_gpu(settings) else ("--n-gpu-layers", "0")
+    return effects.engines.ask((*form.command, *arguments), environment)
