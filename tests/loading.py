@@ -16,6 +16,7 @@ from typing import Any
 from stackctl.adapters import files, parts_reader
 from stackctl.adapters.offline_folder import OfflineFolder
 from stackctl.adapters.part_copy import copy_members
+from stackctl.cli.bundle_reader import build_reader
 from stackctl.core.bundle.load_checks import Disk, Machine
 from stackctl.core.bundle.manifest import Manifest
 from stackctl.core.bundle.oci import ImageFacts
@@ -128,10 +129,9 @@ class Place:
         return LoadEffects(
             folder=self.folder,
             machine=self.machine,
-            open_bundles=parts_reader.open_bundles,
+            reader=build_reader(self.effects),
             copy_members=copy_members,
             read_blob=parts_reader.read_blob,
-            find_file_size=lambda path: path.stat().st_size if path.is_file() else None,
             connect_engine=lambda: self.engine,
             read_now=lambda: "2026-11-20T12:00:00Z",
         )
@@ -141,9 +141,9 @@ class Place:
         request = LoadRequest(bundles, tuple(folders), SECRET.public, allow_downgrade=downgrade)
         return run_load(self.effects, self.load_effects, request)[-1]
 
-    def roll_back(self, prefix: str = "", *, verify: bool = False) -> RollbackResult:
+    def roll_back(self, prefix: str = "") -> RollbackResult:
         """Go back."""
-        return run_rollback(self.effects, self.load_effects, prefix, verify=verify)
+        return run_rollback(self.effects, self.load_effects, prefix)
 
     @property
     def current(self) -> str:

@@ -46,6 +46,34 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def has_size(path: Path, size: int) -> bool:
+    """Whether a regular file of this size lies there."""
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
+
+
+def make_file(path: Path, size: int) -> None:
+    """Make a file of this size, all zero, in place of whatever has its name."""
+    make_folder(path.parent)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    try:
+        set_mode(descriptor, FILE_MODE)
+        os.ftruncate(descriptor, size)
+        # Nothing may be written to an empty file later, so its turn to be synced is now.
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_data(path: Path) -> None:
+    """Have a file's bytes survive a loss of power."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a folder with everything in it; it has another name first, so that half of it is never taken for it."""
     if not folder.is_dir():

@@ -12,7 +12,8 @@ from pathlib import Path
 from stackctl.adapters.durable_files import REMOVED, explain_writes, make_folder, remove_folder, sync_folder
 from stackctl.adapters.staging import Staging
 from stackctl.core.bundle.load_checks import Disk
-from stackctl.core.bundle.load_plan import InstalledRange
+from stackctl.core.bundle.load_plan import RELEASE, InstalledRange
+from stackctl.core.bundle.manifest import MANIFEST_NAME
 from stackctl.core.bundle.places import MODEL_STORE, RELEASES, STAGING
 from stackctl.errors import BundleError
 
@@ -42,6 +43,11 @@ class OfflineFolder:
     def list_staging(self) -> dict[str, int]:
         """What is being loaded, or was interrupted: each bundle's short id and the bytes that it takes."""
         return {item.name: self.measure(f"{STAGING}/{item.name}") for item in self._list_folders(STAGING)}
+
+    def list_begun(self) -> tuple[Path, ...]:
+        """Folders in staging that have the manifest of what is being loaded."""
+        folders = [item / RELEASE for item in self._list_folders(STAGING)]
+        return tuple(folder for folder in folders if (folder / MANIFEST_NAME).is_file())
 
     def measure(self, path: str) -> int:
         """What a folder takes on the disk, in bytes."""

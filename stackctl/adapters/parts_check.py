@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
@@ -113,6 +113,67 @@ def _check_size(path: Path, file: FileIO, size: int) -> None:
         raise BundleError(f"{path} has {seen} bytes; expected are {size}.", _COPY_AGAIN)
 
 
+def begins_part(path: Path, manifest: Manifest, number: int) -> bool:
+    """Whether a file begins as this part does, which no other part or bundle does.
+
+    Args:
+        number: of the part, from 1.
+    """
+    first = next(iter(list_members(manifest, number)), None)
+    try:
+        with open_regular(path) as file:
+            seen = read_up_to(file, BLOCK)
+    except BundleError:
+        return False
+    return seen == (END[:BLOCK] if first is None else build_header(member_path(first), first.size))
+
+
+def find_frame_damage(path: Path, manifest: Manifest, number: int, hashed: Collection[str]) -> str:
+    """Look at everything in a part that is not a member's data: headers, padding, the end of the archive.
+
+    Args:
+        number: of the part, from 1.
+        hashed: SHA-256 of members whose data is looked at, too, because nobody else reads it.
+
+    Returns:
+        The first thing that is wrong, in words; empty when the part is right so far.
+
+    Raises:
+        BundleError: the file cannot be read.
+    """
+    size = manifest.parts[number - 1].size
+    with open_regular(path) as file:
+        seen = os.fstat(file.fileno()).st_size
+        if seen != size:
+            return f"it has {seen} bytes; expected are {size} bytes"
+        return next(
+            (f"at offset {spot.offset}, {spot.seen}" for spot in _find_frames(file, manifest, number, hashed)), ""
+        )
+
+
+def _find_frames(file: FileIO, manifest: Manifest, number: int, hashed: Collection[str]) -> Iterator[_Spot]:
+    end, before = 0, b""
+    for member in list_members(manifest, number):
+        name = member_path(member)
+        # What follows one member's data up to the next one's is read at once.
+        file.seek(end)
+        seen = read_up_to(file, len(before) + BLOCK)
+        yield from _compare_frame(end, seen, before, build_header(name, member.size), name)
+        end, before = member.offset + member.size, bytes(pad(member.size))
+        if member.sha256 in hashed:
+            yield from _hash_member(file, member)
+    file.seek(end)
+    yield from _compare_frame(end, read_up_to(file, len(before) + len(END)), before, END, "the end of the archive")
+
+
+def _compare_frame(offset: int, seen: bytes, padding: bytes, expected: bytes, name: str) -> Iterator[_Spot]:
+    if not seen.startswith(padding):
+        yield _Spot(offset, f"the padding before {name} is altered")
+    if seen[len(padding) :] != expected:
+        title = name if expected == END else f"the header of {name}"
+        yield _Spot(offset + len(padding), f"{title} is altered")
+
+
 @dataclass(frozen=True, slots=True)
 class _Spot:
     """Something wrong in a part; ``member`` where it is that member's data."""
@@ -160,12 +221,15 @@ def _find_spots(file: FileIO, members: Sequence[Member]) -> Iterator[_Spot]:
         yield _Spot(0, f"{first} ({first_size} bytes) begins, which is not of this part: it is another part")
         return
     size, end = os.fstat(file.fileno()).st_size, 0
-    for member in members:
+    for number, member in enumerate(members):
         end = member.offset + member.size + pad(member.size)
         if size < end:
-            yield _Spot(member.offset, f"{member_path(member)} is missing: the file ends at byte {size}", member)
-        else:
-            yield from _check_member(file, member)
+            # One line: a copy that broke off lacks everything after it.
+            more = f", and so are the {len(members) - number - 1} after it" if number + 1 < len(members) else ""
+            seen = f"{member_path(member)} is missing{more}: the file ends at byte {size}"
+            yield _Spot(member.offset, seen, member)
+            return
+        yield from _check_member(file, member)
     if size < end + len(END):
         yield _Spot(size, "the file ends; the end of the archive is missing")
         return
@@ -179,14 +243,18 @@ def _check_member(file: FileIO, member: Member) -> Iterator[_Spot]:
     yield from _compare(
         file, member.offset - BLOCK, build_header(name, member.size), f"the header of {name} is altered"
     )
+    yield from _hash_member(file, member)
+    yield from _compare(file, end, bytes(pad(member.size)), f"the padding after {name} is altered")
+
+
+def _hash_member(file: FileIO, member: Member) -> Iterator[_Spot]:
     file.seek(member.offset)
     digest, buffer, left = hashlib.sha256(), memoryview(bytearray(BUFFER_BYTES)), member.size
     while left and (count := file.readinto(buffer[:left])):
         digest.update(buffer[:count])
         left -= count
     if digest.hexdigest() != member.sha256:
-        yield _Spot(member.offset, f"the {member.size} bytes of {name} are altered", member)
-    yield from _compare(file, end, bytes(pad(member.size)), f"the padding after {name} is altered")
+        yield _Spot(member.offset, f"the {member.size} bytes of {member_path(member)} are altered", member)
 
 
 def _compare(file: FileIO, offset: int, expected: bytes, seen: str) -> Iterator[_Spot]:

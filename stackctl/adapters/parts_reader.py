@@ -35,16 +35,17 @@ def open_bundles(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> t
     """Find bundles and where their parts lie. Nothing is parsed.
 
     Args:
-        paths: each a bundle's folder, its ``bundle.json``, or a folder of bundle folders.
-        extra_folders: searched for parts that the bundle's own folder lacks: the files directly in them, or in a
-            folder of the same name as the bundle's.
+        paths: each a bundle's folder, its ``bundle.json``, a folder of bundle folders, or, beside one of these, a
+            folder of parts alone.
+        extra_folders: searched for parts, too: the files directly in them, and in folders in them.
 
     Raises:
         BundleError: a path holds no bundle or a file cannot be read; all of them by name.
     """
+    bundles, extra_folders = sort_places(paths, extra_folders)
     opened: dict[Path, OpenedBundle] = {}
     findings: list[Finding] = []
-    for path in paths:
+    for path in bundles or paths:
         try:
             folders = find_folders(path)
         except BundleError as error:
@@ -58,6 +59,16 @@ def open_bundles(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> t
     if findings:
         raise BundleError("Not every bundle can be opened.", findings[0].hint, findings)
     return tuple(opened.values())
+
+
+def sort_places(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Tell bundles from folders that have parts alone, as a further disk does.
+
+    Returns:
+        Paths of bundles, or that hold nothing at all, and every other folder to search for parts.
+    """
+    alone = [path for path in paths if _has_parts_alone(path)]
+    return tuple(path for path in paths if path not in alone), (*extra_folders, *alone)
 
 
 def find_folders(path: Path) -> tuple[Path, ...]:
@@ -76,6 +87,11 @@ def find_folders(path: Path) -> tuple[Path, ...]:
         inside = tuple(sorted(item for item in path.iterdir() if exists(item / MANIFEST_NAME)))
     except OSError as error:
         raise explain_failure(path, error) from error
+    if not inside and _has_parts_alone(path):
+        raise BundleError(
+            f"{path} has parts of a bundle and no {MANIFEST_NAME}, which says what they are.",
+            f"name the folder with {MANIFEST_NAME} too, which lies on the first disk",
+        )
     if not inside:
         raise BundleError(
             f"{path} is no bundle: neither it nor a folder in it has a {MANIFEST_NAME}.", "name a bundle's folder"
@@ -89,19 +105,50 @@ def find_folders(path: Path) -> tuple[Path, ...]:
     return inside
 
 
+def _has_parts_alone(path: Path) -> bool:
+    """Whether parts lie here or in a folder here, and no bundle does."""
+    if not path.is_dir() or exists(path / MANIFEST_NAME):
+        return False
+    folders = _list_folders(path)
+    return not any(exists(item / MANIFEST_NAME) for item in folders) and any(
+        next(_list_parts(item), None) for item in (path, *folders)
+    )
+
+
 def _open_bundle(folder: Path, extra_folders: Sequence[Path]) -> OpenedBundle:
     manifest_bytes = read_whole(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES)
     signature = None
     if exists(folder / SIGNATURE_NAME):
         # Bytes that are no UTF-8 stay what they are, so that the signature's check names them.
         signature = read_whole(folder / SIGNATURE_NAME, MAX_SIGNATURE_BYTES).decode("utf-8", "surrogateescape")
-    name = folder.resolve().name
-    places = [folder, *(place for extra in extra_folders for place in (extra / name, extra))]
-    parts: dict[str, Path] = {}
-    for place in places:
+    inner = [item for extra in extra_folders for item in _list_folders(extra) if _may_hold(item, manifest_bytes)]
+    parts: dict[str, dict[Path, None]] = {}
+    for place in (folder, *extra_folders, *inner):
         for path in _list_parts(place):
-            parts.setdefault(path.name, path)
-    return OpenedBundle(folder, manifest_bytes, signature, parts)
+            parts.setdefault(path.name, {})[path] = None
+    return OpenedBundle(folder, manifest_bytes, signature, {name: tuple(found) for name, found in parts.items()})
+
+
+def _may_hold(folder: Path, manifest_bytes: bytes) -> bool:
+    """Whether parts in a folder can be of this bundle: it is no other bundle's."""
+    if not exists(folder / MANIFEST_NAME):
+        return True
+    try:
+        return read_whole(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES) == manifest_bytes
+    except BundleError:
+        return False
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    """Folders in a folder, without those that only the system may enter, as every formatted disk has one."""
+    try:
+        with os.scandir(folder) as items:
+            found = sorted(folder / item.name for item in items if item.is_dir(follow_symlinks=False))
+        return [item for item in found if os.access(item, os.R_OK | os.X_OK)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise explain_failure(folder, error) from error
 
 
 def _list_parts(folder: Path) -> Iterator[Path]:

@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stackctl.adapters.durable_files import FILE_MODE, explain_writes, make_folder, set_mode, sync_folder, write_at
+from stackctl.adapters.durable_files import (
+    FILE_MODE,
+    explain_writes,
+    has_size,
+    make_file,
+    make_folder,
+    set_mode,
+    sync_data,
+    sync_folder,
+    write_at,
+)
+from stackctl.adapters.staged_check import find_wrong_contents, hash_stretch
 from stackctl.adapters.stretches import STRETCH_BYTES, ManyWriter, StretchWriter
-from stackctl.core.bundle.load_journal import DONE, DROP, KEPT, PART, Journal, parse_journal, render_lines
+from stackctl.core.bundle.load_journal import DONE, DROP, PART, Journal, parse_journal, render_lines
 from stackctl.core.bundle.load_plan import Output, Wanted
 from stackctl.errors import BundleError
 
@@ -47,6 +59,7 @@ class Staging:
             self.journal = _recover_journal(self._journal_file)
         self._lock = threading.Lock()
         self._fresh = _Fresh()
+        self._hashed: set[str] = set()
         self._syncs: deque[tuple[Future[None], int]] = deque()
         self._failure: OSError | None = None
         self._pool = ThreadPoolExecutor(1, "sync")
@@ -54,21 +67,45 @@ class Staging:
 
     def prepare(self, outputs: Sequence[Output], contents: Iterable[Wanted]) -> None:
         """Make the files; what the journal says of one that has to be made again no longer counts."""
-        missing = {item.path: item.size for item in outputs if not _has_size(self._folder / item.path, item.size)}
-        for content in contents:
-            if any(place.path in missing for place in content.places):
-                self.forget(content)
+        missing = {item.path: item.size for item in outputs if not has_size(self._folder / item.path, item.size)}
+        self.drop_lost(outputs, contents)
         # The journal first: a new file of the right size would look like one that was written.
         self.flush()
         with explain_writes(self._folder):
             for path, size in missing.items():
-                _make_file(self._folder / path, size)
+                make_file(self._folder / path, size)
             for folder in {(self._folder / path).parent for path in missing}:
                 sync_folder(folder)
 
     def is_done(self, content: Wanted) -> bool:
-        """Whether all of a content is there."""
+        """Whether all of a content is there, as far as the journal knows."""
         return content.key in self.journal.done
+
+    def drop_lost(self, outputs: Sequence[Output], contents: Iterable[Wanted]) -> None:
+        """Forget contents whose file is gone or was cut."""
+        lost = {item.path for item in outputs if not has_size(self._folder / item.path, item.size)}
+        for content in contents:
+            if any(place.path in lost for place in content.places):
+                self.forget(content)
+
+    def find_wrong(self, contents: Sequence[Wanted], count: Callable[[int], None]) -> tuple[Wanted, ...]:
+        """Hash finished contents again, at each of their places, and forget those whose bytes are not theirs.
+
+        What this run has written itself was hashed on its way and is not read again.
+
+        Args:
+            count: called with the bytes that were read.
+
+        Raises:
+            BundleError: the disk fails.
+        """
+        stale = [content for content in contents if content.key not in self._hashed]
+        with explain_writes(self._folder):
+            wrong = find_wrong_contents(self._folder, stale, count)
+        for content in wrong:
+            self.forget(content)
+        self._hashed |= {content.key for content in contents} - {content.key for content in wrong}
+        return wrong
 
     def find_start(self, content: Wanted) -> int:
         """How many bytes of an unfinished content are there."""
@@ -104,6 +141,7 @@ class Staging:
             self._fresh.paths.update(place.path for place in content.places)
             self._fresh.lines.append(render_lines(DONE, [content.key]))
             self.journal.done.add(content.key)
+            self._hashed.add(content.key)
 
     def forget(self, content: Wanted) -> None:
         """Take back what was noted of a content: its bytes are wrong."""
@@ -111,12 +149,7 @@ class Staging:
             self._fresh.unfinished.pop(content.key, None)
             self._fresh.lines.append(render_lines(DROP, [content.key]))
             self.journal.forget(content.key)
-
-    def note_kept(self, name: str) -> None:
-        """Note that a range of an installed file is right."""
-        with self._lock:
-            self.journal.kept.add(name)
-            self._fresh.lines.append(render_lines(KEPT, [name]))
+            self._hashed.discard(content.key)
 
     def flush(self) -> None:
         """Wait until the disk has confirmed everything.
@@ -144,6 +177,19 @@ class Staging:
                 os.close(descriptor)
             sync_folder(target.parent)
 
+    def link(self, source: Path, path: str) -> None:
+        """Have a file that lies elsewhere on this disk here, too, under its own name; copied where no disk can."""
+        target = self._folder / path
+        with explain_writes(self._folder):
+            make_folder(target.parent)
+            target.unlink(missing_ok=True)
+            try:
+                target.hardlink_to(source)
+            except OSError:
+                shutil.copyfile(source, target)
+                sync_data(target)
+            sync_folder(target.parent)
+
     def read(self, path: str) -> Iterator[bytes]:
         """A staged file's bytes."""
         with explain_writes(self._folder), (self._folder / path).open("rb", buffering=0) as file:
@@ -166,13 +212,10 @@ class Staging:
 
     def _hash_begin(self, content: Wanted, count: int) -> hashlib._Hash:
         """The digest of what an earlier run has written of a content."""
-        digest = hashlib.sha256()
-        place = content.places[0]
-        with explain_writes(self._folder), (self._folder / place.path).open("rb", buffering=0) as file:
-            file.seek(place.offset)
-            while count and (piece := file.read(min(PIECE_BYTES, count))):
-                digest.update(piece)
-                count -= len(piece)
+        with explain_writes(self._folder):
+            digest, *others = (hash_stretch(self._folder, place, count) for place in content.places)
+        if any(other.digest() != digest.digest() for other in others):
+            raise BundleError(f"What was written of content {content.sha256} differs between its places.", "try again")
         return digest
 
     def _add(self, content: Wanted, offset: int, size: int) -> None:
@@ -217,7 +260,7 @@ class Staging:
             raise self._failure
         try:
             for path in paths:
-                _sync_data(self._folder / path)
+                sync_data(self._folder / path)
             end = os.lseek(self._journal_file, 0, os.SEEK_END)
             write_at(self._journal_file, text.encode(), end)
             os.fdatasync(self._journal_file)
@@ -241,14 +284,6 @@ class _Fresh:
     lines: list[str] = field(default_factory=list)
 
 
-def _sync_data(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _recover_journal(descriptor: int) -> Journal:
     """Read the journal, and cut off a line that was torn by a crash: the next one must not continue it."""
     data = b""
@@ -258,20 +293,3 @@ def _recover_journal(descriptor: int) -> Journal:
     if len(whole) < len(data):
         os.ftruncate(descriptor, len(whole))
     return parse_journal(whole.decode("utf-8", "replace"))
-
-
-def _has_size(path: Path, size: int) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
-
-
-def _make_file(path: Path, size: int) -> None:
-    make_folder(path.parent)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-    try:
-        set_mode(descriptor, FILE_MODE)
-        os.ftruncate(descriptor, size)
-        # Nothing may be written to an empty file later, so its turn to be synced is now.
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

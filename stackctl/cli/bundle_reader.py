@@ -16,6 +16,7 @@ def build_reader(effects: Effects) -> BundleReader:
 
     return BundleReader(
         find_folders=parts_reader.find_folders,
+        sort_places=parts_reader.sort_places,
         open_bundles=parts_reader.open_bundles,
         measure=untrusted_files.measure,
         list_entries=untrusted_files.list_entries,
@@ -25,6 +26,8 @@ def build_reader(effects: Effects) -> BundleReader:
         hash_chunks=parts_check.hash_chunks,
         read_blob=parts_reader.read_blob,
         locate_damage=parts_check.locate_damage,
+        begins_part=parts_check.begins_part,
+        find_frame_damage=parts_check.find_frame_damage,
         report=effects.report,
         clock=effects.clock,
     )

@@ -92,18 +92,15 @@ def build_load_effects(effects: Effects) -> LoadEffects:
     from datetime import UTC, datetime
 
     from stackctl import __version__
-    from stackctl.adapters import parts_reader, untrusted_files
+    from stackctl.adapters import parts_reader
     from stackctl.adapters.image_loader import ImageLoader
     from stackctl.adapters.offline_folder import OfflineFolder
     from stackctl.adapters.part_copy import copy_members
     from stackctl.adapters.streams import prefetch
+    from stackctl.cli.bundle_reader import build_reader
     from stackctl.core.bundle.load_checks import Machine
     from stackctl.core.bundle.places import OFFLINE_FOLDER
     from stackctl.operations.offline.load_effects import LoadEffects
-
-    def find_file_size(path: Path) -> int | None:
-        entry = untrusted_files.measure(path)
-        return entry.size if entry and entry.kind == "file" else None
 
     folder = OfflineFolder(effects.site / OFFLINE_FOLDER)
     docker = effects.load_host(True).docker
@@ -117,10 +114,9 @@ def build_load_effects(effects: Effects) -> LoadEffects:
     return LoadEffects(
         folder=folder,
         machine=machine,
-        open_bundles=parts_reader.open_bundles,
+        reader=build_reader(effects),
         copy_members=copy_members,
         read_blob=lambda path, member: prefetch(parts_reader.read_blob(path, member)),
-        find_file_size=find_file_size,
         connect_engine=lambda: ImageLoader(folder.find_disk),
         read_now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )

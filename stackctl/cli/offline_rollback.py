@@ -10,16 +10,15 @@ from stackctl.cli.main import Context
 
 @click.command("offline-rollback")
 @click.argument("release", required=False, default="", metavar="[ID]")
-@click.option("--verify", is_flag=True, help="Rehash its files and models instead of comparing their sizes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
-def offline_rollback(context: Context, release: str, verify: bool, as_json: bool) -> None:
-    """Go back to the release before, or to the kept one whose id begins with ID."""
+def offline_rollback(context: Context, release: str, as_json: bool) -> None:
+    """Go back to the release before, or to the kept one whose id begins with ID; all of it is checked first."""
     from stackctl.cli.offline_load import build_load_effects
     from stackctl.operations.offline.rollback import run_rollback
 
     with context.open() as effects:
-        result = run_rollback(effects, build_load_effects(effects), release, verify=verify)
+        result = run_rollback(effects, build_load_effects(effects), release)
     manifest, before = result.manifest, result.before
     if as_json:
         print_json(

@@ -89,7 +89,10 @@ def _show(found: Sequence[Verified], as_json: bool, hint: str) -> None:
     if errors:
         count = f"{len(errors)} thing{'s'[: len(errors) != 1]}"
         (common, *others) = {finding.hint for finding in errors}
-        raise BundleError(f"{count} found wrong.", hint if others else common or hint, () if as_json else errors)
+        # Where each has a next step of its own, one for all of them would mislead.
+        each = "do what stands below each line, then verify again"
+        hint = each if others and common and all(others) else hint if others else common or hint
+        raise BundleError(f"{count} found wrong.", hint, () if as_json else errors)
 
 
 def _describe(item: Verified) -> dict[str, object]:

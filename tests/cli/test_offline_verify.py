@@ -58,7 +58,7 @@ def test_a_bad_bundle_is_exit_code_7_with_every_finding(stackctl: Command, bundl
     done = stackctl("offline-verify", "--key", KEY, bundle.folder)
     assert done.code == 7
     assert done.out.splitlines()[1].startswith("failed")
-    assert "part-0001.tar: has 1000 bytes; expected are" in done.err
+    assert "part-0001.tar: is damaged: has 1000 bytes; expected are" in done.err
     assert "stray: a file that does not belong here" in done.err
     assert "next:" in done.err
 

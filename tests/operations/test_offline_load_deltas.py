@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from stackctl.core.bundle.manifest_reader import find_members
 from stackctl.operations.offline.load import preview_load
 from stackctl.operations.offline.load_effects import LoadRequest
 from tests.bundle_builder import SECRET, ImageBytes, make_bytes
+from tests.fakes import raised_by
 from tests.loading import FILES, MODEL, Place, build, damage, read_model, refused
 
 
@@ -27,6 +29,60 @@ def test_a_delta_brings_only_what_is_new(place: Place, disk: Path) -> None:
     assert result.written_bytes == sum(map(len, files.values()))
     assert len(place.engine.sent) == sent
     assert (place.site / "offline/current/files/wheels/a.whl").read_bytes() == b"wheel"
+
+
+WHEEL = make_bytes("wheel", 100_000)
+
+
+def test_a_package_that_releases_share_lies_on_the_disk_once(place: Place, disk: Path) -> None:
+    files = FILES | {"wheels/large.whl": WHEEL}
+    first, base = build(disk, part_size=1 << 18, files=files)
+    place.load(first)
+    changed = {"config/settings.env": b"INFERENCE_SLOTS=3\n"}
+    delta, _ = build(disk, part_size=1 << 18, files=files | changed, base=base, version=2)
+    assert place.load(delta).written_bytes == sum(map(len, (FILES | changed).values()))
+    whole, _ = build(disk, part_size=1 << 18, files=files | {"licences.txt": b"new"}, version=3)
+    assert place.load(whole).written_bytes == sum(map(len, FILES.values())) + 3
+    wheels = list((place.site / "offline" / "releases").glob("*/files/wheels/large.whl"))
+    assert [path.read_bytes() for path in wheels] == [WHEEL] * 3
+    assert len({path.stat().st_ino for path in wheels}) == 1
+    settings = list((place.site / "offline" / "releases").glob("*/files/config/settings.env"))
+    assert len({path.stat().st_ino for path in settings}) == 3, "what somebody may edit is each release's own"
+
+
+def test_where_files_cannot_have_two_names_a_package_is_copied(
+    place: Place, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    first, base = build(disk, part_size=1 << 18, files=FILES | {"wheels/large.whl": WHEEL})
+    place.load(first)
+    delta, _ = build(
+        disk, part_size=1 << 18, files=FILES | {"wheels/large.whl": WHEEL, "new": b"n"}, base=base, version=2
+    )
+    place.load(delta)
+    assert (place.site / "offline/current/files/wheels/large.whl").read_bytes() == WHEEL
+
+
+def test_a_shared_package_that_is_damaged_here_is_not_shared_and_not_blamed_on_the_disk(
+    place: Place, disk: Path
+) -> None:
+    files = FILES | {"wheels/large.whl": WHEEL}
+    first, base = build(disk, part_size=1 << 18, files=files)
+    place.load(first)
+    (wheel,) = (place.site / "offline").glob("releases/*/files/wheels/large.whl")
+    damage(wheel, 50_000)
+    delta, _ = build(disk, part_size=1 << 18, files=files | {"new": b"n"}, base=base, version=2)
+    error = raised_by(lambda: place.load(delta))
+    assert "What this delta builds on is damaged in" in str(error)
+    assert f"{delta}" not in str(error)
+    assert f"{wheel}: its bytes 0 to 100000" in str(error)
+    assert place.current == base.short_id
+    whole, _ = build(disk, part_size=1 << 18, files=files | {"new": b"n"}, version=2)
+    place.load(whole)
+    assert (place.site / "offline/current/files/wheels/large.whl").read_bytes() == WHEEL
 
 
 def test_a_delta_of_a_model_takes_the_rest_of_it_from_the_base(place: Place, disk: Path) -> None:

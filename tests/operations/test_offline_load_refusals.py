@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ from typing import Any
 import pytest
 
 from stackctl.adapters.offline_folder import OfflineFolder
+from stackctl.core.bundle.layout import BLOCK, pad
+from stackctl.core.bundle.manifest import Manifest
 from stackctl.core.bundle.manifest_reader import find_members
+from stackctl.core.bundle.members import list_members
 from stackctl.operations.offline.load import run_load
 from stackctl.operations.offline.load_effects import LoadRequest
-from tests.bundle_builder import OTHER_SECRET
+from tests.bundle_builder import OTHER_SECRET, ImageBytes
 from tests.fakes import CHECKOUT, raised_by
 from tests.loading import FILES, Place, build, damage, refused
 
@@ -181,6 +186,61 @@ def test_a_part_of_another_size_is_refused_before_anything_is_written(place: Pla
     else:
         os.truncate(part, size - 512 if change == "cut" else size + 512)
     text = refused(lambda: place.load(bundle))
-    assert f"{part}: has" in text
+    assert f"{bundle}: part-0003.tar: is damaged: it has" in text
     assert f"expected are {manifest.parts[2].size} bytes" in text
     assert not (place.site / "offline" / "staging").exists()
+
+
+# What verify refuses
+
+
+def list_spots(bundle: Path, manifest: Manifest) -> Iterator[tuple[str, int]]:
+    """A byte of every kind that a bundle has: file and offset."""
+    yield from (("SHA256SUMS", 3), ("bootstrap/install.sh", 2), ("bootstrap/wheels/b.whl", 0))
+    yield from (("bundle.json", 40), ("bundle.json.sig", 40))
+    for number, part in enumerate(manifest.parts, 1):
+        yield part.name, part.size - 700
+        yield part.name, part.size - 1
+        for member in list_members(manifest, number)[:: 4 if number > 1 else 1]:
+            yield part.name, member.offset - BLOCK + 100
+            yield part.name, member.offset - BLOCK + 400
+            yield part.name, member.offset
+            if pad(member.size):
+                yield part.name, member.offset + member.size
+
+
+@pytest.mark.parametrize("docker", ["28.5.2", ""], ids=["with Docker", "without"])
+def test_every_byte_that_verify_refuses_is_refused(tmp_path: Path, disk: Path, docker: str) -> None:
+    bootstrap = {"install.sh": b"#!/bin/sh\n", "wheels/b.whl": b"b"}
+    image = ImageBytes("api-gateway", [{"base": b"base"}, {"app": b"one"}], has_index=True)
+    bundle, manifest = build(disk, bootstrap=bootstrap, images=[image])
+    place = Place(tmp_path)
+    place.machine = replace(place.machine, docker=docker)
+    spots = list(list_spots(bundle, manifest))
+    assert len(spots) > 50
+    for name, offset in spots:
+        damage(bundle / name, offset)
+        assert refused(lambda: place.load(bundle)), (name, offset)
+        assert (place.current, place.engine.images) == ("", {}), (name, offset)
+        damage(bundle / name, offset)
+        shutil.rmtree(place.site / "offline", ignore_errors=True)  # what was read before and is right is not read again
+    assert place.load(bundle).status == "loaded"
+
+
+@pytest.mark.parametrize("name", ["stray", "bootstrap/stray", "part-0009.tar", ".DS_Store"])
+def test_a_stray_file_is_refused_and_to_be_removed(place: Place, disk: Path, name: str) -> None:
+    bundle, _ = build(disk, bootstrap={"install.sh": b"#!/bin/sh\n"})
+    (bundle / name).write_bytes(b"")
+    error = raised_by(lambda: place.load(bundle))
+    assert f"{name}: a file that does not belong here" in str(error)
+    assert "remove it" in error.hint
+    assert list(place.site.iterdir()) == [place.site / "offline"]
+    (bundle / name).unlink()
+    assert place.load(bundle).status == "loaded"
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "bootstrap/install.sh"])
+def test_a_whole_bundle_lacks_nothing_beside_its_parts(place: Place, disk: Path, name: str) -> None:
+    bundle, _ = build(disk, bootstrap={"install.sh": b"#!/bin/sh\n"})
+    (bundle / name).unlink()
+    assert f"{name}: is missing" in refused(lambda: place.load(bundle))

@@ -87,10 +87,9 @@ def test_an_image_that_lost_its_name_gets_it_back(place: Place, releases: tuple[
     assert list(place.engine.images) == [first.images[0].alias]
 
 
-def test_verify_rehashes(place: Place, releases: tuple[Manifest, Manifest]) -> None:
+def test_bytes_count_and_not_sizes(place: Place, releases: tuple[Manifest, Manifest]) -> None:
     first, second = releases
     (path,) = (place.site / "offline/store/models" / first.models[0].digest[:16]).iterdir()
     damage(path, 20_000)
-    assert f"{path}: its bytes 16384 to 32768" in str(raised_by(lambda: place.roll_back(verify=True)))
+    assert f"{path}: its bytes 16384 to 32768" in str(raised_by(place.roll_back))
     assert place.current == second.short_id
-    assert place.roll_back().is_changed, "sizes alone do not show it"

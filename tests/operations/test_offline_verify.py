@@ -72,12 +72,12 @@ def test_everything_wrong_is_named_in_one_run(reader: BundleReader, tmp_path: Pa
     (folder / "sub").mkdir()
     errors = _list_errors(_verify(reader, folder))
     for subject, words in [
-        (parts[0], "is missing"),
-        (parts[1], "has 10000 bytes"),
+        (parts[0], "is not here yet"),
+        (parts[1], "is damaged: has 10000 bytes"),
         (parts[1], "the file ends at byte 10000 (model file chat.gguf"),
         (parts[2], f"is {parts[3]} of {manifest.folder}"),
         (parts[3], f"is {parts[2]} of {manifest.folder}"),
-        (parts[4], "at offset 512, "),
+        (parts[4], "is damaged: at offset 512, "),
         ("bootstrap/install.sh", "is altered"),
         ("bootstrap/wheels/b.whl", "is missing"),
         ("SHA256SUMS", "is altered"),
@@ -126,7 +126,9 @@ def test_parts_on_several_disks_are_verified_where_they_are(reader: BundleReader
     folder, disk = tmp_path / "bundles" / manifest.folder, tmp_path / "disk"
     disk.mkdir()
     (folder / "part-0002.tar").rename(disk / "part-0002.tar")
-    assert _list_errors(_verify(reader, folder)) == [("part-0002.tar", f"is missing ({manifest.parts[1].size} bytes)")]
+    assert _list_errors(_verify(reader, folder)) == [
+        ("part-0002.tar", f"is not here yet ({manifest.parts[1].size} bytes)")
+    ]
     assert _list_errors(_verify(reader, folder, extra=[disk])) == []
     flip_byte(disk / "part-0002.tar", 600)
     (finding, *_) = _verify(reader, folder, extra=[disk])[0].findings

@@ -245,7 +245,7 @@ def test_a_bundle_is_found_by_its_folder_its_manifest_or_the_folder_around_it(tm
     for paths in ([folder], [folder / "bundle.json"], [folder, folder / "bundle.json"]):
         (opened,) = open_bundles(paths)
         assert opened.folder == folder
-        assert opened.parts == {"part-0001.tar": folder / "part-0001.tar"}
+        assert opened.parts == {"part-0001.tar": (folder / "part-0001.tar",)}
     assert {opened.folder.name for opened in open_bundles([tmp_path])} == {one.folder, two.folder}
 
 
@@ -257,8 +257,8 @@ def test_parts_are_found_on_several_disks(tmp_path: Path, bundle: tuple[Path, Ma
     (folder / "part-0002.tar").rename(tmp_path / "disk2" / folder.name / "part-0002.tar")
     (opened,) = open_bundles([folder], [tmp_path / "disk1", tmp_path / "disk2", tmp_path / "absent"])
     assert opened.parts == {
-        "part-0001.tar": tmp_path / "disk1" / "part-0001.tar",
-        "part-0002.tar": tmp_path / "disk2" / folder.name / "part-0002.tar",
+        "part-0001.tar": (tmp_path / "disk1" / "part-0001.tar",),
+        "part-0002.tar": (tmp_path / "disk2" / folder.name / "part-0002.tar",),
     }
 
 

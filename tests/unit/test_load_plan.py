@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackctl.core.bundle.load_checks import Disk, Machine, check_machine, check_space
-from stackctl.core.bundle.load_journal import DONE, DROP, KEPT, PART, parse_journal, render_lines
+from stackctl.core.bundle.load_journal import DONE, DROP, PART, parse_journal, render_lines
 from stackctl.core.bundle.load_plan import find_installed, plan_load
 from stackctl.core.bundle.load_record import LoadRecord, parse_record, render_record
 from stackctl.core.bundle.manifest import Manifest
@@ -84,8 +84,8 @@ def test_an_installed_release_has_a_place_for_each_content(manifest: Manifest) -
 
 def test_a_journal_says_what_was_last_true() -> None:
     text = render_lines(PART, ["k 10", "k 20"]) + render_lines(DONE, ["a", "b"]) + render_lines(DROP, ["a", "k"])
-    journal = parse_journal(text + render_lines(PART, ["k 5", "m 7"]) + render_lines(KEPT, ["r"]))
-    assert (journal.done, journal.parts, journal.kept) == ({"b"}, {"k": 5, "m": 7}, {"r"})
+    journal = parse_journal(text + render_lines(PART, ["k 5", "m 7"]))
+    assert (journal.done, journal.parts) == ({"b"}, {"k": 5, "m": 7})
 
 
 @given(st.integers(0, 200), st.binary(max_size=20))

@@ -1,6 +1,6 @@
 """Whether a folder holds exactly the files that a manifest names. Pure: entries in, findings out.
 
-A missing part is not looked for here: it may lie on another disk.
+A missing file of a bundle is not looked for here: it may lie on another disk.
 """
 
 from __future__ import annotations
@@ -28,17 +28,21 @@ def list_bundle_files(manifest: Manifest) -> dict[str, int]:
 
 
 def check_bundle_folder(folder: str, manifest: Manifest, entries: Iterable[FolderEntry]) -> Iterator[Finding]:
-    """What is missing in a bundle's folder, has another size or kind, or does not belong there."""
+    """What in a bundle's folder has another size or kind, or does not belong; what is missing may be elsewhere."""
     elsewhere = {MANIFEST_NAME, SIGNATURE_NAME, *(part.name for part in manifest.parts)}
-    yield from check_entries(folder, list_bundle_files(manifest), (e for e in entries if e.path not in elsewhere))
+    here = (entry for entry in entries if entry.path not in elsewhere)
+    yield from check_entries(folder, list_bundle_files(manifest), here, may_lack=True)
 
 
-def check_entries(folder: str, expected: Mapping[str, int], entries: Iterable[FolderEntry]) -> Iterator[Finding]:
+def check_entries(
+    folder: str, expected: Mapping[str, int], entries: Iterable[FolderEntry], *, may_lack: bool = False
+) -> Iterator[Finding]:
     """Compare a folder tree with the files that it must have.
 
     Args:
         folder: for the findings.
         expected: path to size in bytes.
+        may_lack: whether files may be missing.
     """
     folders = {str(parent) for path in expected for parent in PurePosixPath(path).parents}
     here: dict[str, FolderEntry] = {}
@@ -52,6 +56,8 @@ def check_entries(folder: str, expected: Mapping[str, int], entries: Iterable[Fo
             if count <= MAX_STRAYS:
                 strays.append(entry)
     for path, size in sorted(expected.items()):
+        if may_lack and path not in here:
+            continue
         finding = check_entry(folder, path, size, here.get(path))
         if finding:
             yield finding

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 DONE = "done"
 PART = "part"
 DROP = "drop"
-KEPT = "kept"
 
 
 @dataclass(slots=True)
@@ -21,12 +20,10 @@ class Journal:
     Attributes:
         done: keys of contents that are whole.
         parts: key of an unfinished content to the number of its bytes that are there.
-        kept: ranges of installed models that were found to be right.
     """
 
     done: set[str] = field(default_factory=set)
     parts: dict[str, int] = field(default_factory=dict)
-    kept: set[str] = field(default_factory=set)
 
     def forget(self, key: str) -> None:
         """The content is not there: its file is gone, or its bytes were wrong."""
@@ -43,8 +40,6 @@ def parse_journal(text: str) -> Journal:
             journal.done.add(rest)
         elif verb == DROP:
             journal.forget(rest)
-        elif verb == KEPT:
-            journal.kept.add(rest)
         elif verb == PART:
             key, _, count = rest.partition(" ")
             if count.isascii() and count.isdigit():

@@ -104,12 +104,14 @@ def plan_load(
     staged_blobs: Collection[str] = (),
     *,
     keeps_files: bool = False,
+    linked: Collection[str] = (),
 ) -> LoadPlan:
     """Say what is to be written.
 
     Args:
         kept_models: digests of the models that the store has; nothing of them is written.
         keeps_files: whether the release's own files are installed already.
+        linked: paths of those of its files that another release has, and that are not written again.
         staged_blobs: digests of image blobs that are kept in staging, because their parts come one after another.
     """
     sizes = {item.sha256: item.size for item in list_content(manifest)}
@@ -122,7 +124,7 @@ def plan_load(
                 outputs.append(Output(path, file.size))
                 for sha256, offset in list_offsets(file, sizes):
                     places.setdefault(sha256, []).append(Place(path, offset))
-    for packed in () if keeps_files else manifest.files:
+    for packed in () if keeps_files else [file for file in manifest.files if file.path not in linked]:
         path = f"{RELEASE}/{FILES}/{packed.path}"
         outputs.append(Output(path, packed.size))
         places.setdefault(packed.sha256, []).append(Place(path, 0))

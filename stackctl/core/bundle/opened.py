@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackctl.core.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME
@@ -20,13 +20,28 @@ class OpenedBundle:
     Attributes:
         manifest_bytes: of ``bundle.json``.
         signature_text: of ``bundle.json.sig``; ``None`` where there is no such file.
-        parts: every part file that was found, by name, in this folder or another that was given.
+        parts: every file with a part's name, in this folder or another that was given, those of this folder first;
+            some may be of other bundles.
+        twins: further folders with this very ``bundle.json``: one bundle on several disks.
     """
 
     folder: Path
     manifest_bytes: bytes
     signature_text: str | None
-    parts: Mapping[str, Path]
+    parts: Mapping[str, tuple[Path, ...]]
+    twins: tuple[Path, ...] = ()
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder of this bundle."""
+        return (self.folder, *self.twins)
+
+    def join(self, twin: OpenedBundle) -> OpenedBundle:
+        """This bundle with what lies in another folder of it."""
+        names = self.parts.keys() | twin.parts.keys()
+        parts = {name: (*self.parts.get(name, ()), *twin.parts.get(name, ())) for name in sorted(names)}
+        unique = {name: tuple(dict.fromkeys(paths)) for name, paths in parts.items()}
+        return replace(self, parts=unique, twins=(*self.twins, *twin.folders))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from stackctl.core.bundle.manifest_reader import parse_manifest
 from stackctl.core.bundle.opened import OpenedBundle, SignatureVerdict, check_signature
 from stackctl.core.dotenv import parse_dotenv
 from stackctl.errors import BundleError, Finding, Severity
+from stackctl.operations.offline.beside import check_bootstrap, check_folders
+from stackctl.operations.offline.copies import find_whole_copies
 from stackctl.operations.offline.current import check_own_stack
 from stackctl.operations.offline.installed import Installed
 
@@ -21,18 +23,29 @@ if TYPE_CHECKING:
     from stackctl.operations.effects import Effects
     from stackctl.operations.offline.load_effects import ImageEngine, LoadEffects, LoadRequest
 
+FROM_HINT = "connect the disk that it is on and run the command again, with --from FOLDER for where it lies"
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A bundle whose signature was checked and whose manifest was read."""
+    """A bundle whose signature was checked and whose manifest was read.
+
+    Attributes:
+        copies: each part's files that are whole, by its name, as far as has been looked.
+    """
 
     opened: OpenedBundle
     manifest: Manifest
     verdict: SignatureVerdict
+    copies: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    def list_copies(self, member: Member) -> tuple[Path, ...]:
+        """Whole files of the part with this member; none while it is not reachable."""
+        return self.copies.get(part_name(member.part), ())
 
     def find_part(self, member: Member) -> Path | None:
         """Where the part with this member lies; ``None`` while it is not reachable."""
-        return self.opened.parts.get(part_name(member.part))
+        return next(iter(self.list_copies(member)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +81,13 @@ class Job:
 
 
 def open_arrivals(load: LoadEffects, request: LoadRequest) -> tuple[Arrival, ...]:
-    """Find the bundles, the oldest first; each one's signature is checked before anything of it is parsed."""
+    """Find the bundles, the oldest first; each one's signature is checked before anything of it is parsed.
+
+    A disk with parts alone goes on with the loads that were begun here.
+    """
     arrivals: dict[bytes, Arrival] = {}
-    for opened in load.open_bundles(request.bundles, request.folders):
+    bundles, folders = load.reader.sort_places(request.bundles, request.folders)
+    for opened in load.reader.open_bundles(bundles or (*load.folder.list_begun(), *request.bundles), folders):
         verdict = check_signature(opened, request.public_key, request.allow_unsigned)
         twin = arrivals.get(opened.manifest_bytes)
         if twin is None:
@@ -78,8 +95,7 @@ def open_arrivals(load: LoadEffects, request: LoadRequest) -> tuple[Arrival, ...
             arrivals[opened.manifest_bytes] = Arrival(opened, manifest, verdict)
         else:
             # One bundle on two disks, some of its parts on each.
-            merged = replace(twin.opened, parts={**opened.parts, **twin.opened.parts})
-            arrivals[opened.manifest_bytes] = replace(twin, opened=merged)
+            arrivals[opened.manifest_bytes] = replace(twin, opened=twin.opened.join(opened))
     items = arrivals.values()
     return tuple(sorted(items, key=lambda item: (item.manifest.name, item.manifest.version, item.manifest.id)))
 
@@ -106,6 +122,8 @@ def prepare_job(
         BundleError: it cannot be loaded here; all reasons at once.
     """
     manifest = arrival.manifest
+    copies, damaged = find_whole_copies(load.reader, arrival.opened, manifest)
+    arrival = replace(arrival, copies=copies)
     dotenv = parse_dotenv(effects.load_text(effects.site / ".env") or "")
     runtime = effects.environment.get("STACK_RUNTIME") or dotenv.values.get("STACK_RUNTIME")
     # A site of processes has no use for images; an engine that answers belongs to somebody else there.
@@ -116,7 +134,9 @@ def prepare_job(
         *_check_base(manifest, installed),
         *check_own_stack(effects, manifest),
         *dotenv.findings,
-        *_check_parts(load, arrival),
+        *_check_folders(load, arrival),
+        *damaged,
+        *(_list_absent(load, arrival) if damaged else ()),
     ]
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
@@ -141,11 +161,25 @@ def _check_base(manifest: Manifest, installed: Installed) -> Iterator[Finding]:
     yield Finding("base", message, "load that bundle first, or a full one")
 
 
-def _check_parts(load: LoadEffects, arrival: Arrival) -> Iterator[Finding]:
-    """Parts that are there and cannot be the right ones, by their size alone."""
+def _check_folders(load: LoadEffects, arrival: Arrival) -> Iterator[Finding]:
+    """What lies beside the parts; on a further disk, and in a load that was begun, not all of it does."""
+    opened, manifest = arrival.opened, arrival.manifest
+    folders = [folder for folder in opened.folders if not folder.is_relative_to(load.folder.root)]
+    if not folders:
+        return
+    opened = replace(opened, folder=folders[0], twins=tuple(folders[1:]))
+    here = {path.parent for part in manifest.parts for path in opened.parts.get(part.name, ())}
+    may_lack = len(opened.parts.keys() & {part.name for part in manifest.parts}) < len(manifest.parts) or bool(
+        here - set(folders)
+    )
+    yield from check_folders(load.reader, opened, manifest, may_lack=may_lack)
+    yield from check_bootstrap(load.reader, opened, manifest)
+
+
+def _list_absent(load: LoadEffects, arrival: Arrival) -> Iterator[Finding]:
+    """Parts that are still to come; of a load that was begun, some may not be needed any more."""
+    if arrival.manifest.short_id in load.folder.list_staging():
+        return
     for part in arrival.manifest.parts:
-        path = arrival.opened.parts.get(part.name)
-        seen = load.find_file_size(path) if path else part.size
-        if seen != part.size:
-            what = "is no regular file" if seen is None else f"has {seen} bytes"
-            yield Finding(str(path), f"{what}; expected are {part.size} bytes", "copy this part again from its source")
+        if part.name not in arrival.opened.parts:
+            yield Finding(part.name, f"is not here yet ({part.size} bytes)", FROM_HINT)

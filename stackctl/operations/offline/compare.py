@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.core.bundle.diff import BundleDiff, Change, diff_bundles, render_lines
+from stackctl.core.bundle.layout import part_name
 from stackctl.core.bundle.manifest import Manifest
 from stackctl.core.bundle.manifest_reader import find_members, parse_manifest
 from stackctl.core.bundle.opened import OpenedBundle, check_signature
 from stackctl.core.bundle.places import CONFIG_FOLDER, RENDERED_FOLDER
 from stackctl.core.bundle.signature import PublicKey
 from stackctl.errors import BundleError, Finding, Severity
+from stackctl.operations.offline.copies import choose_copies
 from stackctl.operations.offline.reading import BundleReader
 
 MAX_TEXT_BYTES = 1 << 20
@@ -82,7 +84,7 @@ def _load_text(reader: BundleReader, sources: _Sources, sha256: str) -> str:
     """A small file's text, from whichever of the bundles carries it."""
     for opened, manifest in sources:
         member = find_members(manifest).get(sha256)
-        path = opened.parts.get(manifest.parts[member.part - 1].name) if member else None
+        path = choose_copies(reader, opened, manifest)[0].get(part_name(member.part)) if member else None
         if member and path and member.size <= MAX_TEXT_BYTES:
             return b"".join(reader.read_blob(path, member, 0)).decode("utf-8", "replace")
     raise BundleError("the part that has it is not here, or it is too long for that", "copy the parts there too")

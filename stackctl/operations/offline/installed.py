@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,11 +14,14 @@ from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest
 from stackctl.core.bundle.manifest_reader import parse_manifest
 from stackctl.core.bundle.places import CURRENT, LOAD_RECORD, LOCK, PREVIOUS, model_folder
 from stackctl.core.bundle.release import release_folder
+from stackctl.core.progress import Transfer
 from stackctl.errors import BundleError, Finding, RuntimeFailure
 
 if TYPE_CHECKING:
     from stackctl.operations.effects import Effects
     from stackctl.operations.offline.load_effects import OfflineFolder
+
+LINKED_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +93,29 @@ def check_sizes(folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
         yield Finding(str(folder.root / place / LOAD_RECORD), "is missing or damaged")
 
 
-def check_content(folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
+def check_content(effects: Effects, folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
     """Stretches of an installed release's files whose bytes are wrong."""
     ranges = [item for model in manifest.models for item in list_model_ranges(manifest, model)]
-    yield from check_ranges(folder, [*ranges, *list_file_ranges(manifest, release_folder(manifest.short_id))])
-
-
-def check_ranges(folder: OfflineFolder, ranges: Iterable[InstalledRange]) -> Iterator[Finding]:
-    """Those of these stretches whose bytes are not what their digest says."""
+    ranges += list_file_ranges(manifest, release_folder(manifest.short_id))
+    total = sum(item.size for item in ranges)
+    progress = Transfer(f"checking release {manifest.version}", total, effects.report, effects.clock)
     for item in ranges:
-        if not is_right(folder, item):
+        if not is_right(folder, item, progress.add):
             end = item.offset + item.size
             yield Finding(str(folder.root / item.path), f"its bytes {item.offset} to {end} are not those of the bundle")
 
 
-def is_right(folder: OfflineFolder, item: InstalledRange) -> bool:
-    """Whether a stretch of an installed file has the bytes that it should have."""
+def is_right(folder: OfflineFolder, item: InstalledRange, count: Callable[[int], None]) -> bool:
+    """Whether a stretch of an installed file has the bytes that it should have.
+
+    Args:
+        count: called with the bytes that were read.
+    """
     digest = hashlib.sha256()
     try:
         for piece in folder.read_range(item):
             digest.update(piece)
+            count(len(piece))
     except BundleError:
         return False
     return digest.hexdigest() == item.sha256
@@ -117,3 +123,18 @@ def is_right(folder: OfflineFolder, item: InstalledRange) -> bool:
 
 def _describe_size(size: int | None) -> str:
     return "missing" if size is None else f"{size} bytes long"
+
+
+def find_links(folder: OfflineFolder, manifest: Manifest, installed: Installed) -> dict[str, InstalledRange]:
+    """Files of a release that another installed one has, by path: large ones lie on the disk once.
+
+    Nobody has looked at their bytes. A small file is no saving, and somebody may edit it.
+    """
+    there = {
+        item.sha256: item
+        for short_id, other in installed.releases.items()
+        if short_id != manifest.short_id
+        for item in list_file_ranges(other, release_folder(short_id))
+        if item.size >= LINKED_BYTES and folder.find_size(item.path) == item.size
+    }
+    return {file.path: there[file.sha256] for file in manifest.files if file.sha256 in there}

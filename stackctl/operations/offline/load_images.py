@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -141,16 +141,23 @@ def name_images(engine: ImageEngine, manifest: Manifest, images: ImagesToLoad) -
     return named
 
 
-def check_blobs(load: LoadEffects, arrival: Arrival, images: ImagesToLoad) -> list[Finding]:
-    """Read every blob that would be sent, so that one run names all that are bad."""
+def check_blobs(
+    load: LoadEffects, arrival: Arrival, blobs: Collection[str], count: Callable[[int], None]
+) -> list[Finding]:
+    """Read blobs as far as their parts are here, so that one run names all that are bad.
+
+    Args:
+        blobs: SHA-256 of each.
+        count: called with the bytes that were read.
+    """
     members = find_members(arrival.manifest)
-    owners = describe_owners(arrival.manifest, images.blobs)
+    owners = describe_owners(arrival.manifest, blobs)
     findings = []
-    for sha256 in images.blobs:
-        path = arrival.find_part(members[sha256])
+    for sha256 in blobs:
+        path = arrival.find_part(members[sha256]) if sha256 in members else None
         try:
-            for _ in load.read_blob(path, members[sha256]) if path else ():
-                pass
+            for piece in load.read_blob(path, members[sha256]) if path else ():
+                count(len(piece))
         except BundleError as error:
             findings.append(Finding("; ".join(owners.get(sha256, (sha256,))), error.message, error.hint))
     return findings

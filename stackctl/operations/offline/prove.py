@@ -133,7 +133,7 @@ def _name_page(path: Path) -> Path:
 def _check_release(effects: Effects, stage: Stage, release: Release) -> list[Finding]:
     """Each stretch of the release's files that is not what its bundle brought."""
     effects.report("checking that everything of the release is right")
-    return list(check_content(stage.folder, release.manifest))
+    return list(check_content(effects, stage.folder, release.manifest))
 
 
 def _rehearse(effects: Effects, stage: Stage, loaded: LoadedSite, request: ProveRequest) -> tuple[str, Rehearsal]:

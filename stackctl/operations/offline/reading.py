@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ class BundleReader:
 
     Attributes:
         find_folders: the bundle folders that a path means.
+        sort_places: paths of bundles, and those with parts alone beside further folders.
         open_bundles: paths of bundles, and further folders that parts may lie in.
         measure: what lies at a path, ``None`` where there is nothing; links are not followed.
         list_entries: everything below a folder.
@@ -28,11 +29,14 @@ class BundleReader:
         hash_chunks: digests of stretches of these sizes, which together are the file.
         read_blob: a member's data, given its part's path and an offset.
         locate_damage: what is wrong in a part, given its number.
+        begins_part: whether a file begins as the part with this number.
+        find_frame_damage: what is wrong in a part beside its members' data, and in the data of these members.
         report: shows progress.
         clock: monotonic, in seconds.
     """
 
     find_folders: Callable[[Path], tuple[Path, ...]]
+    sort_places: Callable[[Sequence[Path], Sequence[Path]], tuple[tuple[Path, ...], tuple[Path, ...]]]
     open_bundles: Callable[[Sequence[Path], Sequence[Path]], tuple[OpenedBundle, ...]]
     measure: Callable[[Path], FolderEntry | None]
     list_entries: Callable[[Path], Iterator[FolderEntry]]
@@ -42,5 +46,7 @@ class BundleReader:
     hash_chunks: Callable[[Path, Sequence[int], Count], Iterator[str]]
     read_blob: Callable[[Path, Member, int], Iterator[bytes]]
     locate_damage: Callable[[Path, Manifest, int], list[Finding]]
+    begins_part: Callable[[Path, Manifest, int], bool]
+    find_frame_damage: Callable[[Path, Manifest, int, Collection[str]], str]
     report: Callable[[str], None]
     clock: Callable[[], float]

@@ -61,7 +61,7 @@ def recover_layers(engine: ImageEngine, staging: Staging, recoveries: Collection
         for digest, size, pieces in engine.export(alias, frozenset(layers)):
             content = plan_blob(digest.removeprefix("sha256:"), size)
             staging.prepare([Output(blob_place(content.sha256), size)], [content])
-            if not staging.is_done(content):
+            if not staging.is_done(content) or staging.find_wrong([content], lambda size: None):
                 staging.write(content, pieces)
             staged[layers[digest]] = ImageBlob(digest, size, OCI_LAYER)
     staging.flush()

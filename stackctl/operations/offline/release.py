@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from stackctl.operations.offline.load_effects import OfflineFolder, Staging
 
 
+def save_manifest(staging: Staging, arrival: Arrival) -> None:
+    """Keep what is being loaded with what is loaded of it: a disk with parts alone says too little about them."""
+    if arrival.opened.signature_text is not None:
+        signature = arrival.opened.signature_text.encode("utf-8", "surrogateescape")
+        staging.save(f"{RELEASE}/{SIGNATURE_NAME}", signature)
+    staging.save(f"{RELEASE}/{MANIFEST_NAME}", arrival.opened.manifest_bytes)
+
+
 def install_release(
     effects: Effects,
     folder: OfflineFolder,
@@ -32,12 +40,7 @@ def install_release(
     Args:
         models: those that were staged.
     """
-    manifest = arrival.manifest
-    short_id = manifest.short_id
-    staging.save(f"{RELEASE}/{MANIFEST_NAME}", arrival.opened.manifest_bytes)
-    if arrival.opened.signature_text is not None:
-        signature = arrival.opened.signature_text.encode("utf-8", "surrogateescape")
-        staging.save(f"{RELEASE}/{SIGNATURE_NAME}", signature)
+    short_id = arrival.manifest.short_id
     staging.save(f"{RELEASE}/{LOAD_RECORD}", render_record(record).encode())
     for model in models:
         folder.install(f"{STAGING}/{short_id}/{MODELS}/{model.digest[:16]}", str(model_folder(model.digest)))

@@ -41,22 +41,18 @@ class RollbackResult:
     is_changed: bool
 
 
-def run_rollback(effects: Effects, load: LoadEffects, prefix: str, *, verify: bool) -> RollbackResult:
-    """Switch to the release before, or to the one whose id begins with ``prefix``.
-
-    Args:
-        verify: rehash its files and models instead of comparing sizes.
+def run_rollback(effects: Effects, load: LoadEffects, prefix: str) -> RollbackResult:
+    """Switch to the release before, or to the one whose id begins with ``prefix``; every byte of it is hashed first.
 
     Raises:
-        BundleError: there is none, or something of it is missing; nothing was changed.
+        BundleError: there is none, or something of it is missing or not right; nothing was changed.
     """
     folder = load.folder
     with hold_offline_lock(effects, folder):
         installed = load_installed(folder)
         target = _find_target(installed, prefix)
         result = RollbackResult(target, installed.running, target.short_id != installed.current)
-        effects.report(f"checking release {_name(target)}")
-        findings = list(_check_files(effects, load, target, verify=verify))
+        findings = list(_check_files(effects, load, target))
         engine, images = _find_images(load, target, findings)
         if findings:
             raise BundleError(f"Release {_name(target)} cannot be made current.", findings[0].hint, findings)
@@ -83,11 +79,11 @@ def _find_target(installed: Installed, prefix: str) -> Manifest:
     return found[0]
 
 
-def _check_files(effects: Effects, load: LoadEffects, manifest: Manifest, *, verify: bool) -> Iterator[Finding]:
-    """What of a release's files and models is not here any more."""
+def _check_files(effects: Effects, load: LoadEffects, manifest: Manifest) -> Iterator[Finding]:
+    """What of a release's files and models is not here any more, or is not what its bundle brought."""
     yield from check_own_stack(effects, manifest)
-    checks = check_content if verify else check_sizes
-    for finding in checks(load.folder, manifest):
+    found = list(check_sizes(load.folder, manifest)) or check_content(effects, load.folder, manifest)
+    for finding in found:
         yield Finding(finding.subject, finding.message, _LOAD_HINT)
 
 

@@ -46,7 +46,7 @@ def find_kept_models(folder: OfflineFolder, manifest: Manifest) -> tuple[Model, 
 
 
 def check_kept_models(
-    folder: OfflineFolder, staging: Staging, manifest: Manifest, progress: Transfer
+    folder: OfflineFolder, manifest: Manifest, progress: Transfer
 ) -> tuple[frozenset[str], list[Finding]]:
     """Rehash the models that the store has.
 
@@ -58,27 +58,14 @@ def check_kept_models(
     findings: list[Finding] = []
     for model in find_kept_models(folder, manifest):
         ranges = list_model_ranges(manifest, model)
-        wrong = [item for item in ranges if not _is_kept(folder, staging, item, progress)]
+        wrong = [item for item in ranges if not is_right(folder, item, progress.add)]
         if not wrong:
             kept.add(model.digest)
         for item in wrong:
             if item.sha256 not in carried:
                 message = f"its bytes {item.offset} to {item.offset + item.size} are damaged, and this delta has none"
                 findings.append(Finding(str(folder.root / item.path), message, "load the full bundle again"))
-    staging.flush()
     return frozenset(kept), findings
-
-
-def _is_kept(folder: OfflineFolder, staging: Staging, item: InstalledRange, progress: Transfer) -> bool:
-    name = f"{item.sha256} {item.path}:{item.offset}"
-    if name in staging.journal.kept:
-        progress.skip(item.size)
-        return True
-    right = is_right(folder, item)
-    progress.add(item.size)
-    if right:
-        staging.note_kept(name)
-    return right
 
 
 def write_carried(
@@ -89,14 +76,21 @@ def write_carried(
     Returns:
         Every blob that cannot be read or is wrong, with what it belongs to.
     """
-    copies = []
-    for member, content in plan.carried:
-        path = arrival.find_part(member)
-        if staging.is_done(content):
-            progress.skip(content.written_bytes)
-        elif path is not None:
-            copies.append(PartCopy(path, member, content))
-    return _describe_failures(arrival.manifest, load.copy_members(staging, copies, progress.add))
+    todo = [(member, content) for member, content in plan.carried if not staging.is_done(content)]
+    progress.skip(sum(content.written_bytes for _, content in plan.carried if staging.is_done(content)))
+    failures: list[tuple[PartCopy, BundleError]] = []
+    for number in range(max((len(arrival.list_copies(member)) for member, _ in todo), default=0)):
+        # Where one disk's copy of a part is bad, another one's may be right.
+        tried = {copy.content.key for copy, _ in failures}
+        copies = [
+            PartCopy(paths[number], member, content)
+            for member, content in todo
+            if len(paths := arrival.list_copies(member)) > number and (not number or content.key in tried)
+        ]
+        again = {copy.content.key for copy in copies}
+        failures = [item for item in failures if item[0].content.key not in again]
+        failures += load.copy_members(staging, copies, progress.add)
+    return _describe_failures(arrival.manifest, failures)
 
 
 def _describe_failures(manifest: Manifest, failures: Sequence[tuple[PartCopy, BundleError]]) -> list[Finding]:

@@ -6,24 +6,18 @@ Nothing is written. What is not vouched for is not parsed, so a wrong signature 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stackctl.core.bundle.folder_checks import check_bundle_folder, check_entry
-from stackctl.core.bundle.manifest import (
-    BOOTSTRAP_FOLDER,
-    MANIFEST_NAME,
-    SUMS_NAME,
-    BootstrapFile,
-    Manifest,
-    Part,
-    render_sums,
-)
+from stackctl.core.bundle.folder_checks import check_entry
+from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest, Part
 from stackctl.core.bundle.manifest_reader import parse_manifest
 from stackctl.core.bundle.opened import FolderEntry, OpenedBundle, SignatureVerdict, check_signature
 from stackctl.core.bundle.signature import PublicKey
 from stackctl.core.progress import Transfer
 from stackctl.errors import BundleError, Finding, Severity
+from stackctl.operations.offline.beside import build_altered, build_findings, check_folders, list_bootstrap
+from stackctl.operations.offline.copies import COPY_HINT, choose_copies
 from stackctl.operations.offline.reading import BundleReader
 
 VERIFY_HINT = "copy the named files again from the bundle's source, then verify again"
@@ -66,19 +60,26 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Readable:
-    """A bundle whose manifest may be relied on."""
+    """A bundle whose manifest may be relied on.
+
+    Attributes:
+        parts: which file each part is read from, by its name.
+        cut: copies that are not whole, beside one that is: part's name, path, size in bytes.
+    """
 
     opened: OpenedBundle
     manifest: Manifest
     verdict: SignatureVerdict
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    cut: Sequence[tuple[str, Path, int]] = ()
 
     def list_files(self) -> Iterator[tuple[Path, int, str]]:
         """Every file to hash: where it is, its size and its digest."""
         for part in self.manifest.parts:
-            if part.name in self.opened.parts:
-                yield self.opened.parts[part.name], part.size, part.sha256
-        for file in self.manifest.bootstrap:
-            yield self.opened.folder / BOOTSTRAP_FOLDER / file.path, file.size, file.sha256
+            if part.name in self.parts:
+                yield self.parts[part.name], part.size, part.sha256
+        for folder, path, size, sha256 in list_bootstrap(self.opened, self.manifest):
+            yield folder / path, size, sha256
 
 
 def verify_bundles(
@@ -99,6 +100,7 @@ def verify_bundles(
     """
     opened = _open_each(reader, paths, extra_folders)
     read = [item if isinstance(item, Verified) else _read_manifest(item, public_key, allow_unsigned) for item in opened]
+    read = _join_twins(reader, read)
     readable = [bundle for bundle in read if isinstance(bundle, _Readable)]
     check = _Check(reader, _look_at_files(reader, readable, quick), _name_parts(readable), quick)
     return tuple(check.run(bundle) if isinstance(bundle, _Readable) else bundle for bundle in read)
@@ -109,7 +111,8 @@ def _open_each(
 ) -> Iterator[OpenedBundle | Verified]:
     """Each bundle once, or why it cannot be opened."""
     seen: set[Path] = set()
-    for path in paths:
+    bundles, extra_folders = reader.sort_places(paths, extra_folders)
+    for path in bundles or paths:
         try:
             folders = reader.find_folders(path)
         except BundleError as error:
@@ -137,14 +140,22 @@ def _read_manifest(opened: OpenedBundle, public_key: PublicKey | None, allow_uns
         return Verified(opened.folder, None, verdict, build_findings(opened.folder, MANIFEST_NAME, error))
 
 
-def build_findings(folder: Path, subject: str, error: BundleError) -> tuple[Finding, ...]:
-    """An error as findings of a report: its own ones with their place, or the error itself."""
-    if not error.findings:
-        return (Finding(subject, error.message, error.hint, file=str(folder)),)
-    return tuple(
-        Finding(subject, f"{finding.subject}: {finding.message}", finding.hint, finding.severity, str(folder))
-        for finding in error.findings
-    )
+def _join_twins(reader: BundleReader, read: Sequence[_Readable | Verified]) -> list[_Readable | Verified]:
+    """One bundle that lies on several disks is verified as one."""
+    joined: dict[bytes | int, _Readable | Verified] = {}
+    for number, item in enumerate(read):
+        key = item.opened.manifest_bytes if isinstance(item, _Readable) else number
+        twin = joined.get(key)
+        if isinstance(item, _Readable) and isinstance(twin, _Readable):
+            joined[key] = replace(twin, opened=twin.opened.join(item.opened))
+        else:
+            joined[key] = item
+    return [_choose_parts(reader, item) if isinstance(item, _Readable) else item for item in joined.values()]
+
+
+def _choose_parts(reader: BundleReader, bundle: _Readable) -> _Readable:
+    parts, cut = choose_copies(reader, bundle.opened, bundle.manifest)
+    return replace(bundle, parts=parts, cut=cut)
 
 
 def _look_at_files(reader: BundleReader, bundles: Sequence[_Readable], quick: bool) -> dict[Path, _Seen]:
@@ -192,53 +203,49 @@ class _Check:
         findings = [*self._check_folder(bundle)]
         for number, part in enumerate(bundle.manifest.parts, 1):
             findings += self._check_part(bundle, number, part)
-        for file in bundle.manifest.bootstrap:
-            findings += self._check_bootstrap(bundle.opened.folder, file)
+        for folder, path, size, sha256 in list_bootstrap(bundle.opened, bundle.manifest):
+            findings += self._check_bootstrap(folder, path, size, sha256)
         return Verified(bundle.opened.folder, bundle.manifest, bundle.verdict, tuple(findings))
 
     def _check_folder(self, bundle: _Readable) -> Iterator[Finding]:
-        folder, manifest = bundle.opened.folder, bundle.manifest
         if not bundle.verdict.is_signed:
-            yield Finding("signature", bundle.verdict.warning, severity=Severity.WARNING, file=str(folder))
-        try:
-            yield from check_bundle_folder(str(folder), manifest, self.reader.list_entries(folder))
-            yield from self._check_sums(folder, render_sums(manifest).encode())
-        except BundleError as error:
-            yield from build_findings(folder, folder.name, error)
+            place = str(bundle.opened.folder)
+            yield Finding("signature", bundle.verdict.warning, severity=Severity.WARNING, file=place)
+        yield from check_folders(self.reader, bundle.opened, bundle.manifest)
+        for name, path, size in bundle.cut:
+            message = f"has {size} bytes and is not used: {bundle.parts[name].parent} has a whole one"
+            yield Finding(name, message, "remove it", Severity.WARNING, str(path.parent))
 
-    def _check_sums(self, folder: Path, expected: bytes) -> Iterator[Finding]:
-        entry = self.reader.measure(folder / SUMS_NAME)
-        if entry is None or entry.kind != "file" or entry.size != len(expected):
-            return  # the folder's check has said so
-        if self.reader.read_whole(folder / SUMS_NAME, len(expected)) != expected:
-            yield Finding(SUMS_NAME, "is altered: its lines are not the manifest's", file=str(folder))
-
-    def _check_bootstrap(self, folder: Path, file: BootstrapFile) -> Iterator[Finding]:
-        name = f"{BOOTSTRAP_FOLDER}/{file.path}"
-        seen = self.seen[folder / BOOTSTRAP_FOLDER / file.path]
+    def _check_bootstrap(self, folder: Path, path: str, size: int, sha256: str) -> Iterator[Finding]:
+        seen = self.seen[folder / path]
         if seen.error is not None:
-            yield from build_findings(folder, name, seen.error)
-        elif seen.digest not in ("", file.sha256) and seen.size == file.size:
-            yield Finding(name, f"is altered: it hashes to {seen.digest}", file=str(folder))
+            yield from build_findings(folder, path, seen.error)
+        elif seen.digest not in ("", sha256) and seen.size == size:
+            yield build_altered(folder, path, seen.digest)
 
     def _check_part(self, bundle: _Readable, number: int, part: Part) -> Iterator[Finding]:
-        path = bundle.opened.parts.get(part.name)
+        path = bundle.parts.get(part.name)
         if path is None:
             hint, folder = "name the folder that it is in with --from", str(bundle.opened.folder)
-            yield Finding(part.name, f"is missing ({part.size} bytes)", hint, file=folder)
+            yield Finding(part.name, f"is not here yet ({part.size} bytes)", hint, file=folder)
             return
         seen = self.seen[path]
         if seen.error is not None:
             yield from build_findings(path.parent, part.name, seen.error)
             return
-        wrong = check_entry(str(path.parent), part.name, part.size, seen.entry)
-        if wrong:
-            yield wrong
         if seen.digest != part.sha256 and seen.digest in self.owners:
             yield Finding(part.name, f"is {self.owners[seen.digest]}", "give it back its name", file=str(path.parent))
-        elif not self.quick and seen.size is not None and (seen.digest != part.sha256 or not bundle.verdict.is_signed):
+            return
+        wrong = check_entry(str(path.parent), part.name, part.size, seen.entry)
+        found: list[Finding] = []
+        if not self.quick and seen.size is not None and (seen.digest != part.sha256 or not bundle.verdict.is_signed):
             # What nobody signed may have a digest that fits and content that does not.
-            yield from self._locate(bundle.manifest, number, path, is_whole=seen.digest == part.sha256)
+            found = list(self._locate(bundle.manifest, number, path, is_whole=seen.digest == part.sha256))
+        if wrong and found and seen.size is not None:
+            # One line says both: how long it is, and what begins where it ends.
+            wrong, *found = replace(wrong, message=f"{wrong.message}; {found[-1].message}"), *found[:-1]
+        for finding in [wrong, *found] if wrong else found:
+            yield replace(finding, message=f"is damaged: {finding.message}", hint=finding.hint or COPY_HINT)
 
     def _locate(self, manifest: Manifest, number: int, path: Path, *, is_whole: bool) -> Iterator[Finding]:
         self.reader.report(f"looking into {path.name}")

@@ -29,8 +29,9 @@ from stackctl.core.bundle.signature import PublicKey
 from stackctl.core.printable import escape_text
 from stackctl.core.progress import Transfer
 from stackctl.errors import BundleError, Finding, Severity
+from stackctl.operations.offline.beside import build_findings
 from stackctl.operations.offline.reading import BundleReader
-from stackctl.operations.offline.verify import Verified, build_findings
+from stackctl.operations.offline.verify import Verified
 
 MAX_RECORD_BYTES = 1 << 16
 CheckImages = Callable[[Manifest], Sequence[Finding]]
