@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 
 @dataclass
@@ -22,6 +24,10 @@ class PackageIndex:
         reached: set when somebody waits for the held file.
         fetched: names of the files that were asked for.
         refuses: whether it lets nobody in.
+        login: ``user:password`` that every request must bring; empty for none.
+        moved: whether files are at another address, which this one names.
+        swapped: other content, by file name, than what the index says there is.
+        broken: names of files whose first answer breaks off half way.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -31,6 +37,10 @@ class PackageIndex:
     reached: threading.Event = field(default_factory=threading.Event)
     fetched: list[str] = field(default_factory=list)
     refuses: bool = False
+    login: str = ""
+    moved: bool = False
+    swapped: dict[str, bytes] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
 
     def add_wheel(self, name: str, version: str = "1.0", tag: str = "py3-none-any") -> str:
         """Offer a wheel; its hash."""
@@ -86,26 +96,48 @@ class _Handler(BaseHTTPRequestHandler):
     served: PackageIndex
 
     def do_GET(self) -> None:
+        wanted = f"Basic {base64.b64encode(self.served.login.encode()).decode()}"
+        if self.served.login and self.headers.get("Authorization") != wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if self.served.refuses:
             self.send_error(403)
             return
-        place, _, name = self.path.rstrip("/").rpartition("/")
+        # Whoever takes this for a proxy asks for a whole address.
+        place, _, name = urlsplit(self.path).path.rstrip("/").rpartition("/")
         if place == "/simple":
             names = [file for file in self.served.files if file.split("-")[0] == name.replace("-", "_")]
-            self._answer("".join(f'<a href="/files/{file}">{file}</a>\n' for file in names).encode(), "text/html")
+            self._answer("".join(self._list_link(file) for file in names).encode(), "text/html")
+            return
+        if self.served.moved and place == "/files":
+            self.send_response(302)
+            self.send_header("Location", f"/moved/{name}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         self.served.fetched.append(name)
         if name == self.served.held:
             self.served.reached.set()
             self.served.release.wait()
-        self._answer(self.served.files[name], "application/octet-stream")
+        data = self.served.swapped.get(name, self.served.files[name])
+        self._answer(data, "application/octet-stream", breaks=name in self.served.broken)
+        self.served.broken.discard(name)
 
-    def _answer(self, body: bytes, media_type: str) -> None:
+    def _list_link(self, file: str) -> str:
+        digest = hashlib.sha256(self.served.files[file]).hexdigest()
+        return f'<a href="/files/{file}#sha256={digest}">{file}</a>\n'
+
+    def _answer(self, body: bytes, media_type: str, *, breaks: bool = False) -> None:
         self.send_response(200)
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) // 2] if breaks else body)
+        if breaks:
+            self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

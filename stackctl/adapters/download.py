@@ -40,18 +40,27 @@ def open_reply(ca_bundle: Path | None, method: str, url: str, headers: Mapping[s
     """
     # Compressed bytes would make ranges and sizes meaningless.
     sent = {"accept-encoding": "identity", "user-agent": f"stackctl/{__version__}", **headers}
-    with _translate_failures(url), _load_client(ca_bundle).stream(method, url, headers=sent) as answer:
+    with _translate_failures(url), load_client(ca_bundle).stream(method, url, headers=sent) as answer:
         # Pieces as they arrive: collecting larger ones would lose what was collected when a connection breaks.
         received = {name.lower(): value for name, value in answer.headers.items()}
         yield Reply(url, answer.status_code, received, lambda: answer.iter_raw())
 
 
 @cache
-def _load_client(ca_bundle: Path | None) -> httpx.Client:
-    """One client for the whole command: connections are reused, and reading the certificate store takes a while."""
-    timeout, context = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), _make_context(ca_bundle)
+def load_client(ca_bundle: Path | None, proxy: str = "", *, verify: bool = True) -> httpx.Client:
+    """One client for the whole command: connections are reused, and reading the certificate store takes a while.
+
+    Args:
+        proxy: instead of the one that the environment names.
+        verify: whether certificates are checked; without, only what is known by its digest may be asked for.
+
+    Raises:
+        ConfigError: the certificate file or the proxy cannot be used.
+    """
+    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    context = _make_context(ca_bundle) if verify else False
     try:
-        return httpx.Client(timeout=timeout, verify=context, follow_redirects=False)
+        return httpx.Client(timeout=timeout, verify=context, follow_redirects=False, proxy=proxy or None)
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         reason = "SOCKS is not supported" if isinstance(error, ImportError) else _describe(error)
         message = f"The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used: {reason}."

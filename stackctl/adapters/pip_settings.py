@@ -25,12 +25,19 @@ def find_installer_settings(index_url: str) -> dict[str, str]:
         settings["UV_FIND_LINKS"] = ",".join(configured["find-links"].split())
     if configured.get("cert"):
         settings["SSL_CERT_FILE"] = configured["cert"]
+    if configured.get("trusted-host"):
+        settings["UV_INSECURE_HOST"] = " ".join(configured["trusted-host"].split())
+    if configured.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+        settings["UV_NO_INDEX"] = "true"
+    # What the environment says of proxies, uv reads itself.
+    if configured.get("proxy") and not {"https_proxy", "all_proxy"} & {name.lower() for name in os.environ}:
+        settings["ALL_PROXY"] = configured["proxy"]
     return settings
 
 
 def _load_pip_settings() -> dict[str, str]:
     """pip's own settings, from its variables and, where pip is there, its files."""
-    names = ("index-url", "extra-index-url", "find-links", "cert")
+    names = ("index-url", "extra-index-url", "find-links", "cert", "trusted-host", "no-index", "proxy")
     found: dict[str, str] = {}
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():

@@ -53,7 +53,11 @@ class _PythonVersion(click.ParamType[str]):
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder that the bundle goes into."
 )
 @click.option(
-    "--part-size", type=_PartSize(), default="fat32", show_default=True, help="fat32, dvd, bd, or a size such as 8g."
+    "--part-size",
+    type=_PartSize(),
+    default="fat32",
+    show_default=True,
+    help="fat32, dvd, bd, or a size such as 700MB, 4.7GB or 8GiB; at least 65MiB.",
 )
 @click.option(
     "--base",
@@ -247,6 +251,7 @@ def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) ->
 
     secret, memory = _load_key(key) if key else None, VersionMemory(key, warnings.append)
     catalog = parse_catalog(effects.load_text(effects.data_root / CATALOG_FILE) or "")
+
     hashes = ContentHashes(effects.cache_dir / "hashes", time.time_ns)
     images = _build_image_sources(effects, warnings)
     sources = Sources(hashes.hash_model, hashes.hash_file, images.resolve, partial(find_provenance, effects, catalog))
@@ -259,8 +264,14 @@ def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) ->
         effects=effects,
         sources=sources,
         architecture=images.platform.architecture,
-        collect_wheels=lambda lock, pythons, index: wheelhouse.collect_wheels(
-            lock, pythons, effects.cache_dir, index, effects.report
+        collect_wheels=lambda lock, title, pythons, index: wheelhouse.collect_wheels(
+            lock,
+            pythons,
+            effects.cache_dir,
+            index,
+            effects.report,
+            title=title,
+            hash_file=lambda path: hashes.hash_file(path, lambda size: None).sha256,
         ),
         describe_wheel=wheelhouse.describe_wheel,
         build_own_wheel=lambda: own_wheel.build_own_wheel(effects.cache_dir / "wheels" / "own"),

@@ -1,10 +1,12 @@
-"""Wheels for a site without an index: from a real pip and an index of the test's own, and this program's own wheel."""
+"""Wheels for a site without an index: from the real uv and an index of the test's own, and this program's own wheel."""
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
+import itertools
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -16,10 +18,13 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+from stackctl.adapters import wheel_downloads
 from stackctl.adapters.own_wheel import build_own_wheel
 from stackctl.adapters.wheelhouse import collect_wheels
+from stackctl.core.bundle.wheel_choice import Wheel
+from stackctl.core.progress import Transfer
 from stackctl.errors import BundleError, RuntimeFailure
-from tests.integration.stack_site import REPOSITORY
+from tests.integration.stack_site import REPOSITORY, wait_for
 from tests.package_index import PackageIndex, open_package_index
 
 MACHINE = platform.machine()
@@ -35,6 +40,7 @@ BUILD = """
 import sys
 from pathlib import Path
 import stackctl
+from stackctl.adapters import wheel_downloads
 from stackctl.adapters.own_wheel import build_own_wheel
 assert stackctl.__file__.startswith(sys.argv[1]), stackctl.__file__
 build_own_wheel(Path(sys.argv[2]))
@@ -42,12 +48,15 @@ build_own_wheel(Path(sys.argv[2]))
 
 
 @pytest.fixture
-def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
-    """An index that nothing else answers for, neither pip's cache nor its configuration."""
-    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PackageIndex]:
+    """An index that nothing else answers for, neither a cache nor this machine's configuration."""
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_")) or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.setenv("NETRC", os.devnull)
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     with open_package_index() as opened:
         yield opened
 
@@ -122,32 +131,138 @@ def test_packages_without_a_wheel_are_all_named(index: PackageIndex, tmp_path: P
 
 @pytest.mark.parametrize("answer", ["nobody listens", "it refuses"])
 def test_an_index_that_does_not_answer_is_no_package_without_a_wheel(
-    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+    index: PackageIndex, tmp_path: Path, answer: str
 ) -> None:
-    monkeypatch.setenv("PIP_RETRIES", "0")
     lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
     url = "http://ann:s3cret@127.0.0.1:9/simple"
     if answer == "it refuses":
         index.refuses = True
         url = index.url.replace("://", "://ann:s3cret@")
-    with pytest.raises(RuntimeFailure, match=r"could not be fetched: .*(refused|Forbidden)") as caught:
+    with pytest.raises(RuntimeFailure, match=r"could not be found: .*(refused|Forbidden)") as caught:
         collect_wheels(lock, PYTHONS, tmp_path / "cache", url, lambda _: None)
     assert "s3cret" not in caught.value.message
     assert "PIP_INDEX_URL" in caught.value.hint
 
 
-def test_a_wheel_of_other_bytes_is_refused(index: PackageIndex, tmp_path: Path) -> None:
+def test_a_package_that_the_index_does_not_have_is_named(index: PackageIndex, tmp_path: Path) -> None:
+    lock = save_lock(
+        tmp_path,
+        f"absent==1.0 --hash=sha256:{'0' * 64}",
+        f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}",
+        f"plain-too==1.0 --hash=sha256:{'1' * 64}",
+    )
+    with pytest.raises(BundleError) as caught:
+        collect(lock, index, ("3.12",))
+    assert [finding.subject for finding in caught.value.findings] == ["absent==1.0", "plain-too==1.0"]
+
+
+def test_a_wheel_that_the_lock_does_not_name_is_no_wheel(index: PackageIndex, tmp_path: Path) -> None:
     index.add_wheel("plain")
     lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{'0' * 64}")
-    with pytest.raises(RuntimeFailure, match="DO NOT MATCH THE HASHES"):
+    with pytest.raises(BundleError, match="can be carried") as caught:
         collect(lock, index)
+    assert caught.value.findings[0].subject == "plain==1.0"
+    assert index.fetched == []
+
+
+def test_other_bytes_than_the_index_promised_are_refused(index: PackageIndex, tmp_path: Path) -> None:
+    lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
+    index.swapped["plain-1.0-py3-none-any.whl"] = b"other bytes"
+    with pytest.raises(BundleError, match=r"plain-1\.0-py3-none-any\.whl is not what the lock names"):
+        collect(lock, index)
+    assert not list((tmp_path / "cache").rglob("*.whl*"))
+
+
+@pytest.mark.parametrize("place", ["the index's address", "netrc"])
+def test_an_index_behind_a_login_gives_its_files_too(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
+    index.login, index.moved = "ann:s3c ret", True
+    url = index.url.replace("://", "://ann:s3c%20ret@")
+    if place == "netrc":
+        url = index.url
+        (tmp_path / "netrc").write_text('machine 127.0.0.1 login ann password "s3c ret"\n')
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    said: list[str] = []
+    (path,) = collect_wheels(lock, ("3.12",), tmp_path / "cache", url, said.append)
+    assert path.name == "plain-1.0-py3-none-any.whl"
+    kept = [item.read_text() for item in (tmp_path / "cache").rglob("*.json")]
+    assert "s3c" not in "".join([*said, *kept])
+
+
+def test_a_folder_of_wheels_beside_the_index_is_looked_at(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "plain-1.0-py3-none-any.whl").write_bytes(index.files.popitem()[1])
+    monkeypatch.setenv("PIP_FIND_LINKS", folder.as_uri())
+    assert collect(lock, index) == ["plain-1.0-py3-none-any.whl"]
+
+
+def test_pip_s_proxy_is_asked_for_list_and_files(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
+    monkeypatch.setenv("PIP_PROXY", index.url.removesuffix("/simple"))
+    (path,) = collect_wheels(lock, ("3.12",), tmp_path / "cache", "http://index.invalid/simple", lambda _: None)
+    assert path.name == "plain-1.0-py3-none-any.whl"
+
+
+def test_a_connection_that_breaks_is_tried_again(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheel_downloads, "_DELAY_S", 0.0)
+    lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
+    index.broken.add("plain-1.0-py3-none-any.whl")
+    assert collect(lock, index) == ["plain-1.0-py3-none-any.whl"]
+    assert len(index.fetched) == 2
+
+
+def test_one_more_version_of_python_fetches_what_only_it_needs(index: PackageIndex, tmp_path: Path) -> None:
+    tags = [f"cp{minor}-cp{minor}-manylinux_2_17_{MACHINE}" for minor in (311, 312)]
+    lock = save_lock(
+        tmp_path,
+        f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}",
+        "compiled==1.0 " + " ".join(f"--hash=sha256:{index.add_wheel('compiled', tag=tag)}" for tag in tags),
+    )
+    collect(lock, index, ("3.11",))
+    index.fetched.clear()
+    assert len(collect(lock, index)) == 3
+    assert index.fetched == [f"compiled-1.0-{tags[1]}.whl"]
+
+
+def test_another_lock_fetches_what_is_new_in_it(index: PackageIndex, tmp_path: Path) -> None:
+    first = f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}"
+    collect(save_lock(tmp_path, first), index)
+    index.fetched.clear()
+    collect(save_lock(tmp_path, first, f"other==1.0 --hash=sha256:{index.add_wheel('other')}"), index)
+    assert index.fetched == ["other-1.0-py3-none-any.whl"]
+
+
+def test_count_rate_and_time_left_are_told(index: PackageIndex, tmp_path: Path) -> None:
+    names = [f"package{letter}" for letter in "abc"]
+    lock = save_lock(tmp_path, *(f"{name}==1.0 --hash=sha256:{index.add_wheel(name)}" for name in names))
+    said: list[str] = []
+    collect_wheels(lock, PYTHONS, tmp_path / "cache", index.url, said.append, title="gateway")
+    assert said[0] == "wheels of gateway: asking the index for 3 packages, Python 3.11, 3.12"
+    assert said[-1].startswith("wheels of gateway: 3 fetched, ")
+    transfer = Transfer("wheels", 3000, said.append, itertools.count().__next__)
+    wheels = [
+        Wheel(name, f"{index.url.removesuffix('simple')}files/{name}", accepted=(hashlib.sha256(data).hexdigest(),))
+        for name, data in index.files.items()
+    ]
+    wheel_downloads.download_wheels(wheels, tmp_path / "other", {}, transfer)
+    assert re.fullmatch(r"wheels, 3 of 3: .+ of 2\.9 KiB, \d+ B/s, \d+ s left", transfer.render(3.0))
 
 
 def test_a_damaged_wheel_in_the_cache_is_fetched_again(index: PackageIndex, tmp_path: Path) -> None:
     lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
     (path,) = collect_wheels(lock, PYTHONS, tmp_path / "cache", index.url, lambda _: None)
     whole = path.read_bytes()
-    path.write_bytes(whole[:-10])
+    path.write_bytes(bytes(len(whole)))
     assert collect(lock, index) == ["plain-1.0-py3-none-any.whl"]
     assert path.read_bytes() == whole
 
@@ -155,34 +270,33 @@ def test_a_damaged_wheel_in_the_cache_is_fetched_again(index: PackageIndex, tmp_
 def test_a_killed_collection_goes_on_where_it_was(index: PackageIndex, tmp_path: Path) -> None:
     names = [f"package{letter}" for letter in "abcdefghijklmnopqrst"]
     lock = save_lock(tmp_path, *(f"{name}==1.0 --hash=sha256:{index.add_wheel(name)}" for name in names))
-    index.held = f"{names[-1]}-1.0-py3-none-any.whl"
+    held = f"{names[-1]}-1.0-py3-none-any.whl"
+    index.held = held
     argv = [sys.executable, "-c", COLLECT, str(lock), str(tmp_path / "cache"), index.url]
     with subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         assert index.reached.wait(DEADLINE_S)
+        # The one that is held up holds up none of the others.
+        wait_for(lambda: len(list((tmp_path / "cache").rglob("*.whl"))) == len(names) - 1, "the other wheels")
         os.killpg(process.pid, signal.SIGKILL)
     index.held = ""
     index.release.set()
     index.fetched.clear()
     assert collect(lock, index, ("3.12",)) == [f"{name}-1.0-py3-none-any.whl" for name in names]
-    assert index.fetched == [f"{name}-1.0-py3-none-any.whl" for name in names[16:]]
-
-
-def test_an_environment_without_pip_gets_one(
-    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    lock = save_lock(tmp_path, f"plain==1.0 --hash=sha256:{index.add_wheel('plain')}")
-    assert collect(lock, index) == ["plain-1.0-py3-none-any.whl"]
+    assert index.fetched == [held]
+    assert not list((tmp_path / "cache").rglob("*.part"))
 
 
 def test_the_projects_own_lock_installs_from_its_wheels_alone(tmp_path: Path) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     lock = REPOSITORY / "requirements.lock"
-    wheels = collect_wheels(lock, (version,), tmp_path / "cache", "", lambda _: None)
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for path in collect_wheels(lock, (version,), tmp_path / "cache", "", lambda _: None):
+        shutil.copy(path, folder)
     install = [find_uv_bin(), "pip", "install", "--quiet", "--offline", "--no-index", "--no-deps", "--require-hashes"]
     place = ["--python", sys.executable, "--target", str(tmp_path / "target"), "--no-cache"]
     done = subprocess.run(
-        [*install, *place, "--find-links", str(wheels[0].parent), "--requirements", str(lock)],
+        [*install, *place, "--find-links", str(folder), "--requirements", str(lock)],
         env={name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))},
         capture_output=True,
         text=True,

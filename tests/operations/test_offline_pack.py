@@ -98,7 +98,7 @@ class Packer:
             effects=self.world.effects,
             sources=sources,
             architecture=self.architecture,
-            collect_wheels=lambda lock, pythons, index: (),
+            collect_wheels=lambda lock, title, pythons, index: (),
             describe_wheel=lambda path, sha256: Component("wheel", path.name, "1", sha256),
             build_own_wheel=lambda: Path("/cache/stackctl-0.1.0-py3-none-any.whl"),
             list_bundles=lambda out: self.bundles,

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from packaging.markers import InvalidMarker, Marker
+from packaging.utils import canonicalize_name
 
 from stackctl.errors import ConfigError
 
@@ -34,8 +35,13 @@ class LockEntry:
     hashes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """As pip names it."""
+        """As installers name it."""
         return f"{self.name}=={self.version}"
+
+    @property
+    def key(self) -> str:
+        """The name as an index has it."""
+        return canonicalize_name(self.name)
 
 
 def parse_lock(text: str, subject: str) -> tuple[LockEntry, ...]:
@@ -65,11 +71,6 @@ def select_entries(entries: Iterable[LockEntry], python: str, machine: str) -> t
         environment = _describe_target(python, full, machine)
         selections.append(tuple(e for e in listed if not e.marker or Marker(e.marker).evaluate(environment)))
     return tuple(dict.fromkeys(selections))
-
-
-def render_lock(entries: Iterable[LockEntry]) -> str:
-    """A lock without markers, for an installer that has been told what to fetch."""
-    return "".join(f"{entry}{''.join(f' --hash=sha256:{digest}' for digest in entry.hashes)}\n" for entry in entries)
 
 
 def _parse_entry(line: str, subject: str) -> LockEntry:

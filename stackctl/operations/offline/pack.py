@@ -73,7 +73,7 @@ class PackEffects:
 
     Attributes:
         architecture: of this machine, and so of the content: ``amd64``, ``arm64``.
-        collect_wheels: wheels of a hashed lock file for these versions of Python, from this package index.
+        collect_wheels: wheels of a hashed lock file, with this title, for these versions of Python, from this index.
         describe_wheel: what a wheel, of that SHA-256, says of itself.
         build_own_wheel: the wheel of the ``stackctl`` that is running.
         list_bundles: manifests of the whole bundles in a folder.
@@ -88,7 +88,7 @@ class PackEffects:
     effects: Effects
     sources: Sources
     architecture: str
-    collect_wheels: Callable[[Path, tuple[str, ...], str], tuple[Path, ...]]
+    collect_wheels: Callable[[Path, str, tuple[str, ...], str], tuple[Path, ...]]
     describe_wheel: Callable[[Path, str], Component]
     build_own_wheel: Callable[[], Path]
     list_bundles: Callable[[Path], Sequence[tuple[Path, Manifest]]]
@@ -192,8 +192,7 @@ def gather_contents(
 
     def collect(lock: Path) -> tuple[Path, ...]:
         title = "stackctl" if lock.parent == effects.data_root else lock.parent.name
-        effects.report(f"collecting wheels of {title}")
-        return world.collect_wheels(lock, request.pythons, index)
+        return world.collect_wheels(lock, title, request.pythons, index)
 
     wheels = _gather_wheels(world, collect) if with_processes else Gathered()
     bootstrap = gather_bootstrap(effects, sources, collect, find_own_wheel)
