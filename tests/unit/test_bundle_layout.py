@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 import tarfile
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from stackctl.core.bundle.layout import (
     BLOCK,
     END,
     MAX_MEMBER_BYTES,
+    MIN_PART_BYTES,
     Entry,
     blob_path,
     build_header,
@@ -116,6 +118,15 @@ def test_what_does_not_fit_a_header_is_refused(path: str, size: int) -> None:
         ("700m", 734_003_200),
         ("1G", 1 << 30),
         ("68157441", 65 << 20),
+        ("700MB", 700_000_000 - 700_000_000 % BLOCK),
+        ("700 mb", 700_000_000 - 700_000_000 % BLOCK),
+        ("4.7GB", 4_699_999_744),
+        ("1.5g", 3 << 29),
+        ("65MiB", 65 << 20),
+        ("2 GiB", 2 << 30),
+        ("1tb", 10**12),
+        ("1TiB", 1 << 40),
+        ("71000000 B", 71_000_000 - 71_000_000 % BLOCK),
     ],
 )
 def test_part_sizes_are_whole_blocks(text: str, size: int) -> None:
@@ -123,10 +134,43 @@ def test_part_sizes_are_whole_blocks(text: str, size: int) -> None:
     assert size % BLOCK == 0
 
 
-@pytest.mark.parametrize("text", ["", "m", "-1m", "1.5g", "64m", "cd", "1m m", "\u0661m", "1" * 16])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "m",
+        "-1m",
+        "1.g",
+        ".5g",
+        "1,5g",
+        "1e9",
+        "64m",
+        "68MB",
+        "cd",
+        "1m m",
+        "1mbit",
+        "4",
+        "fat16",
+        "\u0661m",
+        "1" * 16,
+    ],
+)
 def test_other_part_sizes_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"part"):
         parse_part_size(text)
+
+
+def test_a_part_size_that_is_too_small_is_told_the_least_and_why() -> None:
+    with pytest.raises(ValueError, match=r"'60MB' .* at least 65MiB .* pieces of up to 64 MiB, and no piece is split"):
+        parse_part_size("60MB")
+
+
+@given(st.text(alphabet="0123456789.kmgtib ", max_size=8))
+def test_any_text_is_a_whole_part_size_or_refused(text: str) -> None:
+    with suppress(ValueError):
+        size = parse_part_size(text)
+        assert size >= MIN_PART_BYTES
+        assert size % BLOCK == 0
 
 
 @given(st.integers(0, 3 * MAX_CHUNK_BYTES), st.lists(st.integers(-10, 4 * MAX_CHUNK_BYTES), max_size=20))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackctl.core.bundle.chunks import MAX_CHUNK_BYTES, list_chunks
-from stackctl.core.bundle.layout import MAX_MEMBER_BYTES, PART_SIZES, Entry, parse_part_size, plan_parts
+from stackctl.core.bundle.layout import MAX_MEMBER_BYTES, PART_SIZES, Entry, plan_parts
 from stackctl.core.bundle.manifest import (
     BootstrapFile,
     Manifest,
@@ -164,20 +164,6 @@ def test_a_base_that_has_everything_is_known() -> None:
 
 def test_the_index_names_no_image_where_there_is_none() -> None:
     assert json.loads(build_index(()))["manifests"] == []
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("fat32", PART_SIZES["fat32"]), ("FAT32", 4_000_000_000), ("4g", 4 << 30), ("68157441", 65 * MIB)],
-)
-def test_part_sizes(text: str, size: int) -> None:
-    assert parse_part_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "4", "-4g", "1.5g", "4gb", "fat16", "64m", "٤g", "9" * 16])
-def test_what_is_no_part_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="part"):
-        parse_part_size(text)
 
 
 @given(st.integers(0, 4 * MAX_CHUNK_BYTES), st.lists(st.integers(-5, 5 * MAX_CHUNK_BYTES), max_size=20))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from stackctl.core.bundle.chunks import MAX_CHUNK_BYTES
 from stackctl.errors import BundleError, Finding
@@ -27,7 +28,10 @@ PART_SIZES: Mapping[str, int] = {
     "dvd": 4_700_000_000 - 4_700_000_000 % BLOCK,
     "bd": 25_000_000_000 - 25_000_000_000 % BLOCK,
 }
-_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
+_BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_DECIMAL = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS = {**_BINARY, **{f"{letter}ib": size for letter, size in _BINARY.items()}, **_DECIMAL}
+_SIZE = re.compile(rf"(?P<number>[0-9]{{1,15}}(\.[0-9]{{1,6}})?) ?(?P<unit>{'|'.join(_UNITS)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,10 @@ class Placement:
 
 
 def parse_part_size(text: str) -> int:
-    """Bytes of ``fat32``, ``dvd``, ``bd``, ``700m``, ``4g`` or a number, rounded down to whole blocks.
+    """Bytes of a preset or of a size, rounded down to whole blocks.
+
+    ``MB`` and ``GB`` are powers of ten, as disks are sold; ``MiB``, ``GiB`` and a single letter are powers of two, as
+    in ``dd`` and ``split``; upper and lower case are the same.
 
     Raises:
         ValueError: none of these, or less than 65 MiB.
@@ -57,13 +64,17 @@ def parse_part_size(text: str) -> int:
     lowered = text.strip().lower()
     if lowered in PART_SIZES:
         return PART_SIZES[lowered]
-    unit = _UNITS.get(lowered[-1:], 1)
-    digits = lowered if unit == 1 else lowered[:-1]
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
-        raise ValueError(f"'{text}' is no part size; expected fat32, dvd, bd, or a size such as 700m, 4g or 4000000000")
-    size = int(digits) * unit
+    match = _SIZE.fullmatch(lowered)
+    if not match:
+        expected = "expected fat32, dvd, bd, or a size such as 700MB, 4.7GB, 2GiB or 4000000000"
+        raise ValueError(f"'{text}' is no part size; {expected}")
+    size = int(Fraction(match["number"]) * _UNITS[match["unit"]])
     if size < MIN_PART_BYTES:
-        raise ValueError(f"a part of {size} bytes is too small; at least 65m is expected")
+        piece = MAX_CHUNK_BYTES >> 20
+        raise ValueError(
+            f"'{text}' is too small for a part; at least {MIN_PART_BYTES >> 20}MiB is expected, because models are cut"
+            f" into pieces of up to {piece} MiB, and no piece is split"
+        )
     return size - size % BLOCK
 
 
