@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from stackctl.cli.main import main
+from stackctl.core.dotenv import set_values
 from stackctl.core.settings import setting_names
+from tests.integration.stack_site import find_free_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +55,13 @@ def site(stackctl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A folder made by ``stackctl init``, and the current one."""
     folder = tmp_path / "a site"
     assert stackctl("init", folder).code == 0
+    set_free_ports(folder)
     monkeypatch.chdir(folder)
     return folder
+
+
+def set_free_ports(site: Path) -> None:
+    """Give a site ports that no other stack of this machine holds."""
+    gateway, engines = find_free_ports()[:2]
+    env = site / ".env"
+    env.write_text(set_values(env.read_text(), {"API_GATEWAY_PORT": str(gateway), "INFERENCE_PORT": str(engines)}))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.core.dotenv import parse_dotenv
+from tests.cli.conftest import set_free_ports
 from tests.fakes import CHECKOUT, KEYS
 
 DEMO = CHECKOUT / "models" / "demo.gguf"
@@ -74,6 +75,8 @@ def test_bad_input_is_exit_code_3_and_starts_nothing(site: Path, env: str, stack
     cut(site, "half.gguf", DEMO.stat().st_size // 2)
     cut(site, "whole.gguf")
     cut(site, "s-00001-of-00002.gguf")
+    if "_PORT=" not in env:
+        set_free_ports(site)
     before = (site / ".env").read_text()
     (site / ".env").write_text(f"{before}{env}\n")
     (site / "stack.yml").write_text(stack)
