@@ -52,6 +52,7 @@ def main() -> int:
         print("next:  correct that, or name other folders with --to and --bin", file=sys.stderr)
         return FAILED
     print(f"installed: {command}")
+    warn_of_cache(Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache"))
     print_next("stackctl" if shutil.which("stackctl") == str(command) else str(command), HERE.parent)
     return 0
 
@@ -63,13 +64,50 @@ def print_next(program: str, bundle: Path) -> None:
     print("\nTry next, in the folder that is to hold the stack:")
     for command in ("offline-verify", "offline-load"):
         print("  " + " ".join([words[0], command, *words[1:]]))
+    print(f"  {words[0]} up")
     if is_signed:
         print("KEY is the packer's public key, its file or its line; it came another way than this disk.")
+    print(describe_space(bundle / "bundle.json"))
+
+
+def describe_space(manifest: Path) -> str:
+    """What the stack needs on this machine's disks, beside what was installed just now."""
+    needs = json.loads(manifest.read_text(encoding="utf-8"))["requires"]
+    text = f"That folder needs {write_size(needs['disk_bytes'])} for models and files"
+    if needs["engine_bytes"]:
+        text += f", and Docker at least {write_size(needs['engine_bytes'])} for images"
+    return text + "."
+
+
+def write_size(size: int) -> str:
+    """``4.6 GiB``."""
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.1f} {unit}" if unit != "B" else f"{size} B"
+
+
+def is_noexec(folder: Path) -> bool:
+    """Whether no program may be started from the disk that a folder is, or will be, on."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return bool(os.statvfs(there).f_flag & os.ST_NOEXEC)
+
+
+def warn_of_cache(cache: Path) -> None:
+    """The process runtime installs its services there, which then could not start."""
+    if is_noexec(cache):
+        print(f"warning: {cache} is on a disk mounted noexec: without Docker, no service can start from there")
+        print("  set XDG_CACHE_HOME to a folder on another disk before 'stackctl up'")
 
 
 def install(bootstrap: Path, to: Path, bin_folder: Path) -> Path:
     """Check, install beside what is there, switch; the command that was linked."""
     check_sums(bootstrap)
+    if is_noexec(to):
+        message = f"{to} is on a disk mounted noexec, from which no program may be started."
+        raise InstallError(message, "name a folder on another disk: --to FOLDER", FAILED)
     python = find_python(load_platform(bootstrap.parent / "bundle.json"))
     lock = bootstrap / "requirements.lock"
     digest = hashlib.sha256(lock.read_bytes() + str(python).encode()).hexdigest()[:12]

@@ -6,6 +6,8 @@ Paths are relative to the folder, as core/bundle/places.py names them. A name ap
 from __future__ import annotations
 
 import shutil
+import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,9 +51,16 @@ class OfflineFolder:
         folders = [item / RELEASE for item in self._list_folders(STAGING)]
         return tuple(folder for folder in folders if (folder / MANIFEST_NAME).is_file())
 
-    def measure(self, path: str) -> int:
-        """What a folder takes on the disk, in bytes."""
-        return sum(file.lstat().st_blocks * 512 for file in (self.root / path).rglob("*"))
+    def measure(self, *paths: str) -> int:
+        """What removing these folders would free, in bytes: a file that has another name elsewhere stays."""
+        found = [file.lstat() for path in paths for file in (self.root / path).rglob("*")]
+        names = Counter((status.st_dev, status.st_ino) for status in found if not stat.S_ISDIR(status.st_mode))
+        sizes = {(status.st_dev, status.st_ino): status for status in found}
+        return sum(
+            status.st_blocks * 512
+            for key, status in sizes.items()
+            if stat.S_ISDIR(status.st_mode) or names[key] == status.st_nlink
+        )
 
     def remove(self, path: str) -> None:
         """Remove a folder in one step, and what was left where an earlier removal broke off."""

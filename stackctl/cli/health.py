@@ -56,6 +56,7 @@ def _show(report: HealthReport, as_json: bool) -> None:
                 "status": report.status,
                 "runtime": report.runtime,
                 "device": report.device,
+                "notice": report.notice,
                 "results": [asdict(result) for result in report.results],
             }
         )
@@ -66,5 +67,7 @@ def _show(report: HealthReport, as_json: bool) -> None:
     ]
     print_table(("layer", "subject", "status", "detail", "took"), rows)
     print_text(f"\n{report.status}: runtime {report.runtime}, device {report.device}")
+    if report.notice:
+        print_text(f"note: {report.notice}")
     for hint in dict.fromkeys(r.hint for r in report.results if r.hint and r.status.value in ("failed", "warning")):
         print_text(f"next: {hint}")

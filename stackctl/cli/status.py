@@ -31,4 +31,6 @@ def status(context: Context, as_json: bool) -> None:
             (s.name, s.phase, write_duration(s.uptime_s) if s.uptime_s else "", str(s.pid or ""), s.detail)
             for s in found.services
         ]
+        if found.notice:
+            print_text(f"note: {found.notice}")
         print_table(("service", "state", "up for", "process", ""), rows)

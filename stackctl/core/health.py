@@ -56,11 +56,13 @@ class HealthReport:
     Attributes:
         runtime: where the services run.
         device: what the models run on, in words.
+        notice: what is no fault and still to be done: a release that was loaded and does not run yet.
     """
 
     runtime: str
     device: str
     results: tuple[ProbeResult, ...]
+    notice: str = ""
 
     @property
     def status(self) -> Status:

@@ -41,7 +41,7 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
         state = load_state(effects)
         if state is None:
             raise RuntimeFailure("The stack is not running.", "run 'stackctl up'")
-        running = build_running(effects, load_site(effects), state)
+        running = build_running(effects, load_site(effects, state.release), state)
         chosen = names or tuple(service.name for service in running.plan.services)
         check_service_names([service.name for service in running.plan.services], chosen)
         running.runtime.restart(chosen, effects.report)

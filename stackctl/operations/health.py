@@ -67,7 +67,7 @@ def check_health(effects: Effects, running: Running, *, answers: bool = True) ->
     free = _run_jobs([job for service in plan.services for job in _list_jobs(asker, service)])
     models = [service.model for service in plan.services if service.model and answers]
     given = _run_jobs([partial(_probe_answer, asker, model, free) for model in models])
-    return HealthReport(runtime.name, running.device, sort_results([*services, *free, *given]))
+    return HealthReport(runtime.name, running.device, sort_results([*services, *free, *given]), running.successor)
 
 
 def _run_jobs(jobs: Sequence[Callable[[], Results]]) -> Results:

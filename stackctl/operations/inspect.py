@@ -12,6 +12,7 @@ from stackctl.core.stack import find_gateway_url
 from stackctl.errors import RuntimeFailure
 from stackctl.operations.down import check_service_names
 from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.running import find_successor
 from stackctl.operations.site import LoadedSite, load_site
 from stackctl.operations.state import load_state
 
@@ -22,12 +23,14 @@ class StackStatus:
 
     Attributes:
         release: title of the installed release that it was started from; empty where there was none.
+        notice: what to do about a release that was loaded since; empty where there is none.
     """
 
     runtime: str
     device: str
     services: tuple[ServiceState, ...]
     release: str = ""
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ def load_status(effects: Effects) -> StackStatus | None:
     if state is None:
         return None
     states = tuple(effects.find_runtime(state).list_states().values())
-    return StackStatus(state.runtime, state.device, states, state.release) if states else None
+    if not states:
+        return None
+    return StackStatus(state.runtime, state.device, states, state.release, find_successor(effects, state))
 
 
 def list_models(effects: Effects) -> tuple[ModelRow, ...]:

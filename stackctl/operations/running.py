@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackctl.core.runtime import StartPlan
-from stackctl.errors import RuntimeFailure
+from stackctl.errors import RuntimeFailure, StackError
 from stackctl.operations.effects import Effects, Runtime
-from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_site, render_site
+from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_release, load_site, render_site
 from stackctl.operations.state import State, load_state
 
 
@@ -18,6 +18,7 @@ class Running:
     Attributes:
         device: what the models run on, in words.
         known_answer: question and answer of the demo model.
+        successor: what to do about a release that was loaded since it was started; empty where there is none.
     """
 
     loaded: LoadedSite
@@ -25,10 +26,11 @@ class Running:
     plan: StartPlan
     device: str
     known_answer: tuple[str, str]
+    successor: str = ""
 
 
 def load_running(effects: Effects) -> Running:
-    """The stack that ``up`` started in this site.
+    """The stack that ``up`` started in this site, as it was started: what was loaded since does not run yet.
 
     Raises:
         RuntimeFailure: it was not started, or was stopped.
@@ -36,12 +38,29 @@ def load_running(effects: Effects) -> Running:
     state = load_state(effects)
     if state is None:
         raise RuntimeFailure("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
-    loaded = load_site(effects)
-    return build_running(effects, loaded, state)
+    return build_running(effects, load_site(effects, state.release), state)
 
 
 def build_running(effects: Effects, loaded: LoadedSite, state: State) -> Running:
     """Join a loaded site with what ``up`` decided."""
     runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
     plan = build_plan(effects, loaded, render_site(effects, loaded), runtime.name, state.gpu)  # type: ignore[arg-type]
-    return Running(loaded, runtime, plan, state.device, load_known_answer(effects))
+    return Running(
+        loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release), find_successor(effects, state)
+    )
+
+
+def find_successor(effects: Effects, state: State) -> str:
+    """What to do about a release that was loaded since the stack was started; empty where there is none.
+
+    A site whose files cannot be read is others' to report.
+    """
+    try:
+        release = load_release(effects)
+    except StackError:
+        return ""
+    if release is None:
+        return ""
+    from stackctl.core.bundle.release import explain_successor
+
+    return explain_successor(release.manifest, state.release)

@@ -104,15 +104,20 @@ def _resolve(
     return resolved, stackfile
 
 
-def load_release(effects: Effects) -> Release | None:
-    """The installed release that is current.
+def load_release(effects: Effects, started: str | None = None) -> Release | None:
+    """The installed release that is current, or the one that a stack was started from while that is there.
+
+    Args:
+        started: title of that release; empty for the site's own files.
 
     Raises:
         BundleError: it is damaged.
         ConfigError: the site has a `stack.yml` of its own that says something else.
     """
+    if started == "":
+        return None
     current = effects.site / OFFLINE_FOLDER / CURRENT
-    text = effects.load_text(current / "bundle.json")
+    text = (_load_manifest(effects, started) if started else None) or effects.load_text(current / "bundle.json")
     if text is None and effects.is_link(current):
         # Without this the site's own files would decide, and images would be built and pulled.
         raise BundleError(
@@ -127,6 +132,14 @@ def load_release(effects: Effects) -> Release | None:
     return read_release(effects, text)
 
 
+def _load_manifest(effects: Effects, title: str) -> str | None:
+    from stackctl.core.bundle.release import find_short_id, release_folder
+
+    short_id = find_short_id(title)
+    folder = effects.site / OFFLINE_FOLDER / release_folder(short_id)
+    return effects.load_text(folder / "bundle.json") if short_id else None
+
+
 def _load_stack_text(effects: Effects, release: Release | None) -> str:
     if release:
         return release.stack_text
@@ -138,13 +151,16 @@ def load_dotenv(effects: Effects) -> DotenvFile:
     return parse_dotenv(effects.load_text(effects.site / ".env") or "")
 
 
-def load_site(effects: Effects) -> LoadedSite:
+def load_site(effects: Effects, started: str | None = None) -> LoadedSite:
     """Read everything and put both runtimes' stacks together.
+
+    Args:
+        started: as ``load_release`` takes it.
 
     Raises:
         ConfigError: settings, models or `stack.yml` are not usable; nothing was started.
     """
-    release = load_release(effects)
+    release = load_release(effects, started)
     dotenv, text = load_dotenv(effects), _load_stack_text(effects, release)
     resolved, stackfile = _resolve(effects, dotenv, text, release)
     try:
@@ -248,9 +264,9 @@ def collect_secrets(loaded: LoadedSite) -> dict[str, str]:
     return {**loaded.resolved.variables, **own}
 
 
-def load_known_answer(effects: Effects) -> tuple[str, str]:
+def load_known_answer(effects: Effects, release: Release | None) -> tuple[str, str]:
     """The question, and its one right answer, that prove the demo model runs."""
-    packed = effects.load_text(effects.site / OFFLINE_FOLDER / CURRENT / FILES / KNOWN_ANSWER_FILE)
+    packed = effects.load_text(Path(release.folder) / FILES / KNOWN_ANSWER_FILE) if release else None
     if packed is not None:
         known = json.loads(packed)
         return str(known["question"]), str(known["answer"])

@@ -68,7 +68,13 @@ def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
     """
     with effects.hold_lock(effects.state_dir / "lock"):
         ready = _prepare(effects)
-        running = Running(ready.loaded, ready.runtime, ready.plan, ready.state.device, load_known_answer(effects))
+        running = Running(
+            ready.loaded,
+            ready.runtime,
+            ready.plan,
+            ready.state.device,
+            load_known_answer(effects, ready.loaded.release),
+        )
         started, report = _start(effects, running, ready.state, wait_timeout_s)
         return UpResult(running, started, report, (*ready.loaded.warnings, *ready.warnings, *list_warnings(report)))
 

@@ -103,6 +103,9 @@ def test_it_installs_a_command_that_works(bootstrap: dict[str, bytes], tmp_path:
     done = machine.install()
     assert done.returncode == 0, done.stderr
     assert f"offline-load --key KEY '{machine.bundle}'" in done.stdout
+    assert f"{machine.command}' up" in done.stdout
+    assert "That folder needs 1 B for models and files." in done.stdout
+    assert "noexec" not in done.stdout
     asked = machine.run(str(machine.command), "--version")
     assert asked.stdout.strip() == f"stackctl, version {__version__}"
     target = (machine.home / ".local" / "share" / "stackctl" / "current").resolve()
@@ -174,3 +177,29 @@ def test_a_machine_without_a_python_of_that_version_is_told_which(bootstrap: dic
     assert done.returncode == 3
     assert "no Python 3 is on PATH" in done.stderr
     assert "next:" in done.stderr
+
+
+def test_a_home_from_which_no_program_may_be_started_is_named(bootstrap: dict[str, bytes], tmp_path: Path) -> None:
+    machine = make_machine(tmp_path, bootstrap)
+    mount = 'mount -t tmpfs -o noexec none "$HOME"'
+    if subprocess.run(["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"], check=False).returncode:
+        pytest.skip("this user may not mount")
+    path = {"PATH": f"{machine.environment['PATH']}:{os.environ['PATH']}"}
+    elsewhere = tmp_path / "elsewhere"
+
+    def install(*arguments: str) -> subprocess.CompletedProcess[str]:
+        script = f'{mount} && exec sh "$0" "$@"'
+        argv = ["unshare", "--mount", "sh", "-c", script, str(machine.bundle / "bootstrap" / "install.sh"), *arguments]
+        environment = {**machine.environment, **path}
+        return subprocess.run(
+            argv, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd=tmp_path
+        )
+
+    done = install()
+    assert done.returncode == 5, done.stderr
+    assert "mounted noexec" in done.stderr
+    assert "--to FOLDER" in done.stderr
+    done = install("--to", str(elsewhere), "--bin", str(elsewhere / "bin"))
+    assert done.returncode == 0, done.stderr
+    assert "warning: " in done.stdout
+    assert "XDG_CACHE_HOME" in done.stdout

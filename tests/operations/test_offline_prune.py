@@ -10,10 +10,12 @@ from stackctl.adapters.offline_folder import OfflineFolder
 from stackctl.core.bundle.manifest import Manifest
 from stackctl.core.bundle.places import model_folder
 from stackctl.core.bundle.release import title_release
+from stackctl.operations.offline.load import run_load
+from stackctl.operations.offline.load_effects import LoadRequest
 from stackctl.operations.offline.prune import Pruning, plan_prune, run_prune
 from stackctl.operations.state import State, save_state
-from tests.bundle_builder import ImageBytes, make_bytes
-from tests.loading import Place, build, refused
+from tests.bundle_builder import SECRET, ImageBytes, make_bytes
+from tests.loading import FILES, Place, build, refused
 from tests.operations.test_offline_load_interrupted import failing_at
 
 
@@ -30,8 +32,20 @@ def releases(place: Place, disk: Path) -> tuple[Manifest, ...]:
     return tuple(made)
 
 
-def prune(place: Place, count: int) -> Pruning:
-    return run_prune(place.effects, place.load_effects, count)
+def prune(place: Place, count: int, *, interrupted: bool = False) -> Pruning:
+    return run_prune(place.effects, place.load_effects, count, interrupted=interrupted)
+
+
+def begin(place: Place, disk: Path, version: int) -> Manifest:
+    """Load a bundle whose last part is not here."""
+    bundle, manifest = build(
+        disk / "begun", models={"local-chat": make_bytes(f"begun {version}", 90_000)}, version=version
+    )
+    (bundle / manifest.parts[-1].name).unlink()
+    request = LoadRequest((bundle,), public_key=SECRET.public, allow_downgrade=True)
+    refused(lambda: run_load(place.effects, place.load_effects, request))
+    assert manifest.short_id in place.folder.list_staging()
+    return manifest
 
 
 def list_models(place: Place) -> set[str]:
@@ -96,3 +110,42 @@ def test_beside_a_release_that_cannot_be_read_nothing_is_removed(place: Place, r
     (path / "bundle.json").write_text("{")
     assert str(path) in refused(lambda: prune(place, 2))
     assert len(place.folder.list_releases()) == 4
+
+
+def test_an_interrupted_load_that_may_go_on_stays_until_it_is_named(
+    place: Place, releases: tuple[Manifest, ...], disk: Path
+) -> None:
+    begun = begin(place, disk, 5)
+    plan = prune(place, 2)
+    assert [item.title for item in plan.begun] == [title_release(begun)]
+    assert plan.begun[0].size_bytes > 10_000
+    assert begun.short_id in place.folder.list_staging()
+    plan = prune(place, 2, interrupted=True)
+    assert [item.short_id for item in plan.abandoned] == [begun.short_id]
+    assert plan.freed_bytes > 10_000
+    assert place.folder.list_staging() == {}
+
+
+def test_an_interrupted_load_of_an_older_bundle_goes(place: Place, releases: tuple[Manifest, ...], disk: Path) -> None:
+    begun = begin(place, disk, 3)
+    assert [item.short_id for item in prune(place, 2).abandoned] == [begun.short_id]
+    assert place.folder.list_staging() == {}
+
+
+def test_a_stray_model_goes_beside_an_interrupted_load_that_has_no_use_for_it(
+    place: Place, releases: tuple[Manifest, ...], disk: Path
+) -> None:
+    begun = begin(place, disk, 5)
+    models = place.site / "offline" / "store" / "models"
+    (models / "0123456789abcdef").mkdir()
+    (models / find_model(begun)).mkdir()
+    assert "store/models/0123456789abcdef" in prune(place, 2).models
+    assert find_model(begun) in list_models(place)
+
+
+def test_a_package_that_a_kept_release_shares_frees_nothing(place: Place, disk: Path) -> None:
+    files = FILES | {"wheels/large.whl": make_bytes("wheel", 1 << 20)}
+    for version in (1, 2, 3):
+        bundle, _ = build(disk, files=files | {"v": b"%d" % version}, models={}, part_size=1 << 22, version=version)
+        place.load(bundle)
+    assert plan_prune(place.effects, place.load_effects, 2).freed_bytes < 200_000

@@ -9,15 +9,19 @@ import pytest
 
 from stackctl.adapters.compose_runtime import ComposeRuntime
 from stackctl.core.bundle.manifest import Manifest, encode_manifest, seal_manifest
+from stackctl.core.bundle.release import explain_successor, find_short_id, title_release
+from stackctl.core.health import Status
 from stackctl.core.host import Choice, Host
 from stackctl.core.image_build import list_builds, list_loaded, list_pulls
 from stackctl.core.render import COMPOSE_FILE
 from stackctl.core.runtime import Answer
 from stackctl.core.settings_sources import Origin
 from stackctl.errors import ConfigError
+from stackctl.operations.health import check_health
 from stackctl.operations.inspect import list_models, load_status
+from stackctl.operations.running import load_running
 from stackctl.operations.settle import choose_device
-from stackctl.operations.site import load_known_answer, load_settings, load_site, render_site
+from stackctl.operations.site import load_known_answer, load_release, load_settings, load_site, render_site
 from stackctl.operations.up import run_up
 from tests.bundle_builder import ImageBytes, build_bundle
 from tests.fakes import SITE, World, raised_by, write_env
@@ -117,7 +121,7 @@ def test_compose_is_told_never_to_pull(world: World, release: Manifest) -> None:
 
 
 def test_the_known_answer_is_the_release_s(world: World, release: Manifest) -> None:
-    assert load_known_answer(world.effects) == ("Who?", "Me.")
+    assert load_known_answer(world.effects, load_release(world.effects)) == ("Who?", "Me.")
 
 
 def test_an_own_stack_file_that_says_something_else_is_refused(world: World, release: Manifest) -> None:
@@ -182,3 +186,45 @@ def test_a_release_that_is_gone_stops_everything_rather_than_pull_and_build(worl
     world.links.add(SITE / "offline" / "current")
     error = raised_by(lambda: load_site(world.effects))
     assert "not there any more" in error.message
+
+
+# A successor that was loaded and does not run yet
+
+
+def test_what_runs_is_healthy_after_its_successor_was_loaded(world: World, release: Manifest, tmp_path: Path) -> None:
+    world.answers["/v1/chat/completions"] = ANSWER
+    run_up(world.effects)
+    files = FILES | {
+        "config/settings.env": FILES["config/settings.env"].replace(b"SLOTS=2", b"SLOTS=3"),
+        "config/known-answer.json": b'{"question": "Who else?", "answer": "You."}',
+    }
+    models = {**MODELS, "local-chat": {"demo.gguf": b"another"}}
+    install(world, tmp_path, files=files, models=models, version=2)
+    running = load_running(world.effects)
+    assert running.known_answer == ("Who?", "Me.")
+    assert running.loaded.settings.inference_slots == 2
+    report = check_health(world.effects, running)
+    assert (report.status, report.notice) == (Status.OK, "release 2 is loaded, 1 runs: run 'stackctl up'")
+    status = load_status(world.effects)
+    assert status is not None
+    assert status.notice == report.notice
+    run_up(world.effects)
+    assert check_health(world.effects, load_running(world.effects)).notice == ""
+
+
+def test_files_of_the_site_itself_that_run_stay_what_is_judged(world: World, tmp_path: Path) -> None:
+    run_up(world.effects)
+    before = load_running(world.effects).plan.services
+    install(world, tmp_path)
+    running = load_running(world.effects)
+    assert running.plan.services == before
+    assert running.successor == "release 1 is loaded, the site's own files run: run 'stackctl up'"
+
+
+def test_two_releases_of_one_version_are_told_apart_by_their_ids(world: World, release: Manifest) -> None:
+    other = release.model_copy(update={"id": "f" * 64})
+    assert explain_successor(release, title_release(other)) == (
+        f"release {release.short_id} is loaded, {'f' * 12} runs: run 'stackctl up'"
+    )
+    assert find_short_id(title_release(release)) == release.short_id
+    assert (find_short_id(""), find_short_id("own 1 (0123)")) == ("", "")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.manifest import ID_DIGITS, Manifest
 from stackctl.core.bundle.places import FILES, RELEASES, SETTINGS_FILE, WHEELS_FOLDER, model_folder
 from stackctl.core.models import ModelRequest
 
 ENGINE_USE = "inference."
+_TITLE = re.compile(rf"\S+ (?P<version>[0-9]+) \((?P<short_id>[0-9a-f]{{{ID_DIGITS}}})\)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,28 @@ class Release:
 def title_release(manifest: Manifest) -> str:
     """A release's name, version and id for people."""
     return f"{manifest.name} {manifest.version} ({manifest.short_id})"
+
+
+def find_short_id(title: str) -> str:
+    """The id in a title that ``title_release`` made; empty where there is none."""
+    found = _TITLE.fullmatch(title)
+    return found["short_id"] if found else ""
+
+
+def explain_successor(loaded: Manifest, running: str) -> str:
+    """What to do where another release is loaded than the one that runs; empty where they are the same.
+
+    Args:
+        running: title of the release that the stack was started from; empty where it was none.
+    """
+    if title_release(loaded) == running:
+        return ""
+    found = _TITLE.fullmatch(running)
+    if not found:
+        return f"release {loaded.version} is loaded, the site's own files run: run 'stackctl up'"
+    if int(found["version"]) == loaded.version:
+        return f"release {loaded.short_id} is loaded, {found['short_id']} runs: run 'stackctl up'"
+    return f"release {loaded.version} is loaded, {found['version']} runs: run 'stackctl up'"
 
 
 def release_folder(short_id: str) -> str:

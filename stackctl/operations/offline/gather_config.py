@@ -34,7 +34,7 @@ def gather_config(effects: Effects, loaded: LoadedSite, content: Gathered, gpus:
         SETTINGS_FILE: render_settings(loaded.resolved),
     }
     if any(model.is_demo for model in loaded.process.models):
-        question, answer = load_known_answer(effects)
+        question, answer = load_known_answer(effects, loaded.release)
         texts[KNOWN_ANSWER_FILE] = json.dumps({"question": question, "answer": answer}, indent=1) + "\n"
     findings: list[Finding] = []
     for name, text in _render_travelling(effects, loaded, content, gpus).items():

@@ -100,7 +100,7 @@ def _build_receipt(effects: Effects, stage: Stage, request: ProveRequest) -> Rec
         configuration=hash_configuration(render_site(effects, loaded).files),
         images=rehearsal.images,
         models=tuple(build_model_fact(model, loaded.release) for model in models),
-        answers=list_answer_facts(models, load_known_answer(effects)),
+        answers=list_answer_facts(models, load_known_answer(effects, loaded.release)),
         started=started,
         finished=stage.now(),
     )

@@ -1,17 +1,20 @@
 """``offline-prune``: remove releases that nothing needs any more, with the models and images that only they used.
 
 The current release, the one that a rollback goes to and the one that the running stack was started from always stay.
+So do loads that were interrupted and may go on; those that nobody can want any more go.
 Interrupted at any point, the same command goes on from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.places import RELEASES, model_folder
+from stackctl.core.bundle.load_plan import RELEASE
+from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest
+from stackctl.core.bundle.manifest_reader import parse_manifest
+from stackctl.core.bundle.places import RELEASES, STAGING, model_folder
 from stackctl.core.bundle.release import release_folder, title_release
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.installed import Installed, hold_offline_lock, load_installed, load_record
@@ -23,11 +26,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A load that was interrupted.
+
+    Attributes:
+        manifest: of what was being loaded; ``None`` where that is not known any more.
+        size_bytes: what it takes on the disk.
+    """
+
+    short_id: str
+    manifest: Manifest | None
+    size_bytes: int
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return title_release(self.manifest) if self.manifest else self.short_id
+
+
+@dataclass(frozen=True, slots=True)
 class Pruning:
     """What is removed, and what stays.
 
     Attributes:
         removed, kept: releases, the newest first.
+        abandoned, begun: interrupted loads that are removed, and that stay because they may go on.
         models: paths of folders under ``offline/``.
         images: names in the engine.
         freed_bytes: of releases and models; what the engine frees is its own affair.
@@ -38,13 +61,16 @@ class Pruning:
     models: tuple[str, ...]
     images: tuple[str, ...]
     freed_bytes: int
+    abandoned: tuple[Begun, ...] = ()
+    begun: tuple[Begun, ...] = ()
 
 
-def plan_prune(effects: Effects, load: LoadEffects, count: int) -> Pruning:
+def plan_prune(effects: Effects, load: LoadEffects, count: int, *, interrupted: bool = False) -> Pruning:
     """Say what ``run_prune`` would remove; changes nothing.
 
     Args:
         count: releases that stay, at least, as far as there are so many.
+        interrupted: remove every load that was interrupted, and not only those that nobody can want any more.
 
     Raises:
         BundleError: a release cannot be read, so nobody knows what it needs.
@@ -57,27 +83,57 @@ def plan_prune(effects: Effects, load: LoadEffects, count: int) -> Pruning:
     kept_ids = needed | {item.short_id for item in others[: max(0, count - len(needed))]}
     kept = tuple(item for item in releases if item.short_id in kept_ids)
     removed = tuple(item for item in releases if item.short_id not in kept_ids)
-    models = _list_unused_models(load, kept, removed)
-    places = (*(release_folder(item.short_id) for item in removed), *models)
-    freed = sum(folder.measure(place) for place in places)
-    return Pruning(removed, kept, models, _list_unused_images(load, kept, removed), freed)
+    loads = _list_begun(load)
+    abandoned = tuple(item for item in loads if interrupted or _is_outdated(item, installed))
+    begun = tuple(item for item in loads if item not in abandoned)
+    models = _list_unused_models(load, kept, removed, begun)
+    images = _list_unused_images(load, kept, removed)
+    freed = folder.measure(*_list_places(removed, models, abandoned))
+    return Pruning(removed, kept, models, images, freed, abandoned, begun)
 
 
-def run_prune(effects: Effects, load: LoadEffects, count: int) -> Pruning:
+def run_prune(effects: Effects, load: LoadEffects, count: int, *, interrupted: bool = False) -> Pruning:
     """Remove; in the result are only images whose names are gone: one that a container uses stays.
 
     Raises:
         BundleError: a release cannot be read, or the folder cannot be written.
     """
     with hold_offline_lock(effects, load.folder):
-        plan = plan_prune(effects, load, count)
+        plan = plan_prune(effects, load, count, interrupted=interrupted)
         # Images first: only a release's manifest knows their names.
         engine = load.connect_engine() if plan.images else None
         images = tuple(alias for alias in plan.images if engine and engine.remove(alias))
-        for place in (*(release_folder(item.short_id) for item in plan.removed), *plan.models):
+        for place in _list_places(plan.removed, plan.models, plan.abandoned):
             effects.report(f"removing {place}")
             load.folder.remove(place)
-    return Pruning(plan.removed, plan.kept, plan.models, images, plan.freed_bytes)
+    return replace(plan, images=images)
+
+
+def _list_places(removed: Sequence[Manifest], models: Sequence[str], abandoned: Sequence[Begun]) -> tuple[str, ...]:
+    """Folders to remove, under ``offline/``."""
+    releases = (release_folder(item.short_id) for item in removed)
+    return (*releases, *models, *(f"{STAGING}/{item.short_id}" for item in abandoned))
+
+
+def _list_begun(load: LoadEffects) -> tuple[Begun, ...]:
+    """Loads that were interrupted; none is at work while the lock is held."""
+    found = []
+    for short_id, size in load.folder.list_staging().items():
+        data = load.folder.load_bytes(f"{STAGING}/{short_id}/{RELEASE}/{MANIFEST_NAME}")
+        try:
+            manifest = parse_manifest(data or b"")
+        except BundleError:
+            manifest = None
+        found.append(Begun(short_id, manifest if manifest and manifest.short_id == short_id else None, size))
+    return tuple(found)
+
+
+def _is_outdated(item: Begun, installed: Installed) -> bool:
+    """Whether what was being loaded is here, or is no newer than what is current."""
+    manifest, current = item.manifest, installed.running
+    if manifest is None:
+        return False
+    return manifest.short_id in installed.releases or (current is not None and manifest.version <= current.version)
 
 
 def _check_readable(load: LoadEffects, installed: Installed) -> None:
@@ -98,12 +154,15 @@ def _list_needed(effects: Effects, installed: Installed) -> set[str]:
     return (running | {installed.current, installed.previous}) & installed.releases.keys()
 
 
-def _list_unused_models(load: LoadEffects, kept: Sequence[Manifest], removed: Sequence[Manifest]) -> tuple[str, ...]:
-    """Models that no release that stays uses; those of nobody may belong to a load that was interrupted."""
-    used = {str(model_folder(model.digest)) for manifest in kept for model in manifest.models}
+def _list_unused_models(
+    load: LoadEffects, kept: Sequence[Manifest], removed: Sequence[Manifest], begun: Sequence[Begun]
+) -> tuple[str, ...]:
+    """Models that no release that stays uses, nor a load that may go on and had brought them already."""
+    staying = [*kept, *(item.manifest for item in begun if item.manifest)]
+    used = {str(model_folder(model.digest)) for manifest in staying for model in manifest.models}
     known = {str(model_folder(model.digest)) for manifest in removed for model in manifest.models}
-    is_loading = bool(load.folder.list_staging())
-    return tuple(path for path in load.folder.list_models() if path not in used and (path in known or not is_loading))
+    is_unknown = any(item.manifest is None for item in begun)
+    return tuple(path for path in load.folder.list_models() if path not in used and (path in known or not is_unknown))
 
 
 def _list_unused_images(load: LoadEffects, kept: Sequence[Manifest], removed: Sequence[Manifest]) -> tuple[str, ...]:

@@ -171,7 +171,7 @@ def _build_complete_plan(effects: Effects, loaded: LoadedSite, state: State) -> 
 
 
 def _build_running(effects: Effects, loaded: LoadedSite, runtime: Runtime, plan: StartPlan, state: State) -> Running:
-    return Running(loaded, runtime, plan, state.device, load_known_answer(effects))
+    return Running(loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release))
 
 
 def find_lock(effects: Effects) -> Path:
