@@ -42,9 +42,9 @@ class PackageIndex:
     swapped: dict[str, bytes] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
 
-    def add_wheel(self, name: str, version: str = "1.0", tag: str = "py3-none-any") -> str:
-        """Offer a wheel; its hash."""
-        data = make_wheel(name, version, tag)
+    def add_wheel(self, name: str, version: str = "1.0", tag: str = "py3-none-any", **facts: str) -> str:
+        """Offer a wheel, with these lines in its metadata; its hash."""
+        data = make_wheel(name, version, tag, **facts)
         self.files[f"{name}-{version}-{tag}.whl"] = data
         return hashlib.sha256(data).hexdigest()
 
@@ -55,12 +55,13 @@ class PackageIndex:
         return hashlib.sha256(data).hexdigest()
 
 
-def make_wheel(name: str, version: str, tag: str) -> bytes:
-    """A wheel of one module."""
+def make_wheel(name: str, version: str, tag: str = "py3-none-any", **facts: str) -> bytes:
+    """A wheel of one module. A fact ``Requires_Dist="x"`` is the line ``Requires-Dist: x`` of its metadata."""
     info = f"{name}-{version}.dist-info"
+    lines = "".join(f"{fact.replace('_', '-')}: {value}\n" for fact, value in facts.items())
     files = {
         f"{name}.py": f"TAG = '{tag}'\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     record = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))

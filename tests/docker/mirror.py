@@ -1,14 +1,13 @@
 """A package index as companies have one: behind a password, over TLS that only the company's own authority signs.
 
-It serves one package of one file, in a container, so that a build reaches it over Docker's default bridge.
+It serves a package and one that this needs with an extra, of which there is a newer release than the lock pins. It
+runs in a container, so that a build reaches it over Docker's default bridge.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +16,24 @@ from pathlib import Path
 from docker import DockerClient
 
 from tests.docker.sites import run_inside, wait_for
+from tests.package_index import make_wheel
 
-PACKAGE = "stack_test_package"
-WHEEL = f"{PACKAGE}-1.0-py3-none-any.whl"
+PACKAGE, NEEDED = "stack_test_package", "stack_test_needed"
+WHEELS = {
+    f"{PACKAGE}-1.0-py3-none-any.whl": make_wheel(PACKAGE, "1.0", Requires_Dist=f"{NEEDED}[more]>=1.0"),
+    f"{NEEDED}-1.0-py3-none-any.whl": make_wheel(NEEDED, "1.0", Provides_Extra="more"),
+    f"{NEEDED}-1.1-py3-none-any.whl": make_wheel(NEEDED, "1.1", Provides_Extra="more"),
+}
+LOCK = "".join(
+    f"{name.split('-')[0]}==1.0 --hash=sha256:{hashlib.sha256(data).hexdigest()}\n"
+    for name, data in WHEELS.items()
+    if "-1.0-" in name
+)
 PORT = 8443
 USER = "reader"
 
-_SERVER = f"""
+# Arguments: the one authorization it takes, and its port.
+_SERVER = """
 import http.server, ssl, sys
 from pathlib import Path
 
@@ -35,8 +45,10 @@ class Index(http.server.BaseHTTPRequestHandler):
             body = b""
         else:
             self.send_response(200)
-            is_page = self.path.startswith("/simple/")
-            body = b'<a href="/{WHEEL}">{WHEEL}</a>' if is_page else Path("/site/{WHEEL}").read_bytes()
+            is_page, name = self.path.startswith("/simple/"), self.path.strip("/").rpartition("/")[2]
+            files = [path.name for path in Path("/site").glob(name.replace("-", "_") + "-*.whl")]
+            page = "".join('<a href="/%s">%s</a> ' % (file, file) for file in files).encode()
+            body = page if is_page else Path("/site", name).read_bytes()
             self.send_header("Content-Type", "text/html" if is_page else "application/zip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -44,7 +56,7 @@ class Index(http.server.BaseHTTPRequestHandler):
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/tmp/ca.pem", "/tmp/key.pem")
-server = http.server.ThreadingHTTPServer(("", {PORT}), Index)
+server = http.server.ThreadingHTTPServer(("", int(sys.argv[2])), Index)
 server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 """
@@ -72,10 +84,10 @@ def open_mirror(client: DockerClient, image: str, folder: Path, password: str) -
 
     Args:
         image: with Python and openssl.
-        folder: an empty one, for the package and the certificate.
+        folder: an empty one, for the packages and the certificate.
     """
-    wheel = build_wheel()
-    (folder / WHEEL).write_bytes(wheel)
+    for name, data in WHEELS.items():
+        (folder / name).write_bytes(data)
     (folder / "server.py").write_text(_SERVER, encoding="utf-8")
     volumes = {str(folder): {"bind": "/site", "mode": "ro"}}
     container = client.containers.run(image, ["sleep", "600"], detach=True, remove=True, init=True, volumes=volumes)
@@ -89,27 +101,10 @@ def open_mirror(client: DockerClient, image: str, folder: Path, password: str) -
         _, certificate = run_inside(container, "cat", "/tmp/ca.pem")
         (folder / "ca.pem").write_text(certificate + "\n", encoding="utf-8")
         login = base64.b64encode(f"{USER}:{password}".encode()).decode()
-        container.exec_run(["python3", "/site/server.py", f"Basic {login}"], detach=True)
+        container.exec_run(["python3", "/site/server.py", f"Basic {login}", str(PORT)], detach=True)
         url = f"https://{USER}:{password}@{address}:{PORT}/simple"
         ask = ("curl", "--silent", "--fail", "--cacert", "/tmp/ca.pem", f"{url}/")
         wait_for("the index answers", lambda: run_inside(container, *ask)[0] == 0)
-        lock = f"{PACKAGE}==1.0 --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n"
-        yield Mirror(url, password, folder / "ca.pem", lock)
+        yield Mirror(url, password, folder / "ca.pem", LOCK)
     finally:
         container.remove(force=True)
-
-
-def build_wheel() -> bytes:
-    """The one package, as a wheel."""
-    folder = f"{PACKAGE}-1.0.dist-info"
-    files = {
-        f"{PACKAGE}.py": "",
-        f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: 1.0\n",
-        f"{folder}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{name},,\n" for name in (*files, f"{folder}/RECORD"))
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name, text in {**files, f"{folder}/RECORD": record}.items():
-            archive.writestr(name, text)
-    return data.getvalue()

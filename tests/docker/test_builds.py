@@ -20,7 +20,7 @@ from stackctl.core.compose_view import choose_images
 from stackctl.core.engines import LLAMA_CPP_PYTHON
 from stackctl.core.image_build import ImageBuild, list_builds
 from stackctl.core.settings import Settings
-from tests.docker.mirror import PACKAGE, Mirror, open_mirror
+from tests.docker.mirror import NEEDED, PACKAGE, Mirror, open_mirror
 from tests.docker.sites import IMAGES, REPOSITORY, Site
 
 pytestmark = pytest.mark.docker
@@ -69,8 +69,11 @@ def test_a_build_uses_the_company_s_index_and_authority_and_keeps_neither(
     done = run_build(build)
     assert done.returncode == 0, done.stderr[-4000:]
     image = client.images.get(build.tag)
-    # The package is there, so index, password and certificate were all used.
-    client.containers.run(image, ["-c", f"import {PACKAGE}"], entrypoint=PYTHONS[service], remove=True)
+    # The package is there, so index, password and certificate were all used; and what it needs is what the lock pins,
+    # though the index has a newer release since.
+    script = f"import {PACKAGE}, importlib.metadata as m; print(m.version('{NEEDED}'))"
+    said = client.containers.run(image, ["-c", script], entrypoint=PYTHONS[service], remove=True)
+    assert said == b"1.0\n"
     assert image.attrs["Config"]["User"] == "10001:10001"
 
     told = json.dumps([image.attrs, image.history()])
