@@ -6,7 +6,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+from pathlib import Path
+from typing import NoReturn
 
 import hypothesis
 import pytest
@@ -27,6 +30,24 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
+
+
+PURE = tuple(Path(__file__).parent / name for name in ("unit", "operations"))
+
+
+@pytest.fixture(autouse=True)
+def _pure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of ``tests/unit`` and ``tests/operations`` start no process and no server: those are slow and can hang.
+
+    What needs one belongs into ``tests/integration``, or ``tests/docker`` where it needs an engine.
+    """
+    if any(folder in request.path.parents for folder in PURE):
+        monkeypatch.setattr(subprocess.Popen, "__init__", _refuse)
+        monkeypatch.setattr(socket.socket, "listen", _refuse)
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    pytest.fail("a unit test starts a process or a server: move it to tests/integration", pytrace=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from tests.bench.model import make_model
 from tests.bench.offline import measure_offline
 from tests.bench.offline_images import measure_images
 from tests.bench.report import Figure, write_report
+from tests.ports import claim_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = ("cli", "start", "health", "gateway", "engines", "offline", "images")
@@ -70,7 +70,7 @@ def make_site(folder: Path) -> Path:
     site = folder / "site"
     site.mkdir(parents=True)
     run_stackctl(site, "init")
-    gateway, engines = _find_free_ports()
+    gateway, engines, *_ = claim_ports()
     values = {"STACK_RUNTIME": "process", "API_GATEWAY_PORT": str(gateway), "INFERENCE_PORT": str(engines)}
     path = site / ".env"
     path.write_text(set_values(path.read_text(), {**values, "INFERENCE_SLOTS": "8"}))
@@ -83,13 +83,6 @@ def _with_stack(site: Path, measure: Callable[[], list[Figure]]) -> list[Figure]
         return measure()
     finally:
         run_stackctl(site, "down")
-
-
-def _find_free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 if __name__ == "__main__":

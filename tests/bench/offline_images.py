@@ -21,7 +21,8 @@ from tests.bench.disk import MIB, measure_size
 from tests.bench.offline_packing import Packer
 from tests.bench.report import Figure
 from tests.docker.airgap import airgapped_engine, explain_no_airgap
-from tests.docker.sites import CA_BUNDLE, IMAGES, Site, find_free_port
+from tests.docker.sites import CA_BUNDLE, IMAGES, Site
+from tests.ports import claim_port
 
 TITLE = "Offline bundles with containers"
 NAME = "stack-bench"
@@ -75,7 +76,7 @@ def _build_stack(folder: Path) -> Iterator[Packer]:
         client = docker.from_env(timeout=120)
     except DockerException:
         raise NotMeasured("no Docker engine answers") from None
-    site = Site(folder / "site", NAME, find_free_port(), client)
+    site = Site(folder / "site", NAME, claim_port(), client)
     site.folder.mkdir(parents=True)
     try:
         site.run_well("init")

@@ -14,7 +14,7 @@ import pytest
 from stackctl.cli.main import main
 from stackctl.core.dotenv import set_values
 from stackctl.core.settings import setting_names
-from tests.integration.stack_site import find_free_ports
+from tests.ports import claim_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,19 @@ def stackctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
+def use_free_ports(site: Path) -> tuple[int, int]:
+    """Write free ports into a site's ``.env``: the gateway's, and the engines' first."""
+    gateway, engines, *_ = claim_ports()
+    text = (site / ".env").read_text(encoding="utf-8")
+    (site / ".env").write_text(set_values(text, {"API_GATEWAY_PORT": str(gateway), "INFERENCE_PORT": str(engines)}))
+    return gateway, engines
+
+
 @pytest.fixture
 def site(stackctl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder made by ``stackctl init``, and the current one."""
+    """A folder made by ``stackctl init``, on ports that nobody uses, and the current one."""
     folder = tmp_path / "a site"
     assert stackctl("init", folder).code == 0
-    set_free_ports(folder)
+    use_free_ports(folder)
     monkeypatch.chdir(folder)
     return folder
-
-
-def set_free_ports(site: Path) -> None:
-    """Give a site ports that no other stack of this machine holds."""
-    gateway, engines = find_free_ports()[:2]
-    env = site / ".env"
-    env.write_text(set_values(env.read_text(), {"API_GATEWAY_PORT": str(gateway), "INFERENCE_PORT": str(engines)}))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.core.dotenv import parse_dotenv
-from tests.cli.conftest import set_free_ports
+from tests.cli.conftest import use_free_ports
 from tests.fakes import CHECKOUT, KEYS
 
 DEMO = CHECKOUT / "models" / "demo.gguf"
@@ -33,6 +33,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site made once; its files are copied by those who change them."""
     folder = tmp_path_factory.mktemp("sites") / "fresh"
     assert run("init", folder).returncode == 0
+    use_free_ports(folder)
     return folder
 
 
@@ -47,14 +48,21 @@ def cut(folder: Path, name: str, size: int | None = None) -> None:
     (folder / "models" / name).write_bytes(data if size is None else data[:size])
 
 
+def fill(text: str, places: dict[str, int]) -> str:
+    """The text with what is only known when the test runs."""
+    for name, value in places.items():
+        text = text.replace(name, str(value))
+    return text
+
+
 @pytest.mark.parametrize(
     ("env", "stack", "words"),
     [
         ("CHAT_MODLE=x", "", [".env:{line}: CHAT_MODLE", "did you mean 'CHAT_MODEL'?"]),
         ("INFERENCE_SLOTS=four", "", [".env:{line}: INFERENCE_SLOTS: is 'four'; expected a whole number"]),
         ("API_GATEWAY_PORT=70000", "", [".env:{line}: API_GATEWAY_PORT: is 70000; expected", "65535"]),
-        ("API_GATEWAY_PORT=8001", "", [".env:{line}: API_GATEWAY_PORT", "8001", "local-chat"]),
-        ("INFERENCE_PORT=7998", "", [".env:{line}: INFERENCE_PORT", "8000", "local-embed"]),
+        ("API_GATEWAY_PORT={engines}", "", [".env:{line}: API_GATEWAY_PORT", "{engines}", "local-chat"]),
+        ("INFERENCE_PORT={two below}", "", [".env:{line}: INFERENCE_PORT", "{gateway}", "local-embed"]),
         ("CHAT_MODEL=gone.gguf", "", [".env:{line}: CHAT_MODEL", "models/gone.gguf", "no such model file"]),
         ("CHAT_MODEL=text.gguf", "", [".env:{line}: CHAT_MODEL", "not a GGUF file"]),
         ("CHAT_MODEL=half.gguf", "", [".env:{line}: CHAT_MODEL", "truncated", "expected"]),
@@ -75,16 +83,16 @@ def test_bad_input_is_exit_code_3_and_starts_nothing(site: Path, env: str, stack
     cut(site, "half.gguf", DEMO.stat().st_size // 2)
     cut(site, "whole.gguf")
     cut(site, "s-00001-of-00002.gguf")
-    if "_PORT=" not in env:
-        set_free_ports(site)
     before = (site / ".env").read_text()
-    (site / ".env").write_text(f"{before}{env}\n")
+    gateway, engines = (int(parse_dotenv(before).values[name]) for name in ("API_GATEWAY_PORT", "INFERENCE_PORT"))
+    places = {"{gateway}": gateway, "{engines}": engines, "{two below}": gateway - 2}
+    places["{line}"] = len(before.splitlines()) + 1
+    (site / ".env").write_text(f"{before}{fill(env, places)}\n")
     (site / "stack.yml").write_text(stack)
-    line = str(len(before.splitlines()) + 1)
     done = run("up", "--runtime", "process", site=site)
     assert (done.returncode, done.stdout) == (3, "")
     for part in words:
-        assert part.replace("{line}", line) in done.stderr
+        assert fill(part, places) in done.stderr
     assert "next:" in done.stderr or done.stderr.count("\n      ") >= 1
     assert "Traceback" not in done.stderr
     assert [path.name for path in site.glob(".stack/*")] in ([], ["lock"])

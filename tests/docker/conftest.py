@@ -21,7 +21,8 @@ from tests.docker.outside import Outside, explain_no_outside
 from tests.docker.packed import Packed, pack, run_tool
 from tests.docker.registry import ServedRegistry, find_registry_program, open_registry
 from tests.docker.required import give_up
-from tests.docker.sites import CA_BUNDLE, IMAGES, MakeSite, Site, find_free_port
+from tests.docker.sites import CA_BUNDLE, IMAGES, MakeSite, Site
+from tests.ports import claim_port
 
 # The helper container with which testcontainers cleans up comes from a registry; fixtures clean up here.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -51,7 +52,7 @@ def make_site(client: DockerClient, tmp_path_factory: pytest.TempPathFactory) ->
 
     def make(name: str = "", keeps_images: bool = False, **settings: object) -> Site:
         name = name or f"stack-test-{uuid.uuid4().hex[:8]}"
-        site = Site(tmp_path_factory.mktemp("site"), name, find_free_port(), client, keeps_images)
+        site = Site(tmp_path_factory.mktemp("site"), name, claim_port(), client, keeps_images)
         made.append(site)
         site.run_well("init")
         defaults = {**IMAGES, "BUILD_CA_BUNDLE": CA_BUNDLE, "STACK_RUNTIME": "compose", "STACK_GPU": "none"}

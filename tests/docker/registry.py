@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.docker.sites import find_free_port, wait_for
+from tests.docker.sites import wait_for
+from tests.ports import claim_port
 
 USER = "reader"
 PASSWORD = "a password of tests"
@@ -50,7 +51,7 @@ def open_registry(folder: Path, *, asks_for_login: bool = False) -> Iterator[Ser
     Args:
         folder: an empty one, for blobs and configuration.
     """
-    found = ServedRegistry(f"127.0.0.1:{find_free_port()}", folder / "blobs")
+    found = ServedRegistry(f"127.0.0.1:{claim_port()}", folder / "blobs")
     config: dict[str, object] = {
         "version": 0.1,
         "log": {"level": "error"},

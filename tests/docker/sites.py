@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -165,13 +164,6 @@ def build_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     own = {*setting_names(), "VIRTUAL_ENV"}
     kept = {name: value for name, value in os.environ.items() if name not in own and not name.startswith("COMPOSE_")}
     return {**kept, **(extra or {})}
-
-
-def find_free_port() -> int:
-    """A TCP port of loopback that nobody holds now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def wait_for(what: str, condition: Callable[[], object], deadline_s: float = RECOVERY_DEADLINE_S) -> None:

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from tests.docker.sites import COMMAND_DEADLINE_S, Site, build_environment, find_free_port, wait_for
+from tests.docker.sites import COMMAND_DEADLINE_S, Site, build_environment, wait_for
+from tests.ports import claim_port
 
 pytestmark = pytest.mark.docker
 
@@ -81,8 +82,8 @@ def test_an_engine_over_its_memory_limit_is_named_with_the_reason(stopped: Site)
 
 def test_auto_falls_back_to_processes_when_an_image_cannot_be_had(stopped: Site) -> None:
     """Nothing listens at the registry's port, so the pull is refused at once and no packet leaves this machine."""
-    image = f"127.0.0.1:{find_free_port()}/llama-server:b1"
-    stopped.set(STACK_RUNTIME="auto", INFERENCE_IMAGE=image, INFERENCE_PORT=find_free_port(), EMBEDDING_MODEL="none")
+    image = f"127.0.0.1:{claim_port()}/llama-server:b1"
+    stopped.set(STACK_RUNTIME="auto", INFERENCE_IMAGE=image, INFERENCE_PORT=claim_port(), EMBEDDING_MODEL="none")
     try:
         done = stopped.run_well("up")
         assert "in the process runtime" in done.stdout

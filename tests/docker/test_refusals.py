@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.docker.sites import Site, find_free_port
+from tests.docker.sites import Site
+from tests.ports import claim_port
 
 pytestmark = pytest.mark.docker
 FakeBin = Callable[[str, str], dict[str, str]]
@@ -20,7 +21,7 @@ NVIDIA_SMI = 'case "$*" in *--query-gpu=*) echo "0, GPU-4711, NVIDIA H200, 580.6
 
 
 def test_an_image_that_cannot_be_had(stopped: Site) -> None:
-    image = f"127.0.0.1:{find_free_port()}/llama-server:b1"
+    image = f"127.0.0.1:{claim_port()}/llama-server:b1"
     stopped.set(INFERENCE_IMAGE=image)
     done = stopped.run("up")
     assert done.code == 5, done.text

@@ -25,6 +25,11 @@ def load_case(name: str) -> tuple[LoadedSite, RenderedFiles]:
     return loaded, render_site(world.effects, loaded)
 
 
+def load_expected(name: str) -> dict[str, str]:
+    """The files that one case must render to."""
+    return {path.name: path.read_text(encoding="utf-8") for path in (CASES / name / "expected").iterdir()}
+
+
 def hash_case(name: str) -> str:
     """A digest of all rendered files of one case."""
     _, rendered = load_case(name)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +21,7 @@ import httpx
 from stackctl.core.dotenv import parse_dotenv, set_values
 from stackctl.core.settings import Settings
 from stackctl.core.supervisor_view import find_socket
+from tests.ports import claim_ports
 
 T = TypeVar("T")
 
@@ -39,9 +38,6 @@ CHAT_SERVICE, EMBEDDING_SERVICE, GATEWAY_SERVICE = "inference-chat", "inference-
 COMMAND_TIMEOUT_S = 300.0
 DEADLINE_S = 120.0
 POLL_S = 0.1
-_PORTS_OF_A_SITE = 8
-# The planned ports stay below the range from which the kernel takes ports for outgoing connections.
-_PORTS = range(20_000, 32_000, _PORTS_OF_A_SITE)
 
 # A shell's settings must not change what a test sees.
 _SETTINGS = frozenset(item.name.upper() for item in fields(Settings))
@@ -95,7 +91,7 @@ class Site:
         site = cls(path, command)
         done = subprocess.run([*command, "init", str(path)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        gateway, *_ = ports = find_free_ports()
+        gateway, *_ = ports = claim_ports()
         site.configure(
             STACK_NAME=f"test-{gateway}",
             STACK_RUNTIME="process",
@@ -212,26 +208,6 @@ class Site:
         self.run("down", code=None)
         for pid in filter(is_alive, left):
             os.kill(pid, signal.SIGKILL)
-
-
-def find_free_ports() -> list[int]:
-    """Neighbouring ports on which nobody listens."""
-    for first in random.sample(_PORTS, len(_PORTS)):
-        ports = list(range(first, first + _PORTS_OF_A_SITE))
-        if all(map(is_free, ports)):
-            return ports
-    raise AssertionError("no free ports")
-
-
-def is_free(port: int) -> bool:
-    """Whether the port can be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def wait_for(condition: Callable[[], T | None], what: str, deadline_s: float = DEADLINE_S) -> T:

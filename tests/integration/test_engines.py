@@ -29,6 +29,7 @@ from stackctl.adapters.files import find_cache_dir
 from stackctl.core import engines
 from stackctl.core.engine_choice import NATIVE
 from stackctl.core.engines import ENGINES, Engine, EngineParameters
+from tests.ports import claim_port
 
 REPOSITORY = Path(__file__).parents[2]
 SERVICE = REPOSITORY / engines.ENGINE_FOLDER
@@ -60,12 +61,6 @@ def prepare_command(engine: Engine) -> tuple[str, ...]:
     folder = environments.find_environment(cache, lock, engine.install_variables)
     environments.make_environment(folder, lock, engine.install_variables, "", print)
     return (str(folder / "bin" / "python"), str(SERVICE / engine.launcher))
-
-
-def find_free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class EngineProcess:
@@ -146,7 +141,7 @@ def run_engine(engine: Engine, log: Path, **changes: Any) -> Iterator[EngineProc
         model_path=str(MODEL),
         alias="demo",
         host="127.0.0.1",
-        port=find_free_port(),
+        port=claim_port(),
         context_length=CONTEXT,
         slots=SLOTS,
         gpu_layers=0,

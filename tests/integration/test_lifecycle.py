@@ -21,9 +21,9 @@ from tests.integration.stack_site import (
     Site,
     clean_environment,
     is_alive,
-    is_free,
     wait_for,
 )
+from tests.ports import is_free
 
 CODE_SERVICE = "inference-code"
 

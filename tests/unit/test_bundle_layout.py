@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
 import tarfile
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,7 +18,6 @@ from stackctl.core.bundle.layout import (
     MAX_MEMBER_BYTES,
     MIN_PART_BYTES,
     Entry,
-    blob_path,
     build_header,
     pad,
     parse_header,
@@ -29,7 +25,7 @@ from stackctl.core.bundle.layout import (
     plan_parts,
 )
 from stackctl.errors import BundleError
-from tests.bundle_builder import lay_out, make_bytes
+from tests.bundle_builder import lay_out
 
 paths = st.from_regex(r"[a-z0-9]{1,20}(/[a-z0-9.]{1,20}){0,3}", fullmatch=True)
 members = st.dictionaries(paths, st.binary(max_size=2000), min_size=1, max_size=12)
@@ -49,18 +45,6 @@ def test_python_reads_back_every_member_from_where_it_was_placed(content: dict[s
                 file = tar.extractfile(info)
                 seen[info.name] = file.read() if file else b""
     assert seen == content
-
-
-def test_tar_itself_reads_a_part(tmp_path: Path) -> None:
-    content = {"oci-layout": b"{}", blob_path("ab" * 32): make_bytes("blob", 70_000), "empty": b""}
-    (part,), _ = lay_out(content, 1 << 20)
-    (tmp_path / "part.tar").write_bytes(part)
-    tar = shutil.which("tar")
-    if not tar:
-        pytest.skip("tar is not on PATH")
-    done = subprocess.run([tar, "-xvf", "part.tar"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert {name: (tmp_path / name).read_bytes() for name in done.stdout.splitlines()} == content
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=60), st.integers(8192, 40_000))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -173,45 +171,3 @@ def test_a_wrong_signature_is_never_allowed() -> None:
         check_signature(_open(TEXT[:-5]), SECRET.public, allow_unsigned=True)
     with pytest.raises(BundleError, match=r"bundle\.json: "):
         check_signature(OpenedBundle(Path("/media/b"), DATA + b" ", TEXT, {}), SECRET.public, allow_unsigned=True)
-
-
-# minisign itself
-
-
-@pytest.fixture(scope="module")
-def minisign() -> str:
-    program = shutil.which("minisign")
-    if not program:
-        pytest.skip("minisign is not on PATH")
-    return program
-
-
-def _run(*argv: str | Path, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(item) for item in argv], input=text, capture_output=True, text=True, check=False)
-
-
-def test_minisign_accepts_our_signature_and_our_keys(minisign: str, tmp_path: Path) -> None:
-    (tmp_path / "data").write_bytes(DATA)
-    (tmp_path / "data.sig").write_text(TEXT)
-    (tmp_path / "key.pub").write_text(render_public_key(SECRET.public))
-    (tmp_path / "key").write_text(render_secret_key(SECRET))
-    checked = _run(minisign, "-Vm", tmp_path / "data", "-x", tmp_path / "data.sig", "-p", tmp_path / "key.pub")
-    assert checked.returncode == 0, checked.stderr
-    assert "test-stack 1" in checked.stdout
-    assert _run(minisign, "-R", "-s", tmp_path / "key", "-p", tmp_path / "again.pub").returncode == 0
-    assert (tmp_path / "again.pub").read_text() == render_public_key(SECRET.public)
-    assert _run(minisign, "-Sm", tmp_path / "data", "-s", tmp_path / "key").returncode == 0
-    assert verify(SECRET.public, DATA, (tmp_path / "data.minisig").read_text())
-
-
-def test_we_read_minisigns_keys_and_refuse_a_locked_one(minisign: str, tmp_path: Path) -> None:
-    made = _run(minisign, "-G", "-W", "-s", tmp_path / "key", "-p", tmp_path / "key.pub")
-    assert made.returncode == 0, made.stderr
-    secret = parse_secret_key((tmp_path / "key").read_text())
-    public = parse_public_key((tmp_path / "key.pub").read_text())
-    assert secret.public == public
-    assert public.name in (tmp_path / "key.pub").read_text()
-    locked = _run(minisign, "-G", "-s", tmp_path / "locked", "-p", tmp_path / "locked.pub", text="secret\nsecret\n")
-    assert locked.returncode == 0, locked.stderr
-    with pytest.raises(BundleError, match="locked with a password"):
-        parse_secret_key((tmp_path / "locked").read_text())

@@ -95,7 +95,7 @@ def test_room_that_killed_packs_of_other_content_take_counts_as_free(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("code", "seen"), [(errno.ENOSPC, "is full"), (errno.EIO, "Input/output error"), (errno.EROFS, "Read-only")]
+    ("code", "seen"), [(errno.ENOSPC, "is full"), (errno.EIO, "Input/output error"), (errno.EROFS, "mounted read-only")]
 )
 def test_a_disk_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, seen: str) -> None:
     def fail(path: Path, text: str) -> bool:

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.commands import run_command
-from stackctl.adapters.gguf import load_model_files
-from stackctl.adapters.host import load_file_facts, load_host
+from stackctl.adapters.host import load_file_facts
 from stackctl.core.doctor import check_host, has_errors
-from stackctl.core.doctor_input import DiskNeed, DoctorInput, FileFacts, ImageFacts, ModelEntry, PortNeed
+from stackctl.core.doctor_input import DiskNeed, DoctorInput, FileFacts, ImageFacts, PortNeed
 from stackctl.core.gpu import Gpu
 from stackctl.core.host import Choice, DiskSpace, DockerFacts, PortHolder
 from stackctl.errors import Finding, Severity
 from tests.doctor_facts import CARD, DOCKER, GIB, NVIDIA, build_entry, build_host, check, find_line
-from tests.gguf_files import write_model
 
 CUDA12 = ImageFacts.from_name("llama.cpp:server-cuda-b1")
 CUDA13 = ImageFacts.from_name("llama.cpp:server-cuda13-b1")
@@ -200,13 +197,3 @@ def test_ca_bundle(bundle: FileFacts, words: str) -> None:
 def test_findings_about_settings_are_passed_on_first() -> None:
     stale = Finding("OLD_KEY", "is not used any more", "remove it", Severity.WARNING, ".env", 3)
     assert check_host(DoctorInput(build_host(), settings_findings=(stale,)))[0] is stale
-
-
-def test_this_machine_with_a_small_model(tmp_path: Path) -> None:
-    path = write_model(tmp_path / "m.gguf")
-    entry = ModelEntry("local-chat", "CHAT_MODEL", str(path), load_model_files(path))
-    host = load_host(run_command, [tmp_path, path])
-    facts = DoctorInput(host, runtime_wanted="process", gpu_wanted="none", models=(entry,))
-    text = check(facts)
-    assert "llama F32" in text
-    find_line(text, "ok: memory")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.log_files import START_LINES, read_from_mark
+from stackctl.adapters.log_files import START_LINES, read_from_mark, read_tail
 
 MARK = "launch: chat starts as process 7,"
 
@@ -46,3 +46,23 @@ def test_rotated_files_are_read_by_number_and_not_by_name(tmp_path: Path) -> Non
 def test_no_more_is_read_than_a_start_needs(tmp_path: Path) -> None:
     log = write_logs(tmp_path, "later\n" * 9 * START_LINES, f"{MARK} now\n" + "first\n" * START_LINES)
     assert read_from_mark(log, MARK).splitlines() == ["first"] * START_LINES
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "tail"),
+    [
+        ("", 5, ""),
+        ("1\n2\n3\n", 2, "2\n3"),
+        ("1\n2\n3", 2, "2\n3"),
+        ("1\n2\n", 0, ""),
+        ("".join(f"{n}{'x' * 2000}\n" for n in range(9)), 3, "\n".join(f"{n}{'x' * 2000}" for n in (6, 7, 8))),
+        ("가" * 4000 + "\n나\n", 1, "나"),
+    ],
+)
+def test_the_end_of_a_log_is_whole_lines(tmp_path: Path, content: str, lines: int, tail: str) -> None:
+    (tmp_path / "log").write_text(content, encoding="utf-8")
+    assert read_tail(tmp_path / "log", lines) == tail
+
+
+def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert read_tail(tmp_path / "none", 5) == ""

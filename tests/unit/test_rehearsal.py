@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from stackctl.core.rehearsal import build_rehearsal_files, list_images
-from tests.fakes import CHECKOUT
+from tests.golden.rendering import load_expected
 
-CASES = CHECKOUT / "tests" / "golden" / "cases"
 COMPOSE = "compose.p1.yml"
 SERVICES = ("inference-chat", "inference-embed", "api-gateway")
-# What the Compose file insists on; a doubled "$" is text.
-VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z0-9_]+):\?")
 NETWORK_KEYS = {"networks", "ports", "extra_hosts"}
-
-
-def load_files(case: str = "demo") -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in (CASES / case / "expected").iterdir()}
 
 
 def build_services(files: dict[str, str]) -> dict[str, Any]:
@@ -35,12 +24,12 @@ def build_services(files: dict[str, str]) -> dict[str, Any]:
 
 @pytest.fixture
 def before() -> dict[str, Any]:
-    return dict(yaml.safe_load(load_files()[COMPOSE])["services"])
+    return dict(yaml.safe_load(load_expected("demo")[COMPOSE])["services"])
 
 
 @pytest.fixture
 def after() -> dict[str, Any]:
-    return build_services(load_files())
+    return build_services(load_expected("demo"))
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -77,7 +66,7 @@ def test_a_watch_has_no_more_rights_than_closing_and_watching_takes(after: dict[
 
 
 def test_the_rehearsal_has_a_project_and_files_of_its_own() -> None:
-    files = load_files()
+    files = load_expected("demo")
     rehearsal = build_rehearsal_files(files, "script")
     assert json.loads(rehearsal[COMPOSE])["name"] == f"{yaml.safe_load(files[COMPOSE])['name']}-prove"
     assert rehearsal["watch.py"] == "script"
@@ -86,7 +75,7 @@ def test_the_rehearsal_has_a_project_and_files_of_its_own() -> None:
 
 
 def test_a_provider_on_this_machine_stays_known_by_name() -> None:
-    files = load_files()
+    files = load_expected("demo")
     project = yaml.safe_load(files[COMPOSE])
     project["services"]["api-gateway"]["extra_hosts"] = ["host.docker.internal:host-gateway"]
     services = build_services({**files, COMPOSE: json.dumps(project)})
@@ -94,24 +83,8 @@ def test_a_provider_on_this_machine_stays_known_by_name() -> None:
     assert "extra_hosts" not in services["api-gateway"]
 
 
-@pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir() if (path / "expected").is_dir()))
-def test_compose_accepts_the_rehearsal_of_every_stack(case: str, tmp_path: Path) -> None:
-    if shutil.which("docker") is None:
-        pytest.skip("no docker command")
-    for name, text in build_rehearsal_files(load_files(case), "").items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    values = "".join(f"{name}=x\n" for name in VARIABLE.findall(load_files(case)[COMPOSE]))
-    (tmp_path / "values").write_text(values)
-    overlays = [None, *sorted(path.name for path in tmp_path.glob("compose.p1.gpu-*.yml"))]
-    for overlay in overlays:
-        files = ["--file", COMPOSE, *(["--file", overlay] if overlay else [])]
-        argv = ["docker", "compose", *files, "--env-file", "values", "config", "--quiet"]
-        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_the_images_are_those_that_run_with_this_gpu() -> None:
-    files = load_files()
+    files = load_expected("demo")
     assert list_images(files, "none") == (
         "ai-stack/api-gateway:0123456789ab",
         "ghcr.io/ggml-org/llama.cpp:server-b11347",

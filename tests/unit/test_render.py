@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import yaml
@@ -14,7 +12,6 @@ from hypothesis import strategies as st
 from stackctl.core.render import (
     COMPOSE_FILE,
     GATEWAY_CONFIG,
-    SUPERVISOR_FILE,
     TEMPLATES,
     RenderedFiles,
     RenderInput,
@@ -24,36 +21,9 @@ from stackctl.core.render import (
 )
 from stackctl.errors import RenderError
 from stackctl.operations.site import load_site, render_site
-from tests.fakes import CHECKOUT, World, raised_by, write_env
-from tests.supervised import Started, make_mirror, start_programs
+from tests.fakes import CHECKOUT, World, raised_by
+from tests.hostile_texts import HOSTILE, TEXTS, build_hostile_world
 
-# Whatever a person can put into a file: no NUL, which no program's argument can hold, and no lone surrogate.
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
-
-HOSTILE = [
-    'say "hi"',
-    "it's",
-    "''",
-    "a: b",
-    "a #b",
-    "a ;b",
-    "; x",
-    "#x",
-    "$HOME ${NOT} $$",
-    "100% %(ENV_HOME)s %%",
-    "back\\slash\\n",
-    "two\nlines",
-    "\ttab\r",
-    " spaces ",
-    "no",
-    "1.10",
-    "~",
-    "{{ x }} {% y %}",
-    "한글 모델 😀",
-    "\x7f\x85\u2028\ufeff\ufffe",
-    "--flag=",
-    "a,b=c",
-]
 hostile = pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 
 
@@ -63,7 +33,7 @@ def undouble(text: str) -> str:
     return text.replace("$$", "$")
 
 
-@given(texts)
+@given(TEXTS)
 @example("$")
 def test_a_yaml_scalar_is_read_back_exactly(text: str) -> None:
     assert yaml.safe_load(f"key: {write_yaml(text)}") == {"key": text}
@@ -73,7 +43,7 @@ def test_a_yaml_scalar_is_read_back_exactly(text: str) -> None:
 @settings(max_examples=50)
 @given(
     st.recursive(
-        texts | st.integers() | st.booleans() | st.none(), lambda item: st.lists(item) | st.dictionaries(texts, item)
+        TEXTS | st.integers() | st.booleans() | st.none(), lambda item: st.lists(item) | st.dictionaries(TEXTS, item)
     )
 )
 def test_a_yaml_collection_is_read_back_exactly(value: object) -> None:
@@ -100,58 +70,6 @@ def test_a_value_of_the_site_survives_into_yaml(text: str) -> None:
     )
     assert remote["litellm_params"]["model"] == f"openai/{text}"
     assert remote["litellm_params"]["extra_headers"] == {text: "os.environ/KEY"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp('it\'s 한글 "50%" $HOME')
-
-
-@settings(max_examples=10)
-@given(texts)
-@example("".join(HOSTILE))
-def test_a_value_of_the_site_survives_into_the_processes(folder: Path, text: str) -> None:
-    """From `.env` and `stack.yml`, through supervisor's own parser and the launcher, to a started program."""
-    world = build_hostile_world(text.replace("/", "|"), folder)
-    world.service_environments = folder
-    rendered = render_site(world.effects, load_site(world.effects))
-    started = start_rendered(rendered, world)
-    for service in rendered.process_services:
-        assert service.arguments[1:] == started[service.name].arguments
-        environment = started[service.name].environment
-        assert {name: environment[name] for name in service.environment} == service.environment
-
-
-def build_hostile_world(text: str, site: Path = Path("/site")) -> World:
-    """A site with this text at every place that takes free text."""
-    stack = {
-        "models": {"extra": {"file": "e.gguf", "arguments": [text]}},
-        "providers": {
-            text: {
-                "kind": "openai-compatible",
-                "api_base": f"http://host/{''.join(text.split()) or 'x'}",
-                "headers": {text: "KEY"},
-                "models": {"remote": {"model": text}},
-            }
-        },
-    }
-    world = World(write_env(EMBEDDING_MODEL="none", KEY="planted"), yaml.safe_dump(stack), site)
-    world.environment = {"CHAT_MODEL": f"{text}.gguf", "MODELS_DIR": text, "INFERENCE_IMAGE": text}
-    world.python = sys.executable
-    world.launcher = CHECKOUT / "stackctl" / "launch.py"
-    return world
-
-
-def start_rendered(rendered: RenderedFiles, world: World) -> dict[str, Started]:
-    """Start what the supervisor configuration says, with programs that tell how they were started."""
-    for service in rendered.process_services:
-        make_mirror(Path(service.arguments[0]).parent.parent)
-    state = world.effects.state_dir
-    (state / "logs").mkdir(parents=True, exist_ok=True)
-    (state / "secrets.json").write_text("{}")
-    config = state / SUPERVISOR_FILE
-    config.write_text(rendered.files[SUPERVISOR_FILE], encoding="utf-8")
-    return start_programs(config)
 
 
 @pytest.fixture

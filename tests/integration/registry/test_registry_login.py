@@ -10,7 +10,7 @@ from stackctl.adapters.registry import Registry
 from stackctl.adapters.registry_auth import find_login
 from stackctl.adapters.registry_connection import CHUNK_BYTES
 from stackctl.errors import ImageUnavailable
-from tests.unit.registry.served import AMD64, BASIC, LAYER, Serve, save_config, save_login
+from tests.integration.registry.served import AMD64, BASIC, LAYER, Serve, save_config, save_login
 
 
 def test_anybody_gets_a_token_once(serve: Serve, registry: Registry) -> None:

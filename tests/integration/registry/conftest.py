@@ -10,7 +10,7 @@ import pytest
 
 from stackctl.adapters.registry import Registry
 from tests.fake_registry import FakeRegistry, open_fake_registry
-from tests.unit.registry.served import LAYER, Serve
+from tests.integration.registry.served import LAYER, Serve
 
 
 @pytest.fixture

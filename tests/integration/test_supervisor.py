@@ -1,4 +1,4 @@
-"""The process runtime on a real supervisord, with programs that only sleep; and how logs are read."""
+"""The process runtime on a real supervisord, with programs that only sleep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from supervisor.xmlrpc import Faults
 
 from stackctl.adapters import supervisor
-from stackctl.adapters.log_files import read_tail
 from stackctl.adapters.process_runtime import ProcessRuntime
 from stackctl.adapters.supervisor import Supervisor
 from stackctl.core.runtime import Phase, StartPlan
@@ -153,26 +152,6 @@ def test_a_configuration_that_supervisord_refuses_is_an_error(tmp_path: Path) ->
     error = raised_by(Supervisor(tmp_path / "conf", tmp_path / "s" / "supervisor.sock").start)
     assert isinstance(error, RuntimeFailure)
     assert "/nowhere/at/all.log" in error.message
-
-
-@pytest.mark.parametrize(
-    ("content", "lines", "tail"),
-    [
-        ("", 5, ""),
-        ("1\n2\n3\n", 2, "2\n3"),
-        ("1\n2\n3", 2, "2\n3"),
-        ("1\n2\n", 0, ""),
-        ("".join(f"{n}{'x' * 2000}\n" for n in range(9)), 3, "\n".join(f"{n}{'x' * 2000}" for n in (6, 7, 8))),
-        ("가" * 4000 + "\n나\n", 1, "나"),
-    ],
-)
-def test_the_end_of_a_log_is_whole_lines(tmp_path: Path, content: str, lines: int, tail: str) -> None:
-    (tmp_path / "log").write_text(content, encoding="utf-8")
-    assert read_tail(tmp_path / "log", lines) == tail
-
-
-def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    assert read_tail(tmp_path / "none", 5) == ""
 
 
 def test_fault_codes_are_the_library_s() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from stackctl.adapters.registry_auth import Login, find_login, parse_challenge
 from stackctl.errors import ImageUnavailable
-from tests.unit.registry.served import save_config, save_helper, save_login
+from tests.integration.registry.served import save_config, save_helper, save_login
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from stackctl.adapters.registry_connection import ATTEMPTS, CHUNK_BYTES
 from stackctl.core.bundle.oci import OCI_LAYER, ImageBlob, Platform
 from stackctl.errors import BundleError, ImageUnavailable
 from tests.image_documents import digest
-from tests.unit.registry.served import AMD64, LAYER, Serve
+from tests.integration.registry.served import AMD64, LAYER, Serve
 
 BLOB = ImageBlob(digest(LAYER), len(LAYER), OCI_LAYER)
 
