@@ -61,7 +61,7 @@ def fill(text: str, places: dict[str, int]) -> str:
         ("CHAT_MODLE=x", "", [".env:{line}: CHAT_MODLE", "did you mean 'CHAT_MODEL'?"]),
         ("INFERENCE_SLOTS=four", "", [".env:{line}: INFERENCE_SLOTS: is 'four'; expected a whole number"]),
         ("API_GATEWAY_PORT=70000", "", [".env:{line}: API_GATEWAY_PORT: is 70000; expected", "65535"]),
-        ("API_GATEWAY_PORT={engines}", "", [".env:{line}: API_GATEWAY_PORT", "{engines}", "local-chat"]),
+        ("API_GATEWAY_PORT={engines}", "", [".env:", "INFERENCE_PORT", "local-chat on {engines}", "gateway's port"]),
         ("INFERENCE_PORT={two below}", "", [".env:{line}: INFERENCE_PORT", "{gateway}", "local-embed"]),
         ("CHAT_MODEL=gone.gguf", "", [".env:{line}: CHAT_MODEL", "models/gone.gguf", "no such model file"]),
         ("CHAT_MODEL=text.gguf", "", [".env:{line}: CHAT_MODEL", "not a GGUF file"]),
