@@ -1,6 +1,6 @@
 # Every target says what it does behind '##'; 'make' lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up-p1 down status health logs test check format bench render docs lock clean
+.PHONY: help setup up-p1 down status health logs test coverage check format bench render docs lock clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -43,8 +43,14 @@ logs: $(VENV)/.runtime ## Show the services' last lines
 render: $(VENV)/.runtime .env ## Write the files that the stack starts from
 	@$(STACKCTL) render
 
+# Processes that tests are shared out to; 0 runs them in pytest itself (for a debugger).
+JOBS ?= auto
+
 test: $(VENV)/.dev ## Run every test, or those of TESTS="..." (what pytest takes)
-	@$(VENV)/bin/pytest $(TESTS)
+	@$(VENV)/bin/pytest --numprocesses $(JOBS) $(TESTS)
+
+coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach
+	@$(VENV)/bin/pytest --numprocesses $(JOBS) --cov --cov-report=term $(TESTS)
 
 check: $(VENV)/.dev ## Check format, lint, types and the import contract
 	@$(VENV)/bin/ruff format --check --quiet .
@@ -88,4 +94,4 @@ lock-demo-model: $(VENV)/.dev ## Resolve the demo model's training lock again
 	@$(COMPILE) scripts/demo-model-requirements.lock scripts/demo-model-requirements.in
 
 clean: ## Remove the environment and caches; settings, models and a running stack stay
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* dist

@@ -32,7 +32,38 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
-PURE = tuple(Path(__file__).parent / name for name in ("unit", "operations"))
+TESTS = Path(__file__).parent
+# Compiling an engine, and making images and bundles for a whole session, take longer than any test.
+BUILD_TIMEOUT_S, DOCKER_TIMEOUT_S = 1800, 1200
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test its lane and its time limit, the long lanes first.
+
+    Tests of one lane run one after the other in one process of pytest-xdist's: those that share what is made once
+    (containers, compiled engines, the running stack), and otherwise those of one file.
+    """
+    for item in items:
+        lane = _choose_lane(item)
+        item.add_marker(pytest.mark.xdist_group(lane))
+        if item.get_closest_marker("engine_build"):
+            item.add_marker(pytest.mark.timeout(BUILD_TIMEOUT_S))
+        elif lane == "docker":
+            item.add_marker(pytest.mark.timeout(DOCKER_TIMEOUT_S))
+    shared = ("docker", "engines", "stack")
+    items.sort(key=lambda item: shared.index(lane) if (lane := _choose_lane(item)) in shared else len(shared))
+
+
+def _choose_lane(item: pytest.Item) -> str:
+    if TESTS / "docker" in item.path.parents:
+        return "docker"
+    if item.path.name == "test_engines.py" and TESTS / "integration" in item.path.parents:
+        return "engines"
+    return "stack" if "stack" in getattr(item, "fixturenames", ()) else str(item.path.relative_to(TESTS))
+
+
+PURE = tuple(TESTS / name for name in ("unit", "operations"))
 
 
 @pytest.fixture(autouse=True)

@@ -75,11 +75,11 @@ def call(gate: Gate, method: str, path: str, key: str | None = CLIENT, **options
     return asyncio.run(run())
 
 
-def call_raw(gate: Gate, body: bytes = b"") -> list[Message]:
-    """One chat request at the level of ASGI; returns every message that was sent."""
+def call_raw(gate: Gate, body: bytes = b"", **facts: object) -> list[Message]:
+    """One chat request at the level of ASGI, with these further facts in its scope; returns every message sent."""
     sent: list[Message] = []
     headers = [(b"authorization", f"Bearer {CLIENT}".encode())]
-    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers, "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers, "query_string": b"", **facts}
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body or json.dumps(BODY).encode(), "more_body": False}

@@ -16,6 +16,7 @@ from tests.gateway_calls import (
     Inner,
     build_gate,
     call,
+    call_raw,
     error_of,
 )
 
@@ -176,6 +177,13 @@ def test_litellm_sees_the_body_and_nothing_else_of_the_request() -> None:
     assert set(seen) <= {b"accept", b"anthropic-version", b"content-length", b"content-type", b"user-agent"}
     assert (seen[b"anthropic-version"], scope["query_string"]) == (b"2023-06-01", b"")
     assert (scope["gateway.role"], seen[b"content-type"]) == ("client", b"application/json")
+
+
+def test_litellm_is_served_by_every_server_alike() -> None:
+    """An extension of the server's that LiteLLM used would send what the gate neither reads nor replaces."""
+    inner = Inner()
+    call_raw(build_gate(inner), extensions={"http.response.pathsend": {}, "http.response.trailers": {}})
+    assert [scope["extensions"] for scope in inner.scopes] == [{}]
 
 
 def test_the_client_sees_no_header_of_litellms_own() -> None:
