@@ -205,6 +205,19 @@ def read_blob(path: Path, member: Member, offset: int = 0) -> Iterator[bytes]:
         yield from _Data(path, file, member, hasher, member.size - offset, is_whole=offset == 0)
 
 
+def read_stretch(path: Path, offset: int, size: int) -> Iterator[bytes]:
+    """Bytes of a part as they are, fewer where it ends; whoever reads them knows that they were checked.
+
+    Raises:
+        BundleError: the file cannot be read.
+    """
+    with open_regular(path) as file:
+        file.seek(offset)
+        while size and (piece := file.read(min(PIECE_BYTES, size))):
+            size -= len(piece)
+            yield piece
+
+
 @dataclass(slots=True)
 class _Data:
     """A member's data, one piece after another; hashed in another thread while the caller uses the piece."""

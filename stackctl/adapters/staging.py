@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackctl.adapters.durable_files import (
@@ -29,8 +28,9 @@ from stackctl.adapters.durable_files import (
     write_at,
 )
 from stackctl.adapters.staged_check import find_wrong_contents, hash_stretch
+from stackctl.adapters.staged_journal import Fresh, recover_journal
 from stackctl.adapters.stretches import STRETCH_BYTES, ManyWriter, StretchWriter
-from stackctl.core.bundle.load_journal import DONE, DROP, PART, Journal, parse_journal, render_lines
+from stackctl.core.bundle.load_journal import DONE, DROP, PART, render_lines
 from stackctl.core.bundle.load_plan import Output, Wanted
 from stackctl.errors import BundleError
 
@@ -56,9 +56,10 @@ class Staging:
             make_folder(folder)
             self._journal_file = os.open(folder / JOURNAL_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
             sync_folder(folder)
-            self.journal = _recover_journal(self._journal_file)
+            self.journal = recover_journal(self._journal_file)
         self._lock = threading.Lock()
-        self._fresh = _Fresh()
+        self._done, self._is_over = threading.Condition(self._lock), False
+        self._fresh = Fresh()
         self._hashed: set[str] = set()
         self._syncs: deque[tuple[Future[None], int]] = deque()
         self._failure: OSError | None = None
@@ -142,6 +143,7 @@ class Staging:
             self._fresh.lines.append(render_lines(DONE, [content.key]))
             self.journal.done.add(content.key)
             self._hashed.add(content.key)
+            self._done.notify_all()
 
     def forget(self, content: Wanted) -> None:
         """Take back what was noted of a content: its bytes are wrong."""
@@ -190,11 +192,25 @@ class Staging:
                 sync_data(target)
             sync_folder(target.parent)
 
-    def read(self, path: str) -> Iterator[bytes]:
-        """A staged file's bytes."""
+    def read(self, path: str, offset: int, size: int) -> Iterator[bytes]:
+        """So many bytes of a staged file, fewer where it ends."""
         with explain_writes(self._folder), (self._folder / path).open("rb", buffering=0) as file:
-            while piece := file.read(PIECE_BYTES):
+            file.seek(offset)
+            while size and (piece := file.read(min(PIECE_BYTES, size))):
+                size -= len(piece)
                 yield piece
+
+    def wait_done(self, content: Wanted) -> bool:
+        """Wait until a content is written, or nobody writes any more; whether it is there."""
+        with self._done:
+            self._done.wait_for(lambda: self._is_over or content.key in self._hashed)
+            return content.key in self.journal.done
+
+    def stop_waiting(self) -> None:
+        """Say that nothing more is written."""
+        with self._done:
+            self._is_over = True
+            self._done.notify_all()
 
     def close(self) -> None:
         """Note what is done, as far as the disk allows, and let go of everything."""
@@ -248,7 +264,7 @@ class Staging:
 
     def _order_sync(self) -> None:
         """Have everything that was written so far synced, then noted. Called with the lock held."""
-        fresh, self._fresh = self._fresh, _Fresh(unfinished=dict(self._fresh.unfinished))
+        fresh, self._fresh = self._fresh, Fresh(unfinished=dict(self._fresh.unfinished))
         marks = render_lines(PART, (f"{key} {offset}" for key, offset in fresh.unfinished.items()))
         text = "".join(fresh.lines) + marks
         if fresh.paths or text:
@@ -267,29 +283,3 @@ class Staging:
         except OSError as error:
             self._failure = error
             raise
-
-
-@dataclass(slots=True)
-class _Fresh:
-    """What was written since a sync was last ordered.
-
-    Attributes:
-        unfinished: content to the number of its bytes that were written, in this and earlier stretches.
-        lines: for the journal, once what they say is on the disk.
-    """
-
-    size: int = 0
-    paths: set[str] = field(default_factory=set)
-    unfinished: dict[str, int] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-
-
-def _recover_journal(descriptor: int) -> Journal:
-    """Read the journal, and cut off a line that was torn by a crash: the next one must not continue it."""
-    data = b""
-    while piece := os.pread(descriptor, PIECE_BYTES, len(data)):
-        data += piece
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.ftruncate(descriptor, len(whole))
-    return parse_journal(whole.decode("utf-8", "replace"))

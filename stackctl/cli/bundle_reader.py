@@ -25,6 +25,7 @@ def build_reader(effects: Effects) -> BundleReader:
         hash_parts=parts_check.hash_parts,
         hash_chunks=parts_check.hash_chunks,
         read_blob=parts_reader.read_blob,
+        read_stretch=parts_reader.read_stretch,
         locate_damage=parts_check.locate_damage,
         begins_part=parts_check.begins_part,
         find_frame_damage=parts_check.find_frame_damage,

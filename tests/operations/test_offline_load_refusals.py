@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -15,14 +16,14 @@ import pytest
 
 from stackctl.adapters.offline_folder import OfflineFolder
 from stackctl.core.bundle.layout import BLOCK, pad
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.manifest import Manifest, hash_model, seal_manifest
 from stackctl.core.bundle.manifest_reader import find_members
 from stackctl.core.bundle.members import list_members
 from stackctl.operations.offline.load import run_load
 from stackctl.operations.offline.load_effects import LoadRequest
-from tests.bundle_builder import OTHER_SECRET, ImageBytes
+from tests.bundle_builder import OTHER_SECRET, SECRET, ImageBytes, assemble_bundle, write_bundle
 from tests.fakes import CHECKOUT, raised_by
-from tests.loading import FILES, Place, build, damage, refused
+from tests.loading import FILES, MODEL, Place, build, damage, refused
 
 
 def test_an_older_bundle_needs_a_flag(place: Place, disk: Path) -> None:
@@ -244,3 +245,27 @@ def test_a_whole_bundle_lacks_nothing_beside_its_parts(place: Place, disk: Path,
     bundle, _ = build(disk, bootstrap={"install.sh": b"#!/bin/sh\n"})
     (bundle / name).unlink()
     assert f"{name}: is missing" in refused(lambda: place.load(bundle))
+
+
+def misname_model(folder: Path, **changes: Any) -> tuple[Path, Manifest]:
+    """A signed bundle whose manifest says another digest of a model than its chunks have."""
+    manifest, parts = assemble_bundle(files=FILES, models={"local-chat": MODEL}, **changes)
+    (model,) = manifest.models
+    files = (model.files[0].model_copy(update={"sha256": "0" * 64}),)
+    wrong = model.model_copy(update={"digest": hash_model(files), "files": files})
+    fields = {name: getattr(manifest, name) for name in Manifest.model_fields if name not in ("format", "id")}
+    manifest = seal_manifest(**fields | {"models": (wrong,)})
+    write_bundle(folder / manifest.folder, manifest, parts, {}, SECRET)
+    return folder / manifest.folder, manifest
+
+
+def test_chunks_that_are_not_the_model_that_the_manifest_names_are_refused(place: Place, disk: Path) -> None:
+    bundle, manifest = misname_model(disk)
+    for _ in range(2):  # the second time from what the first one staged
+        error = raised_by(lambda: place.load(bundle))
+        assert "contradicts itself" in str(error)
+        digest = hashlib.sha256(MODEL).hexdigest()
+        assert f"model file local-chat.gguf: its chunks are right and together hash to {digest}" in str(error)
+        assert "pack it again" in error.hint
+        assert place.current == ""
+    assert manifest.short_id in place.folder.list_staging()

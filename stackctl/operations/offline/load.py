@@ -31,6 +31,7 @@ from stackctl.operations.offline.load_images import (
     send_images,
 )
 from stackctl.operations.offline.load_result import LoadResult, build_result, describe_images, leave_out
+from stackctl.operations.offline.model_digests import follow_models
 from stackctl.operations.offline.release import install_release, save_manifest
 from stackctl.operations.offline.staging import list_missing_parts, write_carried, write_inherited
 from stackctl.operations.offline.work import (
@@ -137,9 +138,11 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
     staging.prepare(work.plan.outputs, work.plan.wanted)
     total = sum(item.written_bytes for item in work.plan.wanted)
     progress = Transfer("loading", total, job.effects.report, job.effects.clock)
-    bad = write_carried(job.load, staging, job.arrival, work.plan, progress)
-    lost = write_inherited(job.load, staging, work.plan, job.base, progress) if job.base else []
-    staging.flush()
+    models = [] if work.missing else [item for item in job.manifest.models if item.digest not in work.kept]
+    with follow_models(job.load, staging, job.arrival, work.plan, models) as contradictions:
+        bad = write_carried(job.load, staging, job.arrival, work.plan, progress)
+        lost = write_inherited(job.load, staging, work.plan, job.base, progress) if job.base else []
+        staging.flush()
     if bad:
         bad += _check_images(job, work.images.blobs)
     elif job.engine is None:
@@ -148,6 +151,7 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
     raise_findings([*bad, *lost] if bad else [], f"{job.arrival.opened.folder} is damaged; nothing was switched.")
     store = job.load.folder.root
     raise_findings(lost, f"What this delta builds on is damaged in {store}, not on the disk; nothing was switched.")
+    raise_findings(contradictions, f"{job.arrival.opened.folder} contradicts itself; nothing was switched.")
     if work.missing:
         raise explain_missing(job, work)
     for path, item in work.links.items():

@@ -126,7 +126,7 @@ def _read_blob(load: LoadEffects, staging: Staging, arrival: Arrival, sha256: st
     """A blob's checked bytes, from staging or from its part."""
     if staging.is_done(plan_blob(sha256, size)):
         item = InstalledRange(blob_place(sha256), 0, size, sha256)
-        return check_digest(staging.read(item.path), item)
+        return check_digest(staging.read(item.path, 0, size), item)
     member = find_members(arrival.manifest)[sha256]
     path = arrival.find_part(member)
     assert path is not None, "every part that is needed was found to be reachable"

@@ -28,6 +28,7 @@ class BundleReader:
         hash_parts: digest or error of each file that has the size given.
         hash_chunks: digests of stretches of these sizes, which together are the file.
         read_blob: a member's data, given its part's path and an offset.
+        read_stretch: bytes of a file from an offset on, unchecked.
         locate_damage: what is wrong in a part, given its number.
         begins_part: whether a file begins as the part with this number.
         find_frame_damage: what is wrong in a part beside its members' data, and in the data of these members.
@@ -45,6 +46,7 @@ class BundleReader:
     hash_parts: Callable[[Sequence[tuple[Path, int]], Count], tuple[str | BundleError, ...]]
     hash_chunks: Callable[[Path, Sequence[int], Count], Iterator[str]]
     read_blob: Callable[[Path, Member, int], Iterator[bytes]]
+    read_stretch: Callable[[Path, int, int], Iterator[bytes]]
     locate_damage: Callable[[Path, Manifest, int], list[Finding]]
     begins_part: Callable[[Path, Manifest, int], bool]
     find_frame_damage: Callable[[Path, Manifest, int, Collection[str]], str]

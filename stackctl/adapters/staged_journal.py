@@ -1,0 +1,36 @@
+"""The journal of a staging folder on its disk, and what is still to be noted in it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from stackctl.core.bundle.load_journal import Journal, parse_journal
+
+PIECE_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Fresh:
+    """What was written since a sync was last ordered.
+
+    Attributes:
+        unfinished: content to the number of its bytes that were written, in this and earlier stretches.
+        lines: for the journal, once what they say is on the disk.
+    """
+
+    size: int = 0
+    paths: set[str] = field(default_factory=set)
+    unfinished: dict[str, int] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+
+def recover_journal(descriptor: int) -> Journal:
+    """Read the journal, and cut off a line that was torn by a crash: the next one must not continue it."""
+    data = b""
+    while piece := os.pread(descriptor, PIECE_BYTES, len(data)):
+        data += piece
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.ftruncate(descriptor, len(whole))
+    return parse_journal(whole.decode("utf-8", "replace"))
