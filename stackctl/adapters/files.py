@@ -7,10 +7,11 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import stackctl
+from stackctl.core.failures import decode_text, find_hint
 from stackctl.errors import ConfigError, RuntimeFailure
 
 
@@ -34,15 +35,14 @@ def load_text(path: Path) -> str | None:
         ConfigError: it cannot be read or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}).", f"save {path.name} as UTF-8") from error
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}.", f"make it readable: chmod u+r '{path}'"
-        ) from error
+        denied = isinstance(error, PermissionError)
+        hint = f"make it readable: chmod u+r '{path}'" if denied else find_hint(error)
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint) from error
+    return decode_text(data, str(path))
 
 
 def save_text(path: Path, text: str, mode: int = 0o644) -> bool:
@@ -52,9 +52,18 @@ def save_text(path: Path, text: str, mode: int = 0o644) -> bool:
         Whether anything changed.
     """
     data = text.encode()
-    if path.is_file() and path.read_bytes() == data and (path.stat().st_mode & 0o777) == mode:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if path.is_file() and path.read_bytes() == data and (path.stat().st_mode & 0o777) == mode:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, data, mode)
+    except OSError as error:
+        error.filename = str(path)  # what a person knows, not the file that would have taken its place
+        raise
+    return True
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -66,7 +75,6 @@ def save_text(path: Path, text: str, mode: int = 0o644) -> bool:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    return True
 
 
 def hash_folder(folder: Path) -> str:
@@ -91,7 +99,7 @@ def hold_lock(path: Path) -> Iterator[None]:
         opened = path.open("a+")
     except OSError as error:
         message = f"{error.filename} cannot be opened: {error.strerror}."
-        raise RuntimeFailure(message, "run the command as the site's owner") from error
+        raise RuntimeFailure(message, find_hint(error)) from error
     with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,8 +110,8 @@ def hold_lock(path: Path) -> Iterator[None]:
                 f"Another stackctl command is changing this stack (process {holder}).",
                 "wait for it to end, then run the command again",
             ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # for people alone: on a full disk the lock holds all the same, and 'down' must work
+            file.seek(0)
+            file.truncate()
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield

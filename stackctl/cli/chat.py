@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from stackctl.cli.console import print_piece, print_text
 from stackctl.cli.main import Context
+from stackctl.cli.program import read_standard_input
 
 
 @click.command()
@@ -20,7 +19,7 @@ def chat(context: Context, message: str, model: str, system: str, temperature: f
     """Ask MESSAGE ('-' reads standard input) and print the answer as it comes."""
     from stackctl.operations.chat import ask
 
-    text = sys.stdin.read() if message == "-" else message
+    text = read_standard_input() if message == "-" else message
     with context.open() as effects:
         for piece in ask(effects, text, model=model, system=system, temperature=temperature):
             print_piece(piece)

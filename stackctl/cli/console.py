@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class Progress:
         if not text or text.endswith(":"):  # an empty line of a program's output is no news
             return
         step, now = text.partition(": ")[0], time.monotonic()
-        with self._lock:
+        with self._lock, suppress(OSError):  # news that nobody can read stop no job
             if self._live:
                 width = shutil.get_terminal_size().columns - 1
                 sys.stderr.write(f"\r\033[K{f'[{now - self._started_at:4.0f} s] {text}'[:width]}")
@@ -61,8 +62,9 @@ class Progress:
     def finish(self) -> None:
         """Clear the live line, so that what follows stands alone."""
         if self._live:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+            with suppress(OSError):
+                sys.stderr.write("\r\033[K")
+                sys.stderr.flush()
 
 
 def name_program(text: str) -> str:
@@ -125,4 +127,5 @@ def print_error(error: StackError) -> None:
 
 
 def _print_news(text: str, styled: str = "") -> None:
-    click.echo(styled + escape_controls(text), err=True)
+    with suppress(OSError):  # as for progress: where standard error is full, the exit code is left
+        click.echo(styled + escape_controls(text), err=True)

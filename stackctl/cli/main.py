@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl import __version__
-from stackctl.cli.console import Progress, print_error
-from stackctl.errors import RuntimeFailure, StackError
+from stackctl.cli.console import Progress
+from stackctl.cli.program import prepare_streams, run_program
+from stackctl.errors import RuntimeFailure
 
 if TYPE_CHECKING:
     from stackctl.adapters.process_runtime import Need
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from stackctl.operations.installations import Installation
     from stackctl.operations.site import LoadedSite
     from stackctl.operations.state import State
-
-INTERRUPTED = 130
 
 COMMANDS = {
     "init": "Make a site folder: .env with fresh keys, stack.yml, models/.",
@@ -120,37 +119,13 @@ def cli(context: click.Context, site: Path, debug: bool) -> None:
 def main() -> None:
     """Run, and turn every failure into its exit code."""
     gc.set_threshold(20_000)  # imports make much and leave no garbage: looking for it took a tenth of a start
+    prepare_streams()
     debug = "--debug" in sys.argv
     # A service manager that stops us, or a closing terminal, is an interruption like Ctrl-C: the same clean-up follows.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores the one on purpose
             signal.signal(number, _interrupt)
-    try:
-        code = cli.main(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except StackError as error:
-        if debug:
-            raise
-        print_error(error)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output is gone, as with `| head`; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
-        if debug:
-            raise
-        click.echo(
-            f"error: this is a bug: {type(error).__name__}: {error}\nnext:  run it again with --debug",
-            err=True,
-        )
-        sys.exit(1)
+    sys.exit(run_program(cli, debug=debug))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -75,11 +75,13 @@ def check_names(
 
 
 def check_site_path(site: str) -> None:
-    """Refuse a path that supervisor's configuration cannot hold: there, `` ;`` and `` #`` begin a comment.
+    """Refuse a path that no rendered file can hold, or supervisor's cannot: there, `` ;`` and `` #`` begin a comment.
 
     Raises:
         ConfigError: names the characters.
     """
+    if not site.isascii() and any("\ud800" <= char <= "\udfff" for char in site):  # bytes that are no text
+        raise ConfigError(f"The site's path is not UTF-8: {site!r}.", "rename the folder")
     for mark in (" ;", " #", "\n", "\r"):
         if mark in site:
             raise ConfigError(f"The site's path has {mark!r} in it: {site!r}.", "rename the folder")

@@ -56,7 +56,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes("é".encode("latin-1"))
     error = raised_by(lambda: load_text(tmp_path / "latin"))
     assert isinstance(error, ConfigError)
-    assert "not UTF-8 text (byte 0)" in error.message
+    assert "not UTF-8 text: line 1, column 1" in error.message
     assert isinstance(raised_by(lambda: load_text(tmp_path)), ConfigError)
 
 
