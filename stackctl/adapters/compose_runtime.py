@@ -95,7 +95,7 @@ class ComposeRuntime:
                 pull_image(image, report)
         for build in self._builds:
             if not self._has_image(build.tag):
-                build_image(build, report)
+                build_image(build, self._rendered_dir.parent / "logs" / f"build-{build.title}.log", report)
 
     def start(self, plan: StartPlan, report: Callable[[str], None]) -> tuple[str, ...]:
         """Bring the containers to what the files say; names of those created or started.

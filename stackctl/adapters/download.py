@@ -20,6 +20,7 @@ from stackctl import __version__
 from stackctl.core.transfer import GO_ON_HINT, HostUnreachable, Reply, TransferInterrupted
 from stackctl.errors import ConfigError, RuntimeFailure
 
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 CONNECT_TIMEOUT_S = 15.0
 # Between two pieces of a body; a line that says nothing for so long is dead.
 READ_TIMEOUT_S = 60.0
@@ -50,6 +51,8 @@ def open_reply(ca_bundle: Path | None, method: str, url: str, headers: Mapping[s
 def load_client(ca_bundle: Path | None, proxy: str = "", *, verify: bool = True) -> httpx.Client:
     """One client for the whole command: connections are reused, and reading the certificate store takes a while.
 
+    The proxy that the environment names is used for every host but this machine.
+
     Args:
         proxy: instead of the one that the environment names.
         verify: whether certificates are checked; without, only what is known by its digest may be asked for.
@@ -60,7 +63,10 @@ def load_client(ca_bundle: Path | None, proxy: str = "", *, verify: bool = True)
     timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     context = _make_context(ca_bundle) if verify else False
     try:
-        return httpx.Client(timeout=timeout, verify=context, follow_redirects=False, proxy=proxy or None)
+        direct = {f"all://{host}": httpx.HTTPTransport(verify=context) for host in _LOOPBACK}
+        return httpx.Client(
+            timeout=timeout, verify=context, follow_redirects=False, proxy=proxy or None, mounts={} if proxy else direct
+        )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         reason = "SOCKS is not supported" if isinstance(error, ImportError) else _describe(error)
         message = f"The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used: {reason}."
@@ -99,7 +105,8 @@ def _translate_failures(url: str) -> Iterator[None]:
 
 def _has_proxy(url: str) -> bool:
     parts, proxies = urlsplit(url), getproxies()
-    return bool({parts.scheme, "all"} & set(proxies)) and not proxy_bypass(parts.hostname or "")
+    is_near = parts.netloc.rpartition(":")[0] in _LOOPBACK or parts.netloc in _LOOPBACK
+    return bool({parts.scheme, "all"} & set(proxies)) and not is_near and not proxy_bypass(parts.hostname or "")
 
 
 def _describe(error: Exception) -> str:

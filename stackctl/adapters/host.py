@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from stackctl.adapters.ports import load_ports
 from stackctl.core import gpu as nvidia
+from stackctl.core.docker_endpoint import ENDPOINT_QUESTION, parse_endpoint
 from stackctl.core.doctor_input import FileFacts
 from stackctl.core.gpu import Gpu
 from stackctl.core.host import DiskSpace, DockerFacts, Host, parse_docker_info
@@ -88,16 +89,17 @@ def load_disk(path: Path, root: Path = Path("/")) -> DiskSpace:
 
 
 def load_file_facts(path: Path, head_bytes: int = 0) -> FileFacts:
-    """Permissions of a file and, when asked for, its first bytes; an absent file has no mode."""
+    """Permissions and owner of a file and, when asked for, its first bytes; an absent file has no mode."""
     try:
-        mode = path.stat().st_mode & 0o7777
+        status = path.stat()
     except OSError:
         return FileFacts(str(path))
+    facts = FileFacts(str(path), status.st_mode & 0o7777, user_id=status.st_uid, group_id=status.st_gid)
     try:
         with path.open("rb") as file:
-            return FileFacts(str(path), mode, file.read(head_bytes))
+            return replace(facts, head=file.read(head_bytes))
     except OSError:
-        return FileFacts(str(path), mode)
+        return facts
 
 
 def _find_file_system(path: Path, mounts: str) -> str:
@@ -208,12 +210,14 @@ def _load_docker(run: Runner, find_program: FindProgram, pool: ThreadPoolExecuto
         problem = "there is no docker command"
         return DockerFacts(problem=problem, legacy_compose_version=legacy_version) if legacy_version else None
     compose = pool.submit(run, (docker, "compose", *_SHORT_VERSION), DOCKER_TIMEOUT_S)
+    context = pool.submit(run, (docker, *ENDPOINT_QUESTION), DOCKER_TIMEOUT_S)
     info = run((docker, *_DOCKER_INFO), DOCKER_TIMEOUT_S)
-    done = compose.result()
+    done, endpoint = compose.result(), context.result()
     return replace(
         parse_docker_info(info.stdout, info.stderr),
         legacy_compose_version=legacy_version,
         compose_version=done.stdout.strip() if done.code == 0 else "",
+        endpoint=parse_endpoint(endpoint.stdout if endpoint.code == 0 else ""),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 
 from stackctl.adapters.commands import stream_command
+from stackctl.core.build_output import parse_build_failure
 from stackctl.core.image_build import ImageBuild
 from stackctl.core.runtime import CompletedCommand
 from stackctl.errors import ImageUnavailable, RuntimeFailure
@@ -19,39 +19,51 @@ def pull_image(image: str, report: Callable[[str], None]) -> None:
         ImageUnavailable: no registry gave it.
     """
     done = stream_command(["docker", "pull", image], lambda line: report(f"pulling {image}: {line}"))
-    hint = "load it with 'docker load', or name another one with INFERENCE_IMAGE or GATEWAY_IMAGE"
-    check_command(done, f"The image {image} is not here and could not be pulled", hint, ImageUnavailable)
+    if done.code:
+        lines = [line for line in done.stderr.splitlines() if line.strip()][-8:] or [done.render_failure()]
+        raise ImageUnavailable(
+            f"The image {image} is not here and could not be pulled: {lines[-1]}"
+            + "".join(f"\n    {line}" for line in lines[:-1]),
+            "load it with 'docker load', or name another one with INFERENCE_IMAGE or GATEWAY_IMAGE",
+        )
 
 
-def build_image(build: ImageBuild, report: Callable[[str], None]) -> None:
+def build_image(build: ImageBuild, log: Path, report: Callable[[str], None]) -> None:
     """Build an image.
 
+    Args:
+        log: file, of this user alone, that keeps all that the build prints.
+
     Raises:
-        ImageUnavailable: the build failed; with the end of its output.
+        ImageUnavailable: the build failed; with the failing step and its last lines.
     """
     report(f"building {build.tag} (once; the next start finds it)")
-    argv = build.build_argv()
-    done = stream_command(argv, lambda line: report(f"building {build.title}: {line}"), build.environment)
-    done = replace(done, stderr=find_build_errors(done.stderr))
-    hint = "BASE_IMAGE, BUILD_CA_BUNDLE and PIP_INDEX_URL in .env say what to build on and through"
-    check_command(done, f"The image {build.tag} could not be built", hint, ImageUnavailable)
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log.unlink(missing_ok=True)
+    log.touch(mode=0o600)
+    with log.open("w", encoding="utf-8") as kept:
+
+        def keep(line: str) -> None:
+            kept.write(line + "\n")
+            report(f"building {build.title}: {line}")
+
+        done = stream_command(build.build_argv(), keep, build.environment)
+    if done.code:
+        failure = parse_build_failure(done.stderr)
+        step = f"step '{failure.step}' failed: " if failure.step else ""
+        lines = "".join(f"\n    {line}" for line in failure.lines)
+        raise ImageUnavailable(
+            f"The image {build.tag} could not be built: {step}{failure.cause}{lines}",
+            f"all that it printed is in {log}; BASE_IMAGE, BUILD_CA_BUNDLE and PIP_INDEX_URL in .env say what to build "
+            "on and through",
+        )
 
 
-def find_build_errors(output: str) -> str:
-    """What the failed step itself said of errors; BuildKit's last lines only quote the Dockerfile.
-
-    Args:
-        output: of ``docker build --progress=plain``, in which a step's lines begin with ``#7 12.34``.
-    """
-    lines = [match[1] for match in re.finditer(r"^#\d+ \d+\.\d+ (.*error.*)$", output, re.IGNORECASE | re.MULTILINE)]
-    return "\n".join(lines) or output
-
-
-def check_command(done: CompletedCommand, what: str, hint: str, error: type[RuntimeFailure] = RuntimeFailure) -> None:
+def check_command(done: CompletedCommand, what: str, hint: str) -> None:
     """Turn a command that failed into an error.
 
     Raises:
         RuntimeFailure: with the command, its code and the end of what it said.
     """
     if done.code:
-        raise error(f"{what}: {done.render_failure()}", hint)
+        raise RuntimeFailure(f"{what}: {done.render_failure()}", hint)

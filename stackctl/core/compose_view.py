@@ -186,11 +186,15 @@ def _list_mounts(service: Service) -> tuple[Mount, ...]:
 
 
 def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
-    """A check of our own: the official engine image's asks port 8080 whatever the port is."""
+    """A check of our own: the official engine image's asks port 8080 whatever the port is.
+
+    Docker may give every container the proxy of its client's configuration; loopback is never asked through one.
+    """
     url = f"http://127.0.0.1:{service.port}{service.health_path}"
     if uses_curl:
-        return ("CMD", "curl", "--fail", "--silent", "--output", "/dev/null", "--max-time", "4", url)
-    return ("CMD", "python3", "-c", f"import urllib.request as r; r.urlopen('{url}', timeout=4)")
+        return ("CMD", "curl", "--fail", "--silent", "--output", "/dev/null", "--max-time", "4", "--noproxy", "*", url)
+    ask = f"import urllib.request as r; r.build_opener(r.ProxyHandler({{}})).open('{url}', timeout=4)"
+    return ("CMD", "python3", "-c", ask)
 
 
 def _choose_memory(settings: Settings, model: ServedModel | None) -> int:

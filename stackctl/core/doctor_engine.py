@@ -9,7 +9,7 @@ from typing import Final
 
 from stackctl.core.doctor_input import DoctorInput
 from stackctl.core.gpu import Gpu, explain_driver_mismatch, explain_old_gpu, find_driver_cuda
-from stackctl.core.host import DockerFacts, explain_no_compose
+from stackctl.core.host import explain_docker_fix, explain_no_compose
 from stackctl.errors import Finding, Severity
 
 _INSTALL_TOOLKIT: Final = (
@@ -33,7 +33,7 @@ def check_runtime(facts: DoctorInput) -> tuple[Finding, ...]:
         # A machine without any Docker is a normal one for STACK_RUNTIME=auto.
         if docker is None and severity is Severity.WARNING:
             return (_ok("runtime", f"processes on this machine: {problem}"),)
-        findings.append(Finding("Docker", problem, _hint_for_docker(docker), severity))
+        findings.append(Finding("Docker", problem, explain_docker_fix(docker), severity))
     elif docker:
         text = f"Docker {docker.server_version}, Compose {docker.compose_version}"
         findings.append(_ok("Docker", f"{text}, {docker.operating_system or 'unknown system'}"))
@@ -45,16 +45,6 @@ def check_runtime(facts: DoctorInput) -> tuple[Finding, ...]:
         message = "the storage driver vfs copies every layer of every image in full"
         findings.append(Finding("Docker", message, "let the engine use overlay2", Severity.WARNING))
     return tuple(findings)
-
-
-def _hint_for_docker(docker: DockerFacts | None) -> str:
-    if docker is None:
-        return "install Docker Engine with its Compose plugin, or set STACK_RUNTIME=process"
-    if docker.is_reachable:
-        return "install the docker-compose-plugin package (Compose 2.20 or newer), or set STACK_RUNTIME=process"
-    if "permission denied" in docker.problem.lower():
-        return "add yourself to the docker group and log in again, or set STACK_RUNTIME=process"
-    return "start it ('sudo systemctl start docker' or Docker Desktop), or set STACK_RUNTIME=process"
 
 
 def check_gpu(facts: DoctorInput) -> tuple[Finding, ...]:

@@ -38,12 +38,23 @@ class FileFacts:
 
     Attributes:
         mode: permission bits; None when there is no such file.
+        user_id, group_id: its owner.
         head: its first bytes, empty when it cannot be read or was not asked for.
     """
 
     path: str
     mode: int | None = None
     head: bytes = b""
+    user_id: int = 0
+    group_id: int = 0
+
+    def is_readable_by(self, user_id: int, group_id: int) -> bool:
+        """Whether a process of this user and group may read the file, as the kernel decides it; root always may."""
+        if self.mode is None or not user_id:
+            return True
+        if self.user_id == user_id:
+            return bool(self.mode & 0o400)
+        return bool(self.mode & (0o040 if self.group_id == group_id else 0o004))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ class ModelEntry:
         files: all files of the model in order, n >= 1.
         context_length: tokens of each slot; 0 when the default is to be taken.
         gpu_layers: None lets the engine decide, 0 keeps it on the CPU.
-        mode_bits: permission bits of the first file; None when unknown.
+        permissions: of each file, as far as they are known.
     """
 
     served_name: str
@@ -67,7 +78,7 @@ class ModelEntry:
     context_length: int = 0
     slots: int = 1
     gpu_layers: int | None = None
-    mode_bits: int | None = None
+    permissions: tuple[FileFacts, ...] = ()
 
     @property
     def context_setting(self) -> str:
@@ -98,6 +109,7 @@ class DoctorInput:
         runtime_wanted: ``STACK_RUNTIME`` as it was set; ``runtime`` is what will be used.
         gpu_wanted: ``STACK_GPU`` as it was set; ``gpu`` is what will be used.
         gpu_devices: ``all``, or indices and UUIDs separated by commas.
+        container_user: user and group of the engine's container.
         image: of the engine, in the compose runtime with the chosen GPU.
         held_memory_bytes, held_gpu_bytes: what this stack's engines hold now; it counts as available.
         env_file: ``.env``, with its mode.
@@ -112,6 +124,7 @@ class DoctorInput:
     gpu: Choice = field(default=NO_GPU)
     gpu_wanted: str = "auto"
     gpu_devices: str = "all"
+    container_user: tuple[int, int] = (0, 0)
     image: ImageFacts | None = None
     kv_cache_type: str = "f16"
     ports: tuple[PortNeed, ...] = ()

@@ -6,7 +6,7 @@ In: a ``DoctorInput``. Out: findings, and the context that would fit. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -64,11 +64,18 @@ def _check_place(entry: ModelEntry, facts: DoctorInput) -> list[Finding]:
         message = "the model is on a Windows drive, which WSL2 reads many times slower than its own disk"
         hint = "copy it into the Linux file system, for instance below your home folder"
         findings.append(Finding(entry.setting, message, hint, Severity.WARNING, entry.path))
-    # The engine's container runs as a user of its own.
-    if facts.runtime == "compose" and entry.mode_bits is not None and not entry.mode_bits & 0o004:
-        message = f"the container's user may not read the file (mode {entry.mode_bits & 0o777:04o})"
-        findings.append(Finding(entry.setting, message, f"chmod o+r '{entry.path}'", file=entry.path))
-    return findings
+    return [*findings, *(_check_readable(entry, facts) if facts.runtime == "compose" else ())]
+
+
+def _check_readable(entry: ModelEntry, facts: DoctorInput) -> Iterator[Finding]:
+    """Whether the engine's container, which runs as a user of its own, may read every file of the model."""
+    user_id, group_id = facts.container_user
+    for file in entry.permissions:
+        if not file.is_readable_by(user_id, group_id):
+            owner = f"mode {(file.mode or 0) & 0o777:04o}, owner {file.user_id}:{file.group_id}"
+            message = f"the container's user {user_id}:{group_id} may not read the file ({owner})"
+            hint = f"chmod o+r '{file.path}', or chown {user_id} '{file.path}' where others must not read it"
+            yield Finding(entry.setting, message, hint, file=file.path)
 
 
 def check_memory(facts: DoctorInput) -> tuple[Finding, ...]:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from stackctl.core.docker_endpoint import Endpoint, hint_for_docker
 from stackctl.core.gpu import Gpu, parse_version
-from stackctl.errors import ConfigError
+from stackctl.errors import ConfigError, Finding, Severity
 
 Verdict = Literal["compose", "process", "nvidia", "amd", "vulkan", "none"]
 
@@ -50,6 +51,7 @@ class DockerFacts:
         problem: why no engine answers, in the client's words.
         compose_version: of the Compose plugin; empty when there is none.
         legacy_compose_version: of a separate ``docker-compose`` 1.x on PATH; empty when there is none.
+        endpoint: where the engine is looked for.
         runtimes: names of OCI runtimes, ``nvidia`` among them where its toolkit registered one.
         cdi_devices: CDI device names that the engine found, ``nvidia.com/gpu=0``.
     """
@@ -64,6 +66,7 @@ class DockerFacts:
     root_dir: str = ""
     runtimes: frozenset[str] = frozenset()
     cdi_devices: tuple[str, ...] = ()
+    endpoint: Endpoint = field(default_factory=Endpoint)
 
     @property
     def is_reachable(self) -> bool:
@@ -182,7 +185,7 @@ def choose_runtime(host: Host, wanted: str = "auto") -> Choice:
     problem = explain_no_compose(host.docker)
     if wanted == "compose":
         if problem:
-            raise ConfigError(f"STACK_RUNTIME=compose, but {problem}", "set STACK_RUNTIME=process, or fix Docker")
+            raise ConfigError(f"STACK_RUNTIME=compose, but {problem}", explain_docker_fix(host.docker))
         return Choice("compose", "STACK_RUNTIME says so")
     if problem:
         return Choice("process", problem)
@@ -195,7 +198,8 @@ def explain_no_compose(docker: DockerFacts | None) -> str:
     if docker is None:
         return "there is no docker command"
     if not docker.is_reachable:
-        return f"no Docker engine answers ({docker.problem or 'no reason given'})"
+        place = f" at {docker.endpoint.render_text()}" if docker.endpoint.source else ""
+        return f"no Docker engine answers{place} ({docker.problem or 'no reason given'})"
     if not docker.compose_version:
         legacy = docker.legacy_compose_version
         seen = f"only docker-compose {legacy} is installed" if legacy else "there is no Compose plugin"
@@ -203,6 +207,27 @@ def explain_no_compose(docker: DockerFacts | None) -> str:
     if not docker.has_usable_compose:
         return f"Compose {docker.compose_version} is too old, 2.20 or newer is needed"
     return ""
+
+
+def explain_docker_fix(docker: DockerFacts | None) -> str:
+    """The next step where ``explain_no_compose`` has something to say."""
+    if docker is None:
+        return "install Docker Engine with its Compose plugin, or set STACK_RUNTIME=process"
+    if docker.is_reachable:
+        return "install the docker-compose-plugin package (Compose 2.20 or newer), or set STACK_RUNTIME=process"
+    return hint_for_docker(docker.endpoint, docker.problem)
+
+
+def check_docker(docker: DockerFacts | None) -> tuple[Finding, ...]:
+    """A warning where an engine is meant to be and this user may not use it, or its address leads nowhere.
+
+    A Docker that is merely not started is no reason to warn of a stack that runs without it.
+    """
+    if docker is None or docker.is_reachable:
+        return ()
+    problem, hint = explain_no_compose(docker), explain_docker_fix(docker)
+    is_meant = docker.endpoint.source or "permission denied" in docker.problem.lower()
+    return (Finding("Docker", problem, hint, Severity.WARNING),) if is_meant else ()
 
 
 def choose_gpu(host: Host, wanted: str = "auto") -> Choice:

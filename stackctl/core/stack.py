@@ -205,6 +205,9 @@ def _build_gateway_service(stack: Stack, layout: Layout, config_digest: str) -> 
         environment["PYTHONPATH"] = layout.python_path
     for model in stack.models:
         environment[model.url_variable] = f"http://{layout.choose_host(model.service)}:{model.port}/v1"
+    if in_container:
+        # As a process it reaches them at loopback, which it never asks a proxy for.
+        environment["GATEWAY_DIRECT_HOSTS"] = ",".join(_list_direct_hosts(stack))
     for endpoint in stack.endpoints:
         environment[endpoint.url_variable] = endpoint.find_url(in_container)
     own = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEY", "INFERENCE_API_KEY"}
@@ -217,6 +220,12 @@ def _build_gateway_service(stack: Stack, layout: Layout, config_digest: str) -> 
         health_path="/health/readiness",
         ready_timeout_s=GATEWAY_START_S,
     )
+
+
+def _list_direct_hosts(stack: Stack) -> list[str]:
+    """Hosts that a container never asks through a proxy: the engines, and this machine where a provider is on it."""
+    near = ["host.docker.internal"] if any(item.is_on_this_machine for item in stack.endpoints) else []
+    return [*(model.service for model in stack.models), *near]
 
 
 def build_stack(settings: Settings, stackfile: StackFile, engine: Engine, models: tuple[ServedModel, ...]) -> Stack:

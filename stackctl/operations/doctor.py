@@ -15,7 +15,7 @@ from stackctl.core.host import Choice, Host, choose_runtime
 from stackctl.core.image_build import list_builds, list_pulls
 from stackctl.core.models import ServedModel
 from stackctl.core.stack_checks import check_bind_address
-from stackctl.errors import ConfigError, Finding, Severity, StackError
+from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.installations import list_installations
 from stackctl.operations.settle import choose_device, list_foreign_ports, list_ports
@@ -74,10 +74,15 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
     problems += check_bind_address(settings, runtime_name)
     runtime = effects.make_runtime(runtime_name, loaded, gpu.value)
     stack = loaded.choose_stack(runtime_name)
-    held, held_gpu = _sum_held(effects, runtime)
+    try:
+        held, held_gpu = _sum_held(effects, runtime)
+        ports = _list_port_needs(effects, host, loaded, runtime)
+    except RuntimeFailure:  # no engine answers: the check of Docker says so, and nobody knows whose a port is
+        (held, held_gpu), ports = (0, 0), ()
     ca_bundle = (
         effects.load_file_facts(Path(settings.build_ca_bundle), CA_HEAD_BYTES) if settings.build_ca_bundle else None
     )
+    user_id, _, group_id = settings.container_user.partition(":")
     engine_image = next(iter(list_pulls(loaded.images, gpu.value)), "") if stack.engine is LLAMA_CPP else ""
     facts = DoctorInput(
         host=host,
@@ -86,9 +91,10 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         gpu=gpu,
         gpu_wanted=settings.stack_gpu,
         gpu_devices=settings.gpu_devices,
+        container_user=(int(user_id), int(group_id)),
         image=ImageFacts.from_name(engine_image) if runtime_name == "compose" and engine_image else None,
         kv_cache_type=settings.kv_cache_type,
-        ports=_list_port_needs(effects, host, loaded, runtime),
+        ports=ports,
         models=tuple(_build_entry(effects, model) for model in stack.models),
         disks=_list_disks(effects, host, loaded, runtime_name, gpu.value),
         held_memory_bytes=held,
@@ -143,7 +149,7 @@ def _build_entry(effects: Effects, model: ServedModel) -> ModelEntry:
         context_length=model.context_length,
         slots=model.slots,
         gpu_layers=model.gpu_layers,
-        mode_bits=effects.load_file_facts(Path(model.path)).mode,
+        permissions=tuple(effects.load_file_facts(Path(path)) for path in model.shards),
     )
 
 

@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackctl.core.engines import can_use_gpu
-from stackctl.core.host import Choice, Host, choose_gpu, choose_runtime, explain_no_compose
+from stackctl.core.host import (
+    Choice,
+    Host,
+    check_docker,
+    choose_gpu,
+    choose_runtime,
+    explain_no_compose,
+)
 from stackctl.core.stack_checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Runtime
@@ -44,6 +51,8 @@ def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) ->
         )
     raise_config_error("The stack cannot run like this.", check_bind_address(settings, runtime.value))
     gpu, warnings = choose_device(host, loaded, runtime.value)
+    if wanted == "auto" and runtime.value == "process":
+        warnings = (*check_docker(host.docker), *warnings)
     _check_ports(effects, host, loaded, effects.make_runtime(runtime.value, loaded, gpu.value))
     device = describe_device(gpu)
     effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")

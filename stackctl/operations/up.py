@@ -144,10 +144,10 @@ def _start(
 
 
 def _explain_fallback(error: ImageUnavailable) -> Finding:
-    message = f"{error.message.splitlines()[0]}, so the stack runs as processes of this machine"
+    first, *rest = error.message.splitlines()
     return Finding(
         "STACK_RUNTIME",
-        message,
+        "\n".join([f"{first}; so the stack runs as processes of this machine", *rest]),
         f"{error.hint}; STACK_RUNTIME=compose insists on containers",
         Severity.WARNING,
     )

@@ -69,6 +69,7 @@ def test_its_model_and_configuration_cannot_be_written(container: Container) -> 
 def test_the_kernel_holds_its_limits(container: Container) -> None:
     host = container.attrs["HostConfig"]
     assert host["Memory"] > 0
+    assert host["MemorySwap"] == host["Memory"], "no swap beside it"
     assert int(find_limit(container, "memory/memory.limit_in_bytes", "memory.max")) == host["Memory"]
     assert int(find_limit(container, "pids/pids.max", "pids.max")) == host["PidsLimit"] > 0
 

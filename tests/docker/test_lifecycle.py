@@ -88,9 +88,32 @@ def test_auto_falls_back_to_processes_when_an_image_cannot_be_had(stopped: Site)
         done = stopped.run_well("up")
         assert "in the process runtime" in done.stdout
         assert f"The image {image} is not here and could not be pulled" in done.stderr
+        assert "connection refused" in done.stderr
         assert stopped.list_remains() == []
         assert stopped.run_well("chat", "ping").stdout.strip() == "pong"
         # Containers still cannot be had, and it runs: a second 'up' stays where the stack is.
         assert "nothing had to change" in stopped.run_well("up").stdout
     finally:
         stopped.run_well("down")
+
+
+def test_a_build_that_fails_shows_its_step_and_its_last_lines_and_keeps_all_of_them(stopped: Site) -> None:
+    """No package index listens there, so pip cannot install the gateway's lock."""
+    index = f"https://127.0.0.1:{claim_port()}/simple"
+    stopped.set(GATEWAY_IMAGE="", PIP_INDEX_URL=index)
+    done = stopped.run("up")
+    assert done.code == 5, done.text
+    assert "could not be built: step '[build 3/5] RUN" in done.stderr
+    assert "ERROR: No matching distribution found" in done.stderr
+    log = stopped.folder / ".stack" / "logs" / "build-api-gateway.log"
+    assert str(log) in done.stderr.rpartition("next:")[2]
+    assert "Connection refused" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+    stopped.set(STACK_RUNTIME="auto", INFERENCE_PORT=claim_port(), EMBEDDING_MODEL="none")
+    try:
+        fallback = stopped.run_well("up")
+        assert "in the process runtime" in fallback.stdout
+        assert "ERROR: No matching distribution found" in fallback.stderr
+        assert str(log) in fallback.stderr
+    finally:
+        stopped.run("down")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -97,3 +98,22 @@ def test_a_compose_that_is_too_old(stopped: Site, fake_bin: FakeBin, version: st
     assert finding["severity"] == "error"
     assert (version or "no Compose plugin") in finding["message"]
     assert "docker-compose-plugin" in finding["hint"]
+
+
+@pytest.mark.parametrize("command", [("up",), ("doctor",)])
+def test_an_engine_s_address_that_leads_nowhere(stopped: Site, command: tuple[str, ...]) -> None:
+    address = f"tcp://127.0.0.1:{claim_port()}"
+    done = stopped.run(*command, environment={"DOCKER_HOST": address})
+    assert done.code in (3, 6), done.text
+    assert f"no Docker engine answers at {address} (DOCKER_HOST)" in done.text
+    assert "correct DOCKER_HOST" in done.text
+
+
+def test_a_running_stack_whose_engine_s_address_leads_nowhere(running: Site) -> None:
+    address = f"unix:///tmp/stack-test-{uuid.uuid4().hex}.sock"
+    for command in ("status", "down"):
+        done = running.run(command, environment={"DOCKER_HOST": address})
+        assert done.code == 5, done.text
+        assert f"No Docker engine answers at {address} (DOCKER_HOST): no such file or directory" in done.stderr
+        assert "correct DOCKER_HOST" in done.stderr
+    assert running.load_health()[0] == 0

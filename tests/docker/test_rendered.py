@@ -37,7 +37,27 @@ def test_without_a_key_compose_names_it(running: Site, rendered: Path) -> None:
     code, text = run_config(rendered, (), keys)
     assert code != 0
     assert "INFERENCE_API_KEY" in text
-    assert "stackctl init" in text
+    assert "--env-file .env" in text
+
+
+def test_compose_by_hand_works_with_the_environment_file_and_changes_nothing(running: Site) -> None:
+    before = running.list_ids()
+    by_hand = ["docker", "compose", "--file", ".stack/rendered/compose.p1.yml"]
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*by_hand, *arguments],
+            cwd=running.folder,
+            env=build_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "add --env-file .env" in run("ps").stderr
+    done = run("--env-file", ".env", "up", "--detach", "--no-build")
+    assert done.returncode == 0, done.stderr
+    assert running.list_ids() == before
 
 
 def test_what_runs_is_what_is_rendered(running: Site) -> None:

@@ -116,6 +116,8 @@ def test_every_container_has_a_memory_limit_unless_it_was_turned_off(name: str) 
         limit = settings.gateway_memory_limit if service == "api-gateway" else settings.inference_memory_limit
         assert container.get("mem_limit", 0) >= (0 if limit == "0" else 512 * MIB)
         assert ("mem_limit" in container) is (limit != "0")
+        # Or it may swap as much again, and a limit that is reached slows the whole machine down.
+        assert container.get("memswap_limit") == container.get("mem_limit")
 
 
 @each_case

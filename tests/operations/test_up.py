@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stackctl.core.host import Host, PortHolder
+from stackctl.core.host import DockerFacts, Host, PortHolder
 from stackctl.core.runtime import Answer, Phase, ServiceState
 from stackctl.errors import ConfigError, ImageUnavailable, RuntimeFailure, UnhealthyError
 from stackctl.operations.down import run_down
@@ -126,8 +126,8 @@ def test_without_its_images_auto_goes_on_as_processes_and_says_so(world: World) 
     assert list(world.runtimes["process"].states) == SERVICES
     assert result.report.runtime == "process"
     (warning,) = result.warnings
-    assert warning.message.startswith("No image., so") or "No image." in warning.message
-    assert "tail of the pull" not in warning.message
+    assert warning.message.startswith("No image.; so the stack runs as processes")
+    assert "tail of the pull" in warning.message, "the cause is shown, too"
     assert run_up(world.effects).started == (), "a second up changes nothing"
     assert run_down(world.effects)
     assert world.running == []
@@ -201,6 +201,15 @@ def test_a_process_listens_on_this_machine_only(world: World) -> None:
 def test_without_docker_auto_takes_processes(world: World) -> None:
     world.host = Host()
     assert run_up(world.effects).report.runtime == "process"
+
+
+def test_who_may_not_use_docker_is_told_how_from_up(world: World) -> None:
+    """In 'auto' the stack runs as processes then, and nobody would learn that containers are a group away."""
+    problem = "permission denied while trying to connect to the Docker daemon socket"
+    world.host = Host(docker=DockerFacts("28.2.2", problem=problem, compose_version="2.40.3"))
+    (warning,) = run_up(world.effects).warnings
+    assert "docker group" in warning.hint
+    assert problem in warning.message
 
 
 @pytest.mark.parametrize("name", ["GATEWAY_KEY", "GATEWAY_ADMIN_KEY", "INFERENCE_API_KEY"])

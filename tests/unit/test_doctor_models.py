@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from stackctl.adapters.gguf import load_model_files
-from stackctl.core.doctor_input import DoctorInput
+from stackctl.core.doctor_input import DoctorInput, FileFacts
 from stackctl.core.doctor_models import build_context_advice
 from stackctl.core.host import DiskSpace
 from tests.doctor_facts import CARD, GIB, NVIDIA, build_entry, build_host, check, find_line
@@ -87,7 +89,24 @@ def test_a_model_on_a_windows_drive_under_wsl() -> None:
     assert "Windows drive" not in check(DoctorInput(build_host(), models=(by_path,)))
 
 
-def test_a_model_that_the_container_may_not_read() -> None:
-    facts = DoctorInput(build_host(), runtime="compose", models=(build_entry(mode_bits=0o600),))
-    assert "may not read the file (mode 0600)" in find_line(check(facts), "error: /models/local-chat.gguf")
+@pytest.mark.parametrize(
+    ("permissions", "is_fine"),
+    [
+        (FileFacts("/models/a-00001-of-00002.gguf", 0o600), False),
+        (FileFacts("/models/a-00001-of-00002.gguf", 0o644), True),
+        (FileFacts("/models/a-00001-of-00002.gguf", 0o600, user_id=10001, group_id=5), True),
+        (FileFacts("/models/a-00001-of-00002.gguf", 0o640, user_id=5, group_id=10001), True),
+        (FileFacts("/models/a-00001-of-00002.gguf", 0o604, user_id=5, group_id=10001), False),
+        (FileFacts("/models/a-00001-of-00002.gguf", 0o044, user_id=10001, group_id=5), False),
+        (FileFacts("/models/a-00001-of-00002.gguf"), True),
+    ],
+)
+def test_the_container_must_be_able_to_read_every_file_of_a_model(permissions: FileFacts, is_fine: bool) -> None:
+    entry = build_entry(permissions=(permissions, FileFacts("/models/a-00002-of-00002.gguf", 0o644)))
+    facts = DoctorInput(build_host(), runtime="compose", models=(entry,), container_user=(10001, 10001))
+    text = check(facts)
+    assert ("may not read the file" not in text) is is_fine
+    if not is_fine:
+        line = find_line(text, "error: /models/a-00001-of-00002.gguf")
+        assert f"the container's user 10001:10001 may not read the file (mode {permissions.mode:04o}" in line
     assert "may not read" not in check(replace(facts, runtime="process"))

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from stackctl.core.docker_endpoint import Endpoint
 from stackctl.core.gpu import Gpu
-from stackctl.core.host import DockerFacts, Host, PortHolder, choose_gpu, choose_runtime
+from stackctl.core.host import DockerFacts, Host, PortHolder, check_docker, choose_gpu, choose_runtime
 from stackctl.errors import ConfigError
 
 DOCKER = DockerFacts("28.2.2", "28.5.2", compose_version="2.40.3", operating_system="Debian GNU/Linux 12")
@@ -37,6 +38,31 @@ def test_compose_is_refused_by_name(docker: DockerFacts | None, words: str) -> N
         choose_runtime(host, "compose")
     assert words in caught.value.message
     assert caught.value.hint
+
+
+FAR, HOST = Endpoint("far", "tcp://10.0.0.5:2376"), Endpoint("default", "tcp://127.0.0.1:1")
+USUAL = Endpoint("default", "unix:///var/run/docker.sock")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "problem", "place", "step", "warns"),
+    [
+        (HOST, "Cannot connect", "at tcp://127.0.0.1:1 (DOCKER_HOST)", "correct DOCKER_HOST", True),
+        (FAR, "Cannot connect", "at tcp://10.0.0.5:2376 (the Docker context 'far')", "docker context use", True),
+        (Endpoint(), 'context "x": context not found', "context not found", "docker context use", False),
+        (USUAL, "permission denied while trying to connect", "permission denied", "docker group", True),
+        (USUAL, "Cannot connect. Is the docker daemon running?", "Cannot connect", "systemctl start docker", False),
+    ],
+)
+def test_where_no_engine_answers_its_address_and_the_next_step_are_named(
+    endpoint: Endpoint, problem: str, place: str, step: str, warns: bool
+) -> None:
+    docker = DockerFacts("28", problem=problem, endpoint=endpoint)
+    with pytest.raises(ConfigError) as caught:
+        choose_runtime(Host(docker=docker), "compose")
+    assert place in caught.value.message
+    assert step in caught.value.hint
+    assert [step in finding.hint for finding in check_docker(docker)] == ([True] if warns else [])
 
 
 NVIDIA, AMD, INTEL = Gpu("nvidia", 0, "NVIDIA H200"), Gpu("amd", 0, "Radeon"), Gpu("vulkan", 1, "Arc")

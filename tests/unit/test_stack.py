@@ -35,6 +35,15 @@ def test_a_process_listens_on_loopback_and_a_container_on_its_own_network() -> N
     assert process["api-gateway"].environment["GATEWAY_HOST"] == "127.0.0.1"
 
 
+def test_a_container_asks_engines_and_its_machine_without_a_proxy() -> None:
+    near = "providers: {studio: {kind: lm_studio, api_base: 'http://localhost:1234/v1', models: {a: {model: b}}}}"
+    compose, process = build_both(stack=near)
+    hosts = compose["api-gateway"].environment["GATEWAY_DIRECT_HOSTS"]
+    assert hosts == "inference-chat,inference-embed,host.docker.internal"
+    assert build_both()[0]["api-gateway"].environment["GATEWAY_DIRECT_HOSTS"] == "inference-chat,inference-embed"
+    assert "GATEWAY_DIRECT_HOSTS" not in process["api-gateway"].environment
+
+
 def test_the_gateway_finds_each_engine_where_it_listens() -> None:
     compose, process = build_both(write_env(CODE_MODEL="c.gguf"))
     assert compose["api-gateway"].environment["INFERENCE_CODE_URL"] == "http://inference-code:8002/v1"

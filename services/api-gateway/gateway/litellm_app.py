@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import routing
 
+from gateway.proxies import bypass_proxies
 from gateway.routes import LITELLM_PATHS
 from gateway.settings import Settings
 
@@ -76,7 +77,7 @@ _FIRST_REQUEST_MODULES = (
 
 def prepare_environment(settings: Settings) -> None:
     """Set what LiteLLM reads from the environment, before it is imported."""
-    os.environ.update(OFFLINE_ENVIRONMENT | BEHAVIOUR_ENVIRONMENT)
+    os.environ.update(OFFLINE_ENVIRONMENT | BEHAVIOUR_ENVIRONMENT | bypass_proxies(os.environ, settings.direct_hosts))
     os.environ["CONFIG_FILE_PATH"] = settings.config_path
     os.environ["LITELLM_MASTER_KEY"] = settings.admin_key
 

@@ -38,6 +38,7 @@ class Settings:
         log_prompts: whether prompts and answers may be logged.
         max_body_bytes: a larger request body is answered with 413.
         shutdown_s: how long requests under way may still take after SIGTERM.
+        direct_hosts: the stack's own hosts, which are never asked through a proxy.
     """
 
     host: str
@@ -49,6 +50,7 @@ class Settings:
     log_prompts: bool
     max_body_bytes: int
     shutdown_s: int
+    direct_hosts: tuple[str, ...] = ()
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -68,6 +70,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         log_prompts=_read_bool(environ, "GATEWAY_LOG_PROMPTS"),
         max_body_bytes=_read_int(environ, "GATEWAY_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, 1024, 2**40),
         shutdown_s=_read_int(environ, "GATEWAY_SHUTDOWN_S", DEFAULT_SHUTDOWN_S, 1, 3600),
+        direct_hosts=tuple(filter(None, environ.get("GATEWAY_DIRECT_HOSTS", "").split(","))),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")
