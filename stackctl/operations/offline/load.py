@@ -139,7 +139,7 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
     total = sum(item.written_bytes for item in work.plan.wanted)
     progress = Transfer("loading", total, job.effects.report, job.effects.clock)
     models = [] if work.missing else [item for item in job.manifest.models if item.digest not in work.kept]
-    with follow_models(job.load, staging, job.arrival, work.plan, models) as contradictions:
+    with follow_models(job, staging, work.plan, models) as contradictions:
         bad = write_carried(job.load, staging, job.arrival, work.plan, progress)
         lost = write_inherited(job.load, staging, work.plan, job.base, progress) if job.base else []
         staging.flush()

@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING
 from stackctl.core.bundle.load_plan import LoadPlan, Wanted, list_offsets, model_place
 from stackctl.core.bundle.manifest import Member, Model, ModelFile
 from stackctl.core.bundle.manifest_reader import list_content
+from stackctl.core.progress import Transfer
 from stackctl.errors import Finding
 
 if TYPE_CHECKING:
-    from stackctl.operations.offline.arrival import Arrival
-    from stackctl.operations.offline.load_effects import LoadEffects, Staging
+    from stackctl.operations.offline.arrival import Job
+    from stackctl.operations.offline.load_effects import Staging
 
 HINT = "ask whoever packed it to pack it again: its manifest contradicts itself"
 
 
 @contextmanager
-def follow_models(
-    load: LoadEffects, staging: Staging, arrival: Arrival, plan: LoadPlan, models: Collection[Model]
-) -> Iterator[list[Finding]]:
+def follow_models(job: Job, staging: Staging, plan: LoadPlan, models: Collection[Model]) -> Iterator[list[Finding]]:
     """Hash files in a thread while the block stages them; what is wrong is in the list when the block has ended.
 
     Args:
@@ -37,17 +36,18 @@ def follow_models(
         BundleError: a disk fails.
     """
     findings: list[Finding] = []
-    follower = _Follower(load, staging, arrival, plan)
+    follower = _Follower(job, staging, plan, models)
     with ThreadPoolExecutor(1, "models") as pool:
-        job = pool.submit(lambda: list(follower.check(models)))
+        found = pool.submit(lambda: list(follower.check(models)))
         try:
             yield findings
         except BaseException:
             follower.is_stopped = True
             raise
         finally:
+            follower.is_alone = True
             staging.stop_waiting()
-        findings += job.result()
+        findings += found.result()
 
 
 class _Follower:
@@ -55,17 +55,26 @@ class _Follower:
 
     Attributes:
         is_stopped: nobody waits for the outcome any more.
+        is_alone: all is written, and only this is still at work.
     """
 
-    def __init__(self, load: LoadEffects, staging: Staging, arrival: Arrival, plan: LoadPlan) -> None:
-        self.is_stopped = False
-        self._load, self._staging, self._arrival = load, staging, arrival
-        # What was here before was read from where it lies now, not from the parts.
+    def __init__(self, job: Job, staging: Staging, plan: LoadPlan, models: Collection[Model]) -> None:
+        self.is_stopped = self.is_alone = False
+        self._load, self._arrival, self._report = job.load, job.arrival, job.effects.report
+        self._staging = staging
+        total = sum(file.size for model in models for file in model.files if len(file.chunks) > 1)
+        self._progress = Transfer("checking models as a whole", total, self._say, job.effects.clock)
+        # What was here before is read from where it lies, not from the parts.
         self._fresh: dict[str, Member] = {
             content.sha256: member for member, content in plan.carried if not staging.is_done(content)
         }
         self._wanted: dict[str, Wanted] = {content.sha256: content for content in plan.wanted}
-        self._sizes = {item.sha256: item.size for item in list_content(arrival.manifest)}
+        self._sizes = {item.sha256: item.size for item in list_content(job.manifest)}
+
+    def _say(self, line: str) -> None:
+        """While others write, their progress is what is shown."""
+        if self.is_alone:
+            self._report(line)
 
     def check(self, models: Collection[Model]) -> Iterator[Finding]:
         """Files whose chunks are right and together are not what the manifest says; it ends where one is not there."""
@@ -86,6 +95,7 @@ class _Follower:
                 return None
             for piece in self._read(sha256, model_place(model, file), offset):
                 digest.update(piece)
+                self._progress.add(len(piece))
         return digest.hexdigest()
 
     def _read(self, sha256: str, path: str, offset: int) -> Iterator[bytes]:
