@@ -134,6 +134,10 @@ def _list_warnings(result: PackResult) -> Iterator[Finding]:
         )
         hint = f"give --version {result.newest + 1} to pack it as the newest"
         yield Finding("--version", message, hint, Severity.WARNING)
+    if result.is_ambiguous:
+        message = f"another bundle of version {version} was packed; a site that has it takes this one"
+        hint = f"give --version {result.newest + 1}, or leave --version out"
+        yield Finding("--version", f"{message} with --allow-downgrade only", hint, Severity.WARNING)
 
 
 def _describe(result: PackResult) -> dict[str, object]:

@@ -288,6 +288,16 @@ def test_a_version_that_was_given_is_remembered_and_a_dry_run_is_not(packer: Pac
     assert packer.pack().manifest.version == 8
 
 
+def test_a_version_that_is_given_twice_is_said_to_be_ambiguous(packer: Packer) -> None:
+    assert not packer.pack(version=3).is_ambiguous
+    set_env(packer, INFERENCE_SLOTS=2)
+    assert packer.pack(version=3).is_ambiguous, "the folder has another one"
+    packer.bundles = []
+    set_env(packer, INFERENCE_SLOTS=3)
+    assert packer.pack(version=3).is_ambiguous, "another disk has another one"
+    assert not packer.pack(version=4).is_ambiguous
+
+
 def test_images_are_named_by_what_they_are_for(packer: Packer) -> None:
     set_env(packer, GATEWAY_IMAGE="r.example/one:1", INFERENCE_IMAGE="r.example/one:1")
     images = packer.pack().manifest.images

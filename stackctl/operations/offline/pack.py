@@ -110,6 +110,7 @@ class PackResult:
         unchanged: this content was there already: in the folder or, without a folder, in the base.
         is_signed: None where nobody looked, because nothing was to be written.
         newest: the highest version of this stack that is beside it, or that this key's holder packed.
+        is_ambiguous: whether another bundle of this version was packed: a site cannot tell which is the later one.
     """
 
     folder: Path | None
@@ -117,6 +118,7 @@ class PackResult:
     unchanged: bool
     is_signed: bool | None = None
     newest: int = 0
+    is_ambiguous: bool = False
 
 
 def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False) -> PackResult:
@@ -152,7 +154,9 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
         return PackResult(None, draft.body, unchanged=False)
     folder, manifest = _write(world, request.out, contents, draft)
     is_signed = _finish(world, folder, manifest, content)
-    return PackResult(folder, manifest, unchanged=False, is_signed=is_signed, newest=max(newest, version))
+    others = [item.version for _, item in bundles if item.name == name]
+    others += [last.version] if last.content != content else []
+    return PackResult(folder, manifest, False, is_signed, max(newest, version), version in others)
 
 
 def _finish(world: PackEffects, folder: Path, manifest: Manifest, content: str) -> bool:
