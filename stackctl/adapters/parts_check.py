@@ -43,15 +43,15 @@ def hash_part(path: Path, size: int, report: Report) -> str:
     return _hash_file(path, size, report, threading.Event())
 
 
-def hash_parts(jobs: Sequence[tuple[Path, int]], report: Report) -> tuple[str | BundleError, ...]:
+def hash_parts(jobs: Sequence[tuple[Path, int]], report: Report) -> Iterator[str | BundleError]:
     """``hash_part`` of many files side by side; what is wrong with one file does not keep the others from being read.
 
     Args:
         jobs: paths and sizes.
         report: told of bytes, by one thread at a time.
 
-    Returns:
-        For each job its digest or its error.
+    Yields:
+        For each job in turn its digest or its error, while later ones are read.
     """
     lock, stop = threading.Lock(), threading.Event()
 
@@ -67,7 +67,7 @@ def hash_parts(jobs: Sequence[tuple[Path, int]], report: Report) -> tuple[str | 
 
     with ThreadPoolExecutor(THREADS, "hash") as pool:
         try:
-            return tuple(pool.map(run, jobs))
+            yield from pool.map(run, jobs)
         finally:
             # An interrupted command does not wait until files of many gigabytes are read.
             stop.set()

@@ -21,6 +21,7 @@ from stackctl.core.bundle.manifest_reader import find_members
 from stackctl.core.bundle.members import list_members
 from stackctl.operations.offline.load import run_load
 from stackctl.operations.offline.load_effects import LoadRequest
+from stackctl.operations.offline.verify import verify_bundles
 from tests.bundle_builder import OTHER_SECRET, SECRET, ImageBytes, assemble_bundle, write_bundle
 from tests.fakes import CHECKOUT, raised_by
 from tests.loading import FILES, MODEL, Place, build, damage, refused
@@ -261,6 +262,8 @@ def misname_model(folder: Path, **changes: Any) -> tuple[Path, Manifest]:
 
 def test_chunks_that_are_not_the_model_that_the_manifest_names_are_refused(place: Place, disk: Path) -> None:
     bundle, manifest = misname_model(disk)
+    (verified,) = verify_bundles(place.load_effects.reader, [bundle], SECRET.public)
+    assert [finding.subject for finding in verified.findings] == ["model file local-chat.gguf"]
     for _ in range(2):  # the second time from what the first one staged
         error = raised_by(lambda: place.load(bundle))
         assert "contradicts itself" in str(error)

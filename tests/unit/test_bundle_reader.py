@@ -180,7 +180,7 @@ def test_digests_are_those_of_the_whole_files_with_every_byte_counted(tmp_path: 
         jobs.append((tmp_path / str(number), len(content)))
     counted: list[int] = []
     expected = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    assert hash_parts(jobs, counted.append) == expected
+    assert tuple(hash_parts(jobs, counted.append)) == expected
     assert sum(counted) == sum(map(len, contents))
     assert [hash_part(*job, counted.append) for job in jobs] == list(expected)
 
@@ -200,7 +200,7 @@ def test_one_unreadable_file_keeps_no_other_from_being_hashed(tmp_path: Path) ->
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "a")
     names = ["missing", "short", "pipe", "link", "a", "."]
-    seen = hash_parts([(tmp_path / name, 1 + (name == "short")) for name in names], lambda size: None)
+    seen = tuple(hash_parts([(tmp_path / name, 1 + (name == "short")) for name in names], lambda size: None))
     texts = [item.message if isinstance(item, BundleError) else item for item in seen]
     assert "missing" in texts[0]
     assert "has 1 bytes; expected are 2" in texts[1]

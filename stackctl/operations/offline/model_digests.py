@@ -17,12 +17,11 @@ from stackctl.core.bundle.manifest import Member, Model, ModelFile
 from stackctl.core.bundle.manifest_reader import list_content
 from stackctl.core.progress import Transfer
 from stackctl.errors import Finding
+from stackctl.operations.offline.whole_models import build_contradiction
 
 if TYPE_CHECKING:
     from stackctl.operations.offline.arrival import Job
     from stackctl.operations.offline.load_effects import Staging
-
-HINT = "ask whoever packed it to pack it again: its manifest contradicts itself"
 
 
 @contextmanager
@@ -85,8 +84,7 @@ class _Follower:
                 if digest is None:
                     return
                 if digest != file.sha256:
-                    message = f"its chunks are right and together hash to {digest}; the manifest says {file.sha256}"
-                    yield Finding(f"model file {file.path}", message, HINT)
+                    yield build_contradiction(file, digest)
 
     def _hash(self, model: Model, file: ModelFile) -> str | None:
         digest = hashlib.sha256()

@@ -25,7 +25,7 @@ class BundleReader:
         list_entries: everything below a folder.
         read_whole: a file's bytes, at most so many.
         read_link: where a link leads, as it is written; empty where there is none.
-        hash_parts: digest or error of each file that has the size given.
+        hash_parts: digest or error of each file that has the size given, one after another.
         hash_chunks: digests of stretches of these sizes, which together are the file.
         read_blob: a member's data, given its part's path and an offset.
         read_stretch: bytes of a file from an offset on, unchecked.
@@ -43,7 +43,7 @@ class BundleReader:
     list_entries: Callable[[Path], Iterator[FolderEntry]]
     read_whole: Callable[[Path, int], bytes]
     read_link: Callable[[Path], str]
-    hash_parts: Callable[[Sequence[tuple[Path, int]], Count], tuple[str | BundleError, ...]]
+    hash_parts: Callable[[Sequence[tuple[Path, int]], Count], Iterator[str | BundleError]]
     hash_chunks: Callable[[Path, Sequence[int], Count], Iterator[str]]
     read_blob: Callable[[Path, Member, int], Iterator[bytes]]
     read_stretch: Callable[[Path, int, int], Iterator[bytes]]

@@ -19,6 +19,7 @@ from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.offline.beside import build_altered, build_findings, check_folders, list_bootstrap
 from stackctl.operations.offline.copies import COPY_HINT, choose_copies
 from stackctl.operations.offline.reading import BundleReader
+from stackctl.operations.offline.whole_models import WholeModels
 
 VERIFY_HINT = "copy the named files again from the bundle's source, then verify again"
 
@@ -46,11 +47,16 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a file turned out to be; the digest is empty where it was not read."""
+    """What a file turned out to be; the digest is empty where it was not read.
+
+    Attributes:
+        contradictions: what the manifest says wrongly of models that end in this part.
+    """
 
     entry: FolderEntry | None
     digest: str = ""
     error: BundleError | None = None
+    contradictions: tuple[Finding, ...] = ()
 
     @property
     def size(self) -> int | None:
@@ -172,9 +178,19 @@ def _look_at_files(reader: BundleReader, bundles: Sequence[_Readable], quick: bo
         return seen
     jobs = {path: item.size for path, item in seen.items() if item.size in sizes and item.size is not None}
     transfer = Transfer("verifying", sum(jobs.values()), reader.report, reader.clock)
+    models = {bundle.manifest.id: WholeModels(reader, bundle.manifest, bundle.parts) for bundle in bundles}
+    owners = {path: (bundle, name) for bundle in bundles for name, path in bundle.parts.items()}
     for path, result in zip(jobs, reader.hash_parts(tuple(jobs.items()), transfer.add), strict=True):
         entry = seen[path].entry
-        seen[path] = _Seen(entry, error=result) if isinstance(result, BundleError) else _Seen(entry, digest=result)
+        if isinstance(result, BundleError):
+            seen[path] = _Seen(entry, error=result)
+            continue
+        found: tuple[Finding, ...] = ()
+        if path in owners:
+            bundle, name = owners[path]
+            if result == next(part.sha256 for part in bundle.manifest.parts if part.name == name):
+                found = tuple(models[bundle.manifest.id].go_on(name))
+        seen[path] = _Seen(entry, digest=result, contradictions=found)
     return seen
 
 
@@ -233,6 +249,7 @@ class _Check:
         if seen.error is not None:
             yield from build_findings(path.parent, part.name, seen.error)
             return
+        yield from (replace(finding, file=str(bundle.opened.folder)) for finding in seen.contradictions)
         if seen.digest != part.sha256 and seen.digest in self.owners:
             yield Finding(part.name, f"is {self.owners[seen.digest]}", "give it back its name", file=str(path.parent))
             return
