@@ -275,6 +275,8 @@ class World:
         if path.is_relative_to(DATA_ROOT):
             file = CHECKOUT / path.relative_to(DATA_ROOT)
             return file.read_text(encoding="utf-8") if file.is_file() else None
+        if path.is_relative_to(CHECKOUT / "stackctl"):
+            return path.read_text(encoding="utf-8")
         return self.files.get(path)
 
     def _save_text(self, path: Path, text: str, mode: int) -> bool:

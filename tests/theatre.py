@@ -19,7 +19,7 @@ from tests.fakes import SITE, FakeRuntime, World
 READY = {"kind": "ready", "addresses": ["127.0.0.1", "172.18.0.2"], "gateways": []}
 END = {"kind": "end", "dropped": 0}
 LOOKUP = {"kind": "lookup", "name": "models.example.com", "server": "127.0.0.11"}
-SERVICES = ("inference-chat", "inference-embed", "api-gateway")
+SERVICES = ("inference-chat", "inference-embed", "ingress", "api-gateway")
 PROVE = SITE / ".stack" / "prove"
 
 

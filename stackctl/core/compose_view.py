@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from stackctl.core.engines import OFFICIAL_IMAGES, Engine
 from stackctl.core.fit import Device, build_fit
-from stackctl.core.models import ServedModel
 from stackctl.core.settings import Settings
-from stackctl.core.stack import GATEWAY, Service, Stack
+from stackctl.core.stack import GATEWAY, INGRESS, Service, Stack
 
 MIB = 1024 * 1024
 # Beyond weights, KV cache and buffers: the engine's prompt cache (512 MiB) and the process itself.
 ENGINE_OVERHEAD_BYTES = 1024 * MIB
 GATEWAY_BASE_BYTES = 512 * MIB
 GATEWAY_WORKER_BYTES = 768 * MIB
+INGRESS_BYTES = 128 * MIB
 GPUS = ("nvidia", "amd", "vulkan")
+
+INFERENCE_NETWORK = "inference"
+EDGE_NETWORK = "edge"
+PROVIDERS_NETWORK = "providers"
+# Where a container's look-ups of what is no service end: inside it, where nobody listens.
+NO_NAME_SERVER = "127.0.0.1"
+RELAY_FILE = "relay.py"
+_RELAY_PATH = f"/{RELAY_FILE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +58,11 @@ class Container:
     """One service as Compose runs it; field names are Compose's where it has one.
 
     Attributes:
-        command: empty leaves the image's own.
+        entrypoint, command: empty leaves the image's own.
         environment: name to literal value.
         secrets: name to the variable that Compose takes the value from.
         ports: published as ``address:port:port``.
+        name_servers: empty for the engine's own, which know the names of the whole world.
         mem_limit: bytes, 0 for none.
         start_period_s: how long the health check may fail before it counts.
         gpu_images: accelerator to the image that replaces this one.
@@ -62,11 +71,13 @@ class Container:
     name: str
     image: str
     pull_policy: str
+    entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     environment: Mapping[str, str]
     secrets: Mapping[str, str]
     ports: tuple[str, ...]
     networks: tuple[str, ...]
+    name_servers: tuple[str, ...]
     mounts: tuple[Mount, ...]
     healthcheck: tuple[str, ...]
     mem_limit: int
@@ -84,7 +95,8 @@ class ComposeView:
 
     Attributes:
         gpu_device_ids: chosen devices, empty for all.
-        masquerade: "true" when the gateway may reach other networks, which only a configured provider needs.
+        has_providers_network: whether the gateway reaches anything but the engines.
+        masquerade: "true" when that is on other machines, so that their answers need an address to come back to.
     """
 
     project: str
@@ -92,6 +104,7 @@ class ComposeView:
     containers: tuple[Container, ...]
     gpu_device_ids: tuple[str, ...]
     gpu_groups: tuple[str, ...]
+    has_providers_network: bool
     masquerade: str
 
     @property
@@ -146,32 +159,69 @@ def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Imag
         containers=tuple(_build_container(stack, service, images) for service in services),
         gpu_device_ids=devices,
         gpu_groups=tuple(settings.gpu_groups.split(",")),
-        masquerade="true" if stack.endpoints else "false",
+        has_providers_network=bool(stack.endpoints),
+        masquerade=str(not all(item.is_on_this_machine for item in stack.endpoints)).lower(),
     )
 
 
 def _build_container(stack: Stack, service: Service, images: Images) -> Container:
-    is_gateway = service.model is None
-    settings = stack.settings
-    local = images.gateway_is_local if is_gateway else images.inference_is_local
-    return Container(
+    """A container as an engine needs it, and what is different for the gateway and its ingress."""
+    uses_curl = service.model is not None and stack.engine.launcher is None
+    container = Container(
         name=service.name,
-        image=images.gateway if is_gateway else images.inference["none"],
-        pull_policy="never" if local else "missing",
+        image=images.inference["none"],
+        pull_policy="never" if images.inference_is_local else "missing",
+        entrypoint=(),
         command=service.arguments,
         environment=dict(sorted(service.environment.items())),
         secrets=dict(sorted(service.secrets.items())),
-        ports=(f"{_write_address(settings.bind_address)}:{service.port}:{service.port}",) if is_gateway else (),
-        networks=("edge", "inference") if is_gateway else ("inference",),
+        ports=(),
+        networks=(INFERENCE_NETWORK,),
+        name_servers=(NO_NAME_SERVER,),
         mounts=_list_mounts(service),
-        healthcheck=_build_healthcheck(service, uses_curl=not is_gateway and stack.engine.launcher is None),
-        mem_limit=_choose_memory(settings, service.model),
+        healthcheck=_build_healthcheck(service, uses_curl=uses_curl),
+        mem_limit=_choose_memory(stack.settings, service),
         pids_limit=512,
         start_period_s=round(service.ready_timeout_s),
-        stop_grace_period_s=30 if is_gateway else 15,
-        reaches_host=is_gateway and any(item.is_on_this_machine for item in stack.endpoints),
+        stop_grace_period_s=15,
+        reaches_host=False,
         digest=service.digest,
-        gpu_images={} if is_gateway else {gpu: images.inference[gpu] for gpu in GPUS},
+        gpu_images={gpu: images.inference[gpu] for gpu in GPUS},
+    )
+    if service.model:
+        return container
+    gateway = replace(
+        container,
+        image=images.gateway,
+        pull_policy="never" if images.gateway_is_local else "missing",
+        stop_grace_period_s=30,
+        gpu_images={},
+    )
+    return _complete_ingress(stack, gateway) if service.name == INGRESS else _complete_gateway(stack, gateway)
+
+
+def _complete_ingress(stack: Stack, container: Container) -> Container:
+    """What is published: the gateway's image has Python, which is all that the relay needs."""
+    settings = stack.settings
+    port = settings.api_gateway_port
+    return replace(
+        container,
+        entrypoint=("python3", "-I", "-S", _RELAY_PATH),
+        ports=(f"{_write_address(settings.bind_address)}:{port}:{port}",),
+        networks=(EDGE_NETWORK, INFERENCE_NETWORK),
+        pids_limit=32,
+    )
+
+
+def _complete_gateway(stack: Stack, container: Container) -> Container:
+    """On the engines' network alone, unless there are providers to reach."""
+    if not stack.endpoints:
+        return container
+    return replace(
+        container,
+        networks=(INFERENCE_NETWORK, PROVIDERS_NETWORK),
+        name_servers=() if any(item.needs_name_server for item in stack.endpoints) else (NO_NAME_SERVER,),
+        reaches_host=any(item.is_on_this_machine for item in stack.endpoints),
     )
 
 
@@ -180,6 +230,8 @@ def _write_address(address: str) -> str:
 
 
 def _list_mounts(service: Service) -> tuple[Mount, ...]:
+    if service.name == INGRESS:
+        return (Mount(f"./{RELAY_FILE}", _RELAY_PATH),)
     if service.model is None:
         return (Mount("./config.p1.yaml", service.environment["GATEWAY_CONFIG"]),)
     return tuple(Mount(path, f"/models/{path.rsplit('/', 1)[-1]}") for path in service.model.shards)
@@ -190,6 +242,9 @@ def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
 
     Docker may give every container the proxy of its client's configuration; loopback is never asked through one.
     """
+    if not service.health_path:
+        script = f"import socket; socket.create_connection(('127.0.0.1', {service.port}), 4)"
+        return ("CMD", "python3", "-I", "-S", "-c", script)
     url = f"http://127.0.0.1:{service.port}{service.health_path}"
     if uses_curl:
         return ("CMD", "curl", "--fail", "--silent", "--output", "/dev/null", "--max-time", "4", "--noproxy", "*", url)
@@ -197,7 +252,10 @@ def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
     return ("CMD", "python3", "-c", ask)
 
 
-def _choose_memory(settings: Settings, model: ServedModel | None) -> int:
+def _choose_memory(settings: Settings, service: Service) -> int:
+    model = service.model
+    if service.name == INGRESS:
+        return INGRESS_BYTES
     text = settings.gateway_memory_limit if model is None else settings.inference_memory_limit
     if text != "auto":
         return _parse_memory(text)

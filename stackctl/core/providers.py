@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from stackctl.core.stackfile import Mode, ProviderKind, StackFile
@@ -50,6 +51,17 @@ class RemoteEndpoint:
     def is_on_this_machine(self) -> bool:
         """Whether the URL is a loopback one, which a container reaches under another name."""
         return urlsplit(self.url).hostname in _LOOPBACK
+
+    @property
+    def needs_name_server(self) -> bool:
+        """Whether a name has to be looked up to reach it: not an address, and not this machine."""
+        if self.is_on_this_machine:
+            return False
+        try:
+            ip_address(urlsplit(self.url).hostname or "")
+        except ValueError:
+            return True
+        return False
 
     def find_url(self, in_container: bool) -> str:
         """The base URL as the gateway must use it."""

@@ -24,7 +24,7 @@ PROJECT_SUFFIX = "-prove"
 _SCRIPT_PATH = "/watch.py"
 _READY_FILE = "/run/ready"
 # What belongs to a network namespace, and so moves to the container that owns it.
-_NETWORK_KEYS = ("networks", "ports", "extra_hosts", "hostname")
+_NETWORK_KEYS = ("networks", "ports", "extra_hosts", "hostname", "dns")
 
 
 def name_project(stack_name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
-from stackctl.core.compose_view import Images, build_compose_view
+from stackctl.core.compose_view import RELAY_FILE, Images, build_compose_view
 from stackctl.core.stack import Layout, Service, Stack, build_services
 from stackctl.core.supervisor_view import build_supervisor_view
 from stackctl.errors import RenderError
@@ -47,6 +47,7 @@ class RenderInput:
         launcher: the command in front of every supervised one.
         images: the images of the compose runtime.
         state_dir: absolute path of the site's state folder.
+        relay: text of the ingress's program, which goes beside the Compose file as it is.
     """
 
     templates: Mapping[str, str]
@@ -54,6 +55,7 @@ class RenderInput:
     launcher: tuple[str, ...]
     images: Images
     state_dir: str
+    relay: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,13 @@ def render_files(stack: Stack, compose_stack: Stack, source: RenderInput) -> Ren
     """
     environment = _build_environment(source.templates)
     config = _render(environment, GATEWAY_CONFIG, gateway=stack.gateway)
-    config_digest = hashlib.sha256(config.encode()).hexdigest()[:16]
-    compose_services = build_services(compose_stack, Layout("compose"), config_digest)
-    process_services = build_services(stack, source.process_layout, config_digest)
+    digests = tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in (config, source.relay))
+    compose_services = build_services(compose_stack, Layout("compose"), *digests)
+    process_services = build_services(stack, source.process_layout, *digests)
     compose = build_compose_view(compose_stack, compose_services, source.images)
     files = {
         GATEWAY_CONFIG: config,
+        RELAY_FILE: source.relay,
         COMPOSE_FILE: _render(environment, COMPOSE_FILE, compose=compose),
         SUPERVISOR_FILE: _render(
             environment,

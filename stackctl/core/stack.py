@@ -30,12 +30,15 @@ from stackctl.core.stackfile import StackFile
 from stackctl.errors import ConfigError
 
 GATEWAY = "api-gateway"
+# Containers only: what is published for the gateway, which itself is on no network with a way out.
+INGRESS = "ingress"
 Runtime = Literal["compose", "process"]
 
 # Slowest reading that a deadline allows for: a network share or a Windows drive seen from WSL2.
 SLOWEST_READ_BYTES_PER_S = 50 * 1024 * 1024
 ENGINE_START_S = 60.0
 GATEWAY_START_S = 120.0
+INGRESS_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,10 @@ class Service:
         arguments: the command line; in a container, what follows the image's entry point.
         environment: variables that are not secret.
         secrets: variable in the service to the setting that holds its value.
-        health_path: answers 200 when the service is ready, without a key.
+        health_path: answers 200 when the service is ready, without a key; empty for the ingress, which only passes
+            on what the gateway answers.
         ready_timeout_s: how long it may take to get there.
-        model: what it serves; None for the gateway.
+        model: what it serves; None for the gateway and its ingress.
     """
 
     name: str
@@ -133,15 +137,17 @@ def find_gateway_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_gateway_port}"
 
 
-def build_services(stack: Stack, layout: Layout, config_digest: str) -> tuple[Service, ...]:
-    """The services of a stack in one runtime, engines first.
+def build_services(stack: Stack, layout: Layout, config_digest: str, relay_digest: str) -> tuple[Service, ...]:
+    """The services of a stack in one runtime, engines first and the gateway last.
 
     Args:
         config_digest: of the rendered gateway configuration; part of the gateway's environment, so that a
             changed configuration is a changed service.
+        relay_digest: the same of the ingress's program.
     """
     engines = tuple(_build_engine_service(stack, model, layout) for model in stack.models)
-    return (*engines, _build_gateway_service(stack, layout, config_digest))
+    ingress = (_build_ingress_service(stack, relay_digest),) if layout.runtime == "compose" else ()
+    return (*engines, *ingress, _build_gateway_service(stack, layout, config_digest))
 
 
 def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> Service:
@@ -226,6 +232,19 @@ def _list_direct_hosts(stack: Stack) -> list[str]:
     """Hosts that a container never asks through a proxy: the engines, and this machine where a provider is on it."""
     near = ["host.docker.internal"] if any(item.is_on_this_machine for item in stack.endpoints) else []
     return [*(model.service for model in stack.models), *near]
+
+
+def _build_ingress_service(stack: Stack, relay_digest: str) -> Service:
+    port = stack.settings.api_gateway_port
+    return Service(
+        name=INGRESS,
+        port=port,
+        arguments=("0.0.0.0", str(port), GATEWAY),  # noqa: S104  # published on BIND_ADDRESS by the engine
+        environment={"RELAY_DIGEST": relay_digest},
+        secrets={},
+        health_path="",
+        ready_timeout_s=INGRESS_START_S,
+    )
 
 
 def build_stack(settings: Settings, stackfile: StackFile, engine: Engine, models: tuple[ServedModel, ...]) -> Stack:

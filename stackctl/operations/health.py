@@ -78,6 +78,8 @@ def _run_jobs(jobs: Sequence[Callable[[], Results]]) -> Results:
 
 def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
     model = service.model
+    if not service.health_path:
+        return []
     if model is None:
         names = [d.served_name for d in asker.plan.stack.gateway.deployments]
         return [lambda: _probe_gateway(asker, service), lambda: _probe_routes(asker, tuple(names))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.places import CURRENT, FILES, KNOWN_ANSWER_FILE, OFFLINE_FOLDER
-from stackctl.core.compose_view import Images, choose_images, choose_release_images
+from stackctl.core.compose_view import RELAY_FILE, Images, choose_images, choose_release_images
 from stackctl.core.dotenv import DotenvFile, parse_dotenv
 from stackctl.core.engine_choice import EngineChoice
 from stackctl.core.engines import ENGINE_FOLDER, Engine
@@ -218,24 +218,26 @@ def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
     Raises:
         RenderError, ConfigError: a template is missing or wrong; nothing was written.
     """
-    templates: dict[str, str] = {}
-    for template in TEMPLATES.values():
-        text = effects.load_text(effects.data_root / template)
-        if text is None:
-            raise ConfigError(f"The template {template} is missing from {effects.data_root}.", "install stackctl again")
-        templates[template] = text
     source = RenderInput(
-        templates=templates,
+        templates={template: _load_own_file(effects, effects.data_root / template) for template in TEMPLATES.values()},
         process_layout=loaded.layout,
         launcher=(effects.python, "-I", "-S", str(effects.launcher)),
         images=loaded.images,
         state_dir=str(effects.state_dir),
+        relay=_load_own_file(effects, effects.launcher.with_name(RELAY_FILE)),
     )
     rendered = render_files(loaded.process, loaded.compose, source)
     raise_config_error(
         "The rendered gateway configuration is not usable.", check_gateway_config(rendered.files[GATEWAY_CONFIG])
     )
     return rendered
+
+
+def _load_own_file(effects: Effects, path: Path) -> str:
+    text = effects.load_text(path)
+    if text is None:
+        raise ConfigError(f"{path}, a part of stackctl, is missing.", "install stackctl again")
+    return text
 
 
 def build_plan(effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, runtime: Runtime, gpu: str) -> StartPlan:

@@ -42,7 +42,7 @@ def wait_healthy(effects: Effects, running: Running, wait_timeout_s: float | Non
 
 def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: float) -> None:
     """Ask only what is not ready yet, and the runtime now and then: every question takes CPU from what is starting."""
-    waiting = running.plan.services
+    waiting = tuple(service for service in running.plan.services if service.health_path)
     states = running.runtime.list_states()
     deaths_before = {name: state.restarts for name, state in states.items()}
     asked_at = effects.clock()

@@ -11,6 +11,7 @@ import pytest
 
 from stackctl import __version__
 from stackctl.cli.main import COMMANDS
+from stackctl.core.compose_view import RELAY_FILE
 from stackctl.core.dotenv import parse_dotenv, set_values
 from stackctl.core.render import TEMPLATES
 from tests.cli.conftest import Command
@@ -101,7 +102,7 @@ def test_the_committed_documents_are_current(stackctl: Command, option: str, fil
 def test_render_writes_what_it_promises_and_nothing_else(stackctl: Command, site: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert stackctl("render", "--out", out).code == 0
-    assert {path.name for path in out.iterdir()} == set(TEMPLATES)
+    assert {path.name for path in out.iterdir()} == {*TEMPLATES, RELAY_FILE}
     assert not (site / ".stack").exists()
     assert stackctl("render", "--out", out, "--check").code == 0
     (out / "config.p1.yaml").write_text("model_list: []\n")

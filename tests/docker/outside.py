@@ -1,11 +1,13 @@
 """A machine outside every Docker network, made of a network namespace: it answers HTTP, also as a provider of models,
-and DNS, and knows no route back to Docker's own addresses, as no machine of a company or of the Internet does.
+and DNS, and tells which datagrams came. It knows no route back to Docker's own addresses, as no machine of a company or
+of the Internet does.
 
 Needs root and iproute2. All of its traffic stays on this machine, between the namespace and the test's containers.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -28,7 +30,7 @@ class Hello(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"{GREETING}")
+        self.wfile.write(json.dumps(seen).encode() if self.path == "/seen" else b"{GREETING}")
 
     def do_POST(self):
         # A chat completion, as one answer and as a stream of one piece.
@@ -54,7 +56,16 @@ def answer_names(address):
             head = query[:2] + struct.pack("!HHHHH", 0x8180, 1, int(is_a), 0, 0)
             server.sendto(head + query[12:end] + (record if is_a else b""), peer)
 
+seen = []
+
+def note_datagrams(address):
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind((address, {PORT}))
+        while True:
+            seen.append(server.recv(100).decode())
+
 address = sys.argv[1]
+threading.Thread(target=note_datagrams, args=(address,), daemon=True).start()
 threading.Thread(target=answer_names, args=(address,), daemon=True).start()
 http.server.ThreadingHTTPServer((address, {PORT}), Hello).serve_forever()
 """
@@ -108,6 +119,11 @@ class Outside:
                 server.wait()
         finally:
             _run("ip", "netns", "delete", space)
+
+    def list_datagrams(self) -> list[str]:
+        """Contents of the datagrams that came to ``PORT``."""
+        done = subprocess.run([sys.executable, "-c", FETCH, f"{self.url}seen"], capture_output=True, check=True)
+        return [str(item) for item in json.loads(done.stdout)]
 
     def answers(self) -> bool:
         """Whether this machine itself reaches it."""

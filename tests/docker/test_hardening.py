@@ -12,7 +12,7 @@ from stackctl.core.dotenv import parse_dotenv
 from tests.docker.sites import Site, run_inside
 
 pytestmark = pytest.mark.docker
-SERVICES = ("api-gateway", "inference-chat", "inference-embed")
+SERVICES = ("api-gateway", "ingress", "inference-chat", "inference-embed")
 each_service = pytest.mark.parametrize("service", SERVICES)
 
 
@@ -89,13 +89,13 @@ def test_the_engine_was_told_the_rest(container: Container) -> None:
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
 
 
-def test_only_the_gateway_is_published_and_on_loopback_alone(running: Site) -> None:
+def test_only_the_ingress_is_published_and_on_loopback_alone(running: Site) -> None:
     published = {
         name: [binding for group in (item.attrs["NetworkSettings"]["Ports"] or {}).values() for binding in group or ()]
         for name, item in running.list_containers().items()
     }
-    assert published.pop("api-gateway") == [{"HostIp": "127.0.0.1", "HostPort": str(running.port)}]
-    assert list(published.values()) == [[], []]
+    assert published.pop("ingress") == [{"HostIp": "127.0.0.1", "HostPort": str(running.port)}]
+    assert list(published.values()) == [[], [], []]
 
 
 def test_the_environment_file_is_its_owners_alone(running: Site) -> None:

@@ -18,7 +18,7 @@ def test_an_edit_recreates_what_it_changes_and_down_leaves_nothing(stopped: Site
     site.set(EMBEDDING_MODEL="none")
     site.run_well("up")
     first = site.list_ids()
-    assert set(first) == {"api-gateway", "inference-chat"}
+    assert set(first) == {"api-gateway", "ingress", "inference-chat"}
 
     site.set(INFERENCE_SLOTS=2)
     site.run_well("up")
@@ -30,9 +30,10 @@ def test_an_edit_recreates_what_it_changes_and_down_leaves_nothing(stopped: Site
     site.set(EMBEDDING_MODEL="")
     site.run_well("up")
     third = site.list_ids()
-    assert set(third) == {"api-gateway", "inference-chat", "inference-embed"}
+    assert set(third) == {"api-gateway", "ingress", "inference-chat", "inference-embed"}
     assert third["inference-chat"] == second["inference-chat"]
     assert third["api-gateway"] != second["api-gateway"]
+    assert first["ingress"] == second["ingress"] == third["ingress"]
 
     site.run_well("down")
     assert site.list_remains() == []

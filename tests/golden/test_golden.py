@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from stackctl.core.compose_view import RELAY_FILE
 from stackctl.core.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
-from tests.fakes import CHECKOUT
+from stackctl.operations.site import load_site, render_site
+from tests.fakes import CHECKOUT, World
 from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expected
 
 each_case = pytest.mark.parametrize("name", NAMES)
@@ -29,15 +31,20 @@ def load_containers(name: str) -> dict[str, dict[str, Any]]:
 
 @each_case
 def test_the_rendered_files_are_the_expected_ones(name: str, pytestconfig: pytest.Config) -> None:
-    _, rendered = load_case(name)
+    files = {file: text for file, text in load_case(name)[1].files.items() if file != RELAY_FILE}
     if pytestconfig.getoption("--update-goldens"):
         folder = CASES / name / "expected"
         folder.mkdir(exist_ok=True)
-        for stale in {path.name for path in folder.iterdir()} - rendered.files.keys():
+        for stale in {path.name for path in folder.iterdir()} - files.keys():
             (folder / stale).unlink()
-        for file, text in rendered.files.items():
+        for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")
-    assert load_expected(name) == rendered.files
+    assert load_expected(name) == files
+
+
+def test_the_ingress_s_program_is_rendered_as_it_is() -> None:
+    program = (CHECKOUT / "stackctl" / RELAY_FILE).read_text(encoding="utf-8")
+    assert load_case("demo")[1].files[RELAY_FILE] == program
 
 
 def test_rendering_depends_on_no_hash_seed() -> None:
@@ -113,6 +120,9 @@ def test_every_container_is_locked_down(name: str) -> None:
 def test_every_container_has_a_memory_limit_unless_it_was_turned_off(name: str) -> None:
     settings = load_case(name)[0].settings
     for service, container in load_containers(name).items():
+        if service == "ingress":
+            assert container["mem_limit"] == 128 * MIB  # it holds no more than the bytes that pass
+            continue
         limit = settings.gateway_memory_limit if service == "api-gateway" else settings.inference_memory_limit
         assert container.get("mem_limit", 0) >= (0 if limit == "0" else 512 * MIB)
         assert ("mem_limit" in container) is (limit != "0")
@@ -130,39 +140,78 @@ def test_images_are_pinned(name: str) -> None:
 
 
 @each_case
-def test_only_the_gateway_is_published_and_only_where_the_site_says(name: str) -> None:
+def test_only_the_ingress_is_published_and_only_where_the_site_says(name: str) -> None:
     loaded, rendered = load_case(name)
     document = yaml.safe_load(rendered.files[COMPOSE_FILE])
     address, port = loaded.settings.bind_address, loaded.settings.api_gateway_port
     shown = f"[{address}]" if ":" in address else address
     containers = document["services"]
-    gateway = containers.pop("api-gateway")
-    assert gateway["ports"] == [f"{shown}:{port}:{port}"]
-    assert set(gateway["networks"]) == {"edge", "inference"}
-    for container in containers.values():
+    ingress, gateway = containers.pop("ingress"), containers.pop("api-gateway")
+    assert ingress["ports"] == [f"{shown}:{port}:{port}"]
+    assert ingress["networks"] == ["edge", "inference"]
+    assert ingress["image"] == gateway["image"]
+    assert gateway["networks"] == ["inference", *(["providers"] if loaded.compose.endpoints else [])]
+    for container in (gateway, *containers.values()):
         assert "ports" not in container
+    for container in containers.values():
         assert container["networks"] == ["inference"]
     assert document["networks"]["inference"]["internal"] is True
+    assert {network["enable_ipv6"] for network in document["networks"].values()} == {False}
 
 
 @each_case
 def test_the_health_check_asks_the_services_own_port(name: str) -> None:
     ports = {service.name: service.port for service in load_case(name)[1].compose_services}
     for service, container in load_containers(name).items():
-        assert f"http://127.0.0.1:{ports[service]}/health" in container["healthcheck"]["test"][-1]
+        expected = (
+            f"('127.0.0.1', {ports[service]})" if service == "ingress" else f"http://127.0.0.1:{ports[service]}/health"
+        )
+        assert expected in container["healthcheck"]["test"][-1]
+
+
+def load_networks(stack: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The gateway and the networks of a site with this `stack.yml`."""
+    world = World(stack=stack)
+    document = yaml.safe_load(render_site(world.effects, load_site(world.effects)).files[COMPOSE_FILE])
+    return document["services"]["api-gateway"], document["networks"]
+
+
+def test_without_a_provider_the_gateway_looks_up_nothing_and_reaches_nothing() -> None:
+    gateway, networks = load_networks("")
+    assert (gateway["networks"], gateway["dns"]) == (["inference"], ["127.0.0.1"])
+    assert "extra_hosts" not in gateway
+    assert networks.keys() == {"inference", "edge"}
+    assert networks["edge"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 
 @pytest.mark.parametrize(
-    ("name", "has_a_way_out", "reaches_host"), [("demo", "false", False), ("providers", "true", True)]
+    ("addresses", "masquerade", "looks_up", "reaches_host"),
+    [
+        (["http://models.example/v1"], "true", True, False),
+        (["http://192.0.2.7:8080/v1"], "true", False, False),
+        (["http://localhost:1234/v1"], "false", False, True),
+        (["http://localhost:1234/v1", "http://[2001:db8::7]:8080/v1"], "true", False, True),
+        (["http://127.0.0.1:1234/v1", "https://models.example/v1"], "true", True, True),
+    ],
 )
-def test_the_gateway_gets_a_way_out_only_for_a_provider(name: str, has_a_way_out: str, reaches_host: bool) -> None:
-    document = yaml.safe_load(load_case(name)[1].files[COMPOSE_FILE])
-    options = document["networks"]["edge"]["driver_opts"]
-    assert options == {"com.docker.network.bridge.enable_ip_masquerade": has_a_way_out}
-    gateway = document["services"]["api-gateway"]
+def test_a_provider_gives_the_gateway_what_it_needs_and_no_more(
+    addresses: list[str], masquerade: str, looks_up: bool, reaches_host: bool
+) -> None:
+    lines = [
+        f"  p{number}: {{kind: vllm, api_base: '{address}', models: {{m{number}: {{model: m}}}}}}"
+        for number, address in enumerate(addresses)
+    ]
+    gateway, networks = load_networks("\n".join(["version: 1", "providers:", *lines]))
+    assert gateway["networks"] == ["inference", "providers"]
+    options = networks["providers"]["driver_opts"]
+    assert options == {"com.docker.network.bridge.enable_ip_masquerade": masquerade}
+    assert ("dns" not in gateway) is looks_up
     assert ("extra_hosts" in gateway) is reaches_host
-    if reaches_host:
-        assert gateway["environment"]["PROVIDER_LM_STUDIO_URL"] == "http://host.docker.internal:1234/v1"
+
+
+def test_a_container_reaches_a_provider_on_this_machine_under_docker_s_name_of_it() -> None:
+    gateway = load_containers("providers")["api-gateway"]
+    assert gateway["environment"]["PROVIDER_LM_STUDIO_URL"] == "http://host.docker.internal:1234/v1"
 
 
 def test_a_process_reaches_a_provider_on_this_machine_under_its_own_name() -> None:

@@ -103,7 +103,7 @@ def test_images_are_those_that_were_loaded_and_are_never_pulled_or_built(world: 
     compose = render_site(world.effects, loaded).files[COMPOSE_FILE]
     for alias in aliases.values():
         assert f'image: "{alias}"' in compose
-    assert compose.count("pull_policy: never") == 3
+    assert compose.count("pull_policy: never") == 4
     assert "pull_policy: missing" not in compose
     engine = loaded.compose.engine
     assert list_pulls(loaded.images, "none") == ()

@@ -19,7 +19,7 @@ from stackctl.operations.state import load_state
 from stackctl.operations.up import run_up
 from tests.fakes import SITE, World, raised_by, write_env
 
-SERVICES = ["inference-chat", "inference-embed", "api-gateway"]
+SERVICES = ["inference-chat", "inference-embed", "ingress", "api-gateway"]
 
 
 @pytest.fixture
@@ -84,6 +84,7 @@ def test_status_shows_what_the_runtime_says(up: World) -> None:
     assert [(item.name, item.phase.value) for item in status.services] == [
         ("inference-chat", "running"),
         ("inference-embed", "running"),
+        ("ingress", "running"),
         ("api-gateway", "failed"),
     ]
 

@@ -14,7 +14,7 @@ from stackctl.operations.state import load_state
 from stackctl.operations.up import preview_up, run_up
 from tests.fakes import DOCKER, SITE, World, raised_by, write_env
 
-SERVICES = ["inference-chat", "inference-embed", "api-gateway"]
+SERVICES = ["inference-chat", "inference-embed", "ingress", "api-gateway"]
 
 
 def test_up_starts_everything_and_proves_that_it_answers(world: World) -> None:
@@ -45,7 +45,7 @@ def test_the_files_that_up_writes_hold_no_secret_and_its_state_is_private(world:
         ({"INFERENCE_SLOTS": 2}, {"inference-chat", "inference-embed"}),
         ({"GATEWAY_REQUEST_TIMEOUT_S": 30}, {"api-gateway"}),
         ({"GATEWAY_KEY": "planted-another"}, {"api-gateway"}),
-        ({"INFERENCE_API_KEY": "planted-another"}, set(SERVICES)),
+        ({"INFERENCE_API_KEY": "planted-another"}, {"inference-chat", "inference-embed", "api-gateway"}),
     ],
 )
 def test_up_after_an_edit_restarts_what_it_concerns(world: World, edit: dict[str, object], restarted: set[str]) -> None:
@@ -123,7 +123,7 @@ def lose_image(world: World) -> None:
 def test_without_its_images_auto_goes_on_as_processes_and_says_so(world: World) -> None:
     lose_image(world)
     result = run_up(world.effects)
-    assert list(world.runtimes["process"].states) == SERVICES
+    assert list(world.runtimes["process"].states) == [name for name in SERVICES if name != "ingress"]
     assert result.report.runtime == "process"
     (warning,) = result.warnings
     assert warning.message.startswith("No image.; so the stack runs as processes")
@@ -228,7 +228,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_happen(world: World) -> N
     assert world.files == files
     assert world.runtimes["compose"].calls == []
     assert "+++ rendered/compose.p1.yml" in preview.difference
-    assert preview.commands == ("start 3 services",)
+    assert preview.commands == ("start 4 services",)
     assert "planted" not in preview.difference
     run_up(world.effects)
     assert preview_up(world.effects).difference == ""

@@ -12,8 +12,8 @@ from stackctl.core.rehearsal import build_rehearsal_files, list_images
 from tests.golden.rendering import load_expected
 
 COMPOSE = "compose.p1.yml"
-SERVICES = ("inference-chat", "inference-embed", "api-gateway")
-NETWORK_KEYS = {"networks", "ports", "extra_hosts"}
+SERVICES = ("inference-chat", "inference-embed", "ingress", "api-gateway")
+NETWORK_KEYS = {"networks", "ports", "extra_hosts", "dns"}
 
 
 def build_services(files: dict[str, str]) -> dict[str, Any]:

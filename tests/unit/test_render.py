@@ -9,6 +9,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stackctl.core.compose_view import RELAY_FILE
 from stackctl.core.render import (
     COMPOSE_FILE,
     GATEWAY_CONFIG,
@@ -76,7 +77,9 @@ def test_a_value_of_the_site_survives_into_yaml(text: str) -> None:
 def source(world: World) -> tuple[RenderedFiles, RenderInput]:
     loaded = load_site(world.effects)
     templates = {path: (CHECKOUT / path).read_text() for path in TEMPLATES.values()}
-    return render_site(world.effects, loaded), RenderInput(templates, loaded.layout, ("launch",), loaded.images, "/s")
+    return render_site(world.effects, loaded), RenderInput(
+        templates, loaded.layout, ("launch",), loaded.images, "/s", ""
+    )
 
 
 @pytest.mark.parametrize("broken", ["{{ gateway.nothing }}", "{% if %}", "{{ unknown }}"])
@@ -92,7 +95,7 @@ def test_a_wrong_template_is_named(world: World, source: tuple[RenderedFiles, Re
 
 def test_nothing_but_the_promised_files_is_rendered(world: World) -> None:
     rendered = render_site(world.effects, load_site(world.effects))
-    assert set(rendered.files) == set(TEMPLATES)
+    assert set(rendered.files) == {*TEMPLATES, RELAY_FILE}
 
 
 def test_a_changed_configuration_changes_the_gateways_digest_only() -> None:
