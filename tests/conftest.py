@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +29,8 @@ def pytest_configure() -> None:
     A handler, whatever it does, is the default again in a started program.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The list of this user's sites is no place for those of tests.
+    os.environ["XDG_STATE_HOME"] = os.path.join(tempfile.gettempdir(), f"stackctl-tests-{os.getuid()}")  # noqa: PTH118
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class FakeRuntime:
     start_logs: dict[str, str] = field(default_factory=dict)
     lost_gpu: str = ""
     starts: int = 0
+    leftovers: tuple[int, ...] = ()
 
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
         return (f"start {len(plan.services)} services",)
@@ -109,6 +110,9 @@ class FakeRuntime:
         self._enter("restart")
         for service in names:
             self.states[service] = replace(self.states[service], start=self._count_start())
+
+    def list_leftovers(self) -> tuple[int, ...]:
+        return self.leftovers
 
     def list_states(self) -> dict[str, ServiceState]:
         return dict(self.states)
@@ -264,6 +268,9 @@ class World:
             load_resident_bytes=lambda pid: None,
             make_runtime=lambda name, loaded, gpu: self.runtimes[name],
             find_runtime=lambda state: self.runtimes[state.runtime],
+            find_forgotten=lambda name: (self.runtimes[name],) if self.runtimes[name].states else (),
+            hold_interrupts=nullcontext,
+            is_same_file=lambda one, other: one == other,
             fetch=self._fetch,
             stream_chat=lambda url, key, body, timeout_s: iter(["po", "ng"]),
             make_key=lambda: f"sk-made-{len(self.reports)}",

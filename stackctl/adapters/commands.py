@@ -1,10 +1,17 @@
-"""Run other programs: argument lists in, finished commands out; never a shell."""
+"""Run other programs: argument lists in, finished commands out; never a shell.
+
+Each is a process group of its own: Ctrl-C reaches stackctl alone, which then ends them in its own order. Otherwise
+the second Ctrl-C of an impatient hand would end the very command that cleans up.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from stackctl.core.runtime import CompletedCommand
 
@@ -16,7 +23,10 @@ TIMED_OUT = 124
 
 
 def run_command(
-    argv: Sequence[str], timeout_s: float = 60.0, environment: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    timeout_s: float = 60.0,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> CompletedCommand:
     """Run to the end and keep what it prints; an absent program and a time-out are codes, not exceptions."""
     try:
@@ -29,6 +39,8 @@ def run_command(
             check=False,
             stdin=subprocess.DEVNULL,
             env=_merge(environment),
+            cwd=folder,
+            process_group=0,
         )
     except (FileNotFoundError, PermissionError) as error:
         return CompletedCommand(tuple(argv), NOT_FOUND, stderr=f"{error.filename}: {error.strerror}")
@@ -54,6 +66,7 @@ def stream_command(
             text=True,
             errors="replace",
             env=_merge(environment),
+            process_group=0,
         )
     except (FileNotFoundError, PermissionError) as error:
         return CompletedCommand(tuple(argv), NOT_FOUND, stderr=f"{error.filename}: {error.strerror}")
@@ -65,11 +78,11 @@ def stream_command(
                 on_line(line.rstrip("\n"))
                 kept = [*kept[-199:], line.rstrip("\n")]
         except BaseException:
-            process.terminate()
+            _send(process, signal.SIGTERM)
             try:
                 process.wait(timeout=10)
             except subprocess.TimeoutExpired:
-                process.kill()
+                _send(process, signal.SIGKILL)
             raise
         finally:
             _RUNNING.discard(process)
@@ -79,7 +92,13 @@ def stream_command(
 def stop_streams() -> None:
     """End every program that ``stream_command`` runs now, in whatever thread: the job they belong to is over."""
     for process in tuple(_RUNNING):
-        process.terminate()
+        _send(process, signal.SIGTERM)
+
+
+def _send(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Signal a program with all that it started: compilers, plug-ins."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _merge(environment: Mapping[str, str] | None) -> dict[str, str] | None:

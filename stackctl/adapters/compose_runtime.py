@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -27,6 +28,8 @@ STOP_TIMEOUT_S = 120.0
 # The engine writes one line a chunk and says where its model is within its first 250 lines.
 START_CHUNKS = 2_000
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
+# An interrupted 'up' may have asked for a container that the engine still makes while the others are removed.
+STOP_ROUNDS = 3
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
@@ -44,6 +47,7 @@ class ComposeRuntime:
         builds: images that are built here when they are not there yet.
         uses_curl: whether the engine's image has curl (llama.cpp's) or Python (ours).
         loaded: images that an installed release brought; then nothing is ever pulled.
+        former: the state folder's path when the stack was started, if the site was moved since.
     """
 
     name = "compose"
@@ -56,9 +60,11 @@ class ComposeRuntime:
         builds: tuple[ImageBuild, ...],
         uses_curl: bool,
         loaded: tuple[str, ...] = (),
+        former: Path | None = None,
     ) -> None:
         self._project = project
         self._rendered_dir = rendered_dir
+        self._own_folders = {str(rendered_dir), *([str(former / rendered_dir.name)] if former else [])}
         self._pulled = pulled
         self._builds = builds
         self._uses_curl = uses_curl
@@ -117,15 +123,17 @@ class ComposeRuntime:
 
     def stop(self, report: Callable[[str], None]) -> bool:
         """Remove containers and networks; whether any was there."""
-        containers = self._list_project()
-        if any(not self._is_own(item) for item in containers):
-            return False  # another site's stack with the same name
-        was_there = bool(containers) or bool(self._list_networks())
-        if was_there:
+        rounds = 0
+        while self._has_anything() and rounds < STOP_ROUNDS:
+            rounds += 1
             argv = ["docker", "compose", "--project-name", self._project, "down", "--remove-orphans", "--volumes"]
             done = stream_command(argv, lambda line: report(f"docker compose: {line.strip()}"))
             check_command(done, "docker compose down failed", "run 'docker ps' to see what is left")
-        return was_there
+        return rounds > 0
+
+    def list_leftovers(self) -> tuple[int, ...]:
+        """None: the engine knows all containers, and Compose finds its own."""
+        return ()
 
     def restart(self, names: tuple[str, ...], report: Callable[[str], None]) -> None:
         """Restart containers; health tells when they are ready."""
@@ -243,7 +251,12 @@ class ComposeRuntime:
             )
 
     def _is_own(self, container: Container) -> bool:
-        return Path(container.labels.get(FOLDER_LABEL, "")) == self._rendered_dir
+        return container.labels.get(FOLDER_LABEL, "") in self._own_folders
+
+    def _has_anything(self) -> bool:
+        """Whether this site has containers or networks; another site's stack of the same name is not touched."""
+        containers = self._list_project()
+        return all(map(self._is_own, containers)) and bool(containers or self._list_networks())
 
     def _has_image(self, name: str) -> bool:
         from docker.errors import ImageNotFound
@@ -275,6 +288,17 @@ class ComposeRuntime:
         if self._connection is None:
             self._connection = connect_engine()
         return self._connection
+
+
+def find_projects(rendered_dir: Path) -> tuple[str, ...]:
+    """Compose projects of this site that have containers; none where no engine answers."""
+    if shutil.which("docker") is None:
+        return ()
+    try:
+        found = connect_engine().containers.list(all=True, filters={"label": f"{FOLDER_LABEL}={rendered_dir}"})
+    except RuntimeFailure:
+        return ()
+    return tuple(sorted({item.labels[PROJECT_LABEL] for item in found}))
 
 
 def _explain(stderr: str) -> str:

@@ -45,6 +45,14 @@ def load_text(path: Path) -> str | None:
     return decode_text(data, str(path))
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether both paths lead to one file, as through a second mount of its folder."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def save_text(path: Path, text: str, mode: int = 0o644) -> bool:
     """Write a file in one step, so that no reader and no crash ever meets half of it.
 

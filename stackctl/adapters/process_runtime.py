@@ -18,7 +18,15 @@ from stackctl.adapters.files import save_text
 from stackctl.adapters.http import fetch
 from stackctl.adapters.log_files import LogTail, read_from_mark, read_tail
 from stackctl.adapters.processes import is_frozen
-from stackctl.adapters.supervisor import Supervisor
+from stackctl.adapters.site_processes import (
+    SCRATCH,
+    SiteProcess,
+    end_processes,
+    find_folder,
+    find_site_processes,
+    has_process_table,
+)
+from stackctl.adapters.supervisor import Supervisor, wait_until
 from stackctl.core.render import SUPERVISOR_FILE
 from stackctl.core.runtime import Answer, Phase, ServiceState, StartPlan
 from stackctl.core.stack import Service
@@ -61,12 +69,16 @@ class ProcessRuntime:
         state_dir: the site's state folder.
         rendered_dir: where the rendered files are.
         needs: what has to be installed before anything can start.
+        former: the state folder's path when the stack was started, if the site was moved since.
     """
 
     name = "process"
 
-    def __init__(self, state_dir: Path, rendered_dir: Path, needs: tuple[Need, ...]) -> None:
+    def __init__(
+        self, state_dir: Path, rendered_dir: Path, needs: tuple[Need, ...], former: Path | None = None
+    ) -> None:
         self._state_dir = state_dir
+        self._former = former
         self._config = rendered_dir / SUPERVISOR_FILE
         self._needs = needs
         self._socket = Path(find_socket(str(state_dir)))
@@ -76,7 +88,7 @@ class ProcessRuntime:
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
         """The commands that ``start`` would run, for a dry run."""
         installs = [need.command for need in self._needs if not need.is_there()]
-        start = [] if self._supervisor.is_running() else [f"supervisord -c {self._config}"]
+        start = [] if self._find_running() == self._supervisor else [f"supervisord -c {self._config}"]
         return (*installs, *(start or [f"supervisorctl -c {self._config} update"]))
 
     def prepare(self, plan: StartPlan, report: Callable[[str], None]) -> None:
@@ -101,11 +113,13 @@ class ProcessRuntime:
     def start(self, plan: StartPlan, report: Callable[[str], None]) -> tuple[str, ...]:
         """Bring the processes to what the configuration says; names of those started or restarted."""
         before = self._load_secrets()
-        for name in ("logs", "scratch"):
+        for name in ("logs", SCRATCH):
             (self._state_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         save_text(self._secrets, json.dumps(plan.secrets, indent=1, sort_keys=True), mode=0o600)
-        if not self._supervisor.is_running():
-            self._supervisor.start()
+        if self._find_running() != self._supervisor:
+            end_processes(self._find_processes, STOP_TIMEOUT_S)
+            self._refuse_foreign_supervisor()
+            self._supervisor.start(self._state_dir)
             return tuple(service.name for service in plan.services)
         started = self._supervisor.apply_config()
         for state in self.list_states().values():
@@ -123,25 +137,34 @@ class ProcessRuntime:
         return tuple(started)
 
     def stop(self, report: Callable[[str], None]) -> bool:
-        """End everything; whether anything was running."""
-        running = self._supervisor.is_running()
-        if running:
-            self._supervisor.shut_down(STOP_TIMEOUT_S)
-        shutil.rmtree(self._socket.parent, ignore_errors=True)
+        """End everything, also what no supervisor or no socket leads to any more; whether anything was running."""
+        processes = self._find_processes()
+        answered = not has_process_table() and self._supervisor.shut_down()
+        end_processes(self._find_processes, STOP_TIMEOUT_S)
+        wait_until(lambda: not (answered and self._supervisor.find_pid()), STOP_TIMEOUT_S)
+        for supervisor in {self._supervisor, *(_connect(item) for item in processes if item.config)}:
+            if not supervisor.find_pid():  # that of a site which was moved away from here may hold the same place
+                shutil.rmtree(supervisor.socket.parent, ignore_errors=True)
         self._secrets.unlink(missing_ok=True)
-        return running
+        return bool(processes or answered)
+
+    def list_leftovers(self) -> tuple[int, ...]:
+        """Processes of this site when none of its supervisors answers: they are going, or nothing leads to them."""
+        return () if self._find_running() else tuple(item.pid for item in self._find_processes())
 
     def restart(self, names: tuple[str, ...], report: Callable[[str], None]) -> None:
         """Stop and start services; health tells when they are ready."""
-        if not self._supervisor.is_running():
+        supervisor = self._find_running()
+        if supervisor is None:
             raise RuntimeFailure("The stack is not running.", "run 'stackctl up'")
         for name in names:
             report(f"restarting {name}")
-            self._supervisor.restart(name)
+            supervisor.restart(name)
 
     def list_states(self) -> dict[str, ServiceState]:
         """What supervisor says of each service; empty when the stack is down."""
-        processes = self._supervisor.list_processes()
+        supervisor = self._find_running()
+        processes = supervisor.list_processes() if supervisor else []
         deaths = parse_deaths(read_tail(self._state_dir / "logs" / "supervisord.log", 500)) if processes else {}
         states = [_build_state(item, deaths.get(str(item["name"]))) for item in processes]
         return {state.name: state for state in sorted(states, key=lambda state: state.name)}
@@ -180,11 +203,38 @@ class ProcessRuntime:
         """Where a service's output goes."""
         return self._state_dir / "logs" / f"{service}.log"
 
+    def _find_running(self) -> Supervisor | None:
+        """The supervisor of this site that answers."""
+        for process in self._find_processes():
+            supervisor = _connect(process) if process.config else self._supervisor
+            if supervisor.find_pid() == process.pid:
+                return supervisor
+        return self._supervisor if not has_process_table() and self._supervisor.find_pid() else None
+
+    def _refuse_foreign_supervisor(self) -> None:
+        """A site that was moved away while it ran keeps the socket whose name follows from this folder's path."""
+        pid = self._supervisor.find_pid()
+        if pid:
+            site = Path(find_folder(pid)).parent
+            raise RuntimeFailure(
+                f"The stack of {site}, which was moved away from here, still runs (process {pid}).",
+                f"run 'stackctl up' or 'stackctl down' in {site} first",
+            )
+
+    def _find_processes(self) -> tuple[SiteProcess, ...]:
+        return find_site_processes(self._state_dir, self._former)
+
     def _load_secrets(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self._secrets.read_text()))
         except (OSError, ValueError):
             return {}
+
+
+def _connect(process: SiteProcess) -> Supervisor:
+    """A supervisor by the configuration that it was started with, which names its socket."""
+    config = Path(process.config)
+    return Supervisor(config, Path(find_socket(str(config.parent.parent))))
 
 
 def _build_state(item: Mapping[str, Any], deaths: Deaths | None) -> ServiceState:

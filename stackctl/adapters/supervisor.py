@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ ALREADY_STARTED = 60
 NOT_RUNNING = 70
 
 START_TIMEOUT_S = 15.0
+ANSWER_S = 5.0
+# A program that is stopped has time to end by itself; the answer comes when it is gone.
+STOP_ANSWER_S = 90.0
 POLL_S = 0.05
 
 # What services may see of the caller's environment: where programs and devices are, how to reach a provider
@@ -59,26 +63,26 @@ class ProtocolFault(Exception):
         self.code = code
 
 
+@dataclass(frozen=True, slots=True)
 class Supervisor:
-    """One supervisord, found by its socket.
+    """One supervisord.
 
-    Args:
+    Attributes:
         config: the rendered configuration.
         socket: path of its control socket, in a folder of its own.
     """
 
-    def __init__(self, config: Path, socket: Path) -> None:
-        self._config = config
-        self._socket = socket
+    config: Path
+    socket: Path
 
-    def is_running(self) -> bool:
-        """Whether a supervisord answers at the socket."""
+    def find_pid(self) -> int:
+        """Process id of the supervisord that answers at the socket; 0 when none does, or when it is going."""
         try:
-            return self._socket.exists() and bool(self.call("getPID"))
+            return int(self.call("getPID")) if self.socket.exists() else 0
         except (OSError, ProtocolFault):
-            return False
+            return 0
 
-    def call(self, method: str, *arguments: Any) -> Any:
+    def call(self, method: str, *arguments: Any, timeout_s: float = ANSWER_S) -> Any:
         """One call of supervisor's XML-RPC interface.
 
         Raises:
@@ -86,26 +90,21 @@ class Supervisor:
             ProtocolFault: it refused.
         """
         # Imported here: it takes 0.1 s, which a start has when supervisord is already on its way.
-        from xmlrpc.client import Error, Fault, ServerProxy
+        from stackctl.adapters.unix_rpc import Error, Fault, connect
 
-        from supervisor.xmlrpc import SupervisorTransport
-
-        # A transport serves one connection and one thread; health asks from several.
-        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         try:
-            proxy = ServerProxy("http://127.0.0.1", transport=transport)
-            return getattr(proxy.supervisor, method)(*arguments)
-        except AttributeError as error:  # the library's transport on a socket that is gone
-            raise ConnectionError(str(error)) from error
+            with connect(self.socket, timeout_s) as proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
         except Fault as fault:
             raise ProtocolFault(fault.faultString, fault.faultCode) from fault
         except Error as error:
             raise ProtocolFault(str(error), 0) from error
-        finally:
-            transport.close()
 
-    def start(self) -> None:
+    def start(self, folder: Path) -> None:
         """Start supervisord in the background and wait until it answers.
+
+        Args:
+            folder: its working folder, by which it is found again.
 
         Raises:
             RuntimeFailure: it did not start; with what it said.
@@ -121,39 +120,33 @@ class Supervisor:
             "-m",
             "supervisor.supervisord",
             "-c",
-            str(self._config),
+            str(self.config),
         ]
-        done = run_command(argv, START_TIMEOUT_S)
+        done = run_command(argv, START_TIMEOUT_S, folder=folder)
         if done.code:
             raise RuntimeFailure(
                 f"The process supervisor did not start: {done.stderr.strip() or done.stdout.strip()}",
                 "run 'stackctl doctor'",
             )
-        if not wait_until(self.is_running, START_TIMEOUT_S):
+        if not wait_until(lambda: self.find_pid() > 0, START_TIMEOUT_S):
             raise RuntimeFailure(
-                f"The process supervisor does not answer at {self._socket}.", "run 'stackctl down', then 'up'"
+                f"The process supervisor does not answer at {self.socket}.", "run 'stackctl down', then 'up'"
             )
 
     def apply_config(self) -> list[str]:
         """Read the configuration again and start, restart or remove just what changed; names of what was started."""
-        try:
-            added, changed, removed = self.call("reloadConfig")[0]
-        except ProtocolFault as fault:
-            raise RuntimeFailure(
-                f"The process supervisor refused its configuration: {fault}",
-                "run 'stackctl render --check'",
-            ) from fault
+        added, changed, removed = self._demand("reloadConfig")[0]
         for name in (*removed, *changed):
-            self.call("stopProcessGroup", name)
-            self.call("removeProcessGroup", name)
+            self._demand("stopProcessGroup", name)
+            self._demand("removeProcessGroup", name)
         for name in (*added, *changed):
-            self.call("addProcessGroup", name)
+            self._demand("addProcessGroup", name)
         return [*added, *changed]
 
     def restart(self, name: str) -> None:
         """Stop the program if it runs, and start it without waiting for it to be ready."""
-        self._ignoring(NOT_RUNNING, "stopProcess", name)
-        self._ignoring(ALREADY_STARTED, "startProcess", name, False)
+        self._demand("stopProcess", name, ignored=NOT_RUNNING)
+        self._demand("startProcess", name, False, ignored=ALREADY_STARTED)
 
     def list_processes(self) -> list[dict[str, Any]]:
         """Supervisor's own facts of each program; empty when it does not run."""
@@ -162,37 +155,32 @@ class Supervisor:
         except (OSError, ProtocolFault):
             return []
 
-    def shut_down(self, timeout_s: float) -> None:
-        """End every program and supervisord itself, and wait until all are gone.
+    def shut_down(self) -> bool:
+        """Tell supervisord to end every program and itself; whether one answered. It takes a while after that."""
+        try:
+            return bool(self.socket.exists() and self.call("shutdown"))
+        except (OSError, ProtocolFault):
+            return False
+
+    def _demand(self, method: str, *arguments: Any, ignored: int | None = None) -> Any:
+        """A call that must succeed, apart from the fault that says that nothing was to do.
 
         Raises:
-            RuntimeFailure: something outlived the time-out; names the process.
+            RuntimeFailure: it was refused, or nobody answers any more.
         """
-        pids = [
-            int(self.call("getPID")),
-            *(int(item["pid"]) for item in self.list_processes() if item["pid"]),
-        ]
-        self.call("shutdown")
-        if not wait_until(lambda: not any(_is_alive(pid) for pid in pids), timeout_s):
-            left = ", ".join(str(pid) for pid in pids if _is_alive(pid))
-            raise RuntimeFailure(
-                f"Processes of the stack are still there after {timeout_s:g} s: {left}.",
-                f"look at them with 'ps -fp {left}'",
-            )
-
-    def _ignoring(self, code: int, method: str, *arguments: Any) -> None:
         try:
-            self.call(method, *arguments)
+            return self.call(method, *arguments, timeout_s=STOP_ANSWER_S)
         except ProtocolFault as fault:
-            if fault.code != code:
-                raise RuntimeFailure(
-                    f"The process supervisor refused {method} {arguments[0]}: {fault}",
-                    "run 'stackctl status'",
-                ) from fault
+            if fault.code == ignored:
+                return None
+            refused = f"refused {' '.join(map(str, (method, *arguments)))}: {fault}"
+        except OSError as error:
+            refused = f"does not answer any more: {error}"
+        raise RuntimeFailure(f"The process supervisor {refused}", "run 'stackctl down', then 'stackctl up'")
 
     def _make_socket_folder(self) -> None:
         """A folder that only this user can enter; anything else at that place is refused."""
-        folder = self._socket.parent
+        folder = self.socket.parent
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
@@ -209,14 +197,3 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether the process runs; one that ended and was not yet collected by its parent does not."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return text.rsplit(")", 1)[-1].split()[0] not in "ZX"

@@ -23,9 +23,9 @@ def doctor(context: Context, as_json: bool, set_context: bool) -> None:
     from stackctl.core.doctor import has_errors
     from stackctl.operations.doctor import run_doctor, set_fitting_context
 
-    with context.open() as effects:
+    with context.open() if set_context else context.open_anywhere() as effects:
         changed = set_fitting_context(effects) if set_context else {}
-        findings = run_doctor(effects)
+        findings = (*context.check_site(), *run_doctor(effects))
     failed = has_errors(findings)
     if as_json:
         print_json({"ok": not failed, "changed": changed, "findings": [asdict(finding) for finding in findings]})

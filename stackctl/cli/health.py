@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stackctl.cli.console import print_json, print_table, print_text
+from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
 from stackctl.errors import UnhealthyError
 
@@ -34,14 +34,17 @@ def health(context: Context, as_json: bool, watch: bool, interval: float, no_com
     """Ask every layer of every service whether it works. Never calls a provider that may cost money."""
     from stackctl.core.health import Status
     from stackctl.operations.health import check_health
+    from stackctl.operations.leftovers import check_start
     from stackctl.operations.running import load_running
 
     while True:
         with context.open() as effects:
             report = check_health(effects, load_running(effects), answers=not no_completion)
+            remarks = check_start(effects)
         if watch and sys.stdout.isatty():
             click.clear()
         _show(report, as_json)
+        print_warnings(remarks)
         if not watch:
             break
         time.sleep(interval)

@@ -17,8 +17,9 @@ def init(context: Context, folder: Path | None) -> None:
     """Make FOLDER (the site by default) ready: .env with fresh keys, stack.yml and models/. Overwrites nothing."""
     from stackctl.operations.init import run_init
 
-    site = Context((folder or context.site).resolve())
-    with site.open() as effects:
+    site = Context((folder or context.folder).resolve())
+    with site.open_here() as effects:
         done = run_init(effects)
+    site.remember()
     for line in done:
         print_text(line)

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from stackctl import __version__
+from stackctl.adapters.interrupts import hold_interrupts, interrupt_once
 from stackctl.cli.console import Progress
+from stackctl.cli.context import Context as Context
 from stackctl.cli.program import prepare_streams, run_program
 from stackctl.errors import RuntimeFailure
 
@@ -85,35 +83,18 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What every command is given: where the site is."""
-
-    site: Path
-
-    @contextmanager
-    def open(self, flags: Mapping[str, str | None] | None = None) -> Iterator[Effects]:
-        """Adapters for one operation, with the flags that were given; clears the progress line at the end."""
-        progress = Progress()
-        try:
-            yield build_effects(self.site, {k: v for k, v in (flags or {}).items() if v}, progress)
-        finally:
-            progress.finish()
-
-
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--site",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    help="The site's folder; the current one by default.",
+    help="The site's folder; by default the current one, or the nearest above it that is one.",
 )
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.version_option(__version__, prog_name="stackctl")
 @click.pass_context
-def cli(context: click.Context, site: Path, debug: bool) -> None:
+def cli(context: click.Context, site: Path | None, debug: bool) -> None:
     """Run a team's local AI stack: llama.cpp behind one gateway for editors and SDKs."""
-    context.obj = Context(site.resolve())
+    context.obj = Context((site or Path()).resolve(), is_named=site is not None)
 
 
 def main() -> None:
@@ -121,15 +102,9 @@ def main() -> None:
     gc.set_threshold(20_000)  # imports make much and leave no garbage: looking for it took a tenth of a start
     prepare_streams()
     debug = "--debug" in sys.argv
-    # A service manager that stops us, or a closing terminal, is an interruption like Ctrl-C: the same clean-up follows.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores the one on purpose
-            signal.signal(number, _interrupt)
-    sys.exit(run_program(cli, debug=debug))
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    with interrupt_once():
+        code = run_program(cli, debug=debug)
+    sys.exit(code)
 
 
 def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> Effects:
@@ -177,6 +152,9 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         load_resident_bytes=processes.load_resident_bytes,
         make_runtime=lambda name, loaded, gpu: _make_runtime(effects, name, loaded, gpu),
         find_runtime=lambda state: _find_runtime(effects, state),
+        find_forgotten=lambda name: _find_forgotten(effects, name),
+        hold_interrupts=hold_interrupts,
+        is_same_file=files.is_same_file,
         fetch=http.fetch,
         stream_chat=http.stream_chat,
         make_key=lambda: f"sk-{secrets.token_urlsafe(32)}",
@@ -187,6 +165,8 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
 
 
 def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> Runtime:
+    from stackctl.operations.state import load_state
+
     settings = loaded.settings
     if name == "compose":
         from stackctl.adapters.compose_runtime import ComposeRuntime
@@ -201,6 +181,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
             builds,
             uses_curl=engine.launcher is None,
             loaded=list_loaded(loaded.images, gpu),
+            former=_find_former(effects, load_state(effects)),
         )
     from stackctl.adapters.process_runtime import ProcessRuntime
     from stackctl.operations.installations import list_installations
@@ -209,17 +190,38 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
     needs = tuple(
         _build_need(effects, item, settings.pip_index_url, wheels) for item in list_installations(effects, loaded)
     )
-    return ProcessRuntime(effects.state_dir, effects.rendered_dir, needs)
+    return ProcessRuntime(effects.state_dir, effects.rendered_dir, needs, _find_former(effects, load_state(effects)))
 
 
 def _find_runtime(effects: Effects, state: State) -> Runtime:
     if state.runtime == "compose":
         from stackctl.adapters.compose_runtime import ComposeRuntime
 
-        return ComposeRuntime(state.project, effects.rendered_dir, (), (), uses_curl=True)
+        former = _find_former(effects, state)
+        return ComposeRuntime(state.project, effects.rendered_dir, (), (), uses_curl=True, former=former)
     from stackctl.adapters.process_runtime import ProcessRuntime
 
-    return ProcessRuntime(effects.state_dir, effects.rendered_dir, ())
+    return ProcessRuntime(effects.state_dir, effects.rendered_dir, (), _find_former(effects, state))
+
+
+def _find_former(effects: Effects, state: State | None) -> Path | None:
+    """The state folder from which the stack was started, if its site was moved since."""
+    from stackctl.operations.state import find_former_site
+
+    former = find_former_site(effects, state) if state else None
+    return former / effects.state_dir.name if former else None
+
+
+def _find_forgotten(effects: Effects, name: str) -> tuple[Runtime, ...]:
+    if name == "compose":
+        from stackctl.adapters.compose_runtime import ComposeRuntime, find_projects
+
+        projects = find_projects(effects.rendered_dir)
+        return tuple(ComposeRuntime(item, effects.rendered_dir, (), (), uses_curl=True) for item in projects)
+    from stackctl.adapters.process_runtime import ProcessRuntime
+
+    runtime = ProcessRuntime(effects.state_dir, effects.rendered_dir, ())
+    return (runtime,) if runtime.list_states() or runtime.list_leftovers() else ()
 
 
 def _build_need(effects: Effects, item: Installation, index_url: str, wheels: Path | None) -> Need:

@@ -111,7 +111,7 @@ def recommend(context: Context, memory_gb: float | None, as_json: bool) -> None:
     """Say which catalog models fit this machine, and the lines that serve them."""
     from stackctl.operations.model_recommend import recommend_models
 
-    with context.open() as effects:
+    with context.open_anywhere() as effects:
         found = recommend_models(effects, memory_gb)
     if as_json:
         print_json(_describe(found))

@@ -31,7 +31,7 @@ def offline_diff(context: Context, old: Path, new: Path, key: str | None, as_jso
     from stackctl.operations.offline.compare import compare_bundles
     from stackctl.operations.offline.keys import find_public_key
 
-    with context.open() as effects:
+    with context.open_anywhere() as effects:
         found = compare_bundles(build_reader(effects), old, new, find_public_key(effects, key))
     if as_json:
         print_json(_describe(found))

@@ -48,11 +48,13 @@ def offline_load(
     from stackctl.operations.offline.load import preview_load, run_load
     from stackctl.operations.offline.load_effects import LoadRequest
 
-    with context.open() as effects:
+    with context.open_here() as effects:
         public_key = find_public_key(effects, key)
         request = LoadRequest(bundles, folders, public_key, allow_unsigned, allow_downgrade)
         load = build_load_effects(effects)
         results = (preview_load if dry_run else run_load)(effects, load, request)
+    if not dry_run:
+        context.remember()
     if as_json:
         print_json([_describe(item) for item in results])
     else:

@@ -49,7 +49,7 @@ def offline_verify(
     from stackctl.operations.offline.verify import VERIFY_HINT, verify_bundles
     from stackctl.operations.offline.verify_installed import REPAIR_HINT, verify_installed
 
-    with context.open() as effects:
+    with context.open() if installed else context.open_anywhere() as effects:
         public_key, reader = find_public_key(effects, key), build_reader(effects)
         if installed:
             check = find_image_check(effects)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from stackctl.cli.console import print_json, print_table, print_text
+from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
 
 
@@ -17,9 +17,11 @@ def status(context: Context, as_json: bool) -> None:
     """Show what runs; 'health' says whether it works."""
     from stackctl.core.health import write_duration
     from stackctl.operations.inspect import load_status
+    from stackctl.operations.leftovers import check_start
 
     with context.open() as effects:
-        found = load_status(effects)
+        found, remarks = load_status(effects), check_start(effects)
+    print_warnings(remarks)
     if as_json:
         print_json({"running": found is not None, **(asdict(found) if found else {})})
     elif found is None:

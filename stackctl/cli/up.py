@@ -40,6 +40,7 @@ def up(
     """Start the stack and wait until it answers."""
     from stackctl.operations.up import preview_up, run_up
 
+    context = Context(context.site)
     with context.open({"STACK_PROFILE": profile, "STACK_RUNTIME": runtime, "STACK_GPU": gpu}) as effects:
         if dry_run:
             preview = preview_up(effects)
@@ -49,6 +50,7 @@ def up(
         print_text(preview.difference or "The rendered files are current.")
         print_text("\n".join(["", "Commands:", *(f"  {command}" for command in preview.commands)]))
         return
+    context.remember()
     print_warnings(result.warnings)
     if as_json:
         print_json(

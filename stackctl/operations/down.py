@@ -9,14 +9,15 @@ from stackctl.errors import RuntimeFailure, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.running import build_running
 from stackctl.operations.site import load_site
-from stackctl.operations.state import clear_state, load_state
+from stackctl.operations.state import clear_state, find_former_site, load_state
 from stackctl.operations.wait import wait_healthy
 
 
 def run_down(effects: Effects) -> bool:
     """Stop everything that ``up`` started here; whether anything was running.
 
-    Needs nothing but the state of that ``up``: a broken `.env` or a lost model must not keep a stack running.
+    Needs nothing but the state of that ``up``, and without it looks for what runs: neither a broken `.env` nor a lost
+    file may keep a stack running.
 
     Raises:
         RuntimeFailure: something could not be stopped.
@@ -24,10 +25,12 @@ def run_down(effects: Effects) -> bool:
     with effects.hold_lock(effects.state_dir / "lock"):
         state = load_state(effects)
         if state is None:
-            return False
-        stopped = effects.find_runtime(state).stop(effects.report)
+            runtimes = (*effects.find_forgotten("process"), *effects.find_forgotten("compose"))
+        else:
+            runtimes = (effects.find_runtime(state),)
+        stopped = [runtime.stop(effects.report) for runtime in runtimes]
         clear_state(effects)
-        return stopped
+        return any(stopped)
 
 
 def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float | None = None) -> HealthReport:
@@ -41,6 +44,9 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
         state = load_state(effects)
         if state is None:
             raise RuntimeFailure("The stack is not running.", "run 'stackctl up'")
+        former = find_former_site(effects, state)
+        if former:
+            raise RuntimeFailure(f"The site was moved here from {former} while its stack ran.", "run 'stackctl up'")
         running = build_running(effects, load_site(effects, state.release), state)
         chosen = names or tuple(service.name for service in running.plan.services)
         check_service_names([service.name for service in running.plan.services], chosen)

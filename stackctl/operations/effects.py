@@ -33,6 +33,7 @@ class Runtime(Protocol):
     def start(self, plan: StartPlan, report: Report) -> tuple[str, ...]: ...
     def stop(self, report: Report) -> bool: ...
     def restart(self, names: tuple[str, ...], report: Report) -> None: ...
+    def list_leftovers(self) -> tuple[int, ...]: ...
     def list_states(self) -> dict[str, ServiceState]: ...
     def list_ports(self) -> frozenset[int]: ...
     def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer: ...
@@ -74,7 +75,10 @@ class Effects:
         report: shows progress on stderr.
         make_runtime: the runtime of this name that can start the site's stack with this GPU.
         find_runtime: the runtime of a started stack, to look at it or to stop it, whatever its files say now.
+        find_forgotten: runtimes of this name in which something of this site runs; for when no state says so.
+        hold_interrupts: while it is entered, no signal interrupts what runs.
         load_host: this machine; with what Docker says of itself when asked.
+        is_same_file: whether two paths that are there lead to one file.
         load_gpu_memory: what the NVIDIA driver says of the processes that hold its memory.
         load_resident_bytes: memory that a process of this machine holds, ``None`` when it is not known.
     """
@@ -105,6 +109,9 @@ class Effects:
     load_resident_bytes: Callable[[int], int | None]
     make_runtime: Callable[[str, LoadedSite, str], Runtime]
     find_runtime: Callable[[State], Runtime]
+    find_forgotten: Callable[[str], tuple[Runtime, ...]]
+    hold_interrupts: Callable[[], AbstractContextManager[None]]
+    is_same_file: Callable[[Path, Path], bool]
     fetch: Fetch
     stream_chat: Callable[[str, str, Mapping[str, Any], float], Iterator[str]]
     make_key: Callable[[], str]

@@ -57,7 +57,7 @@ def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) ->
     device = describe_device(gpu)
     effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
     release = loaded.release.title if loaded.release else ""
-    return State(runtime.value, gpu.value, device, settings.stack_name, release), warnings
+    return State(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.site)), warnings
 
 
 def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice, tuple[Finding, ...]]:

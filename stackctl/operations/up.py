@@ -11,6 +11,7 @@ from stackctl.core.runtime import StartPlan
 from stackctl.errors import EngineRefused, Finding, ImageUnavailable, Severity
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.engines import check_engine_left, refuse_engine, try_engine
+from stackctl.operations.leftovers import end_leftovers, leave_former_site
 from stackctl.operations.running import Running
 from stackctl.operations.settle import settle
 from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_site, render_site
@@ -96,6 +97,7 @@ def _prepare(effects: Effects) -> _Ready:
     fallback: tuple[Finding, ...] = ()
     while True:
         loaded = load_site(effects)
+        end_leftovers(effects)
         state, warnings = settle(effects, loaded, fixed)
         runtime, plan = _plan(effects, loaded, state)
         is_process = state.runtime == "process"
@@ -128,6 +130,7 @@ def _start(
 ) -> tuple[tuple[str, ...], HealthReport]:
     """Write, start, wait. A stack that was not there before is not left half there; one that was keeps running."""
     runtime, plan = running.runtime, running.plan
+    leave_former_site(effects)
     was_running = bool(runtime.list_states())
     try:
         for name, text in plan.rendered.files.items():
@@ -137,9 +140,10 @@ def _start(
         return started, wait_healthy(effects, running, wait_timeout_s)
     except BaseException:
         if not was_running:
-            effects.report("stopping what was started")
-            runtime.stop(lambda line: None)
-            clear_state(effects)
+            with effects.hold_interrupts():
+                effects.report("stopping what was started")
+                runtime.stop(lambda line: None)
+                clear_state(effects)
         raise
 
 

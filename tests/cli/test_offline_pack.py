@@ -24,6 +24,7 @@ def manifest() -> Manifest:
 @pytest.fixture
 def pack(stackctl: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     """Run the command with this result."""
+    (tmp_path / "stack.yml").touch()
 
     def run(result: PackResult, *options: object) -> Outcome:
         monkeypatch.setattr("stackctl.operations.offline.pack.run_pack", lambda *_, **__: result)

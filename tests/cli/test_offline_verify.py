@@ -122,6 +122,7 @@ def test_bundles_or_the_installation_must_be_named(stackctl: Command, folder: Pa
 def test_a_path_that_is_no_bundle_is_exit_code_7(stackctl: Command, folder: Path) -> None:
     assert stackctl("offline-verify", "missing").code == 7
     assert stackctl("offline-verify", ".").code == 7
+    (folder / "stack.yml").touch()
     assert stackctl("offline-verify", "--installed").code == 7
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from stackctl.operations.chat import ask
 from stackctl.operations.down import run_down, run_restart
 from stackctl.operations.health import check_health
 from stackctl.operations.inspect import list_models, load_logs, load_status
+from stackctl.operations.leftovers import check_start
 from stackctl.operations.running import load_running
 from stackctl.operations.state import load_state
 from stackctl.operations.up import run_up
@@ -34,6 +36,53 @@ def test_down_stops_everything_and_forgets_it(up: World) -> None:
     assert up.running == []
     assert load_state(up.effects) is None
     assert not run_down(up.effects)
+
+
+def test_down_without_a_state_ends_what_it_finds(up: World) -> None:
+    del up.files[SITE / ".stack" / "state.json"]
+    (remark,) = check_start(up.effects)
+    assert "left processes behind: 100, 101, 102" in remark.message
+    assert "stackctl down" in remark.hint
+    assert run_down(up.effects)
+    assert up.running == []
+    assert check_start(up.effects) == ()
+
+
+def move(world: World, site: Path, *, copies: bool = False) -> None:
+    """Move or copy the site's files, as a file manager does, while its stack runs."""
+    before = dict(world.files)
+    world.files = {site / path.relative_to(world.site): text for path, text in before.items()}
+    world.files |= before if copies else {}
+    world.site = site
+
+
+def test_a_moved_site_is_recognised(up: World) -> None:
+    move(up, Path("/moved"))
+    found = load_status(up.effects)
+    assert found is not None
+    assert [service.name for service in found.services] == SERVICES
+    (remark,) = check_start(up.effects)
+    assert f"moved here from {SITE}" in remark.message
+    assert "stackctl up" in remark.hint
+    assert f"moved here from {SITE}" in raised_by(lambda: run_restart(up.effects, ())).message
+    up.runtimes["compose"].calls.clear()
+    assert list(run_up(up.effects).started) == SERVICES
+    assert up.runtimes["compose"].calls == ["prepare", "stop", "start"]
+    assert f"the site was moved here from {SITE}: its services start again" in up.reports
+    assert check_start(up.effects) == ()
+    assert run_up(up.effects).started == ()
+
+
+def test_down_ends_the_stack_of_a_moved_site(up: World) -> None:
+    move(up, Path("/moved"))
+    assert run_down(up.effects)
+    assert up.running == []
+
+
+def test_a_copy_of_a_running_site_has_started_nothing(up: World) -> None:
+    move(up, Path("/copy"), copies=True)
+    assert load_state(up.effects) is None
+    assert load_status(up.effects) is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +107,46 @@ def test_an_interrupt_stops_what_was_started(world: World) -> None:
         run_up(world.effects)
     assert world.running == []
     assert load_state(world.effects) is None
+
+
+@pytest.mark.parametrize("has_state", [True, False])
+def test_what_an_earlier_command_left_behind_is_ended_first(world: World, has_state: bool) -> None:
+    world.environment["STACK_RUNTIME"] = "process"
+    runtime = world.runtimes["process"]
+    if has_state:
+        run_up(world.effects)
+        runtime.states, runtime.leftovers = {}, (4711,)
+    else:
+        runtime.states = {"api-gateway": ServiceState("api-gateway", Phase.RUNNING, pid=100)}
+    runtime.calls.clear()
+    assert list(run_up(world.effects).started) == SERVICES
+    assert runtime.calls == ["stop", "prepare", "start"]
+    assert "ending what an earlier command left behind" in world.reports
+
+
+def test_a_bad_configuration_ends_nothing_of_what_an_earlier_command_left(world: World) -> None:
+    world.environment["STACK_RUNTIME"] = "process"
+    run_up(world.effects)
+    runtime = world.runtimes["process"]
+    runtime.leftovers = (4711,)
+    runtime.calls.clear()
+    world.files[SITE / ".env"] = write_env(CHAT_MODLE="x")
+    assert isinstance(raised_by(lambda: run_up(world.effects)), ConfigError)
+    assert runtime.calls == []
+
+
+def test_signals_are_held_while_a_failed_start_is_cleaned_up(world: World) -> None:
+    held: list[str] = []
+    runtime = world.runtimes["compose"]
+    runtime.failures["start"] = RuntimeFailure("a command failed")
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        yield
+        held.extend(runtime.calls)
+
+    assert raised_by(lambda: run_up(replace(world.effects, hold_interrupts=hold))).exit_code == 5
+    assert held[-1] == "stop"
 
 
 @pytest.mark.parametrize("method", ["prepare", "start"])

@@ -105,7 +105,8 @@ def rehearse_containers(effects: Effects, stage: Stage, state: State, wait_timeo
             stage.stop_containers(project, tuple(map(name_watch, names)))
             watches = {name: runtime.read_log(name_watch(name), ALL_LINES) for name in names}
         finally:
-            _stop_containers(effects, runtime)
+            with effects.hold_interrupts():
+                _stop_containers(effects, runtime)
         return Rehearsal(health, failure, watches, dict(engine.images), engine.list_pulled(), names, engine.find_gap())
 
 
@@ -130,8 +131,9 @@ def rehearse_processes(effects: Effects, stage: Stage, wait_timeout_s: float | N
                 health, failure = _start_and_ask(effects, running, wait_timeout_s)
                 effects.report("stopping the rehearsal")
             finally:
-                runtime.stop(lambda line: None)
-                clear_state(effects)
+                with effects.hold_interrupts():
+                    runtime.stop(lambda line: None)
+                    clear_state(effects)
         return Rehearsal(health, failure, {WHOLE_STACK: watch.read()})
 
 

@@ -1,0 +1,89 @@
+"""What every command is given: where its site is, and the adapters for one operation on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackctl.cli.console import Progress
+from stackctl.errors import ConfigError, Finding, Severity
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where to look for a command's site.
+
+    Attributes:
+        folder: the one that was named, or the current one.
+        is_named: whether it was named.
+    """
+
+    folder: Path
+    is_named: bool = False
+
+    @property
+    def site(self) -> Path:
+        """The site's folder: this one, or, if it was not named, the nearest above it that is one.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        from stackctl.adapters.site_folders import find_site
+
+        return find_site(self.folder, os.environ, is_named=self.is_named)
+
+    def open(self, flags: Mapping[str, str | None] | None = None) -> AbstractContextManager[Effects]:
+        """Adapters for one operation on the site, with the flags that were given."""
+        return _open(self.site, flags or {})
+
+    def open_anywhere(self) -> AbstractContextManager[Effects]:
+        """The same for what works without a site, too; files that lie in a folder which is none are not looked at.
+
+        Raises:
+            ConfigError: the folder was named, and is none.
+        """
+        try:
+            return self.open()
+        except ConfigError:
+            if self.is_named:
+                raise
+            # Where a site's state would be, nobody keeps settings; the disk is the right one.
+            return _open(self.folder / ".stack", {})
+
+    def open_here(self) -> AbstractContextManager[Effects]:
+        """The same for what makes the folder a site."""
+        return _open(self.folder, {})
+
+    def check_site(self) -> tuple[Finding, ...]:
+        """A note where there is no site, for what works without one."""
+        try:
+            self.site  # noqa: B018
+        except ConfigError as error:
+            return (Finding("site", error.message, error.hint, Severity.WARNING),)
+        return ()
+
+    def remember(self) -> None:
+        """Note the site, to be named where a command finds none."""
+        from stackctl.adapters.site_folders import find_mark, remember_site
+
+        if find_mark(self.folder):
+            remember_site(self.folder, os.environ)
+
+
+@contextmanager
+def _open(site: Path, flags: Mapping[str, str | None]) -> Iterator[Effects]:
+    """Clears the progress line at the end."""
+    from stackctl.cli.main import build_effects
+
+    progress = Progress()
+    try:
+        yield build_effects(site, {name: value for name, value in flags.items() if value}, progress)
+    finally:
+        progress.finish()

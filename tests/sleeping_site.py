@@ -1,0 +1,78 @@
+"""A site on disk whose services only sleep, under a real supervisord: for tests of the process runtime."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from stackctl.adapters.process_runtime import ProcessRuntime
+from stackctl.core.runtime import StartPlan
+from stackctl.operations.site import build_plan, load_site, render_site
+from tests.fakes import CHECKOUT, World, write_env
+
+SERVICES = ("inference-chat", "inference-embed", "api-gateway")
+
+
+class SleepingSite:
+    """A site whose services sleep, on disk where supervisord needs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = World(site=folder)
+        self.world.python = sys.executable
+        self.world.launcher = CHECKOUT / "stackctl" / "launch.py"
+        self.world.service_environments = folder / "envs"
+        self.state_dir = self.world.effects.state_dir
+        self.rendered_dir = self.world.effects.rendered_dir
+        self.runtime = ProcessRuntime(self.state_dir, self.rendered_dir, ())
+
+    def plan(self, **env: object) -> StartPlan:
+        """A plan for these settings, its configuration written."""
+        self.world.files[self.world.site / ".env"] = write_env(**env)
+        effects = self.world.effects
+        loaded = load_site(effects)
+        rendered = render_site(effects, loaded)
+        self.rendered_dir.mkdir(parents=True, exist_ok=True)
+        for name, text in rendered.files.items():
+            (self.rendered_dir / name).write_text(text, encoding="utf-8")
+        for service in rendered.process_services:
+            program = Path(service.arguments[0])
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.write_text("#!/bin/sh\necho started\nexec sleep 600\n")
+            program.chmod(0o755)
+        return build_plan(effects, loaded, rendered, "process", "none")
+
+    def start(self, **env: object) -> set[str]:
+        """Bring the processes to these settings; names of those started, all of them asleep by now."""
+        started = set(self.runtime.start(self.plan(**env), lambda line: None))
+        self.wait_until_asleep()
+        return started
+
+    def wait_until_asleep(self) -> None:
+        """supervisord loses a SIGTERM to a child that is not yet its program, and would kill it only after 15 s."""
+        wait_for(lambda: all(map(is_asleep, self.list_pids().values())))
+
+    def list_pids(self) -> dict[str, int]:
+        return {state.name: state.pid for state in self.runtime.list_states().values()}
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_asleep(pid: int) -> bool:
+    return pid > 0 and is_alive(pid) and Path(f"/proc/{pid}/cmdline").read_text().startswith("sleep")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; one that only waits to be collected does not."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return text.rsplit(")", 1)[-1].split()[0] not in "ZX"
