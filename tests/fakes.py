@@ -109,7 +109,7 @@ class FakeRuntime:
     def restart(self, names: tuple[str, ...], report: Report) -> None:
         self._enter("restart")
         for service in names:
-            self.states[service] = replace(self.states[service], start=self._count_start())
+            self.states[service] = replace(self.states[service], start=self._count_start(), uptime_s=1.0)
 
     def list_leftovers(self) -> tuple[int, ...]:
         return self.leftovers
@@ -204,6 +204,8 @@ class World:
     Attributes:
         files: the site's files: path to text.
         service_environments: folder of the environments that services run in.
+        identities: path to the size, time and inode of a file that is not the one there was at first.
+        file_age_s: how long ago the files were put where they are.
         broken_models: model path to what is found there instead of a good model.
         answers: path of a gateway URL to the answer that replaces the usual one.
         on_sleep: called whenever an operation waits.
@@ -214,6 +216,8 @@ class World:
         self.files: dict[Path, str] = {site / ".env": write_env() if env is None else env, site / "stack.yml": stack}
         self.modes: dict[Path, int] = {}
         self.links: set[Path] = set()
+        self.identities: dict[Path, list[int]] = {}
+        self.file_age_s = 3600.0
         self.broken_models: dict[Path, tuple[ModelFile, ...]] = {}
         self.host = Host(docker=DOCKER)
         self.gpu_memory = GpuMemory()
@@ -262,7 +266,9 @@ class World:
             find_environment=lambda lock, variables: self.service_environments / f"{lock.parent.name}-{lock.stem}",
             engines=self.engines,
             load_host=lambda with_docker: self.host,
-            load_file_facts=lambda path, head_bytes=0: FileFacts(str(path), self.modes.get(path)),
+            load_file_facts=lambda path, head_bytes=0: FileFacts(
+                str(path), self.modes.get(path), identity=self.identities.get(path, [1, 1, 1]), age_s=self.file_age_s
+            ),
             load_gpu_memory=lambda: self.gpu_memory,
             list_ancestors=lambda pid: self.ancestors.get(pid, ()),
             load_resident_bytes=lambda pid: None,

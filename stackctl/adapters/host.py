@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -89,12 +90,20 @@ def load_disk(path: Path, root: Path = Path("/")) -> DiskSpace:
 
 
 def load_file_facts(path: Path, head_bytes: int = 0) -> FileFacts:
-    """Permissions and owner of a file and, when asked for, its first bytes; an absent file has no mode."""
+    """Permissions, owner and identity of a file and, when asked for, its first bytes; an absent file has no mode."""
     try:
         status = path.stat()
     except OSError:
         return FileFacts(str(path))
-    facts = FileFacts(str(path), status.st_mode & 0o7777, user_id=status.st_uid, group_id=status.st_gid)
+    facts = FileFacts(
+        str(path),
+        status.st_mode & 0o7777,
+        user_id=status.st_uid,
+        group_id=status.st_gid,
+        identity=[status.st_size, status.st_mtime_ns, status.st_ino],
+        # A link that leads elsewhere now is as new as the link.
+        age_s=time.time() - max(status.st_ctime, path.lstat().st_ctime),
+    )
     try:
         with path.open("rb") as file:
             return replace(facts, head=file.read(head_bytes))

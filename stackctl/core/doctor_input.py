@@ -40,6 +40,8 @@ class FileFacts:
         mode: permission bits; None when there is no such file.
         user_id, group_id: its owner.
         head: its first bytes, empty when it cannot be read or was not asked for.
+        identity: size in bytes, time of its last change of content in ns, inode; another file has another one.
+        age_s: since anything about it changed, its place in the folder, too.
     """
 
     path: str
@@ -47,6 +49,8 @@ class FileFacts:
     head: bytes = b""
     user_id: int = 0
     group_id: int = 0
+    identity: list[int] = field(default_factory=list)
+    age_s: float = 0.0
 
     def is_readable_by(self, user_id: int, group_id: int) -> bool:
         """Whether a process of this user and group may read the file, as the kernel decides it; root always may."""

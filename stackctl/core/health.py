@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
@@ -147,6 +147,18 @@ def judge_model(model: ServedModel, answer: Answer) -> tuple[ProbeResult, ProbeR
         return file, ProbeResult("context", model.served_name, Status.OK, detail)
     expected = f"{detail}; configured is {model.context_length} x {model.slots}"
     return file, ProbeResult("context", model.served_name, Status.FAILED, expected, restart)
+
+
+def judge_replaced(result: ProbeResult, replaced: str) -> ProbeResult:
+    """A model that is served from a file which is not there any more is not the one that is configured.
+
+    Args:
+        replaced: name of the file that lies in the place of another; empty for none.
+    """
+    if result.layer != "model" or result.status is not Status.OK or not replaced:
+        return result
+    detail = f"{replaced} is another file than the one that was loaded"
+    return replace(result, status=Status.FAILED, detail=detail, hint="run 'stackctl up'")
 
 
 def judge_gateway(name: str, answer: Answer) -> ProbeResult:

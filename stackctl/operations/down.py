@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from stackctl.core.health import HealthReport
 from stackctl.errors import RuntimeFailure, suggest_nearest
 from stackctl.operations.effects import Effects
+from stackctl.operations.loaded_files import keep_identities, load_identities
 from stackctl.operations.running import build_running
 from stackctl.operations.site import load_site
 from stackctl.operations.state import clear_state, find_former_site, load_state
@@ -50,8 +51,12 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
         running = build_running(effects, load_site(effects, state.release), state)
         chosen = names or tuple(service.name for service in running.plan.services)
         check_service_names([service.name for service in running.plan.services], chosen)
+        restarted = tuple(service for service in running.plan.services if service.name in chosen)
+        identities = load_identities(effects, restarted)
         running.runtime.restart(chosen, effects.report)
-        return wait_healthy(effects, running, wait_timeout_s)
+        report = wait_healthy(effects, running, wait_timeout_s)
+        keep_identities(effects, identities, running.runtime.list_states())
+        return report
 
 
 def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from stackctl.core.health import (
     judge_gateway,
     judge_model,
     judge_port,
+    judge_replaced,
     judge_route,
     judge_service,
     sort_results,
@@ -28,6 +29,7 @@ from stackctl.core.runtime import Answer, ServiceState, StartPlan
 from stackctl.core.stack import Service, find_gateway_url
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.gpu_proofs import Engine, keep_proof
+from stackctl.operations.loaded_files import find_replaced
 from stackctl.operations.running import Running
 
 PROBE_TIMEOUT_S = 5.0
@@ -98,7 +100,9 @@ def _probe_engine(asker: _Asker, service: Service) -> Results:
 
 
 def _probe_model(asker: _Asker, service: Service, model: ServedModel) -> Results:
-    return judge_model(model, _ask_engine(asker, service, asker.plan.stack.engine.props_path))
+    results = judge_model(model, _ask_engine(asker, service, asker.plan.stack.engine.props_path))
+    replaced = find_replaced(asker.effects, service, asker.states.get(service.name))
+    return tuple(judge_replaced(result, replaced) for result in results)
 
 
 def _probe_gpu(asker: _Asker, service: Service, model: ServedModel) -> Results:

@@ -12,6 +12,7 @@ from stackctl.errors import EngineRefused, Finding, ImageUnavailable, Severity
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.engines import check_engine_left, refuse_engine, try_engine
 from stackctl.operations.leftovers import end_leftovers, leave_former_site
+from stackctl.operations.loaded_files import find_replaced, keep_identities, load_identities
 from stackctl.operations.running import Running
 from stackctl.operations.settle import settle
 from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_site, render_site
@@ -136,8 +137,17 @@ def _start(
         for name, text in plan.rendered.files.items():
             effects.save_text(effects.rendered_dir / name, text, 0o644)
         save_state(effects, state)
+        identities = load_identities(effects, plan.services)
+        states = runtime.list_states()
+        replaced = [item.name for item in plan.services if find_replaced(effects, item, states.get(item.name))]
         started = runtime.start(plan, effects.report)
-        return started, wait_healthy(effects, running, wait_timeout_s)
+        stale = tuple(name for name in replaced if name not in started)
+        if stale:
+            effects.report(f"the model file of {', '.join(stale)} was replaced")
+            runtime.restart(stale, effects.report)
+        report = wait_healthy(effects, running, wait_timeout_s)
+        keep_identities(effects, identities, runtime.list_states())
+        return (*started, *stale), report
     except BaseException:
         if not was_running:
             with effects.hold_interrupts():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import anthropic
 import httpx
 import openai
 import pytest
 
-from tests.docker.sites import ANSWERS, Site
+from tests.docker.sites import ANSWERS, REPOSITORY, Site, run_inside
 
 pytestmark = pytest.mark.docker
 TIMEOUT_S = 120.0
@@ -108,6 +109,27 @@ def test_a_second_up_changes_nothing(running: Site) -> None:
     done = running.run_well("up")
     assert "nothing had to change" in done.stdout
     assert running.list_ids() == before
+
+
+def test_another_model_file_of_the_same_name_is_noticed_and_served_by_up(stopped: Site) -> None:
+    model = stopped.folder / "models" / "chat.gguf"
+    shutil.copy(REPOSITORY / "models" / "demo.gguf", model)
+    stopped.set(CHAT_MODEL=model.name, EMBEDDING_MODEL="none")
+    stopped.run_well("up")
+    before = stopped.list_containers()
+    other = model.with_suffix(".other")
+    shutil.copy(model, other)
+    other.replace(model)
+    code, report = stopped.load_health()
+    found = {item["layer"]: item for item in report["results"] if item["subject"] == "local-chat"}
+    assert (code, found["model"]["detail"]) == (6, "chat.gguf is another file than the one that was loaded")
+    stopped.run_well("up")
+    after = stopped.list_containers()
+    assert after["inference-chat"].attrs["State"]["Pid"] != before["inference-chat"].attrs["State"]["Pid"]
+    assert after["api-gateway"].attrs["State"]["Pid"] == before["api-gateway"].attrs["State"]["Pid"]
+    seen = run_inside(after["inference-chat"], "stat", "-c", "%i", "/models/chat.gguf")
+    assert seen == (0, str(model.stat().st_ino)), "the container sees the file that is there now"
+    assert stopped.load_health()[0] == 0
 
 
 def test_names_in_the_environment_that_compose_reads_change_nothing(running: Site) -> None:

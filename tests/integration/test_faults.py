@@ -192,6 +192,19 @@ def test_a_model_that_cannot_be_loaded_fails_at_once_and_quotes_the_log(model: P
     assert up_site.load_health()["status"] == "ok"
 
 
+def test_another_model_file_of_the_same_name_is_noticed_and_served_by_up(model: Path, up_site: Site) -> None:
+    up_site.run("up")
+    before = up_site.find_pids()
+    replace(model, model.read_bytes())
+    result = find_result(up_site.load_health(), "model", "local-chat")
+    assert result["status"] == "failed"
+    assert result["detail"] == "chat.gguf is another file than the one that was loaded"
+    up_site.run("up")
+    after = up_site.find_pids()
+    assert [name for name in after if after[name] != before[name]] == [CHAT_SERVICE]
+    assert up_site.load_health()["status"] == "ok"
+
+
 def test_a_file_that_is_no_model_is_refused_before_anything_stops(model: Path, up_site: Site) -> None:
     before = up_site.find_pids()
     replace(model, b"garbage" * 100)

@@ -1,0 +1,69 @@
+"""Remember which model files each engine was started with, and tell when others lie in their place.
+
+An engine reads its file once; a file of the same name that is put there later is served by nobody until a restart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+from stackctl.core.runtime import ServiceState
+from stackctl.core.stack import Service
+from stackctl.operations.effects import Effects
+
+# Runtimes tell whole seconds, so a start may seem earlier than it was.
+CLOCK_S = 2.0
+
+Identity = list[int]
+Identities = Mapping[str, Mapping[str, Identity]]
+
+
+def load_identities(effects: Effects, services: tuple[Service, ...]) -> Identities:
+    """Service to its model files, all shards, and what tells each from another: size, time of change, inode."""
+    return {
+        service.name: {path: effects.load_file_facts(Path(path)).identity for path in service.model.shards}
+        for service in services
+        if service.model
+    }
+
+
+def keep_identities(effects: Effects, identities: Identities, states: Mapping[str, ServiceState]) -> None:
+    """Keep what the starts that run now have loaded.
+
+    Args:
+        identities: as they were before anything was started.
+    """
+    for name, files in identities.items():
+        if name in states:
+            text = json.dumps({"start": states[name].start, "files": files}, indent=1, sort_keys=True)
+            effects.save_text(_find_record(effects, name), text + "\n", 0o600)
+
+
+def find_replaced(effects: Effects, service: Service, state: ServiceState | None) -> str:
+    """Name of a model file that is another one than was loaded; empty when there is none, or nothing is known."""
+    if state is None or service.model is None:
+        return ""
+    start, known = _load_record(effects, service.name)
+    for path in service.model.shards:
+        facts = effects.load_file_facts(Path(path))
+        if known.get(path, facts.identity) == facts.identity:
+            continue
+        # A start that is not the kept one (its policy restarted it) loaded what was there by then.
+        if start == state.start or facts.age_s + CLOCK_S < state.uptime_s:
+            return PurePath(path).name
+    return ""
+
+
+def _load_record(effects: Effects, service: str) -> tuple[str, Mapping[str, Identity]]:
+    text = effects.load_text(_find_record(effects, service))
+    try:
+        values = json.loads(text or "")
+        return str(values["start"]), dict(values["files"])
+    except (ValueError, KeyError, TypeError):
+        return "", {}
+
+
+def _find_record(effects: Effects, service: str) -> Path:
+    return effects.state_dir / "model-files" / f"{service}.json"
