@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from stackctl.adapters.commands import run_command, stream_command
 from stackctl.adapters.container_fetch import fetch_inside
 from stackctl.adapters.docker_engine import connect_engine
-from stackctl.adapters.images import build_image, check_command, pull_image
+from stackctl.adapters.images import build_image, check_command, check_named_image, pull_image
 from stackctl.core.image_build import ImageBuild
+from stackctl.core.image_checks import NamedImage
 from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.core.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
 from stackctl.core.stack import Service
@@ -48,6 +49,7 @@ class ComposeRuntime:
         uses_curl: whether the engine's image has curl (llama.cpp's) or Python (ours).
         loaded: images that an installed release brought; then nothing is ever pulled.
         former: the state folder's path when the stack was started, if the site was moved since.
+        named: images that settings name; each is looked at before a container is made of it.
     """
 
     name = "compose"
@@ -61,7 +63,9 @@ class ComposeRuntime:
         uses_curl: bool,
         loaded: tuple[str, ...] = (),
         former: Path | None = None,
+        named: tuple[NamedImage, ...] = (),
     ) -> None:
+        self._named = named
         self._project = project
         self._rendered_dir = rendered_dir
         self._own_folders = {str(rendered_dir), *([str(former / rendered_dir.name)] if former else [])}
@@ -87,6 +91,7 @@ class ComposeRuntime:
         Raises:
             RuntimeFailure: a build or a pull failed; with the end of its output.
             ImageUnavailable: an image of the installed release is not in the engine.
+            ConfigError: a setting names an image of another program or for another processor.
         """
         self._check_owner()
         missing = [image for image in self._loaded if not self._has_image(image)]
@@ -99,6 +104,8 @@ class ComposeRuntime:
         for image in self._pulled:
             if not self._has_image(image):
                 pull_image(image, report)
+        for named in self._named:
+            check_named_image(self._client(), named)
         for build in self._builds:
             if not self._has_image(build.tag):
                 build_image(build, self._rendered_dir.parent / "logs" / f"build-{build.title}.log", report)

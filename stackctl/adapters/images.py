@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stackctl.adapters.commands import stream_command
+from stackctl.adapters.commands import run_command, stream_command
 from stackctl.core.build_output import parse_build_failure
 from stackctl.core.image_build import ImageBuild
+from stackctl.core.image_checks import NamedImage, check_architecture, check_program, starts_program
 from stackctl.core.runtime import CompletedCommand
-from stackctl.errors import ImageUnavailable, RuntimeFailure
+from stackctl.errors import ImageUnavailable, RuntimeFailure, raise_config_error
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+VERSION_S = 30.0
 
 
 def pull_image(image: str, report: Callable[[str], None]) -> None:
@@ -57,6 +64,30 @@ def build_image(build: ImageBuild, log: Path, report: Callable[[str], None]) -> 
             f"all that it printed is in {log}; BASE_IMAGE, BUILD_CA_BUNDLE and PIP_INDEX_URL in .env say what to build "
             "on and through",
         )
+
+
+def check_named_image(client: DockerClient, named: NamedImage) -> None:
+    """Look at an image that a setting names and, where its command says nothing, ask the program for its version.
+
+    Raises:
+        ConfigError: it is for another processor, or starts another program.
+    """
+    attributes = client.images.get(named.image).attrs
+    engine = str(client.version().get("Arch", ""))
+    raise_config_error(
+        "An image cannot be used.", check_architecture(named, str(attributes.get("Architecture", "")), engine)
+    )
+    settings = attributes.get("Config") or {}
+    command = [*(settings.get("Entrypoint") or ()), *(settings.get("Cmd") or ())]
+    is_unclear = named.answers_version and not starts_program(named, command)
+    version = _ask_version(named.image) if is_unclear else ""
+    raise_config_error("An image cannot be used.", check_program(named, command, version))
+
+
+def _ask_version(image: str) -> str:
+    locked = ("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64")
+    done = run_command(["docker", "run", "--rm", "--pull=never", *locked, image, "--version"], VERSION_S)
+    return done.stdout + done.stderr
 
 
 def check_command(done: CompletedCommand, what: str, hint: str) -> None:

@@ -171,6 +171,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
     if name == "compose":
         from stackctl.adapters.compose_runtime import ComposeRuntime
         from stackctl.core.image_build import list_builds, list_loaded, list_pulls
+        from stackctl.core.image_checks import list_named_images
 
         engine = loaded.compose.engine
         builds = list_builds(settings, engine, loaded.images, str(effects.data_root), gpu)
@@ -182,6 +183,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
             uses_curl=engine.launcher is None,
             loaded=list_loaded(loaded.images, gpu),
             former=_find_former(effects, load_state(effects)),
+            named=list_named_images(settings, engine),
         )
     from stackctl.adapters.process_runtime import ProcessRuntime
     from stackctl.operations.installations import list_installations

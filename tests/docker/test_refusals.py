@@ -6,12 +6,15 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import tarfile
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.docker.sites import Site
+from tests.docker.sites import IMAGES, Site
 from tests.ports import claim_port
 
 pytestmark = pytest.mark.docker
@@ -29,6 +32,34 @@ def test_an_image_that_cannot_be_had(stopped: Site) -> None:
     assert f"The image {image} is not here and could not be pulled" in done.stderr
     assert "connection refused" in done.stderr
     assert "INFERENCE_IMAGE" in done.stderr.rpartition("next:")[2]
+    assert stopped.list_remains() == []
+
+
+@pytest.mark.parametrize("setting", ["INFERENCE_IMAGE", "GATEWAY_IMAGE"])
+def test_an_image_of_another_program(stopped: Site, setting: str) -> None:
+    stopped.set(**{setting: IMAGES["BASE_IMAGE"]})
+    done = stopped.run("up")
+    assert done.code == 3, done.text
+    assert f"{setting}: '{IMAGES['BASE_IMAGE']}' starts" in done.stderr
+    assert "was expected" in done.stderr
+    assert stopped.list_remains() == []
+
+
+def test_an_image_for_another_processor(stopped: Site, tmp_path: Path) -> None:
+    foreign = "riscv64" if stopped.client.version()["Arch"] != "riscv64" else "amd64"
+    name, empty = f"stack-test/foreign-{uuid.uuid4().hex[:8]}:1", tmp_path / "empty.tar"
+    with tarfile.open(empty, "w"):
+        pass
+    entry = 'ENTRYPOINT ["/app/llama-server"]'
+    argv = ["docker", "import", "--platform", f"linux/{foreign}", "--change", entry, str(empty), name]
+    subprocess.run(argv, check=True, capture_output=True)
+    try:
+        stopped.set(INFERENCE_IMAGE=name)
+        done = stopped.run("up")
+    finally:
+        stopped.client.images.remove(name, force=True)
+    assert done.code == 3, done.text
+    assert f"'{name}' is for {foreign}, and this Docker engine runs" in done.stderr
     assert stopped.list_remains() == []
 
 
