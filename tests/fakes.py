@@ -30,7 +30,11 @@ CHECKOUT = Path(__file__).parent.parent
 SITE = Path("/site")
 DATA_ROOT = Path("/opt/stackctl")
 
-KEYS = {"GATEWAY_ADMIN_KEY": "planted-admin", "GATEWAY_KEY": "planted-gateway", "INFERENCE_API_KEY": "planted-engine"}
+KEYS = {
+    "GATEWAY_ADMIN_KEY": "planted-admin-key",
+    "GATEWAY_KEY": "planted-gateway-key",
+    "INFERENCE_API_KEY": "planted-engine-key",
+}
 DOCKER = DockerFacts("28.2.2", "28.5.2", compose_version="2.40.3")
 
 
@@ -279,7 +283,7 @@ class World:
             is_same_file=lambda one, other: one == other,
             fetch=self._fetch,
             stream_chat=lambda url, key, body, timeout_s: iter(["po", "ng"]),
-            make_key=lambda: f"sk-made-{len(self.reports)}",
+            make_key=lambda: f"sk-made-for-tests-{len(self.reports)}",
             clock=lambda: self.now,
             sleep=self._sleep,
         )

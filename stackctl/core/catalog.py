@@ -15,18 +15,19 @@ from annotated_types import Ge, MinLen
 
 from stackctl.core.gguf import GGUFHeader
 from stackctl.core.stackfile import Matches
+from stackctl.core.validation_words import describe_error, suggest_key
 from stackctl.core.yamltree import YamlTree, parse_yaml
-from stackctl.errors import ConfigError, Finding, suggest_nearest
+from stackctl.errors import ConfigError, Finding
 
 CATALOG_FILE: Final = "models/catalog.yml"
 UNVERIFIED: Final = "unverified"
 
 Use = Literal["chat", "code", "embedding", "demo"]
-_Name = Annotated[str, Matches(r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-_FileName = Annotated[str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.gguf$")]
-_Repo = Annotated[str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")]
-_Commit = Annotated[str, Matches(r"^[0-9a-f]{40}$")]
-_Sha256 = Annotated[str, Matches(r"^([0-9a-f]{64}|unverified)$")]
+_Name = Annotated[str, Matches(r"^[a-z0-9][a-z0-9._-]{0,63}$", "a name of small letters, digits and . _ -")]
+_FileName = Annotated[str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.gguf$", "a file name that ends in .gguf")]
+_Repo = Annotated[str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", "owner/name")]
+_Commit = Annotated[str, Matches(r"^[0-9a-f]{40}$", "a commit of 40 hexadecimal digits")]
+_Sha256 = Annotated[str, Matches(r"^([0-9a-f]{64}|unverified)$", "64 hexadecimal digits, or unverified")]
 _Text = Annotated[str, MinLen(1)]
 _Positive = Annotated[int, Ge(1)]
 
@@ -186,12 +187,10 @@ def _build_finding(error: Mapping[str, Any], tree: YamlTree) -> Finding:
     subject = ".".join(str(part) for part in path) or "catalog"
     line = tree.find_line(path)
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        hint = suggest_nearest(str(path[-1]), _list_keys(path[:-1])) or "remove it"
+        hint = suggest_key(str(path[-1]), _list_keys(path[:-1])) or "remove it"
         return Finding(subject, "is not a key of this section", hint, file=tree.path, line=line)
-    seen = error.get("input")
-    shown = f"; seen {seen!r}" if isinstance(seen, str | int | float | bool) else ""
-    message = error["msg"].removeprefix("Value error, ")
-    return Finding(subject, f"{message}{shown}", f"correct {subject}", file=tree.path, line=line)
+    message, hint = describe_error(error, subject)
+    return Finding(subject, message, hint, file=tree.path, line=line)
 
 
 def _is_branch(part: Any) -> bool:

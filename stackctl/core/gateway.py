@@ -5,7 +5,7 @@ In: the models of our own engines, the providers' endpoints and `stack.yml`'s li
 
 from __future__ import annotations
 
-from stackctl.core.gateway_config import Deployment, GatewayConfig
+from stackctl.core.gateway_config import NO_KEY, Deployment, GatewayConfig
 from stackctl.core.models import ServedModel
 from stackctl.core.providers import RemoteEndpoint
 from stackctl.core.settings import Settings
@@ -55,7 +55,7 @@ def _build_remote(endpoint: RemoteEndpoint, limits: ModelLimits) -> Deployment:
         served_name=endpoint.served_name,
         model=endpoint.litellm_model,
         api_base=f"os.environ/{endpoint.url_variable}" if endpoint.url else "",
-        api_key=f"os.environ/{endpoint.key_variable}" if endpoint.key_variable else "none",
+        api_key=f"os.environ/{endpoint.key_variable}" if endpoint.key_variable else NO_KEY,
         mode=endpoint.mode,
         context_length=endpoint.context_length,
         max_output_tokens=None,

@@ -17,6 +17,8 @@ from stackctl.errors import ConfigError, Finding, suggest_nearest
 DeploymentMode = Literal["chat", "embedding", "rerank"]
 
 CONFIG_FILE = "config.p1.yaml"
+# What a server is sent that wants no key: LiteLLM's clients do not send nothing.
+NO_KEY = "none"
 
 # LiteLLM's prefixes of the providers that stack.yml can name, and of close relatives an operator may add.
 PROVIDERS = frozenset(

@@ -42,6 +42,7 @@ class ModelRequest:
     gpu_layers: int | None
     arguments: tuple[str, ...] = ()
     is_demo: bool = False
+    context_setting: str = "CONTEXT_LENGTH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ def _build_extra(
         slots=model.slots or settings.inference_slots,
         gpu_layers=_read_gpu_layers(settings, model.gpu_layers),
         arguments=model.arguments,
+        context_setting=f"models.{served_name}.context_length" if model.context_length else "CONTEXT_LENGTH",
     )
 
 
@@ -200,9 +202,10 @@ def check_contexts(requests: tuple[ModelRequest, ...], headers: Mapping[str, GGU
     """A warning for each context beyond what the model was trained for: the engine cuts it there."""
     return [
         Finding(
-            "CONTEXT_LENGTH",
+            request.context_setting,
             f"{request.served_name} was trained for {headers[request.path].context_length} tokens and is given no more;"
             f" asked for were {request.context_length}",
+            f"set {request.context_setting} to {headers[request.path].context_length} or less",
             severity=Severity.WARNING,
         )
         for request in requests

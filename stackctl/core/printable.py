@@ -8,6 +8,11 @@ import re
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written: halves of characters stand for bytes that are no UTF-8."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def escape_text(text: str) -> str:
     """The text with everything that is not printable escaped, as Python writes it."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

@@ -12,8 +12,12 @@ from enum import StrEnum
 from typing import Any
 
 from stackctl.core.dotenv import DotenvFile
+from stackctl.core.printable import is_text
 from stackctl.core.settings import Settings, setting_names
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error, suggest_nearest
+
+# Of the keys that we make ourselves; a provider's own may be anything.
+MIN_KEY_LENGTH = 16
 
 
 class Origin(StrEnum):
@@ -33,7 +37,8 @@ class ResolvedSettings:
     Attributes:
         values: the settings.
         origins: setting name in upper case to where its value came from.
-        variables: variables of `.env` and the environment that `stack.yml` refers to by name.
+        variables: variables of `.env` and the environment that `stack.yml` refers to by name, those with a value.
+        blank: those that are there without one.
         findings: warnings worth showing, such as a key set twice.
     """
 
@@ -41,6 +46,7 @@ class ResolvedSettings:
     origins: Mapping[str, Origin]
     variables: Mapping[str, str] = field(repr=False)
     findings: tuple[Finding, ...] = ()
+    blank: frozenset[str] = frozenset()
 
 
 def resolve_settings(
@@ -76,13 +82,13 @@ def resolve_settings(
             continue
         value, problem = _parse_value(item, text)
         if problem:
-            findings.append(_describe_problem(name, problem, origin, packed if origin is Origin.RELEASE else dotenv))
+            findings.append(_describe_problem(item, problem, origin, packed if origin is Origin.RELEASE else dotenv))
         values[item.name] = value
     raise_config_error("The settings are not usable.", findings)
     known = {name: environment.get(name) or dotenv.values.get(name, "") for name in sorted(referenced)}
-    return ResolvedSettings(
-        Settings(**values), origins, {name: value for name, value in known.items() if value}, tuple(findings)
-    )
+    variables = {name: value for name, value in known.items() if value}
+    blank = frozenset(name for name in referenced - variables.keys() if name in dotenv.values or name in environment)
+    return ResolvedSettings(Settings(**values), origins, variables, tuple(findings), blank)
 
 
 def list_possible_variables(names: Iterable[str]) -> frozenset[str]:
@@ -141,10 +147,12 @@ def _check_known(dotenv: DotenvFile, referenced: frozenset[str]) -> list[Finding
     return found
 
 
-def _describe_problem(name: str, problem: str, origin: Origin, file: DotenvFile) -> Finding:
+def _describe_problem(item: Field[Any], problem: str, origin: Origin, file: DotenvFile) -> Finding:
+    name = item.name.upper()
+    hint = f"empty {name} and run 'stackctl init' to generate one" if item.metadata["generated"] else f"correct {name}"
     in_file = origin in (Origin.DOTENV, Origin.RELEASE)
     place = {"file": file.path, "line": file.lines[name]} if in_file else {"file": f"({origin})", "line": 0}
-    return Finding(name, problem, f"correct {name}", Severity.ERROR, **place)  # type: ignore[arg-type]
+    return Finding(name, problem, hint, Severity.ERROR, **place)  # type: ignore[arg-type]
 
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
@@ -156,6 +164,8 @@ def _parse_value(item: Field[Any], text: str) -> tuple[Any, str]:
     assert item.default is not MISSING
     meta = item.metadata
     shown = f"a secret of {len(text)} characters" if meta["secret"] else f"'{text}'"
+    if not is_text(text):
+        return item.default, f"is {text!a}, which is not UTF-8"
     if isinstance(item.default, bool):
         if text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE, ""
@@ -174,6 +184,8 @@ def _parse_value(item: Field[Any], text: str) -> tuple[Any, str]:
             item.default,
             f"is {shown} with spaces or characters that no HTTP header carries; expected printable ASCII",
         )
+    if meta["generated"] and len(text) < MIN_KEY_LENGTH:
+        return item.default, f"is {shown}, which can be guessed; expected at least {MIN_KEY_LENGTH}"
     return text, ""
 
 

@@ -7,9 +7,11 @@ from ipaddress import ip_address
 
 from stackctl.core.engines import Engine
 from stackctl.core.models import ServedModel
+from stackctl.core.printable import is_text
+from stackctl.core.provider_checks import check_routes
 from stackctl.core.providers import RemoteEndpoint
 from stackctl.core.settings import Settings, default_value
-from stackctl.core.stackfile import StackFile
+from stackctl.core.stackfile import Mode, StackFile
 from stackctl.errors import ConfigError, Finding, suggest_nearest
 
 LAST_PORT = 65_535
@@ -56,12 +58,14 @@ def check_names(
     """Served names are unique; routes and limits name one."""
     findings: list[Finding] = []
     owners = {model.served_name: model.setting for model in models}
+    modes: dict[str, Mode] = {model.served_name: model.mode for model in models}
     for endpoint in endpoints:
         place = f"providers.{endpoint.provider}.models.{endpoint.served_name}"
         if endpoint.served_name in owners:
             message = f"'{endpoint.served_name}' is already served by {owners[endpoint.served_name]}"
             findings.append(Finding(place, message, "rename one of them", file="stack.yml"))
         owners.setdefault(endpoint.served_name, place)
+        modes.setdefault(endpoint.served_name, endpoint.mode)
     variables: dict[str, str] = {}
     for endpoint in endpoints:
         other = variables.setdefault(endpoint.url_variable, endpoint.provider)
@@ -71,7 +75,7 @@ def check_names(
     for name, route in stackfile.routes.items():
         findings += _check_known((name, *route.fallbacks), owners, f"routes.{name}")
     findings += _check_known(stackfile.limits.models, owners, "limits.models")
-    return findings
+    return [*findings, *check_routes(stackfile, modes)]
 
 
 def check_site_path(site: str) -> None:
@@ -80,7 +84,7 @@ def check_site_path(site: str) -> None:
     Raises:
         ConfigError: names the characters.
     """
-    if not site.isascii() and any("\ud800" <= char <= "\udfff" for char in site):  # bytes that are no text
+    if not is_text(site):
         raise ConfigError(f"The site's path is not UTF-8: {site!r}.", "rename the folder")
     for mark in (" ;", " #", "\n", "\r"):
         if mark in site:

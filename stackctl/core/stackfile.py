@@ -14,22 +14,36 @@ from annotated_types import Ge, Le, MinLen
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Marks a text that must match a pattern; pydantic asks it for its schema when the file is read."""
+    """Marks a text that must match a pattern; pydantic asks it for its schema when the file is read.
+
+    Attributes:
+        expected: what the pattern means, for a person.
+    """
 
     pattern: str
+    expected: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         """The schema of a text with this pattern."""
         from pydantic_core import core_schema
 
-        return core_schema.str_schema(pattern=self.pattern, strict=True)
+        text = core_schema.str_schema(pattern=self.pattern, strict=True)
+        return core_schema.custom_error_schema(text, "expected", custom_error_message=self.expected)
 
 
 Mode = Literal["chat", "embedding", "rerank"]
 ProviderKind = Literal["openai", "anthropic", "lm_studio", "ollama", "vllm", "openai-compatible"]
-ServedName = Annotated[str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-VariableName = Annotated[str, Matches(r"^[A-Z][A-Z0-9_]*$")]
-HttpUrl = Annotated[str, Matches(r"^https?://[^\s]+$")]
+ServedName = Annotated[
+    str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$", "a name of letters, digits and . _ : / -, without spaces")
+]
+VariableName = Annotated[str, Matches(r"^[A-Z][A-Z0-9_]*$", "the name of a variable, such as OPENAI_API_KEY")]
+HeaderName = Annotated[
+    str, Matches(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "the name of a request header, such as X-Tenant, without spaces")
+]
+HttpUrl = Annotated[
+    str,
+    Matches(r"^https?://[^\s]+$", "an address with its scheme and without spaces, such as http://localhost:1234/v1"),
+]
 Text = Annotated[str, MinLen(1)]
 Tokens = Annotated[int, Ge(0), Le(16_777_216)]
 Positive = Annotated[int, Ge(1)]
@@ -77,17 +91,10 @@ class Provider:
     kind: ProviderKind = _key("Which wire format it speaks.")
     api_base: HttpUrl | None = _key("Base URL; may be left out for openai and anthropic.", None)
     api_key: VariableName | None = _key("Name of the variable in .env that holds its key.", None)
-    headers: Mapping[str, VariableName] = _key("Request header to the variable in .env with its value.", factory=dict)
+    headers: Mapping[HeaderName, VariableName] = _key(
+        "Request header to the variable in .env with its value.", factory=dict
+    )
     models: Annotated[Mapping[ServedName, RemoteModel], MinLen(1)] = _key("Served name to the provider's model.")
-
-    def __post_init__(self) -> None:
-        """Refuse a provider that is nowhere.
-
-        Raises:
-            ValueError: there is no address and its kind has none of its own.
-        """
-        if self.api_base is None and self.kind not in ("openai", "anthropic"):
-            raise ValueError(f"api_base is needed for a provider of kind {self.kind}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ than everything else that ``render`` does.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
+from stackctl.core.provider_checks import check_providers
 from stackctl.core.stackfile import (
     Limits,
     LocalModel,
@@ -20,8 +21,9 @@ from stackctl.core.stackfile import (
     StackFile,
     describe_key,
 )
+from stackctl.core.validation_words import describe_error, suggest_key
 from stackctl.core.yamltree import YamlTree, parse_yaml
-from stackctl.errors import ConfigError, Finding, suggest_nearest
+from stackctl.errors import ConfigError, Finding
 
 _TYPES = (StackFile, LocalModel, Provider, RemoteModel, Route, Limits, ModelLimits)
 
@@ -38,6 +40,8 @@ def parse_stackfile(text: str, path: str = "stack.yml") -> StackFile:
     findings = list(tree.findings)
     parsed, problems = _validate(tree)
     findings += problems
+    if parsed is not None:
+        findings += [_add_line(finding, tree) for finding in check_providers(parsed)]
     if parsed is None or findings:
         findings.sort(key=lambda finding: finding.line)
         raise ConfigError(f"{path} is not usable.", findings[0].hint, findings)
@@ -52,8 +56,9 @@ def _validate(tree: YamlTree) -> tuple[StackFile | None, list[Finding]]:
         return TypeAdapter(StackFile).validate_json(json.dumps(_drop_empty(tree.value), default=str)), []
     except ValidationError as error:
         return None, [_build_finding(dict(item), tree) for item in error.errors()]
-    except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, an alias that contains itself
-        problem = Finding("stack.yml", f"cannot be read: {error}", "write it without aliases", file=tree.path)
+    except (TypeError, ValueError, RecursionError):  # a key that is no text, an alias that contains itself
+        message = "cannot be read: an alias (&, *) contains itself"
+        problem = Finding("stack.yml", message, "write it without aliases", file=tree.path)
         return None, [] if tree.findings else [problem]
 
 
@@ -80,16 +85,19 @@ def _build_finding(error: dict[str, Any], tree: YamlTree) -> Finding:
     line = tree.find_line(path)
     subject = ".".join(str(part) for part in path) or "stack.yml"
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        nearest = suggest_nearest(str(path[-1]), _list_keys(path[:-1]))
+        nearest = suggest_key(str(path[-1]), _list_keys(path[:-1]))
         return Finding(subject, "is not a key of this section", nearest or "remove it", file=tree.path, line=line)
-    if {"api_key", "headers"}.intersection(path):
+    if {"api_key", "headers"}.intersection(path) and error["loc"][-1] != "[key]":
         # Whoever writes the secret itself here must not find it in a log: what was seen is not shown.
         message = "expected the name of a variable in .env, such as OPENAI_API_KEY; the secret itself belongs there"
         return Finding(subject, message, f"move the value to .env and name it in {subject}", file=tree.path, line=line)
-    seen = error.get("input")
-    shown = f"; seen {seen!r}" if isinstance(seen, str | int | float | bool) else ""
-    message = error["msg"].removeprefix("Value error, ")
-    return Finding(subject, f"{message}{shown}", f"correct {subject}", file=tree.path, line=line)
+    message, hint = describe_error(error, subject)
+    return Finding(subject, message, hint, file=tree.path, line=line)
+
+
+def _add_line(finding: Finding, tree: YamlTree) -> Finding:
+    lines = {".".join(map(str, path)): line for path, line in tree.lines.items()}
+    return replace(finding, file=tree.path, line=lines.get(finding.subject, 1))
 
 
 def _list_keys(path: tuple[Any, ...]) -> list[str]:

@@ -54,11 +54,7 @@ def parse_yaml(text: str, path: str) -> YamlTree:
         node = loader.get_single_node()
         value = None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or str(error)
-        finding = Finding(
-            "syntax", f"is not valid YAML: {problem}", "correct this line", file=path, line=mark.line + 1 if mark else 0
-        )
+        finding = _build_finding(error, text, path)
         raise ConfigError(f"{path} is not valid YAML.", finding.hint, (finding,)) from error
     finally:
         loader.dispose()
@@ -67,6 +63,21 @@ def parse_yaml(text: str, path: str) -> YamlTree:
     if node is not None:
         _walk(node, (), path, lines, findings, set())
     return YamlTree(path, value, lines, tuple(findings))
+
+
+def _build_finding(error: Exception, text: str, path: str) -> Finding:
+    """What stands where the text stops being YAML."""
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.encode()[: error.position].count(b"\n") + 1  # libyaml counts bytes
+        message = f"holds the character U+{int(error.character):04X}, which YAML does not take"
+        return Finding("syntax", message, "remove it", file=path, line=line)
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else 0
+    if mark and "\t" in (text.split("\n")[mark.line : mark.line + 1] or [""])[0][: mark.column + 1]:
+        return Finding("syntax", "is indented with a tab; YAML takes spaces", "replace it", file=path, line=line)
+    column = f" (column {mark.column + 1})" if mark else ""
+    problem = getattr(error, "problem", None) or "it cannot be read"
+    return Finding("syntax", f"is not valid YAML: {problem}{column}", "correct this line", file=path, line=line)
 
 
 def _walk(

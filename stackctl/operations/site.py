@@ -12,11 +12,12 @@ from stackctl.core.compose_view import RELAY_FILE, Images, choose_images, choose
 from stackctl.core.dotenv import DotenvFile, parse_dotenv
 from stackctl.core.engine_choice import EngineChoice
 from stackctl.core.engines import ENGINE_FOLDER, Engine
-from stackctl.core.gateway_config import check_gateway_config
+from stackctl.core.gateway_config import NO_KEY, check_gateway_config
 from stackctl.core.gguf import GGUFHeader
 from stackctl.core.model_files import ModelFile, ModelMode, build_model_header, check_model_files
 from stackctl.core.models import DEMO_MODEL_FILE, ModelRequest, build_requests, build_served_models, check_contexts
 from stackctl.core.places import add_places
+from stackctl.core.provider_checks import check_provider_keys
 from stackctl.core.render import GATEWAY_CONFIG, TEMPLATES, RenderedFiles, RenderInput, render_files
 from stackctl.core.runtime import StartPlan
 from stackctl.core.settings import Settings
@@ -143,7 +144,10 @@ def _load_manifest(effects: Effects, title: str) -> str | None:
 def _load_stack_text(effects: Effects, release: Release | None) -> str:
     if release:
         return release.stack_text
-    return effects.load_text(effects.site / "stack.yml") or ""
+    text, other = effects.load_text(effects.site / "stack.yml") or "", effects.site / "stack.yaml"
+    if effects.load_text(other) is not None and parse_yaml(text, "stack.yml").value in (None, {"version": 1}):
+        raise ConfigError(f"{other} is not read: the file's name is stack.yml.", "mv stack.yaml stack.yml")
+    return text
 
 
 def load_dotenv(effects: Effects) -> DotenvFile:
@@ -174,7 +178,8 @@ def _build_site(
 ) -> LoadedSite:
     settings = resolved.values
     check_site_path(str(effects.site))
-    _check_variables(resolved, stackfile)
+    missing = check_provider_keys(stackfile, resolved.variables, resolved.blank)
+    raise_config_error("A provider's secret is not set.", missing)
     demo = str(effects.data_root / "models" / DEMO_MODEL_FILE)
     requests = build_requests(settings, stackfile, str(effects.site), demo)
     if release:
@@ -263,7 +268,8 @@ def collect_secrets(loaded: LoadedSite) -> dict[str, str]:
         for item in fields(Settings)
         if item.metadata["secret"]
     }
-    return {**loaded.resolved.variables, **own}
+    # Compose and LiteLLM take no empty secret, and a server that wants none takes any.
+    return {**dict.fromkeys(loaded.resolved.blank, NO_KEY), **loaded.resolved.variables, **own}
 
 
 def load_known_answer(effects: Effects, release: Release | None) -> tuple[str, str]:
@@ -300,16 +306,3 @@ def _load_models(
 
 def _sum_sizes(files: tuple[ModelFile, ...]) -> int:
     return sum(file.header.size_bytes for file in files if file.header)
-
-
-def _check_variables(resolved: ResolvedSettings, stackfile: StackFile) -> None:
-    findings = []
-    for name, provider in stackfile.providers.items():
-        named = {f"providers.{name}.api_key": provider.api_key or ""}
-        named |= {f"providers.{name}.headers.{header}": value for header, value in provider.headers.items()}
-        findings += [
-            Finding(subject, f"names {variable}, which is not set", f"add {variable}=... to .env")
-            for subject, variable in named.items()
-            if variable and variable not in resolved.variables
-        ]
-    raise_config_error("A provider's secret is not set.", findings)

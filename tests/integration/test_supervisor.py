@@ -34,8 +34,8 @@ def test_start_changes_just_what_changed_and_stop_leaves_nothing(site: SleepingS
     assert site.start() == set()
     assert site.list_pids() == before
     assert site.start(INFERENCE_THREADS=2) == {"inference-chat", "inference-embed"}
-    assert site.start(INFERENCE_THREADS=2, GATEWAY_KEY="another") == {"api-gateway"}
-    assert site.start(INFERENCE_THREADS=2, GATEWAY_KEY="another", EMBEDDING_MODEL="none") == {"api-gateway"}
+    assert site.start(INFERENCE_THREADS=2, GATEWAY_KEY="another-gateway-key") == {"api-gateway"}
+    assert site.start(INFERENCE_THREADS=2, GATEWAY_KEY="another-gateway-key", EMBEDDING_MODEL="none") == {"api-gateway"}
     after = site.list_pids()
     assert set(after) == {"inference-chat", "api-gateway"}
     assert site.runtime.stop(lambda line: None)

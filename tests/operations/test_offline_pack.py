@@ -212,7 +212,7 @@ def test_a_login_in_a_provider_s_address_does_not_travel(packer: Packer) -> None
 
 
 def test_a_secret_in_what_is_recorded_of_a_model_does_not_travel(packer: Packer) -> None:
-    packer.source = "https://hub.example/m.gguf#planted-gateway"
+    packer.source = "https://hub.example/m.gguf#planted-gateway-key"
     error = raised_by(packer.pack)
     assert [finding.subject for finding in error.findings] == ["sbom.cdx.json", "licences.txt"]
 

@@ -32,11 +32,11 @@ def test_init_makes_a_site_whose_keys_are_fresh_and_private(world: World) -> Non
 
 
 def test_init_keeps_what_is_there(world: World) -> None:
-    text = "# mine\r\nCHAT_MODEL='a b.gguf'\nGATEWAY_KEY=mine\nGATEWAY_ADMIN_KEY=\n"
+    text = "# mine\r\nCHAT_MODEL='a b.gguf'\nGATEWAY_KEY=mine-and-long-enough\nGATEWAY_ADMIN_KEY=\n"
     world.files = {SITE / ".env": text, SITE / "stack.yml": "version: 1"}
     run_init(world.effects)
     values = parse_dotenv(world.files[SITE / ".env"]).values
-    assert (values["CHAT_MODEL"], values["GATEWAY_KEY"]) == ("a b.gguf", "mine")
+    assert (values["CHAT_MODEL"], values["GATEWAY_KEY"]) == ("a b.gguf", "mine-and-long-enough")
     assert values["GATEWAY_ADMIN_KEY"].startswith("sk-made")
     assert "# mine" in world.files[SITE / ".env"]
     assert world.files[SITE / "stack.yml"] == "version: 1"
@@ -96,8 +96,8 @@ MODELS = SITE / "models"
         ),
         (
             {},
-            "providers:\n  o:\n    kind: openai\n    models:\n      local-chat: {model: m}\n",
-            "stack.yml:5: providers.o.models.local-chat",
+            "providers:\n  o:\n    kind: openai\n    api_base: http://o\n    models:\n      local-chat: {model: m}\n",
+            "stack.yml:6: providers.o.models.local-chat",
             "already served by CHAT_MODEL",
         ),
         (
@@ -177,3 +177,13 @@ def test_a_failing_render_writes_nothing(world: World) -> None:
     before = dict(world.files)
     raised_by(lambda: run_render(world.effects, None))
     assert world.files == before
+
+
+def test_a_stack_yaml_is_not_passed_over(world: World) -> None:
+    world.files[SITE / "stack.yaml"] = "models: {a: {file: a.gguf}}"
+    for text in ("", "version: 1\n# nothing\n"):
+        world.files[SITE / "stack.yml"] = text
+        error = raised_by(lambda: load_site(world.effects))
+        assert (error.exit_code, error.hint) == (3, "mv stack.yaml stack.yml")
+    world.files[SITE / "stack.yml"] = "limits: {retries: 1}"
+    assert load_site(world.effects).stackfile.limits.retries == 1

@@ -46,8 +46,8 @@ def test_the_files_that_up_writes_hold_no_secret_and_its_state_is_private(world:
     [
         ({"INFERENCE_SLOTS": 2}, {"inference-chat", "inference-embed"}),
         ({"GATEWAY_REQUEST_TIMEOUT_S": 30}, {"api-gateway"}),
-        ({"GATEWAY_KEY": "planted-another"}, {"api-gateway"}),
-        ({"INFERENCE_API_KEY": "planted-another"}, {"inference-chat", "inference-embed", "api-gateway"}),
+        ({"GATEWAY_KEY": "planted-another-key"}, {"api-gateway"}),
+        ({"INFERENCE_API_KEY": "planted-another-key"}, {"inference-chat", "inference-embed", "api-gateway"}),
     ],
 )
 def test_up_after_an_edit_restarts_what_it_concerns(world: World, edit: dict[str, object], restarted: set[str]) -> None:
@@ -297,7 +297,9 @@ def test_a_failure_while_waiting_names_no_secret(world: World) -> None:
 
 
 def test_up_never_asks_a_provider(world: World) -> None:
-    world.files[SITE / "stack.yml"] = "providers: {o: {kind: openai, models: {gpt: {model: gpt-4o}}}}"
+    world.files[SITE / "stack.yml"] = (
+        "providers: {o: {kind: openai, api_base: 'http://o/v1', models: {gpt: {model: gpt-4o}}}}"
+    )
     run_up(world.effects)
     assert [request for request in world.requests if "gpt" in request] == []
 

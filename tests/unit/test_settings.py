@@ -141,3 +141,16 @@ def test_every_setting_says_what_it_is_for() -> None:
     for item in list_settings():
         assert re.fullmatch(r"[A-Z].*\.", item.metadata["help"]), item.name
     assert {"CHAT_MODEL", "CODE_MODEL", "EMBEDDING_MODEL", "INFERENCE_PORT", "API_GATEWAY_PORT"} <= set(setting_names())
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_KEY", "GATEWAY_ADMIN_KEY", "INFERENCE_API_KEY"])
+def test_a_key_of_ours_that_can_be_guessed_is_refused_unseen(name: str) -> None:
+    finding = find_problem(name, "planted-secret")
+    assert finding.message == "is a secret of 14 characters, which can be guessed; expected at least 16"
+    assert finding.hint == f"empty {name} and run 'stackctl init' to generate one"
+    assert resolve(f"{name}={'k' * 16}").origins[name] is Origin.DOTENV
+
+
+def test_a_value_whose_bytes_are_no_text_is_refused() -> None:
+    error = raised_by(lambda: resolve("", {"MODELS_DIR": "/srv/\udcbe"}))
+    assert "not UTF-8" in error.findings[0].message

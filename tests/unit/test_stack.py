@@ -67,8 +67,8 @@ def test_a_plan_holds_every_secret_by_value_and_shows_none() -> None:
     world = World()
     loaded = load_site(world.effects)
     plan = build_plan(world.effects, loaded, render_site(world.effects, loaded), "compose", "none")
-    assert plan.secrets["inference-chat"] == {"LLAMA_API_KEY": "planted-engine"}
-    assert plan.variables["GATEWAY_KEY"] == "planted-gateway"
+    assert plan.secrets["inference-chat"] == {"LLAMA_API_KEY": "planted-engine-key"}
+    assert plan.variables["GATEWAY_KEY"] == "planted-gateway-key"
     assert "planted" not in repr(plan)
     assert plan.find_service("nothing") is None
 

@@ -9,7 +9,7 @@ import pytest
 from stackctl.core.engines import ENGINES
 from stackctl.core.settings import Settings
 from stackctl.core.stack_checks import check_bind_address, check_engine, check_ports
-from stackctl.operations.site import load_site
+from stackctl.operations.site import collect_secrets, load_site
 from tests.fakes import World, raised_by, write_env
 
 
@@ -66,3 +66,53 @@ def test_a_process_is_bound_to_loopback(address: str, runtime: str, is_refused: 
 def test_a_route_or_limit_for_no_model_names_the_nearest(stack: str, hint: str) -> None:
     error = raised_by(lambda: load_site(World(write_env(), stack).effects))
     assert [finding.hint for finding in error.findings] == [hint]
+
+
+CHAIN = "models: {a: {file: a.gguf}, b: {file: b.gguf}, c: {file: c.gguf}}\nroutes:\n"
+
+
+@pytest.mark.parametrize(
+    ("routes", "words"),
+    [
+        ("  local-chat: {fallbacks: [local-chat]}", ["'local-chat' falls back to itself"]),
+        ("  local-chat: {fallbacks: [local-embed]}", ["is for chat and its fallback 'local-embed' for embedding"]),
+        ("  a: {fallbacks: [b]}\n  b: {fallbacks: [a]}", ["in a ring: a -> b -> a"]),
+        ("  c: {fallbacks: [a]}\n  a: {fallbacks: [b]}\n  b: {fallbacks: [c]}", ["in a ring: a -> b -> c -> a"]),
+        ("  a: {fallbacks: [b, c]}\n  b: {fallbacks: [c]}", []),
+    ],
+)
+def test_fallbacks_lead_to_another_model_of_the_same_kind_and_end(routes: str, words: list[str]) -> None:
+    if not words:
+        assert load_site(World(write_env(), CHAIN + routes).effects).stackfile.routes
+        return
+    error = raised_by(lambda: load_site(World(write_env(), CHAIN + routes).effects))
+    assert [word in finding.message for word, finding in zip(words, error.findings, strict=True)] == [True]
+    assert error.findings[0].file == "stack.yml"
+    assert error.findings[0].line
+
+
+@pytest.mark.parametrize(
+    ("kind", "env", "words"),
+    [
+        ("vllm, api_base: 'http://v/v1'", "P_KEY=\n", ""),
+        ("vllm, api_base: 'http://v/v1'", "P_KEY=x\n", ""),
+        ("vllm, api_base: 'http://v/v1'", "", "names P_KEY, which is not set"),
+        ("openai", "P_KEY=\n", "names P_KEY, which is empty"),
+        ("openai", "P_KEY=x\n", ""),
+    ],
+)
+def test_a_providers_key_may_be_empty_where_it_is_ones_own_server(kind: str, env: str, words: str) -> None:
+    stack = f"providers: {{p: {{kind: {kind}, api_key: P_KEY, models: {{g: {{model: m}}}}}}}}"
+    world = World(write_env() + env, stack)
+    if words:
+        assert words in raised_by(lambda: load_site(world.effects)).findings[0].message
+    else:
+        assert collect_secrets(load_site(world.effects))["P_KEY"] in ("x", "none")
+
+
+def test_a_context_beyond_the_trained_one_is_told_where_it_was_asked_for() -> None:
+    world = World(write_env(), "models:\n  a: {file: a.gguf, context_length: 999424}\n")
+    (warning,) = load_site(world.effects).warnings
+    assert warning.subject == "models.a.context_length"
+    assert "a was trained for" in warning.message
+    assert "set models.a.context_length to" in warning.hint
