@@ -38,10 +38,22 @@ def load_model_files(path: Path) -> tuple[ModelFile, ...]:
     return tuple(_load_file(path.parent / name) for name in build_shard_names(path.name))
 
 
+def _list_neighbours(path: Path) -> tuple[str, ...]:
+    """GGUF files of its folder and of the folders in it; of the folder above where it has none."""
+    folder = next((folder for folder in (path.parent, path.parent.parent) if folder.is_dir()), None)
+    if folder is None:
+        return ()
+    try:
+        found = [item for pattern in ("*", "*/*") for item in folder.glob(pattern) if item.suffix.lower() == ".gguf"]
+    except OSError:
+        return ()
+    return tuple(sorted(item.relative_to(folder).as_posix() for item in found))
+
+
 def _load_file(path: Path) -> ModelFile:
     try:
         return ModelFile(str(path), load_gguf(path))
     except FileNotFoundError:
-        return ModelFile(str(path))
+        return ModelFile(str(path), neighbours=_list_neighbours(path))
     except GGUFError as error:
         return ModelFile(str(path), error=error)

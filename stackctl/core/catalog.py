@@ -154,6 +154,15 @@ class Catalog:
         """Every entry's file of this name, with its entry."""
         return tuple((model, file) for model in self.models.values() for file in model.files if file.name == file_name)
 
+    def list_names(self) -> dict[str, str]:
+        """Entry by what people call it: its name, or that of its file, in small letters and without an ending.
+
+        Entries without a source on a hub are not downloads, and are left out.
+        """
+        pulled = {name: model for name, model in self.models.items() if model.repo}
+        files = {file.name.lower().removesuffix(".gguf"): name for name, m in pulled.items() for file in m.files}
+        return {**files, **{name: name for name in pulled}}
+
 
 _SECTIONS: Final[Mapping[str, type[Any]]] = {"files": CatalogFile, "shape": Shape}
 

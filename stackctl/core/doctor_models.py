@@ -49,7 +49,8 @@ def _render_model(entry: ModelEntry, header: GGUFHeader) -> Finding:
     gib, mib = header.size_bytes / GIB, header.size_bytes / MIB
     size = f"{gib:.1f} GiB" if gib >= 1 else f"{mib:.0f} MiB"
     kind = " ".join(part for part in (header.architecture, header.quantisation) if part)
-    message = f"{entry.served_name}: {kind}, {size}, trained for {header.context_length} tokens"
+    tools = ", no tools" if entry.mode == "chat" and not header.has_tools else ""
+    message = f"{entry.served_name}: {kind}, {size}, trained for {header.context_length} tokens{tools}"
     return Finding(entry.setting, message, severity=Severity.OK, file=entry.path)
 
 

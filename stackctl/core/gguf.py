@@ -20,7 +20,7 @@ from stackctl.core.gguf_tables import (
     GUESSED_FILE_TYPE,
     TENSOR_TYPES,
 )
-from stackctl.core.gguf_walk import read_content
+from stackctl.core.gguf_walk import CHAT_TEMPLATE, TOOLS_MARK, read_content
 
 __all__ = [
     "GGUFError",
@@ -56,6 +56,8 @@ class GGUFHeader:
         full_attention_interval: in hybrids every n-th layer has a KV cache.
         shared_kv_layers: layers at the end without a KV cache of their own.
         state_bytes_per_layer: recurrent state of one slot in one layer, float32.
+        has_tools: whether a chat template takes tools; one that does not drops them without a word.
+        file_kind: ``general.type``: "model", "adapter", "mmproj" and the like.
         pooling_type: None where the file has none; see ``POOLING_TYPES``.
         split_no: from 0; ``split_count`` is 0 for a model in one file.
         split_tensor_count: tensors of all shards together.
@@ -92,6 +94,8 @@ class GGUFHeader:
     expert_feed_forward_length: int = 0
     vocab_size: int = 0
     has_chat_template: bool = False
+    has_tools: bool = False
+    file_kind: str = ""
     pooling_type: int | None = None
     split_no: int = 0
     split_count: int = 0
@@ -187,7 +191,9 @@ def parse_gguf(file: BinaryIO) -> GGUFHeader:
         split_no=values.plain("split.no"),
         split_count=values.plain("split.count"),
         split_tensor_count=values.plain("split.tensors.count"),
-        has_chat_template=content.lengths.get("tokenizer.chat_template", 0) > 0,
+        has_chat_template=content.lengths.get(CHAT_TEMPLATE, 0) > 0,
+        has_tools=content.lengths.get(TOOLS_MARK, 0) > 0,
+        file_kind=values.text("general.type"),
         vocab_size=values.number("vocab_size") or content.lengths.get("tokenizer.ggml.tokens", 0),
         unknown_types=content.unknown_types,
     )

@@ -17,14 +17,28 @@ SCALAR_CODES: Final = MappingProxyType(
     {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 )
 
+_CONVERT: Final = "use a GGUF conversion of the model"
+
 # First bytes of things that people put where a model belongs -> what they are and what to do.
 LOOKALIKES: Final = (
     (b"version https://git-lfs", "a Git LFS pointer", "run 'git lfs pull' where the file came from"),
     (b"<", "a web page, probably an error page saved as a model", "download the file again"),
-    (b"PK\x03\x04", "a ZIP or PyTorch archive", "use a GGUF conversion of the model"),
-    (b"ggml", "an old GGML file", "use a GGUF conversion of the model"),
-    (b"tjgg", "an old GGJT file", "use a GGUF conversion of the model"),
+    (b"PK\x03\x04", "a ZIP or PyTorch archive", _CONVERT),
+    (b"ggml", "an old GGML file", _CONVERT),
+    (b"lmgg", "an old GGML file", _CONVERT),
+    (b"fmgg", "an old GGMF file", _CONVERT),
+    (b"tjgg", "an old GGJT file", _CONVERT),
+    (b"algg", "an old LoRA adapter (GGLA)", "name a whole model in GGUF form"),
+    *((bytes((0x80, protocol)), "a Python pickle, as PyTorch saves weights", _CONVERT) for protocol in range(2, 6)),
+    (b"\x89HDF", "an HDF5 file, as Keras saves weights", _CONVERT),
+    (b"\x93NUMPY", "a NumPy array", _CONVERT),
+    (b"\x1f\x8b", "a gzip archive", "unpack it, and name the .gguf file in it"),
+    (b"\xfd7zXZ", "an xz archive", "unpack it, and name the .gguf file in it"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it, and name the .gguf file in it"),
+    (b"7z\xbc\xaf", "a 7z archive", "unpack it, and name the .gguf file in it"),
 )
+# After the eight bytes of its header's length, a safetensors file goes on with that header, which is JSON.
+SAFETENSORS: Final = ("a safetensors file", _CONVERT)
 
 # Tensor type -> (name, elements in a block, bytes of a block).
 TENSOR_TYPES: Final = MappingProxyType(

@@ -7,6 +7,7 @@ memory used is bounded by the limits below whatever the file claims.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from io import SEEK_END
@@ -16,6 +17,7 @@ from stackctl.core.gguf_content import GGUFContent, GGUFError, MetadataValue
 from stackctl.core.gguf_tables import (
     ARRAY_TYPE,
     LOOKALIKES,
+    SAFETENSORS,
     SCALAR_CODES,
     STRING_TYPE,
     TENSOR_TYPES,
@@ -28,6 +30,7 @@ MAX_PAIRS: Final = 4096
 MAX_TENSORS: Final = 262_144
 MAX_KEY_BYTES: Final = 1024
 MAX_TEXT_BYTES: Final = 4096
+MAX_TEMPLATE_BYTES: Final = 1 << 20
 MAX_KEPT_ITEMS: Final = 1024
 MAX_ALIGNMENT: Final = 1 << 20
 MAX_DIMENSIONS: Final = 4
@@ -35,6 +38,10 @@ MAX_ELEMENTS: Final = 1 << 63
 
 _BLOCK_BYTES: Final = 1 << 18
 _LENGTH: Final = struct.Struct("<Q")
+# A model may have several templates, one of them for tools; of each only what the stack needs is kept.
+CHAT_TEMPLATE: Final = "tokenizer.chat_template"
+TOOLS_MARK: Final = "tools named by chat templates"
+_TOOLS: Final = re.compile(rb"\btools\b")
 _CONVERT_AGAIN: Final = "convert the model again"
 
 
@@ -180,6 +187,8 @@ def _read_version(cursor: _Cursor) -> int:
         for prefix, kind, hint in LOOKALIKES:
             if start.startswith(prefix):
                 raise GGUFError(f"not a GGUF file: it is {kind}", hint)
+        if start[8:9] == b"{" and _LENGTH.unpack_from(start)[0] <= cursor.size:
+            raise GGUFError(f"not a GGUF file: it is {SAFETENSORS[0]}", SAFETENSORS[1])
         raise GGUFError(f"not a GGUF file: it starts with {start[:4]!r}, expected b'GGUF'", "check the path")
     cursor.position = 4
     version = cursor.number("I")
@@ -205,7 +214,9 @@ def _read_pair(cursor: _Cursor, values: dict[str, MetadataValue], lengths: dict[
     value_type = cursor.number("I")
     if value_type == STRING_TYPE:
         length = lengths[key] = cursor.number("Q")
-        # Of a chat template only the length matters.
+        if key.startswith(CHAT_TEMPLATE) and length <= MAX_TEMPLATE_BYTES:
+            lengths[TOOLS_MARK] = lengths.get(TOOLS_MARK, 0) + len(_TOOLS.findall(cursor.take(length)))
+            return
         if length > MAX_TEXT_BYTES:
             cursor.step(length)
             return

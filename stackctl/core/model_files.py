@@ -11,11 +11,18 @@ from pathlib import PurePath
 from typing import Final, Literal
 
 from stackctl.core.gguf import GGUFError, GGUFHeader, merge_shards, parse_split_name
-from stackctl.errors import Finding, Severity
+from stackctl.errors import Finding, Severity, suggest_nearest
 
 ModelMode = Literal["chat", "embedding"]
+SHOWN_FILES: Final = 5
+MISSING: Final = "no such model file"
 
 _PROJECTORS: Final = ("clip", "mmproj")
+# general.type of what is no model -> what it is, and where it belongs.
+_KINDS: Final = {
+    "adapter": ("a LoRA adapter", "name the model that it adapts; the adapter goes into arguments, as --lora FILE"),
+    "imatrix": ("an importance matrix, which quantising reads", "name the model's own GGUF file"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,7 @@ class ModelFile:
 
     Attributes:
         path: as it should be shown.
+        neighbours: of a file that is missing: the GGUF files of its folder, relative to it.
         header: what the file says, if it could be read.
         error: why it could not.
     """
@@ -31,6 +39,7 @@ class ModelFile:
     path: str
     header: GGUFHeader | None = None
     error: GGUFError | None = None
+    neighbours: tuple[str, ...] = ()
 
     @property
     def is_missing(self) -> bool:
@@ -82,8 +91,7 @@ def _check_file(setting: str, file: ModelFile, count: int) -> list[Finding]:
             hint = f"put all {count} shards side by side in the same folder"
             message = f"shard {PurePath(file.path).name} is missing"
             return [Finding(setting, message, hint, file=file.path)]
-        hint = f"put the file there or correct {setting}"
-        return [Finding(setting, "no such model file", hint, file=file.path)]
+        return [Finding(setting, MISSING, suggest_file(setting, file), file=file.path)]
     if file.error is not None:
         return [Finding(setting, file.error.message, file.error.hint, file=file.path)]
     header = file.header
@@ -92,6 +100,28 @@ def _check_file(setting: str, file: ModelFile, count: int) -> list[Finding]:
         hint = "copy or download it again"
         return [Finding(setting, f"the file is truncated: {seen}", hint, file=file.path)]
     return []
+
+
+def suggest_file(setting: str, file: ModelFile) -> str:
+    """What to write in place of a file that is missing: the one that was meant, the nearest, or those that are there.
+
+    Letters' case, a folder in front and the ending ``.gguf`` make no difference to what was meant.
+    """
+    wanted = bare_name(file.path)
+    meant = next((name for name in file.neighbours if bare_name(name) == wanted), "")
+    if meant:
+        return f"set {setting} to {meant}"
+    nearest = suggest_nearest(wanted, file.neighbours)
+    if nearest or not file.neighbours:
+        return nearest or f"put the file there or correct {setting}"
+    shown = ", ".join(file.neighbours[:SHOWN_FILES])
+    more = len(file.neighbours) - SHOWN_FILES
+    return f"files there: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def bare_name(path: str) -> str:
+    """A model's name, without what people leave out or write in another case."""
+    return PurePath(path).name.lower().removesuffix(".gguf")
 
 
 def _check_split(setting: str, files: Sequence[ModelFile], headers: Sequence[GGUFHeader]) -> list[Finding]:
@@ -119,7 +149,10 @@ def _check_split(setting: str, files: Sequence[ModelFile], headers: Sequence[GGU
 
 def _check_contents(setting: str, path: str, header: GGUFHeader, mode: ModelMode) -> list[Finding]:
     """Whether the model is of a kind that can be served."""
-    if header.architecture in _PROJECTORS:
+    if header.file_kind in _KINDS:
+        kind, hint = _KINDS[header.file_kind]
+        return [Finding(setting, f"this is {kind}, not a model", hint, file=path)]
+    if header.architecture in _PROJECTORS or header.file_kind in _PROJECTORS:
         message = "this is the vision projector of a model, not the model"
         return [Finding(setting, message, "name the model's own GGUF file", file=path)]
     if not header.architecture or not header.tensor_count:

@@ -107,6 +107,10 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
     for served_name, setting, mode, offset in _NAMED:
         name = str(getattr(settings, setting.lower()))
         taken = served_name in stackfile.models
+        if name == NO_MODEL and setting == "CHAT_MODEL":
+            message = f"is '{NO_MODEL}', and a stack without a chat model has nothing to prove that it works"
+            findings.append(Finding(setting, message, "name a GGUF file in MODELS_DIR, or leave CHAT_MODEL empty"))
+            continue
         if taken and name and name != NO_MODEL:
             message = f"'{served_name}' is also served by models.{served_name} in stack.yml"
             findings.append(Finding(setting, message, f"keep one: clear {setting} in .env, or rename the other"))
@@ -130,7 +134,7 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
     for index, (served_name, model) in enumerate(stackfile.models.items()):
         requests.append(_build_extra(settings, served_name, model, folder, len(_NAMED) + index))
     if findings:
-        raise ConfigError("Two models have one served name.", findings[0].hint, findings)
+        raise ConfigError("The models cannot be served like this.", findings[0].hint, findings)
     return tuple(requests)
 
 

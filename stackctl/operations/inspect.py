@@ -104,7 +104,9 @@ def _describe_origin(loaded: LoadedSite, model: ServedModel) -> str:
     """Where a model of ours comes from, when it is not a file that the operator put there."""
     release = loaded.release
     brought = f"release {release.title}" if release and model.path.startswith(f"{release.store}/") else ""
-    return ", ".join(filter(None, ("demo model" if model.is_demo else "", brought)))
+    # Its template has no place for them, so the engine answers as if none had been sent.
+    tools = "no tools" if model.mode == "chat" and not model.header.has_tools else ""
+    return ", ".join(filter(None, ("demo model" if model.is_demo else "", brought, tools)))
 
 
 def load_logs(effects: Effects, services: tuple[str, ...], lines: int) -> dict[str, str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from stackctl.core.catalog import CATALOG_FILE, Catalog, Use, parse_catalog
 from stackctl.core.checksums import SUFFIX, Checksum, parse_checksum
 from stackctl.core.gguf import GGUFHeader
-from stackctl.core.model_files import ModelFile, build_model_header, check_model_files
+from stackctl.core.model_files import MISSING, ModelFile, bare_name, build_model_header, check_model_files
 from stackctl.core.progress import Transfer, write_size
 from stackctl.core.settings import Settings
 from stackctl.core.transfer import Reply
@@ -128,6 +128,17 @@ def load_catalog(effects: Effects) -> Catalog:
     if text is None:
         raise ConfigError(f"{CATALOG_FILE} is missing from {effects.data_root}.", "install stackctl again")
     return parse_catalog(text)
+
+
+def suggest_pulls(effects: Effects, findings: Sequence[Finding]) -> list[Finding]:
+    """The same findings; where a missing file is one of the catalog, its hint is the command that brings it."""
+    missing = [finding for finding in findings if finding.message == MISSING and not finding.hint.startswith("set ")]
+    if not missing:
+        return list(findings)
+    names = load_catalog(effects).list_names()
+    known = {finding: names.get(bare_name(finding.file), "") for finding in missing}
+    hints = {finding: f"run 'stackctl models pull {name}'" for finding, name in known.items() if name}
+    return [replace(finding, hint=hints.get(finding, finding.hint)) for finding in findings]
 
 
 def find_models_dir(effects: Effects, settings: Settings) -> Path:

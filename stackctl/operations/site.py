@@ -37,6 +37,7 @@ from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_c
 from stackctl.operations.effects import Effects
 from stackctl.operations.engines import choose_compose_engine, choose_process_engine
 from stackctl.operations.installations import build_layout
+from stackctl.operations.models import suggest_pulls
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.release import Release
@@ -300,6 +301,8 @@ def _load_models(
             headers[request.path] = header
             shards[request.path] = tuple(file.path for file in files)
             sizes[request.path] = _sum_sizes(files)
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        findings = suggest_pulls(effects, findings)
     raise_config_error("A model cannot be served.", findings)
     return headers, shards, sizes, [f for f in findings if f.severity is Severity.WARNING]
 

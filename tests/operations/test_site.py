@@ -10,10 +10,13 @@ from stackctl.core.dotenv import parse_dotenv
 from stackctl.core.gguf import GGUFError
 from stackctl.core.model_files import ModelFile
 from stackctl.errors import ConfigError
+from stackctl.operations.doctor import run_doctor
 from stackctl.operations.init import run_init
+from stackctl.operations.inspect import list_models
 from stackctl.operations.render import check_rendered, run_render
 from stackctl.operations.site import load_settings, load_site
 from tests.fakes import KEYS, SITE, World, build_model_files, raised_by, write_env
+from tests.gguf_files import build_header
 
 
 def places_of(error: Exception) -> list[str]:
@@ -187,3 +190,35 @@ def test_a_stack_yaml_is_not_passed_over(world: World) -> None:
         assert (error.exit_code, error.hint) == (3, "mv stack.yaml stack.yml")
     world.files[SITE / "stack.yml"] = "limits: {retries: 1}"
     assert load_site(world.effects).stackfile.limits.retries == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["qwen2.5-coder-7b", "QWEN2.5-Coder-7B", "qwen2.5-coder-7b-instruct-q4_k_m", "models/qwen2.5-coder-7b"],
+)
+def test_a_name_of_the_catalog_is_a_model_to_pull(name: str) -> None:
+    world = World(write_env(CHAT_MODEL=name))
+    path = SITE / "models" / name
+    world.broken_models[path] = (ModelFile(str(path), neighbours=("another.gguf",)),)
+    error = raised_by(lambda: load_site(world.effects))
+    assert [finding.hint for finding in error.findings] == ["run 'stackctl models pull qwen2.5-coder-7b'"]
+
+
+def test_no_chat_model_is_an_error_about_that_setting() -> None:
+    error = raised_by(lambda: load_site(World(write_env(CHAT_MODEL="none")).effects))
+    assert [(finding.subject, finding.line) for finding in error.findings] == [("CHAT_MODEL", 4)]
+    assert "leave CHAT_MODEL empty" in error.hint
+
+
+def test_a_model_without_tools_says_so() -> None:
+    plain, able = SITE / "models" / "plain.gguf", SITE / "models" / "able.gguf"
+    world = World(write_env(CHAT_MODEL="plain.gguf", CODE_MODEL="able.gguf"))
+    for path, has_tools in ((plain, False), (able, True)):
+        world.broken_models[path] = (ModelFile(str(path), build_header(has_tools=has_tools)),)
+    assert {row.served_name: row.note for row in list_models(world.effects)} == {
+        "local-chat": "no tools",
+        "local-code": "",
+        "local-embed": "demo model",
+    }
+    told = [finding.message for finding in run_doctor(world.effects) if "trained for" in finding.message]
+    assert [text.endswith(", no tools") for text in told] == [True, False, False]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
 import gguf
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stackctl.adapters.gguf import load_gguf, load_model_files
-from stackctl.core.model_files import ModelMode, build_model_header, check_model_files
+from stackctl.core.model_files import ModelFile, ModelMode, build_model_header, check_model_files, suggest_file
 from stackctl.errors import Finding, Severity
 from tests.gguf_files import write_model, write_shards
 
@@ -104,3 +107,76 @@ def test_a_vocabulary_file_is_no_model(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.close()
     assert "no tensors" in text_of(check(tmp_path / "v.gguf"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [
+        ("qwen-Chat.gguf", "set CHAT_MODEL to Qwen-chat.gguf"),
+        ("Qwen-chat", "set CHAT_MODEL to Qwen-chat.gguf"),
+        ("QWEN-CHAT.GGUF", "set CHAT_MODEL to Qwen-chat.gguf"),
+        ("models/Qwen-chat.gguf", "set CHAT_MODEL to Qwen-chat.gguf"),
+        ("deep.gguf", "set CHAT_MODEL to sub/deep.gguf"),
+        ("Qwen-chad.gguf", "did you mean 'Qwen-chat.gguf'?"),
+        ("zzz", "files there: Qwen-chat.gguf, sub/deep.gguf"),
+    ],
+)
+def test_a_wrong_name_gets_the_one_that_was_meant_or_those_that_are_there(
+    tmp_path: Path, wanted: str, hint: str
+) -> None:
+    folder = tmp_path / "models"
+    (folder / "sub").mkdir(parents=True)
+    write_model(folder / "Qwen-chat.gguf")
+    write_model(folder / "sub" / "deep.gguf")
+    (finding,) = check(folder / wanted)
+    assert (finding.message, finding.hint) == ("no such model file", hint)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=30), st.lists(st.text(max_size=20), max_size=8))
+def test_every_name_gets_a_hint(wanted: str, names: list[str]) -> None:
+    assert suggest_file("CHAT_MODEL", ModelFile(f"/m/{wanted}", neighbours=tuple(names)))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x10\0\0\0\0\0\0\0" + b'{"__metadata__":{}}', "a safetensors file"),
+        (b"lmgg\1\0\0\0", "an old GGML file"),
+        (b"tjgg\1\0\0\0", "an old GGJT file"),
+        (b"algg\1\0\0\0", "an old LoRA adapter"),
+        (pickle.dumps({"weight": 1}, 2), "a Python pickle"),
+        (pickle.dumps({"weight": 1}, 4), "a Python pickle"),
+        (b"PK\x03\x04", "a ZIP or PyTorch archive"),
+        (b"\x1f\x8b\x08", "a gzip archive"),
+    ],
+)
+def test_a_file_of_another_format_is_named_as_what_it_is(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(content)
+    (finding,) = check(path)
+    assert f"not a GGUF file: it is {kind}" in finding.message
+    assert "GGUF" in finding.hint or ".gguf" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("adapter", "a LoRA adapter"), ("mmproj", "vision projector"), ("imatrix", "importance matrix")]
+)
+def test_a_gguf_file_that_is_no_model_is_named_as_what_it_is(tmp_path: Path, kind: str, words: str) -> None:
+    path = write_model(tmp_path / "m.gguf", extra=lambda writer: writer.add_string("general.type", kind))
+    (finding,) = check(path)
+    assert words in finding.message
+    assert finding.severity is Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    ("template", "has_tools"),
+    [
+        ("{{ messages }}", False),
+        ("{{ footools }}" + " " * 5000, False),
+        ("{% if tools %}{{ tools }}{% endif %}", True),
+        (" " * 9000 + "{% for tool in tools %}", True),
+    ],
+)
+def test_whether_a_template_takes_tools_is_read(tmp_path: Path, template: str, has_tools: bool) -> None:
+    header = load_gguf(write_model(tmp_path / "m.gguf", template=template))
+    assert (header.has_chat_template, header.has_tools) == (True, has_tools)

@@ -107,8 +107,8 @@ served_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", fullmatch=Tr
 @given(st.lists(served_names, unique=True, max_size=5))
 def test_services_have_unique_names_that_dns_takes(names: list[str]) -> None:
     stackfile = StackFile(models={name: LocalModel(file="m.gguf") for name in names})
-    settings = Settings(chat_model="none", embedding_model="none")
-    requests = build_requests(settings, stackfile, "/site", "/demo")
+    settings = Settings(embedding_model="none")
+    requests = tuple(item for item in build_requests(settings, stackfile, "/site", "/demo") if not item.is_demo)
     paths = [request.path for request in requests]
     models = build_served_models(
         settings, requests, {p: build_header() for p in paths}, {p: (p,) for p in paths}, dict.fromkeys(paths, 1), None
