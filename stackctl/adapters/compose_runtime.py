@@ -16,7 +16,7 @@ from stackctl.adapters.docker_engine import connect_engine
 from stackctl.adapters.images import build_image, check_command, check_named_image, pull_image
 from stackctl.core.image_build import ImageBuild
 from stackctl.core.image_checks import NamedImage
-from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS, OVERRIDE_FILE
 from stackctl.core.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
 from stackctl.core.stack import Service
 from stackctl.errors import ImageUnavailable, RuntimeFailure
@@ -43,7 +43,7 @@ class ComposeRuntime:
 
     Args:
         project: Compose's project name.
-        rendered_dir: where the rendered files are.
+        rendered_dir: where the rendered files are, two folders below the site's.
         pulled: images that come from a registry when they are not there yet.
         builds: images that are built here when they are not there yet.
         uses_curl: whether the engine's image has curl (llama.cpp's) or Python (ours).
@@ -68,7 +68,9 @@ class ComposeRuntime:
         self._named = named
         self._project = project
         self._rendered_dir = rendered_dir
-        self._own_folders = {str(rendered_dir), *([str(former / rendered_dir.name)] if former else [])}
+        folders = (rendered_dir, *([former / rendered_dir.name] if former else []))
+        # With an override the project's folder is the site's.
+        self._own_folders = {str(place) for folder in folders for place in (folder, folder.parent.parent)}
         self._pulled = pulled
         self._builds = builds
         self._uses_curl = uses_curl
@@ -122,7 +124,9 @@ class ComposeRuntime:
             report(f"{name} is paused; letting it go on")
             self._list_containers()[name].unpause()
         done = stream_command(
-            self._compose_up(plan), lambda line: report(f"docker compose: {line.strip()}"), plan.variables
+            self._compose_up(plan),
+            lambda line: report(f"docker compose: {line.strip()}"),
+            {**plan.variables, **self._place_files(plan)},
         )
         check_command(done, "docker compose up failed", _explain(done.stderr))
         after = self._list_starts()
@@ -228,6 +232,7 @@ class ComposeRuntime:
 
     def _compose_up(self, plan: StartPlan) -> list[str]:
         files = [COMPOSE_FILE, *([GPU_OVERLAYS[plan.gpu]] if plan.gpu != "none" else [])]
+        files += [OVERRIDE_FILE] if plan.override else []
         chosen = [part for name in files for part in ("--file", str(self._rendered_dir / name))]
         # Values come from this command's environment alone: an .env beside the file must not have a second say.
         return [
@@ -236,6 +241,8 @@ class ComposeRuntime:
             "--project-name",  # or COMPOSE_PROJECT_NAME of the user's environment would win over the file's own
             self._project,
             *chosen,
+            # In a file of the site's own, relative paths start where that file lies.
+            *(["--project-directory", str(self._site)] if plan.override else []),
             "--env-file",
             "/dev/null",
             "up",
@@ -244,6 +251,14 @@ class ComposeRuntime:
             "--no-build",
             *(["--pull", "never"] if self._loaded else ["--quiet-pull"]),
         ]
+
+    def _place_files(self, plan: StartPlan) -> dict[str, str]:
+        """Where the rendered files lie, when that is not the project's folder."""
+        return {"STACK_RENDERED": str(self._rendered_dir)} if plan.override else {}
+
+    @property
+    def _site(self) -> Path:
+        return self._rendered_dir.parent.parent
 
     def _compose(self, *arguments: str) -> CompletedCommand:
         return run_command(["docker", "compose", "--project-name", self._project, *arguments], STOP_TIMEOUT_S)
@@ -312,6 +327,8 @@ def _explain(stderr: str) -> str:
     """One next step for the failures that people meet most."""
     if 'could not select device driver "nvidia"' in stderr:
         return "install the NVIDIA Container Toolkit and run 'nvidia-ctk runtime configure', or set STACK_GPU=none"
+    if OVERRIDE_FILE in stderr:
+        return f"correct {OVERRIDE_FILE}, which lies in the site's folder"
     if "port is already allocated" in stderr or "address already in use" in stderr:
         return "set another API_GATEWAY_PORT in .env"
     return "run 'stackctl doctor'"

@@ -12,7 +12,7 @@ from stackctl.cli.main import Context
 from stackctl.core.stack import find_gateway_url
 
 if TYPE_CHECKING:
-    from stackctl.operations.up import UpResult
+    from stackctl.operations.up import DryRun, UpResult
 
 
 @click.command()
@@ -47,8 +47,8 @@ def up(
         else:
             result = run_up(effects, wait_timeout)
     if dry_run:
-        print_text(preview.difference or "The rendered files are current.")
-        print_text("\n".join(["", "Commands:", *(f"  {command}" for command in preview.commands)]))
+        print_warnings(preview.warnings)
+        _show_preview(preview, as_json=as_json)
         return
     context.remember()
     print_warnings(result.warnings)
@@ -64,6 +64,22 @@ def up(
         )
         return
     _show(result, context.site)
+
+
+def _show_preview(preview: DryRun, *, as_json: bool) -> None:
+    """What would change, and which commands would run."""
+    if as_json:
+        print_json(
+            {
+                "runtime": preview.runtime,
+                "device": preview.device,
+                "difference": preview.difference,
+                "commands": preview.commands,
+            }
+        )
+        return
+    print_text(preview.difference or "The rendered files are current.")
+    print_text("\n".join(["", "Commands:", *(f"  {command}" for command in preview.commands)]))
 
 
 def _show(result: UpResult, site: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -25,6 +26,8 @@ PROVIDERS_NETWORK = "providers"
 # Where a container's look-ups of what is no service end: inside it, where nobody listens.
 NO_NAME_SERVER = "127.0.0.1"
 RELAY_FILE = "relay.py"
+# Where the names of images begin that are built here: a registry of this name there can never be.
+OWN_IMAGES = "stackctl.invalid"
 _RELAY_PATH = f"/{RELAY_FILE}"
 
 
@@ -47,10 +50,16 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One file of the host, read-only in the container."""
+    """One file of the host, read-only in the container.
+
+    Attributes:
+        source: absolute path, or the name of a rendered file.
+        is_rendered: whether it lies beside the Compose file, wherever the project's folder is.
+    """
 
     source: str
     target: str
+    is_rendered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +135,20 @@ def choose_images(settings: Settings, engine: Engine, gateway_tag: str, inferenc
     elif official:
         inference = {str(key): value for key, value in OFFICIAL_IMAGES.items()}
     else:
-        image = f"{settings.stack_name}/{engine.name}:{inference_tag}"
+        tag = _tag_build(inference_tag, settings.base_image, settings.build_base_image)
+        image = f"{OWN_IMAGES}/{engine.name}:{tag}"
         inference = {**dict.fromkeys(("none", *GPUS), image), "nvidia": f"{image}-cuda"}
     return Images(
-        gateway=settings.gateway_image or f"{settings.stack_name}/{GATEWAY}:{gateway_tag}",
+        gateway=settings.gateway_image or f"{OWN_IMAGES}/{GATEWAY}:{_tag_build(gateway_tag, settings.base_image)}",
         inference=inference,
         gateway_is_local=not settings.gateway_image,
         inference_is_local=not settings.inference_image and not official,
     )
+
+
+def _tag_build(sources: str, *base_images: str) -> str:
+    """A tag that changes with everything an image is built from, so that equal images of all stacks are one."""
+    return hashlib.sha256("\n".join((sources, *base_images)).encode()).hexdigest()[:12]
 
 
 def choose_release_images(brought: Mapping[str, str], gateway_image: str, inference_image: str) -> Images:
@@ -231,9 +246,9 @@ def _write_address(address: str) -> str:
 
 def _list_mounts(service: Service) -> tuple[Mount, ...]:
     if service.name == INGRESS:
-        return (Mount(f"./{RELAY_FILE}", _RELAY_PATH),)
+        return (Mount(RELAY_FILE, _RELAY_PATH, is_rendered=True),)
     if service.model is None:
-        return (Mount("./config.p1.yaml", service.environment["GATEWAY_CONFIG"]),)
+        return (Mount("config.p1.yaml", service.environment["GATEWAY_CONFIG"], is_rendered=True),)
     return tuple(Mount(path, f"/models/{path.rsplit('/', 1)[-1]}") for path in service.model.shards)
 
 

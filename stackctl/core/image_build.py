@@ -38,6 +38,11 @@ class ImageBuild:
         # Names only: the values are this command's environment, because a mirror's address may hold a password.
         options = [part for name in sorted(self.arguments) for part in ("--build-arg", name)]
         secret = ["--secret", f"id=ca,src={self.ca_bundle}"] if self.ca_bundle else []
+        labels = (
+            f"org.opencontainers.image.version={self.tag.rpartition(':')[2]}",
+            f"org.opencontainers.image.base.name={self.arguments['BASE_IMAGE']}",
+        )
+        options += [part for label in labels for part in ("--label", label)]
         return ("docker", "build", "--progress=plain", *options, *secret, "--tag", self.tag, self.folder)
 
 

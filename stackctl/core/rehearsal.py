@@ -87,7 +87,7 @@ def _build_watch(name: str, service: Mapping[str, Any], image: str) -> dict[str,
         "volumes": [
             {
                 "type": "bind",
-                "source": f"./{WATCH_SCRIPT}",
+                "source": f"${{STACK_RENDERED:-.}}/{WATCH_SCRIPT}",
                 "target": _SCRIPT_PATH,
                 "read_only": True,
                 "bind": {"create_host_path": False},

@@ -25,6 +25,11 @@ COMPOSE_FILE = "compose.p1.yml"
 SUPERVISOR_FILE = "supervisord.p1.conf"
 GPU_OVERLAYS = {gpu: f"compose.p1.gpu-{gpu}.yml" for gpu in ("amd", "nvidia", "vulkan")}
 
+# What people put beside `stack.yml` to add to the Compose file or to change it, by Compose's own names, and the name
+# under which a copy of it is started from.
+OVERRIDE_FILE = "compose.override.yml"
+OVERRIDE_NAMES = (OVERRIDE_FILE, "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
+
 # What JSON leaves as it is and YAML readers refuse or fold.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from stackctl.core.render import RenderedFiles
+from stackctl.core.compose_view import RELAY_FILE
+from stackctl.core.render import (
+    COMPOSE_FILE,
+    GATEWAY_CONFIG,
+    GPU_OVERLAYS,
+    OVERRIDE_FILE,
+    SUPERVISOR_FILE,
+    RenderedFiles,
+)
 from stackctl.core.stack import Runtime, Service, Stack
 
 
@@ -84,6 +92,7 @@ class StartPlan:
         gpu: "none", "nvidia", "amd" or "vulkan": what the engines are given.
         secrets: service to its secret variables and their values.
         variables: values of the variables that the Compose file names.
+        override: text of the site's own `compose.override.yml`; empty where there is none, or no containers.
     """
 
     runtime: Runtime
@@ -93,6 +102,22 @@ class StartPlan:
     gpu: str
     secrets: Mapping[str, Mapping[str, str]] = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
+    override: str = ""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What this runtime starts from: file name to text; an override that is not there has none."""
+        if self.runtime == "process":
+            names = [SUPERVISOR_FILE, GATEWAY_CONFIG]
+        else:
+            names = [
+                COMPOSE_FILE,
+                GATEWAY_CONFIG,
+                RELAY_FILE,
+                *([GPU_OVERLAYS[self.gpu]] if self.gpu != "none" else []),
+            ]
+        chosen = {name: self.rendered.files[name] for name in names}
+        return chosen if self.runtime == "process" else {**chosen, OVERRIDE_FILE: self.override}
 
     def find_service(self, name: str) -> Service | None:
         """The service of this name."""

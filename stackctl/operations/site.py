@@ -18,7 +18,15 @@ from stackctl.core.model_files import ModelFile, ModelMode, build_model_header, 
 from stackctl.core.models import DEMO_MODEL_FILE, ModelRequest, build_requests, build_served_models, check_contexts
 from stackctl.core.places import add_places
 from stackctl.core.provider_checks import check_provider_keys
-from stackctl.core.render import GATEWAY_CONFIG, TEMPLATES, RenderedFiles, RenderInput, render_files
+from stackctl.core.render import (
+    GATEWAY_CONFIG,
+    OVERRIDE_FILE,
+    OVERRIDE_NAMES,
+    TEMPLATES,
+    RenderedFiles,
+    RenderInput,
+    render_files,
+)
 from stackctl.core.runtime import StartPlan
 from stackctl.core.settings import Settings
 from stackctl.core.settings_sources import (
@@ -54,6 +62,7 @@ class LoadedSite:
         choice: the engine of the process runtime, in the form that works on this machine.
         warnings: findings that stop nothing.
         release: what a bundle brought and 'offline-load' made current; ``None`` where the site's own files decide.
+        override: text of the site's own `compose.override.yml`; empty where there is none.
     """
 
     resolved: ResolvedSettings
@@ -65,6 +74,7 @@ class LoadedSite:
     layout: Layout
     warnings: tuple[Finding, ...]
     release: Release | None = None
+    override: str = ""
 
     @property
     def settings(self) -> Settings:
@@ -196,7 +206,16 @@ def _build_site(
     layout = build_layout(effects, choice)
     findings = (*resolved.findings, *warnings, *check_contexts(requests, headers))
     return LoadedSite(
-        resolved, stackfile, stacks["process"], stacks["compose"], images, choice, layout, findings, release
+        resolved,
+        stackfile,
+        stacks["process"],
+        stacks["compose"],
+        images,
+        choice,
+        layout,
+        findings,
+        release,
+        load_override(effects),
     )
 
 
@@ -259,7 +278,8 @@ def build_plan(effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, ru
         service.name: {name: variables.get(source, "") for name, source in service.secrets.items()}
         for service in services
     }
-    return StartPlan(runtime, loaded.choose_stack(runtime), services, rendered, gpu, secrets, variables)
+    override = loaded.override if runtime == "compose" else ""
+    return StartPlan(runtime, loaded.choose_stack(runtime), services, rendered, gpu, secrets, variables, override)
 
 
 def collect_secrets(loaded: LoadedSite) -> dict[str, str]:
@@ -271,6 +291,18 @@ def collect_secrets(loaded: LoadedSite) -> dict[str, str]:
     }
     # Compose and LiteLLM take no empty secret, and a server that wants none takes any.
     return {**dict.fromkeys(loaded.resolved.blank, NO_KEY), **loaded.resolved.variables, **own}
+
+
+def load_override(effects: Effects) -> str:
+    """The site's own `compose.override.yml`, under whichever of Compose's names; empty where there is none.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    found = {name: text for name in OVERRIDE_NAMES if (text := effects.load_text(effects.site / name))}
+    if len(found) > 1:
+        raise ConfigError(f"{' and '.join(found)} are both in {effects.site}.", f"keep {OVERRIDE_FILE} alone")
+    return next(iter(found.values()), "")
 
 
 def load_known_answer(effects: Effects, release: Release | None) -> tuple[str, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from stackctl.core.diff import render_diff
 from stackctl.core.health import HealthReport
 from stackctl.core.host import Choice
+from stackctl.core.render import OVERRIDE_FILE
 from stackctl.core.runtime import StartPlan
 from stackctl.errors import EngineRefused, Finding, ImageUnavailable, Severity
 from stackctl.operations.effects import Effects, Runtime
@@ -25,12 +27,18 @@ class DryRun:
     """What ``up`` would do.
 
     Attributes:
-        difference: unified diff of the rendered files, empty when they are current.
+        runtime: the one that is meant.
+        device: what the models would run on, in words.
+        difference: unified diff of the files that this runtime starts from, empty when they are current.
         commands: in order.
+        warnings: findings that would stop nothing.
     """
 
+    runtime: str
+    device: str
     difference: str
     commands: tuple[str, ...]
+    warnings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +58,12 @@ class UpResult:
 def preview_up(effects: Effects) -> DryRun:
     """Say what would change and which commands would run; changes nothing."""
     loaded = load_site(effects)
-    state, _ = settle(effects, loaded)
+    state, warnings = settle(effects, loaded)
     runtime, plan = _plan(effects, loaded, state)
-    files = plan.rendered.files
+    files = plan.files
     before = {name: effects.load_text(effects.rendered_dir / name) or "" for name in files}
-    return DryRun(render_diff(before, files), runtime.list_commands(plan))
+    found = (*loaded.warnings, *warnings, *_explain_unread_override(loaded, plan))
+    return DryRun(plan.runtime, state.device, render_diff(before, files), runtime.list_commands(plan), found)
 
 
 def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
@@ -78,7 +87,9 @@ def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
             load_known_answer(effects, ready.loaded.release),
         )
         started, report = _start(effects, running, ready.state, wait_timeout_s)
-        return UpResult(running, started, report, (*ready.loaded.warnings, *ready.warnings, *list_warnings(report)))
+        unread = _explain_unread_override(ready.loaded, ready.plan)
+        warnings = (*ready.loaded.warnings, *ready.warnings, *unread, *list_warnings(report))
+        return UpResult(running, started, report, warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,7 @@ def _start(
     try:
         for name, text in plan.rendered.files.items():
             effects.save_text(effects.rendered_dir / name, text, 0o644)
+        save_override(effects, effects.rendered_dir, plan)
         save_state(effects, state)
         identities = load_identities(effects, plan.services)
         states = runtime.list_states()
@@ -155,6 +167,21 @@ def _start(
                 runtime.stop(lambda line: None)
                 clear_state(effects)
         raise
+
+
+def save_override(effects: Effects, folder: Path, plan: StartPlan) -> None:
+    """Put a copy of the site's own `compose.override.yml` beside the rendered files, or take away an old one."""
+    if plan.override:
+        effects.save_text(folder / OVERRIDE_FILE, plan.override, 0o600)
+    else:
+        effects.remove_file(folder / OVERRIDE_FILE)
+
+
+def _explain_unread_override(loaded: LoadedSite, plan: StartPlan) -> tuple[Finding, ...]:
+    if not loaded.override or plan.runtime == "compose":
+        return ()
+    message = "is for containers; the process runtime does not read it"
+    return (Finding(OVERRIDE_FILE, message, "set STACK_RUNTIME=compose, or remove it", Severity.WARNING),)
 
 
 def _explain_fallback(error: ImageUnavailable) -> Finding:

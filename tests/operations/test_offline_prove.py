@@ -45,7 +45,7 @@ def test_a_quiet_healthy_stack_of_containers_passes(theatre: Theatre) -> None:
     assert saved.receipt.verdict == "passed"
     assert theatre.projects == [("ai-stack-prove", PROVE)]
     assert set(saved.receipt.images) == {
-        "ai-stack/api-gateway:0123456789ab",
+        "stackctl.invalid/api-gateway:f78d8933aca7",
         "ghcr.io/ggml-org/llama.cpp:server-b11347",
     }
     assert theatre.rehearsal.calls == ["prepare", "start", "stop"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from stackctl.core.compose_view import Images, choose_images
@@ -20,16 +22,28 @@ def list_all(settings: Settings, engine: str = "llama.cpp", gpu: str = "none") -
 def test_the_official_engine_is_pulled_and_the_gateway_is_built() -> None:
     images, (build,) = list_all(Settings())
     assert list_pulls(images, "nvidia") == (OFFICIAL_IMAGES["nvidia"],)
-    assert (build.tag, build.folder) == ("ai-stack/api-gateway:aaa", "/opt/stackctl/services/api-gateway")
+    assert re.fullmatch(r"stackctl\.invalid/api-gateway:[0-9a-f]{12}", build.tag)
+    assert build.folder == "/opt/stackctl/services/api-gateway"
+
+
+def test_equal_images_of_all_stacks_are_one_and_other_bases_make_another() -> None:
+    def tag(settings: Settings) -> str:
+        return list_all(settings)[0].gateway
+
+    mirrored = Settings(stack_name="two", pip_index_url="https://mirror.example/simple")
+    assert tag(Settings(stack_name="one")) == tag(mirrored)
+    assert tag(Settings()) != tag(Settings(base_image="base:1"))
+    engines = [list_all(Settings(build_base_image=base), OWN.name)[0].inference["none"] for base in ("a:1", "b:1")]
+    assert engines[0] != engines[1]
 
 
 @pytest.mark.parametrize(
-    ("gpu", "cuda", "tag"), [("none", "off", "bbb"), ("nvidia", "on", "bbb-cuda"), ("vulkan", "off", "bbb")]
+    ("gpu", "cuda", "suffix"), [("none", "off", ""), ("nvidia", "on", "-cuda"), ("vulkan", "off", "")]
 )
-def test_our_own_engine_is_built_for_the_gpu(gpu: str, cuda: str, tag: str) -> None:
+def test_our_own_engine_is_built_for_the_gpu(gpu: str, cuda: str, suffix: str) -> None:
     images, builds = list_all(Settings(), OWN.name, gpu)
     assert list_pulls(images, gpu) == ()
-    assert builds[1].tag == f"ai-stack/llama-cpp-python:{tag}"
+    assert re.fullmatch(rf"stackctl\.invalid/llama-cpp-python:[0-9a-f]{{12}}{suffix}", builds[1].tag)
     assert builds[1].arguments["CUDA"] == cuda
     assert builds[1].arguments["LAUNCHER"] == OWN.launcher
 
@@ -57,7 +71,9 @@ def test_a_site_builds_on_its_own_base_through_its_own_mirror_and_ca() -> None:
     assert build.environment == {"BASE_IMAGE": "base:1", "PIP_INDEX_URL": mirror}
     assert build.build_argv() == (
         *("docker", "build", "--progress=plain", "--build-arg", "BASE_IMAGE", "--build-arg", "PIP_INDEX_URL"),
-        *("--secret", "id=ca,src=/etc/ca bundle.pem", "--tag", "ai-stack/api-gateway:aaa"),
+        *("--label", f"org.opencontainers.image.version={build.tag.rpartition(':')[2]}"),
+        *("--label", "org.opencontainers.image.base.name=base:1"),
+        *("--secret", "id=ca,src=/etc/ca bundle.pem", "--tag", build.tag),
         "/opt/stackctl/services/api-gateway",
     )
     assert "planted" not in repr(build)

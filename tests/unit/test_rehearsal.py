@@ -86,7 +86,7 @@ def test_a_provider_on_this_machine_stays_known_by_name() -> None:
 def test_the_images_are_those_that_run_with_this_gpu() -> None:
     files = load_expected("demo")
     assert list_images(files, "none") == (
-        "ai-stack/api-gateway:0123456789ab",
         "ghcr.io/ggml-org/llama.cpp:server-b11347",
+        "stackctl.invalid/api-gateway:f78d8933aca7",
     )
     assert "ghcr.io/ggml-org/llama.cpp:server-cuda-b11347" in list_images(files, "nvidia")

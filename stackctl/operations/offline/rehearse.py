@@ -31,6 +31,7 @@ from stackctl.operations.running import Running
 from stackctl.operations.settle import settle
 from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_site, render_site
 from stackctl.operations.state import State, clear_state, load_state, save_state
+from stackctl.operations.up import save_override
 from stackctl.operations.wait import wait_healthy
 
 # Of a watch's log nothing may be left out.
@@ -193,6 +194,7 @@ def _save_rehearsal_files(effects: Effects, plan: StartPlan) -> None:
     script = effects.load_text(effects.launcher.with_name(WATCH_SCRIPT)) or ""
     for name, text in build_rehearsal_files(plan.rendered.files, script).items():
         effects.save_text(_find_folder(effects) / name, text, 0o644)
+    save_override(effects, _find_folder(effects), plan)
 
 
 def _stop_containers(effects: Effects, runtime: Runtime) -> None:
