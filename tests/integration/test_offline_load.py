@@ -30,7 +30,7 @@ from tests.integration.stack_site import REPOSITORY, clean_environment
 
 MIB = 1 << 20
 DEADLINE_S = 120.0
-KILLS = 20
+KILLS = 12
 # What the issue allows: content that is written a second time after a kill.
 MAX_REWORK_BYTES = 64 * MIB
 # Records, the journal, lines on stderr: everything that a run writes beside content.
