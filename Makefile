@@ -9,8 +9,15 @@ STACKCTL := $(VENV)/bin/stackctl
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# An environment that does not work any more is made again, whatever its stamps say.
+ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
+BROKEN := $(shell sh scripts/bootstrap.sh --check $(VENV) || echo $(VENV)/.broken)
+endif
+.PHONY: $(VENV)/.broken
+$(VENV)/.broken:
+
 # The stamps hold the locks' content, so a changed lock installs again and an unchanged one costs nothing.
-$(VENV)/.runtime: requirements.lock pyproject.toml scripts/bootstrap.sh scripts/install_locked.py
+$(VENV)/.runtime: requirements.lock pyproject.toml scripts/bootstrap.sh scripts/install_locked.py $(BROKEN)
 	@echo "installing stackctl into $(VENV) ..."
 	@PYTHON='$(PYTHON)' sh scripts/bootstrap.sh $(VENV) requirements.lock
 	@touch $@
@@ -24,6 +31,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@$(STACKCTL) init
 
 setup: $(VENV)/.runtime .env ## Create the environment and .env with fresh keys
+	@echo "ready: make up-p1 starts the stack"
 
 up-p1: setup ## Start the stack and chat through the gateway
 	@$(STACKCTL) up --profile p1
@@ -92,6 +100,10 @@ lock-xllamacpp: $(VENV)/.dev ## Resolve xllamacpp's lock again
 
 lock-demo-model: $(VENV)/.dev ## Resolve the demo model's training lock again
 	@$(COMPILE) scripts/demo-model-requirements.lock scripts/demo-model-requirements.in
+
+# What is mistyped gets a word instead of make's own "No rule to make target".
+.DEFAULT:
+	@printf "error: there is no target '%s'\nnext:  'make' lists them; 'make up-p1' starts the stack\n" '$@' >&2; exit 2
 
 clean: ## Remove the environment and caches; settings, models and a running stack stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* dist
