@@ -95,6 +95,23 @@ def hash_folder(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def make_private(folder: Path) -> None:
+    """A folder that only its owner can enter, also where one with other rights is there already.
+
+    Raises:
+        RuntimeFailure: it cannot be made, or belongs to another user.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise RuntimeFailure(
+            f"{folder} cannot be made a folder for this user alone: {error.strerror}.",
+            "run the command as the site's owner, or remove that folder",
+        ) from error
+
+
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
     """Hold a site's lock, so that two commands never change one stack at the same time.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.adapters.commands import stop_streams
-from stackctl.adapters.files import save_text
+from stackctl.adapters.files import make_private, save_text
 from stackctl.adapters.http import fetch
 from stackctl.adapters.log_files import LogTail, read_from_mark, read_tail
 from stackctl.adapters.processes import is_frozen
@@ -113,8 +113,8 @@ class ProcessRuntime:
     def start(self, plan: StartPlan, report: Callable[[str], None]) -> tuple[str, ...]:
         """Bring the processes to what the configuration says; names of those started or restarted."""
         before = self._load_secrets()
-        for name in ("logs", SCRATCH):
-            (self._state_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._state_dir, self._state_dir / "logs", self._state_dir / SCRATCH):
+            make_private(folder)
         save_text(self._secrets, json.dumps(plan.secrets, indent=1, sort_keys=True), mode=0o600)
         if self._find_running() != self._supervisor:
             end_processes(self._find_processes, STOP_TIMEOUT_S)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.files import find_cache_dir, hash_folder, hold_lock, load_text, save_text
+from stackctl.adapters.files import find_cache_dir, hash_folder, hold_lock, load_text, make_private, save_text
 from stackctl.errors import ConfigError, RuntimeFailure
 from tests.fakes import raised_by
 
@@ -72,6 +72,18 @@ def test_a_second_command_is_refused_and_told_who_is_first(tmp_path: Path) -> No
     assert isinstance(error, RuntimeFailure)
     assert f"process {os.getpid()}" in error.message
     take()
+
+
+def test_a_private_folder_is_private_whatever_it_was_before(tmp_path: Path) -> None:
+    """`render` makes the state folder by the umask; in one that others can write, they could replace what is run."""
+    folder = tmp_path / "a" / "b"
+    make_private(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    make_private(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in raised_by(lambda: make_private(tmp_path / "file")).message
 
 
 def test_a_lock_that_cannot_be_had_is_named(tmp_path: Path) -> None:
