@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +65,49 @@ def test_an_interrupted_up_leaves_nothing(stopped: Site) -> None:
     assert "interrupted" in said
     assert stopped.list_remains() == []
     assert "not running" in stopped.run_well("status").stdout
+
+
+def test_ctrl_c_again_and_again_leaves_nothing(stopped: Site) -> None:
+    starting = subprocess.Popen(
+        stopped.build_argv("up"),
+        env=build_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for("a container is made", lambda: starting.poll() is not None or stopped.list_containers())
+
+    def interrupt() -> bool:
+        starting.send_signal(signal.SIGINT)
+        return starting.poll() is not None
+
+    wait_for("the end", interrupt)
+    _, said = starting.communicate(timeout=COMMAND_DEADLINE_S)
+    assert starting.returncode == 130, said
+    assert stopped.list_remains() == []
+    assert "not running" in stopped.run_well("down").stdout
+
+
+def test_a_site_that_moves_while_it_runs_goes_on_where_it_is(stopped: Site, tmp_path: Path) -> None:
+    stopped.run_well("up")
+    before = stopped.list_ids()
+    moved = replace(stopped, folder=Path(shutil.move(stopped.folder, tmp_path / "moved")))
+    try:
+        assert f"moved here from {stopped.folder}" in moved.run_well("status").stderr
+        assert f"moved here from {stopped.folder}" in moved.run_well("up").stderr
+        assert not set(before.values()) & set(moved.list_ids().values())
+        assert moved.run_well("down").stdout.startswith("The stack is down")
+        assert moved.list_remains() == []
+    finally:
+        shutil.move(moved.folder, stopped.folder)
+
+
+def test_containers_without_a_state_are_told_of_and_ended(stopped: Site) -> None:
+    stopped.run_well("up")
+    (stopped.folder / ".stack" / "state.json").unlink()
+    assert "left processes behind" in stopped.run_well("status").stderr
+    assert "is down" in stopped.run_well("down").stdout
+    assert stopped.list_remains() == []
 
 
 def test_a_start_that_does_not_get_healthy_leaves_nothing(stopped: Site) -> None:
