@@ -58,14 +58,6 @@ def test_a_copy_of_a_checkout_does_not_run_the_originals_code(checkout: Path, tm
     assert not works(copy)
 
 
-def test_a_checkout_that_was_moved_is_repaired(checkout: Path) -> None:
-    moved = checkout.rename(checkout.with_name("moved"))
-    try:
-        assert_repaired(moved)
-    finally:
-        moved.rename(checkout)
-
-
 @pytest.mark.parametrize("change", ["the interpreter is gone", "another Python is in its place"])
 def test_an_environment_after_an_upgrade_of_python_does_not_work(checkout: Path, tmp_path: Path, change: str) -> None:
     environment = checkout / ".venv"
@@ -90,3 +82,8 @@ def test_a_target_that_is_none_gets_a_word(checkout: Path) -> None:
     assert "there is no target 'up'" in done.stderr
     assert "'make' lists them" in done.stderr
     assert "No rule" not in done.stderr
+
+
+def test_a_checkout_that_was_moved_is_repaired(checkout: Path) -> None:
+    """The last one: the environment is the moved checkout's then."""
+    assert_repaired(checkout.rename(checkout.with_name("moved")))
