@@ -1,6 +1,6 @@
 # Every target says what it does behind '##'; 'make' lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up-p1 down status health logs test coverage check format bench render docs lock clean
+.PHONY: help setup up-p1 down status health logs test coverage check format bench soak render docs lock clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -73,6 +73,9 @@ format: $(VENV)/.dev ## Format the code
 
 bench: $(VENV)/.dev ## Measure, and write docs/benchmarks.md and docs/benchmarks.json
 	@$(VENV)/bin/python -m tests.bench
+
+soak: $(VENV)/.dev ## Run a stack under load for MINUTES=30 and look at it once a minute
+	@$(VENV)/bin/python -m tests.soak --minutes '$(or $(MINUTES),30)'
 
 docs: $(VENV)/.runtime ## Write .env.example, the reference pages and the schema again
 	@$(STACKCTL) config --example > .env.example

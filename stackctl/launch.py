@@ -1,6 +1,7 @@
 """Start one supervised process with its secrets: ``launch.py SECRETS SERVICE START``.
 
-START is JSON: ``{"argv": [command, argument ...], "env": {name: value}}``.
+START is JSON: ``{"argv": [command, argument ...], "env": {name: value}}``, and ``"thin_log": true`` for an engine whose
+log says too much: its output then passes thin_log.py, which ends with it.
 The supervisor runs this file by path, with the standard library only. It reads the service's secrets from the
 JSON file SECRETS (service to variables), so that they stand in no configuration file and in no argument list, asks
 the kernel to end the process should its supervisor die, writes into the log who starts here and when, and becomes the
@@ -29,6 +30,24 @@ def follow_parent() -> None:
         sys.exit(f"launch: the supervisor (process {parent}) is gone")
 
 
+def thin_log() -> None:
+    """Start the program that thins the log as this process's child, and write into it from now on.
+
+    The child is the filter, so that this process keeps its number, its signals and its parent.
+    """
+    read_end, write_end = os.pipe()
+    if os.fork() == 0:
+        os.dup2(read_end, 0)
+        os.close(read_end)
+        os.close(write_end)
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "thin_log.py")  # noqa: PTH118, PTH100, PTH120
+        os.execv(sys.executable, [sys.executable, "-I", "-S", program])  # noqa: S606
+    for number in (1, 2):
+        os.dup2(write_end, number)
+    os.close(read_end)
+    os.close(write_end)
+
+
 def main() -> None:
     """Parse, take the secrets, become the command."""
     if len(sys.argv) != 4:
@@ -36,6 +55,8 @@ def main() -> None:
     secrets_file, service, text = sys.argv[1:]
     start = json.loads(text)
     follow_parent()
+    if start.get("thin_log"):
+        thin_log()
     os.environ.update(start["env"])
     with open(secrets_file, encoding="utf-8") as file:  # noqa: PTH123  # pathlib would triple this file's start-up
         os.environ.update(json.load(file).get(service, {}))

@@ -224,6 +224,7 @@ class World:
         self.file_age_s = 3600.0
         self.broken_models: dict[Path, tuple[ModelFile, ...]] = {}
         self.host = Host(docker=DOCKER)
+        self.memory_bytes = 16 << 30
         self.gpu_memory = GpuMemory()
         self.environment: dict[str, str] = {}
         self.python = "/opt/stackctl/bin/python"
@@ -270,6 +271,7 @@ class World:
             find_environment=lambda lock, variables: self.service_environments / f"{lock.parent.name}-{lock.stem}",
             engines=self.engines,
             load_host=lambda with_docker: self.host,
+            load_memory_bytes=lambda: self.memory_bytes,
             load_file_facts=lambda path, head_bytes=0: FileFacts(
                 str(path), self.modes.get(path), identity=self.identities.get(path, [1, 1, 1]), age_s=self.file_age_s
             ),

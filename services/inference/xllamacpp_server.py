@@ -19,7 +19,7 @@ from typing import Any
 from engine_arguments import build_parser, parse_arguments, read_api_key, wants_repacking
 
 # For a start by hand; stackctl passes both in the environment, as it does to llama-server.
-DEFAULT_PROMPT_CACHE_MIB = "512"
+DEFAULT_PROMPT_CACHE_MIB = "0"
 DEFAULT_HTTP_THREADS = "32"
 
 FLASH_ATTENTION = {"on": "ENABLED", "off": "DISABLED", "auto": "AUTO"}
@@ -61,6 +61,8 @@ def set_model(xllamacpp: Any, parameters: Any, options: argparse.Namespace) -> N
     parameters.n_ctx = options.ctx_size
     parameters.n_parallel = options.parallel
     parameters.cache_ram_mib = int(os.environ.get("LLAMA_ARG_CACHE_RAM", DEFAULT_PROMPT_CACHE_MIB))
+    parameters.cache_idle_slots = os.environ.get("LLAMA_ARG_CACHE_IDLE_SLOTS", "0") == "1"
+    parameters.verbosity = int(os.environ.get("LLAMA_ARG_LOG_VERBOSITY", parameters.verbosity))
     parameters.offline = True
     parameters.no_extra_bufts = not wants_repacking()
     if options.threads:

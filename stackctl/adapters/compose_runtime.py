@@ -16,7 +16,7 @@ from stackctl.adapters.docker_engine import connect_engine
 from stackctl.adapters.images import build_image, check_command, check_named_image, pull_image
 from stackctl.core.image_build import ImageBuild
 from stackctl.core.image_checks import NamedImage
-from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS, OVERRIDE_FILE
+from stackctl.core.render import OVERRIDE_FILE
 from stackctl.core.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
 from stackctl.core.stack import Service
 from stackctl.errors import ImageUnavailable, RuntimeFailure
@@ -231,8 +231,7 @@ class ComposeRuntime:
         stream_command([*argv, *services], split)
 
     def _compose_up(self, plan: StartPlan) -> list[str]:
-        files = [COMPOSE_FILE, *([GPU_OVERLAYS[plan.gpu]] if plan.gpu != "none" else [])]
-        files += [OVERRIDE_FILE] if plan.override else []
+        files = [*plan.compose_files, *([OVERRIDE_FILE] if plan.override else [])]
         chosen = [part for name in files for part in ("--file", str(self._rendered_dir / name))]
         # Values come from this command's environment alone: an .env beside the file must not have a second say.
         return [

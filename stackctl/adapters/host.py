@@ -80,6 +80,11 @@ def load_host(
         )
 
 
+def load_memory_bytes(root: Path = Path("/")) -> int:
+    """The machine's memory; 0 where it is not known."""
+    return _load_memory(root).get("MemTotal", 0)
+
+
 def load_disk(path: Path, root: Path = Path("/")) -> DiskSpace:
     """Free space where ``path`` is, or would be: the nearest folder above it that exists is asked."""
     existing = path.absolute()

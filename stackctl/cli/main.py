@@ -146,6 +146,7 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         find_environment=lambda lock, variables: environments.find_environment(cache_dir, lock, variables),
         engines=engine_store.EngineStore(cache_dir, data_root),
         load_host=load_host,
+        load_memory_bytes=host.load_memory_bytes,
         load_file_facts=host.load_file_facts,
         load_gpu_memory=lambda: processes.load_gpu_memory(run_command, shutil.which),
         list_ancestors=processes.list_ancestors,

@@ -10,15 +10,18 @@ from ipaddress import ip_address
 from stackctl.core.engines import OFFICIAL_IMAGES, Engine
 from stackctl.core.fit import Device, build_fit
 from stackctl.core.settings import Settings
-from stackctl.core.stack import GATEWAY, INGRESS, Service, Stack
+from stackctl.core.sizes import parse_size_bytes
+from stackctl.core.stack import GATEWAY, GPU_LOG_VERBOSITY, INGRESS, Service, Stack
 
 MIB = 1024 * 1024
-# Beyond weights, KV cache and buffers: the engine's prompt cache (512 MiB) and the process itself.
-ENGINE_OVERHEAD_BYTES = 1024 * MIB
+# Beyond weights, KV cache, buffers and prompt cache: the process itself.
+ENGINE_OVERHEAD_BYTES = 512 * MIB
 GATEWAY_BASE_BYTES = 512 * MIB
 GATEWAY_WORKER_BYTES = 768 * MIB
 INGRESS_BYTES = 128 * MIB
 GPUS = ("nvidia", "amd", "vulkan")
+# An engine on a GPU writes 50 lines a request, and what it writes is compressed to a twelfth.
+GPU_LOG_FILES = 12
 
 INFERENCE_NETWORK = "inference"
 EDGE_NETWORK = "edge"
@@ -55,11 +58,20 @@ class Mount:
     Attributes:
         source: absolute path, or the name of a rendered file.
         is_rendered: whether it lies beside the Compose file, wherever the project's folder is.
+        selinux: label for containers, "z"; empty leaves the file's own.
+        create_host_path: what Compose does where the file is not there. With it off, Compose (2.40) does not hand
+            ``selinux`` on to the engine; that every file is there was checked before.
     """
 
     source: str
     target: str
+    selinux: str = ""
     is_rendered: bool = False
+
+    @property
+    def create_host_path(self) -> str:
+        """A YAML boolean."""
+        return "true" if self.selinux else "false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,9 @@ class Container:
         mem_limit: bytes, 0 for none.
         start_period_s: how long the health check may fail before it counts.
         gpu_images: accelerator to the image that replaces this one.
+        log_verbosity: of an engine on a GPU.
+        memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the engine's default.
+        shm_size: bytes, 0 leaves the engine's default.
     """
 
     name: str
@@ -96,6 +111,9 @@ class Container:
     reaches_host: bool
     digest: str
     gpu_images: Mapping[str, str]
+    log_verbosity: str = GPU_LOG_VERBOSITY
+    memlock: int | None = None
+    shm_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,7 @@ class ComposeView:
 
     Attributes:
         gpu_device_ids: chosen devices, empty for all.
+        cdi_device_ids: the same as CDI names them.
         has_providers_network: whether the gateway reaches anything but the engines.
         masquerade: "true" when that is on other machines, so that their answers need an address to come back to.
     """
@@ -112,9 +131,17 @@ class ComposeView:
     user: str
     containers: tuple[Container, ...]
     gpu_device_ids: tuple[str, ...]
+    cdi_device_ids: tuple[str, ...]
     gpu_groups: tuple[str, ...]
+    log_max_size: str
+    log_max_files: int
     has_providers_network: bool
     masquerade: str
+
+    @property
+    def gpu_log_max_files(self) -> int:
+        """Files of an engine on a GPU: as much disk as of another service."""
+        return self.log_max_files * GPU_LOG_FILES
 
     @property
     def engines(self) -> tuple[Container, ...]:
@@ -173,7 +200,10 @@ def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Imag
         user=settings.container_user,
         containers=tuple(_build_container(stack, service, images) for service in services),
         gpu_device_ids=devices,
+        cdi_device_ids=tuple(f"nvidia.com/gpu={device}" for device in devices or ("all",)),
         gpu_groups=tuple(settings.gpu_groups.split(",")),
+        log_max_size=settings.log_max_size,
+        log_max_files=settings.log_max_files,
         has_providers_network=bool(stack.endpoints),
         masquerade=str(not all(item.is_on_this_machine for item in stack.endpoints)).lower(),
     )
@@ -193,7 +223,7 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
         ports=(),
         networks=(INFERENCE_NETWORK,),
         name_servers=(NO_NAME_SERVER,),
-        mounts=_list_mounts(service),
+        mounts=_list_mounts(service, "z" if stack.settings.selinux_relabel else ""),
         healthcheck=_build_healthcheck(service, uses_curl=uses_curl),
         mem_limit=_choose_memory(stack.settings, service),
         pids_limit=512,
@@ -204,7 +234,7 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
         gpu_images={gpu: images.inference[gpu] for gpu in GPUS},
     )
     if service.model:
-        return container
+        return _complete_engine(stack, service, container)
     gateway = replace(
         container,
         image=images.gateway,
@@ -213,6 +243,17 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
         gpu_images={},
     )
     return _complete_ingress(stack, gateway) if service.name == INGRESS else _complete_gateway(stack, gateway)
+
+
+def _complete_engine(stack: Stack, service: Service, container: Container) -> Container:
+    """What the operator gives an engine's container beyond what every container has."""
+    settings = stack.settings
+    return replace(
+        container,
+        log_verbosity=service.environment.get("LLAMA_ARG_LOG_VERBOSITY", GPU_LOG_VERBOSITY),
+        memlock=_parse_memlock(settings.inference_memlock) if settings.inference_memlock else None,
+        shm_size=parse_size_bytes(settings.inference_shm_size) if settings.inference_shm_size else 0,
+    )
 
 
 def _complete_ingress(stack: Stack, container: Container) -> Container:
@@ -244,12 +285,12 @@ def _write_address(address: str) -> str:
     return f"[{address}]" if ip_address(address).version == 6 else address
 
 
-def _list_mounts(service: Service) -> tuple[Mount, ...]:
+def _list_mounts(service: Service, selinux: str) -> tuple[Mount, ...]:
     if service.name == INGRESS:
-        return (Mount(RELAY_FILE, _RELAY_PATH, is_rendered=True),)
+        return (Mount(RELAY_FILE, _RELAY_PATH, selinux, is_rendered=True),)
     if service.model is None:
-        return (Mount("config.p1.yaml", service.environment["GATEWAY_CONFIG"], is_rendered=True),)
-    return tuple(Mount(path, f"/models/{path.rsplit('/', 1)[-1]}") for path in service.model.shards)
+        return (Mount("config.p1.yaml", service.environment["GATEWAY_CONFIG"], selinux, is_rendered=True),)
+    return tuple(Mount(path, f"/models/{path.rsplit('/', 1)[-1]}", selinux) for path in service.model.shards)
 
 
 def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
@@ -273,16 +314,15 @@ def _choose_memory(settings: Settings, service: Service) -> int:
         return INGRESS_BYTES
     text = settings.gateway_memory_limit if model is None else settings.inference_memory_limit
     if text != "auto":
-        return _parse_memory(text)
+        return parse_size_bytes(text)
     if model is None:
         return GATEWAY_BASE_BYTES + settings.gateway_workers * GATEWAY_WORKER_BYTES
     fit = build_fit(model.header, model.context_length, model.slots, Device(0), settings.kv_cache_type)
-    needed = fit.needed_bytes + ENGINE_OVERHEAD_BYTES
+    needed = fit.needed_bytes + ENGINE_OVERHEAD_BYTES + model.prompt_cache_mib * MIB
     # Whole steps of 256 MiB: a figure that a person can read, and no jitter from one build to the next.
     step = 256 * MIB
     return -(-needed // step) * step
 
 
-def _parse_memory(text: str) -> int:
-    units = {"k": 1024, "m": MIB, "g": 1024 * MIB}
-    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
+def _parse_memlock(text: str) -> int:
+    return -1 if text == "unlimited" else parse_size_bytes(text)

@@ -111,7 +111,7 @@ def _check_image_for(gpu: Gpu, facts: DoctorInput) -> list[Finding]:
     if newest and newest < cuda:
         seen = f"the image was built with CUDA {cuda[0]}.{cuda[1]}, the driver knows {newest[0]}.{newest[1]}"
         message = f"{seen}: it runs, but the container may refuse to start ('unsatisfied condition: cuda')"
-        hint = "update the driver, or set NVIDIA_DISABLE_REQUIRE=1 for the engine's container"
+        hint = "update the driver, or set INFERENCE_ENVIRONMENT=NVIDIA_DISABLE_REQUIRE=1"
         return [Finding(subject, message, hint, Severity.WARNING)]
     return []
 

@@ -23,9 +23,6 @@ AUTO = "auto"
 # The secret travels in this variable for every engine, never in an argument list.
 API_KEY_VARIABLE = "LLAMA_API_KEY"
 
-# Host memory for prompts of past requests; llama.cpp's own default of 8192 MiB is more than a laptop has.
-PROMPT_CACHE_MIB = 512
-
 # llama.cpp rounds the context of a slot up to a multiple of this many tokens.
 CONTEXT_STEP = 256
 
@@ -92,6 +89,7 @@ class EngineParameters:
         gpu_devices: identifiers as the driver counts them (``0``, or a UUID with NVIDIA); empty is all.
         flash_attention: "on", "off" or "auto"; None is the engine's default.
         cache_type: element type of the KV cache (``f16``, ``q8_0`` ...); None is the engine's default.
+        prompt_cache_mib: host memory for the prompts of past requests, 0 for none.
         extra_arguments: appended as they are; the engine refuses what it does not know.
     """
 
@@ -109,6 +107,7 @@ class EngineParameters:
     gpu_devices: tuple[str, ...] = ()
     flash_attention: Literal["on", "off", "auto"] | None = None
     cache_type: str | None = None
+    prompt_cache_mib: int = 0
     extra_arguments: tuple[str, ...] = ()
 
 
@@ -249,13 +248,17 @@ def build_environment(engine: Engine, parameters: EngineParameters) -> dict[str,
     if device_variable and parameters.gpu_devices:
         environment[device_variable] = ",".join(parameters.gpu_devices)
     if engine is not LLAMA_CPP_PYTHON:
-        environment |= _build_llama_server_environment(limit_slots(engine, parameters.slots))
+        environment |= _build_llama_server_environment(
+            limit_slots(engine, parameters.slots), parameters.prompt_cache_mib
+        )
     return environment
 
 
-def _build_llama_server_environment(slots: int) -> dict[str, str]:
+def _build_llama_server_environment(slots: int, prompt_cache_mib: int) -> dict[str, str]:
     return {
-        "LLAMA_ARG_CACHE_RAM": str(PROMPT_CACHE_MIB),
+        # By default each new request copies every idle slot into the cache; now only the slot that it takes over.
+        "LLAMA_ARG_CACHE_IDLE_SLOTS": "0",
+        "LLAMA_ARG_CACHE_RAM": str(prompt_cache_mib),
         # By default any origin is reflected, so any web page could use a server on this machine. No
         # page has the origin "none".
         "LLAMA_ARG_CORS_CREDENTIALS": "0",

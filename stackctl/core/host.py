@@ -74,6 +74,12 @@ class DockerFacts:
         return bool(self.server_version)
 
     @property
+    def has_only_cdi(self) -> bool:
+        """Whether NVIDIA GPUs reach containers as CDI devices and in no other way."""
+        has_devices = any(device.startswith("nvidia.com/gpu=") for device in self.cdi_devices)
+        return has_devices and "nvidia" not in self.runtimes
+
+    @property
     def is_desktop(self) -> bool:
         """Docker Desktop: the engine runs in a virtual machine of its own."""
         return "docker desktop" in self.operating_system.lower()

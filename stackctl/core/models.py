@@ -7,14 +7,16 @@ are read, ``ServedModel`` values (what will run).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from stackctl.core.engine_environment import check_environment, parse_environment
 from stackctl.core.engines import round_context
 from stackctl.core.gguf import GGUFHeader
-from stackctl.core.settings import Settings
-from stackctl.core.stackfile import LocalModel, Mode, StackFile
-from stackctl.errors import ConfigError, Finding, Severity
+from stackctl.core.prompt_cache import AUTO, choose_prompt_cache, count_entry_bytes, count_free_bytes
+from stackctl.core.settings import Settings, list_secrets
+from stackctl.core.stackfile import LocalModel, Mode, StackFile, read_environment
+from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 
 DEMO_MODEL_FILE = "demo.gguf"
 NO_MODEL = "none"
@@ -30,6 +32,8 @@ class ModelRequest:
         path: absolute path of the GGUF file, of a split model its first shard.
         offset: its port is ``INFERENCE_PORT`` plus this.
         context_length: tokens per slot, 0 to take the model's own.
+        environment: variables of its engine beside ours; ``${NAME}`` refers to `.env`.
+        prompt_cache: ``auto`` or a size as text.
     """
 
     served_name: str
@@ -43,6 +47,8 @@ class ModelRequest:
     arguments: tuple[str, ...] = ()
     is_demo: bool = False
     context_setting: str = "CONTEXT_LENGTH"
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prompt_cache: str = AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class ServedModel:
         context_length: tokens per slot: the one figure that engine, gateway and clients are told.
         slots: requests the engine answers at the same time.
         size_bytes: of all shards.
+        environment: variables of its engine beside ours; ``${NAME}`` refers to `.env`.
+        prompt_cache_mib: host memory that its engine may keep past prompts in.
     """
 
     served_name: str
@@ -70,6 +78,8 @@ class ServedModel:
     header: GGUFHeader
     size_bytes: int
     is_demo: bool
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prompt_cache_mib: int = 0
 
     @property
     def path(self) -> str:
@@ -102,6 +112,7 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
         ConfigError: a served name is given both in `.env` and in `stack.yml`, or nothing is served.
     """
     folder = PurePosixPath(site) / settings.models_dir
+    shared = _read_environments(settings, stackfile)
     requests: list[ModelRequest] = []
     findings: list[Finding] = []
     for served_name, setting, mode, offset in _NAMED:
@@ -129,13 +140,32 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
                 settings.inference_slots,
                 _read_gpu_layers(settings, None),
                 is_demo=not name,
+                environment=shared,
+                prompt_cache=settings.prompt_cache,
             )
         )
     for index, (served_name, model) in enumerate(stackfile.models.items()):
-        requests.append(_build_extra(settings, served_name, model, folder, len(_NAMED) + index))
+        environment = shared | read_environment(model)
+        request = _build_extra(settings, served_name, model, folder, len(_NAMED) + index)
+        requests.append(replace(request, environment=environment))
     if findings:
         raise ConfigError("The models cannot be served like this.", findings[0].hint, findings)
     return tuple(requests)
+
+
+def _read_environments(settings: Settings, stackfile: StackFile) -> dict[str, str]:
+    """The variables that every engine is given, once those of each model are checked, too.
+
+    Raises:
+        ConfigError: one would change what a setting decides, or holds a secret.
+    """
+    shared = parse_environment(settings.inference_environment)
+    secrets = list_secrets()
+    findings = check_environment("INFERENCE_ENVIRONMENT", shared, secrets)
+    for name, model in stackfile.models.items():
+        findings += check_environment(f"models.{name}.environment", read_environment(model), secrets)
+    raise_config_error("An engine's environment is not usable.", findings)
+    return shared
 
 
 def _build_extra(
@@ -152,6 +182,7 @@ def _build_extra(
         gpu_layers=_read_gpu_layers(settings, model.gpu_layers),
         arguments=model.arguments,
         context_setting=f"models.{served_name}.context_length" if model.context_length else "CONTEXT_LENGTH",
+        prompt_cache=model.prompt_cache or settings.prompt_cache,
     )
 
 
@@ -170,18 +201,27 @@ def build_served_models(
     shards: Mapping[str, tuple[str, ...]],
     sizes: Mapping[str, int],
     max_slots: int | None,
+    memory_bytes: int = 0,
 ) -> tuple[ServedModel, ...]:
     """Join each request with what its file says.
 
     Args:
         headers, shards, sizes: by a request's path; sizes in bytes over all shards.
         max_slots: the engine's limit, None for no limit.
+        memory_bytes: of the machine, 0 where it is not known.
     """
     services = _name_services(tuple(request.served_name for request in requests))
+    contexts = [choose_context(request.context_length, headers[request.path]) for request in requests]
+    loads = [
+        (headers[request.path], context, request.slots) for request, context in zip(requests, contexts, strict=True)
+    ]
+    free_bytes = count_free_bytes(memory_bytes, loads, settings.kv_cache_type)
     models = []
-    for request, service in zip(requests, services, strict=True):
+    for request, service, context in zip(requests, services, contexts, strict=True):
         header = headers[request.path]
         slots = request.slots if max_slots is None else min(request.slots, max_slots)
+        entry_bytes = count_entry_bytes(header, context, settings.kv_cache_type)
+        is_chat = request.mode == "chat"
         models.append(
             ServedModel(
                 served_name=request.served_name,
@@ -190,13 +230,17 @@ def build_served_models(
                 mode=request.mode,
                 shards=shards[request.path],
                 port=settings.inference_port + request.offset,
-                context_length=choose_context(request.context_length, header),
+                context_length=context,
                 slots=slots,
                 gpu_layers=request.gpu_layers,
                 arguments=request.arguments,
                 header=header,
                 size_bytes=sizes[request.path],
                 is_demo=request.is_demo,
+                environment=request.environment,
+                prompt_cache_mib=choose_prompt_cache(request.prompt_cache, entry_bytes, slots, free_bytes)
+                if is_chat
+                else 0,
             )
         )
     return tuple(models)

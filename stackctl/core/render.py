@@ -23,7 +23,8 @@ from stackctl.errors import RenderError
 GATEWAY_CONFIG = "config.p1.yaml"
 COMPOSE_FILE = "compose.p1.yml"
 SUPERVISOR_FILE = "supervisord.p1.conf"
-GPU_OVERLAYS = {gpu: f"compose.p1.gpu-{gpu}.yml" for gpu in ("amd", "nvidia", "vulkan")}
+# Way to a GPU to the file laid over the Compose file: one for each kind, and NVIDIA's by CDI devices.
+GPU_OVERLAYS = {gpu: f"compose.p1.gpu-{gpu}.yml" for gpu in ("amd", "nvidia", "nvidia-cdi", "vulkan")}
 
 # What people put beside `stack.yml` to add to the Compose file or to change it, by Compose's own names, and the name
 # under which a copy of it is started from.
@@ -95,7 +96,7 @@ def render_files(stack: Stack, compose_stack: Stack, source: RenderInput) -> Ren
         SUPERVISOR_FILE: _render(
             environment,
             SUPERVISOR_FILE,
-            supervisor=build_supervisor_view(process_services, source.state_dir, source.launcher),
+            supervisor=build_supervisor_view(stack.settings, process_services, source.state_dir, source.launcher),
         ),
     }
     for name in GPU_OVERLAYS.values():

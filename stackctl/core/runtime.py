@@ -90,6 +90,7 @@ class StartPlan:
         runtime: which one this plan is for.
         services: in that runtime's layout.
         gpu: "none", "nvidia", "amd" or "vulkan": what the engines are given.
+        by_cdi: whether containers get NVIDIA's GPUs as CDI devices.
         secrets: service to its secret variables and their values.
         variables: values of the variables that the Compose file names.
         override: text of the site's own `compose.override.yml`; empty where there is none, or no containers.
@@ -103,6 +104,7 @@ class StartPlan:
     secrets: Mapping[str, Mapping[str, str]] = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
     override: str = ""
+    by_cdi: bool = False
 
     @property
     def files(self) -> dict[str, str]:
@@ -110,14 +112,15 @@ class StartPlan:
         if self.runtime == "process":
             names = [SUPERVISOR_FILE, GATEWAY_CONFIG]
         else:
-            names = [
-                COMPOSE_FILE,
-                GATEWAY_CONFIG,
-                RELAY_FILE,
-                *([GPU_OVERLAYS[self.gpu]] if self.gpu != "none" else []),
-            ]
+            names = [*self.compose_files, GATEWAY_CONFIG, RELAY_FILE]
         chosen = {name: self.rendered.files[name] for name in names}
         return chosen if self.runtime == "process" else {**chosen, OVERRIDE_FILE: self.override}
+
+    @property
+    def compose_files(self) -> tuple[str, ...]:
+        """The rendered files that Compose reads, in their order."""
+        overlay = "nvidia-cdi" if self.by_cdi and self.gpu == "nvidia" else self.gpu
+        return (COMPOSE_FILE, *([GPU_OVERLAYS[overlay]] if self.gpu != "none" else []))
 
     def find_service(self, name: str) -> Service | None:
         """The service of this name."""

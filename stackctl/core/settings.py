@@ -78,12 +78,34 @@ class Settings:
         pattern=_DEVICES,
         expected="'all' or a list such as 0,1",
     )
+    gpu_access: str = _setting(
+        "auto",
+        "How containers reach an NVIDIA GPU: the container toolkit's runtime, or CDI devices, which outlive"
+        " 'systemctl daemon-reload'; auto takes CDI where the engine has nothing else.",
+        group="Stack",
+        choices=("auto", "toolkit", "cdi"),
+    )
     gpu_groups: str = _setting(
         "video,render",
         "Groups that own the AMD or Vulkan device files; numbers where the image lacks the names.",
         group="Stack",
         pattern=_GROUPS,
         expected="a list such as 44,992",
+    )
+
+    log_max_size: str = _setting(
+        "20m",
+        "Size at which a service's log file is put aside and a new one begun.",
+        group="Stack",
+        pattern=r"[1-9][0-9]*[kmg]",
+        expected="a size such as 20m",
+    )
+    log_max_files: int = _setting(
+        25,
+        "Log files kept of each service; a container's are compressed, and 12 times as many are kept on a GPU.",
+        group="Stack",
+        bounds=(2, 1000),
+        unit="files",
     )
 
     chat_model: str = _setting(
@@ -147,6 +169,33 @@ class Settings:
     )
     inference_image: str = _setting(
         "", "Image that replaces the engine's own; empty takes the pinned official one.", group="Inference"
+    )
+    inference_environment: str = _setting(
+        "",
+        "Variables for every engine beside ours, as NAME=value NAME=value; stack.yml has them for one model.",
+        group="Inference",
+        private=True,
+    )
+    prompt_cache: str = _setting(
+        "auto",
+        "Host memory in which each engine keeps past prompts; auto decides by slots, context and memory, 0 is none.",
+        group="Inference",
+        pattern=_MEMORY,
+        expected=_MEMORY_TEXT,
+    )
+    inference_memlock: str = _setting(
+        "",
+        "Memory that an engine container may lock (ulimits.memlock), for --mlock; empty leaves Docker's default.",
+        group="Inference",
+        pattern=r"unlimited|[1-9][0-9]*[kmg]",
+        expected="unlimited or a size such as 24g",
+    )
+    inference_shm_size: str = _setting(
+        "",
+        "Shared memory of an engine container (shm_size), which several GPUs talk through; empty leaves Docker's 64m.",
+        group="Inference",
+        pattern=r"[1-9][0-9]*[kmg]",
+        expected="a size such as 1g",
     )
     inference_memory_limit: str = _setting(
         "auto",
@@ -215,6 +264,11 @@ class Settings:
         group="Build",
         private=True,
     )
+    selinux_relabel: bool = _setting(
+        False,
+        "Give model files the SELinux label that containers may read (bind.selinux: z); for hosts that enforce it.",
+        group="Build",
+    )
     container_user: str = _setting(
         "10001:10001",
         "User and group that containers run as; never root.",
@@ -242,6 +296,11 @@ def default_value(name: str) -> Any:
 def is_secret(name: str) -> bool:
     """Whether the setting of this name must never be printed."""
     return any(item.name.upper() == name and item.metadata["secret"] for item in fields(Settings))
+
+
+def list_secrets() -> frozenset[str]:
+    """Names of the settings that must never be printed."""
+    return frozenset(item.name.upper() for item in fields(Settings) if item.metadata["secret"])
 
 
 def mask_value(item: Field[Any], value: Any) -> str:

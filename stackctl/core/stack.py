@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stackctl.core.engine_environment import list_references, list_values
 from stackctl.core.engines import (
     API_KEY_VARIABLE,
     Accelerator,
@@ -37,6 +38,8 @@ Runtime = Literal["compose", "process"]
 # Slowest reading that a deadline allows for: a network share or a Windows drive seen from WSL2.
 SLOWEST_READ_BYTES_PER_S = 50 * 1024 * 1024
 ENGINE_START_S = 60.0
+# At its default the engine's log does not say how many layers are on the GPU, which health proves.
+GPU_LOG_VERBOSITY = "4"
 GATEWAY_START_S = 120.0
 INGRESS_START_S = 10.0
 
@@ -168,20 +171,20 @@ def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> S
         accelerator=find_accelerator(settings),
         gpu_devices=() if in_container or settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(",")),
         cache_type=None if settings.kv_cache_type == "f16" else settings.kv_cache_type,
+        prompt_cache_mib=model.prompt_cache_mib,
         extra_arguments=model.arguments,
     )
     environment = build_environment(stack.engine, parameters) | dict(layout.engine_environment)
     if in_container:
         environment |= {"HOME": layout.scratch}
     elif stack.engine.gpu and settings.stack_gpu != "none":
-        # At its default the engine's log does not say how many layers are on the GPU, which health proves.
-        environment |= {"LLAMA_ARG_LOG_VERBOSITY": "4"}
+        environment |= {"LLAMA_ARG_LOG_VERBOSITY": GPU_LOG_VERBOSITY}
     return Service(
         name=model.service,
         port=model.port,
         arguments=(*layout.engine_command, *build_arguments(stack.engine, parameters)),
-        environment=environment,
-        secrets={API_KEY_VARIABLE: "INFERENCE_API_KEY"},
+        environment=environment | list_values(model.environment),
+        secrets=list_references(model.environment) | {API_KEY_VARIABLE: "INFERENCE_API_KEY"},
         health_path=stack.engine.health_path,
         ready_timeout_s=ENGINE_START_S + model.size_bytes / SLOWEST_READ_BYTES_PER_S,
         model=model,
@@ -263,4 +266,4 @@ def build_stack(settings: Settings, stackfile: StackFile, engine: Engine, models
     if findings:
         raise ConfigError("The configuration does not make a stack.", findings[0].hint, findings)
     gateway = build_gateway_config(settings, stackfile, models, endpoints)
-    return Stack(settings, engine, models, gateway, endpoints, tuple(sorted(stackfile.list_variables())))
+    return Stack(settings, engine, models, gateway, endpoints, tuple(sorted(stackfile.list_provider_variables())))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
+from stackctl.core.engine_environment import list_references
 from stackctl.core.engines import Engine
 from stackctl.core.models import ServedModel
 from stackctl.core.printable import is_text
 from stackctl.core.provider_checks import check_routes
 from stackctl.core.providers import RemoteEndpoint
 from stackctl.core.settings import Settings, default_value
-from stackctl.core.stackfile import Mode, StackFile
+from stackctl.core.stackfile import Mode, StackFile, read_environment
 from stackctl.errors import ConfigError, Finding, suggest_nearest
 
 LAST_PORT = 65_535
@@ -76,6 +77,24 @@ def check_names(
         findings += _check_known((name, *route.fallbacks), owners, f"routes.{name}")
     findings += _check_known(stackfile.limits.models, owners, "limits.models")
     return [*findings, *check_routes(stackfile, modes)]
+
+
+def check_engine_variables(stackfile: StackFile, variables: Mapping[str, str]) -> list[Finding]:
+    """Every variable of `.env` that an engine is given is set.
+
+    Args:
+        variables: those that are, with their values.
+    """
+    return [
+        Finding(
+            f"models.{name}.environment.{own}",
+            f"names {variable}, which is not set",
+            f"add {variable}=... to .env",
+        )
+        for name, model in stackfile.models.items()
+        for own, variable in list_references(read_environment(model)).items()
+        if variable not in variables
+    ]
 
 
 def check_site_path(site: str) -> None:

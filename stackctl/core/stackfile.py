@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le, MinLen
 
+from stackctl.core.engine_environment import list_references
+
 
 @dataclass(frozen=True, slots=True)
 class Matches:
@@ -45,6 +47,8 @@ HttpUrl = Annotated[
     Matches(r"^https?://[^\s]+$", "an address with its scheme and without spaces, such as http://localhost:1234/v1"),
 ]
 Text = Annotated[str, MinLen(1)]
+EnvironmentName = Annotated[str, Matches(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a variable")]
+CacheSize = Annotated[str, Matches(r"^(auto|0|[1-9][0-9]*[kmg])$", "auto, 0 or a size such as 2g")]
 Tokens = Annotated[int, Ge(0), Le(16_777_216)]
 Positive = Annotated[int, Ge(1)]
 
@@ -71,6 +75,11 @@ class LocalModel:
     slots: Annotated[int, Ge(0), Le(256)] = _key("Requests at the same time; 0 takes INFERENCE_SLOTS.", 0)
     gpu_layers: Annotated[int, Ge(-1), Le(10_000)] | None = _key("Layers on the GPU; empty takes GPU_LAYERS.", None)
     arguments: tuple[str, ...] = _key("Further llama-server arguments, word by word.", ())
+    environment: Mapping[EnvironmentName, str | int | float] = _key(
+        "Variables of this model's engine, before those of INFERENCE_ENVIRONMENT; ${NAME} takes a value from .env.",
+        factory=dict,
+    )
+    prompt_cache: CacheSize | None = _key("Host memory for past prompts; empty takes PROMPT_CACHE.", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +147,21 @@ class StackFile:
     limits: Limits = _key("Limits on requests.", factory=Limits)
 
     def list_variables(self) -> frozenset[str]:
-        """Names of the variables that providers need from `.env` or the environment."""
+        """Names of the variables that providers and engines need from `.env` or the environment."""
+        engines = (list_references(read_environment(model)).values() for model in self.models.values())
+        return self.list_provider_variables().union(*engines)
+
+    def list_provider_variables(self) -> frozenset[str]:
+        """Of these, those of the providers."""
         names: set[str] = set()
         for provider in self.providers.values():
             names.update(provider.headers.values(), [provider.api_key] if provider.api_key else [])
         return frozenset(names)
+
+
+def read_environment(model: LocalModel) -> dict[str, str]:
+    """A model's own variables as text."""
+    return {name: str(value) for name, value in model.environment.items()}
 
 
 def describe_key(item: Field[Any]) -> str:

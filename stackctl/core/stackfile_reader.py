@@ -91,6 +91,9 @@ def _build_finding(error: dict[str, Any], tree: YamlTree) -> Finding:
         # Whoever writes the secret itself here must not find it in a log: what was seen is not shown.
         message = "expected the name of a variable in .env, such as OPENAI_API_KEY; the secret itself belongs there"
         return Finding(subject, message, f"move the value to .env and name it in {subject}", file=tree.path, line=line)
+    if "environment" in path:  # what was seen may be a secret
+        message = "expected text, a number, or ${NAME} for a variable in .env, under the name of a variable"
+        return Finding(subject, message, f"correct {subject}", file=tree.path, line=line)
     message, hint = describe_error(error, subject)
     return Finding(subject, message, hint, file=tree.path, line=line)
 

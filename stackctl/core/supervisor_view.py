@@ -9,7 +9,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stackctl.core.stack import Service
+from stackctl.core.settings import Settings
+from stackctl.core.sizes import parse_size_bytes
+from stackctl.core.stack import GPU_LOG_VERBOSITY, Service
 
 # An engine that dies within this time never worked: supervisor waits longer before each further try, then gives
 # up. One that dies later is started again at once.
@@ -33,17 +35,26 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorView:
-    """The context of the supervisor template; all paths absolute."""
+    """The context of the supervisor template; all paths absolute.
+
+    Attributes:
+        log_max_bytes: size at which a program's log is put aside.
+        log_backups: files put aside that are kept.
+    """
 
     socket: str
     pid_file: str
     log_file: str
     directory: str
     programs: tuple[Program, ...]
+    log_max_bytes: int
+    log_backups: int
     start_s: int = START_S
 
 
-def build_supervisor_view(services: tuple[Service, ...], state_dir: str, launcher: tuple[str, ...]) -> SupervisorView:
+def build_supervisor_view(
+    settings: Settings, services: tuple[Service, ...], state_dir: str, launcher: tuple[str, ...]
+) -> SupervisorView:
     """Paths, command lines and environments of the programs.
 
     Args:
@@ -55,6 +66,8 @@ def build_supervisor_view(services: tuple[Service, ...], state_dir: str, launche
         log_file=f"{state_dir}/logs/supervisord.log",
         directory=f"{state_dir}/scratch",
         programs=tuple(_build_program(service, state_dir, launcher) for service in services),
+        log_max_bytes=parse_size_bytes(settings.log_max_size),
+        log_backups=settings.log_max_files - 1,
     )
 
 
@@ -70,7 +83,10 @@ def find_secrets(state_dir: str) -> str:
 
 
 def _build_program(service: Service, state_dir: str, launcher: tuple[str, ...]) -> Program:
-    words = (*launcher, find_secrets(state_dir), service.name, write_start(service.arguments, service.environment))
+    # Whoever asks for another verbosity wants to see all of it.
+    is_thinned = service.environment.get("LLAMA_ARG_LOG_VERBOSITY") == GPU_LOG_VERBOSITY
+    start = write_start(service.arguments, service.environment, is_thinned=is_thinned)
+    words = (*launcher, find_secrets(state_dir), service.name, start)
     return Program(
         name=service.name,
         command=shlex.join(words),
@@ -79,11 +95,15 @@ def _build_program(service: Service, state_dir: str, launcher: tuple[str, ...]) 
     )
 
 
-def write_start(arguments: tuple[str, ...], environment: Mapping[str, str]) -> str:
+def write_start(arguments: tuple[str, ...], environment: Mapping[str, str], *, is_thinned: bool = False) -> str:
     """Command line and environment as one word that supervisor's INI reader leaves as it is.
+
+    Args:
+        is_thinned: whether its log passes ``stackctl/thin_log.py``.
 
     Supervisor's own ``environment=`` cannot hold every value: an apostrophe ends its quoting, `` ;`` and `` #``
     begin a comment, a newline ends the line. JSON with these characters escaped survives, and so does the value.
     """
-    text = json.dumps({"argv": arguments, "env": dict(sorted(environment.items()))})
+    start = {"argv": arguments, "env": dict(sorted(environment.items()))}
+    text = json.dumps(start | ({"thin_log": True} if is_thinned else {}))
     return re.sub("[;#%']", lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -79,6 +79,7 @@ class Effects:
         hold_interrupts: while it is entered, no signal interrupts what runs.
         load_host: this machine; with what Docker says of itself when asked.
         is_same_file: whether two paths that are there lead to one file.
+        load_memory_bytes: the machine's memory, 0 where it is not known.
         load_gpu_memory: what the NVIDIA driver says of the processes that hold its memory.
         load_resident_bytes: memory that a process of this machine holds, ``None`` when it is not known.
     """
@@ -103,6 +104,7 @@ class Effects:
     find_environment: Callable[[Path, Mapping[str, str]], Path]
     engines: Engines
     load_host: Callable[[bool], Host]
+    load_memory_bytes: Callable[[], int]
     load_file_facts: Callable[..., FileFacts]
     load_gpu_memory: Callable[[], GpuMemory]
     list_ancestors: Callable[[int], tuple[int, ...]]

@@ -44,7 +44,8 @@ def load_running(effects: Effects) -> Running:
 def build_running(effects: Effects, loaded: LoadedSite, state: State) -> Running:
     """Join a loaded site with what ``up`` decided."""
     runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
-    plan = build_plan(effects, loaded, render_site(effects, loaded), runtime.name, state.gpu)  # type: ignore[arg-type]
+    rendered = render_site(effects, loaded)
+    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)  # type: ignore[arg-type]
     return Running(
         loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release), find_successor(effects, state)
     )

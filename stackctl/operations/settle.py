@@ -57,7 +57,12 @@ def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) ->
     device = describe_device(gpu)
     effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
     release = loaded.release.title if loaded.release else ""
-    return State(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.site)), warnings
+    by_cdi = settings.gpu_access == "cdi" or (
+        settings.gpu_access == "auto" and host.docker is not None and host.docker.has_only_cdi
+    )
+    access = "cdi" if by_cdi else "toolkit"
+    state = State(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.site), access)
+    return state, warnings
 
 
 def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice, tuple[Finding, ...]]:

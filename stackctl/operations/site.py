@@ -37,7 +37,7 @@ from stackctl.core.settings_sources import (
     resolve_settings,
 )
 from stackctl.core.stack import GATEWAY, Layout, Runtime, Stack, build_stack
-from stackctl.core.stack_checks import check_site_path
+from stackctl.core.stack_checks import check_engine_variables, check_site_path
 from stackctl.core.stackfile import StackFile
 from stackctl.core.stackfile_reader import parse_stackfile
 from stackctl.core.yamltree import parse_yaml
@@ -190,7 +190,8 @@ def _build_site(
     settings = resolved.values
     check_site_path(str(effects.site))
     missing = check_provider_keys(stackfile, resolved.variables, resolved.blank)
-    raise_config_error("A provider's secret is not set.", missing)
+    missing += check_engine_variables(stackfile, resolved.variables)
+    raise_config_error("A secret that stack.yml names is not set.", missing)
     demo = str(effects.data_root / "models" / DEMO_MODEL_FILE)
     requests = build_requests(settings, stackfile, str(effects.site), demo)
     if release:
@@ -200,7 +201,9 @@ def _build_site(
     engines = {"process": choice.form.engine, "compose": choose_compose_engine(settings)}
     stacks: dict[str, Stack] = {}
     for runtime, engine in engines.items():
-        models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots)
+        models = build_served_models(
+            settings, requests, headers, shards, sizes, engine.max_slots, effects.load_memory_bytes()
+        )
         stacks[runtime] = build_stack(settings, stackfile, engine, models)
     images = _choose_images(effects, resolved, engines["compose"], release)
     layout = build_layout(effects, choice)
@@ -265,7 +268,9 @@ def _load_own_file(effects: Effects, path: Path) -> str:
     return text
 
 
-def build_plan(effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, runtime: Runtime, gpu: str) -> StartPlan:
+def build_plan(
+    effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, runtime: Runtime, gpu: str, by_cdi: bool = False
+) -> StartPlan:
     """Everything a runtime needs to start.
 
     Raises:
@@ -279,7 +284,8 @@ def build_plan(effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, ru
         for service in services
     }
     override = loaded.override if runtime == "compose" else ""
-    return StartPlan(runtime, loaded.choose_stack(runtime), services, rendered, gpu, secrets, variables, override)
+    stack = loaded.choose_stack(runtime)
+    return StartPlan(runtime, stack, services, rendered, gpu, secrets, variables, override, by_cdi)
 
 
 def collect_secrets(loaded: LoadedSite) -> dict[str, str]:

@@ -21,6 +21,7 @@ class State:
         project: Compose's project name when it was started.
         release: title of the installed release that it was started from; empty where there was none.
         site: the site's folder when it was started.
+        gpu_access: how containers reach an NVIDIA GPU: "toolkit" or "cdi".
     """
 
     runtime: str
@@ -29,6 +30,12 @@ class State:
     project: str
     release: str = ""
     site: str = ""
+    gpu_access: str = ""
+
+    @property
+    def by_cdi(self) -> bool:
+        """Whether containers get NVIDIA's GPUs as CDI devices."""
+        return self.gpu_access == "cdi"
 
 
 def load_state(effects: Effects) -> State | None:
@@ -39,7 +46,7 @@ def load_state(effects: Effects) -> State | None:
     text = effects.load_text(effects.state_dir / STATE_FILE)
     try:
         values = json.loads(text or "")
-        before = {"release": "", "site": str(effects.site)}  # what an earlier version did not write
+        before = {"release": "", "site": str(effects.site), "gpu_access": ""}  # what an earlier version did not write
         state = State(**{name: str({**before, **values}[name]) for name in State.__slots__})
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

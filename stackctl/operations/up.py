@@ -133,7 +133,8 @@ def _prepare(effects: Effects) -> _Ready:
 
 def _plan(effects: Effects, loaded: LoadedSite, state: State) -> tuple[Runtime, StartPlan]:
     runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
-    plan = build_plan(effects, loaded, render_site(effects, loaded), runtime.name, state.gpu)  # type: ignore[arg-type]
+    rendered = render_site(effects, loaded)
+    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)  # type: ignore[arg-type]
     return runtime, plan
 
 

@@ -109,11 +109,13 @@ def test_every_container_is_locked_down(name: str) -> None:
         assert container["security_opt"] == ["no-new-privileges:true"]
         assert not container.keys() & {"privileged", "cap_add", "network_mode", "pid", "ipc", "userns_mode"}
         assert all(item.split(":")[1].split(",").count("noexec") == 1 for item in container["tmpfs"])
-        assert all(mount["read_only"] and not mount["bind"]["create_host_path"] for mount in container["volumes"])
+        assert all(mount["read_only"] for mount in container["volumes"])
+        # Compose hands the label on to the engine only together with create_host_path.
+        assert all(mount["bind"]["create_host_path"] is ("selinux" in mount["bind"]) for mount in container["volumes"])
         assert container["pids_limit"] > 0
         assert container["restart"] == "unless-stopped"
         assert container["stop_grace_period"].endswith("s")
-        assert container["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+        assert container["logging"]["options"] == {"max-size": "20m", "max-file": "25", "compress": "true"}
 
 
 @each_case
@@ -231,9 +233,47 @@ def test_chosen_gpus_are_named_and_no_others() -> None:
     _, rendered = load_case("gpu-devices")
     overlays = {gpu: yaml.safe_load(rendered.files[file])["services"] for gpu, file in GPU_OVERLAYS.items()}
     (device,) = overlays["nvidia"]["inference-chat"]["deploy"]["resources"]["reservations"]["devices"]
-    assert device == {"driver": "nvidia", "device_ids": ["0", "2"], "capabilities": ["gpu"]}
+    assert device == {"driver": "nvidia", "device_ids": ["0", "2"], "capabilities": ["gpu", "compute", "utility"]}
+    (device,) = overlays["nvidia-cdi"]["inference-chat"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["device_ids"]) == ("cdi", ["nvidia.com/gpu=0", "nvidia.com/gpu=2"])
     assert overlays["amd"]["inference-chat"]["environment"]["HIP_VISIBLE_DEVICES"] == "0,2"
     assert overlays["vulkan"]["inference-chat"]["group_add"] == ["44", "992"]
+
+
+def test_all_gpus_by_cdi_are_one_device() -> None:
+    overlay = yaml.safe_load(load_case("demo")[1].files[GPU_OVERLAYS["nvidia-cdi"]])["services"]
+    (device,) = overlay["inference-chat"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {
+        "driver": "cdi",
+        "device_ids": ["nvidia.com/gpu=all"],
+        "capabilities": ["gpu", "compute", "utility"],
+    }
+
+
+def test_an_engine_gets_its_variables_and_limits_and_the_gateway_none_of_them() -> None:
+    containers = load_containers("engine-settings")
+    chat, big, gateway = (containers[name] for name in ("inference-chat", "inference-big", "api-gateway"))
+    assert chat["environment"]["NVIDIA_DISABLE_REQUIRE"] == "1"
+    assert chat["environment"]["GGML_CUDA_GRAPH_OPT"] == "a $$b #c"
+    assert big["environment"]["NVIDIA_DISABLE_REQUIRE"] == "0", "a model's own comes before that of all"
+    assert big["environment"]["VENDOR_LICENCE_KEY"].startswith("${VENDOR_LICENCE:?")
+    assert (chat["ulimits"], chat["shm_size"]) == ({"memlock": -1}, 1 << 30)
+    for name in ("ulimits", "shm_size"):
+        assert name not in gateway
+    assert not {"NVIDIA_DISABLE_REQUIRE", "VENDOR_LICENCE", "VENDOR_LICENCE_KEY"} & gateway["environment"].keys()
+    assert {mount["bind"]["selinux"] for item in containers.values() for mount in item["volumes"]} == {"z"}
+    overlay = yaml.safe_load(load_case("engine-settings")[1].files[GPU_OVERLAYS["nvidia"]])["services"]
+    verbosity = {name: item["environment"]["LLAMA_ARG_LOG_VERBOSITY"] for name, item in overlay.items()}
+    assert verbosity == {"inference-chat": "4", "inference-big": "5"}
+
+
+def test_the_prompt_cache_of_each_engine_is_part_of_its_memory() -> None:
+    containers = load_containers("engine-settings")
+    assert containers["inference-chat"]["environment"]["LLAMA_ARG_CACHE_RAM"] == "2048"
+    assert containers["inference-big"]["environment"]["LLAMA_ARG_CACHE_RAM"] == "0", "32 slots need none"
+    without = load_containers("demo")["inference-chat"]
+    assert int(without["environment"]["LLAMA_ARG_CACHE_RAM"]) > 0, "four slots for a small team do"
+    assert without["environment"]["LLAMA_ARG_CACHE_IDLE_SLOTS"] == "0"
 
 
 def test_every_shard_of_a_split_model_is_in_the_container() -> None:

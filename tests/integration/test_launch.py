@@ -62,6 +62,20 @@ def test_no_secret_stands_in_an_argument_list(secrets: Path) -> None:
         process.wait()
 
 
+def test_a_log_that_says_too_much_passes_the_filter_and_the_command_keeps_its_place(secrets: Path) -> None:
+    lines = "0.01 I srv init: listening on http://x\\n0.02 I slot release: id 1\\n0.03 W srv x: y\\n"
+    tell = f"import os, sys; sys.stderr.write('{lines}'); print(os.getpid(), os.getppid(), flush=True); sys.exit(3)"
+    start = json.dumps({"argv": [sys.executable, "-c", tell], "env": {}, "thin_log": True})
+    argv = [sys.executable, "-I", LAUNCHER, str(secrets), "chat", start]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        output, _ = process.communicate(timeout=30)  # ends: the filter ends with the command
+    mark, listening, warning, numbers = output.splitlines()
+    assert mark.startswith(f"launch: chat starts as process {process.pid},")
+    assert (listening, warning) == ("0.01 I srv init: listening on http://x", "0.03 W srv x: y")
+    assert numbers == f"{process.pid} {os.getpid()}"
+    assert process.returncode == 3
+
+
 def test_a_program_that_is_not_there_is_named(secrets: Path) -> None:
     argv = build_argv(secrets, "chat", "/nowhere/llama-server")
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

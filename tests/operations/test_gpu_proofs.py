@@ -8,11 +8,12 @@ import pytest
 
 from stackctl.core.gpu import Gpu, GpuMemory
 from stackctl.core.health import ProbeResult
+from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.operations.down import run_restart
 from stackctl.operations.health import check_health
 from stackctl.operations.running import load_running
 from stackctl.operations.up import run_up
-from tests.fakes import SITE, FakeRuntime, World, raised_by, write_env
+from tests.fakes import DOCKER, SITE, FakeRuntime, World, raised_by, write_env
 
 GIB = 1 << 30
 LOG = """load_tensors: offloaded 33/33 layers to GPU
@@ -31,6 +32,29 @@ def world(request: pytest.FixtureRequest) -> World:
     runtime = get_runtime(world)
     runtime.start_logs = {"inference-chat": LOG}
     return world
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "devices", "wanted", "overlay"),
+    [
+        ({"runc"}, ("nvidia.com/gpu=0", "nvidia.com/gpu=all"), "auto", "nvidia-cdi"),
+        ({"runc", "nvidia"}, ("nvidia.com/gpu=all",), "auto", "nvidia"),
+        ({"runc", "nvidia"}, ("nvidia.com/gpu=all",), "cdi", "nvidia-cdi"),
+        ({"runc"}, ("nvidia.com/gpu=all",), "toolkit", "nvidia"),
+        ({"runc"}, ("vendor.example/net=0",), "auto", "nvidia"),
+    ],
+)
+def test_a_host_with_nothing_but_cdi_gives_its_gpu_by_cdi(
+    runtimes: set[str], devices: tuple[str, ...], wanted: str, overlay: str
+) -> None:
+    world = World(write_env(GPU_ACCESS=wanted, EMBEDDING_MODEL="none"))
+    docker = replace(DOCKER, runtimes=frozenset(runtimes), cdi_devices=devices)
+    world.host = replace(world.host, docker=docker, gpus=(Gpu("nvidia", 0, "NVIDIA H200"),))
+    world.gpu_memory = GpuMemory({100: 5 * GIB})
+    world.runtimes["compose"].start_logs = {"inference-chat": LOG}
+    plan = run_up(world.effects).running.plan
+    assert plan.compose_files == (COMPOSE_FILE, GPU_OVERLAYS[overlay])
+    assert load_running(world.effects).plan.compose_files == plan.compose_files, "later commands know it"
 
 
 def get_runtime(world: World) -> FakeRuntime:

@@ -80,5 +80,5 @@ def _render_travelling(
     rendered = render_site(effects, replace(loaded, compose=compose, images=images)).files
     kept = {GATEWAY_CONFIG}
     if content.images:
-        kept |= {COMPOSE_FILE, *(GPU_OVERLAYS[gpu] for gpu in gpus if gpu != "none")}
+        kept |= {COMPOSE_FILE, *(file for way, file in GPU_OVERLAYS.items() if way.partition("-")[0] in gpus)}
     return {name: text for name, text in rendered.items() if name in kept}

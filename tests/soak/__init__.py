@@ -1,0 +1,1 @@
+"""Long runs: what holds for a minute must hold for hours."""

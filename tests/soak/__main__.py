@@ -1,0 +1,127 @@
+"""``python -m tests.soak [--minutes N] [--clients N]``: a stack under load, looked at again and again.
+
+Does I/O: makes a site in a temporary folder, starts its services as processes of this machine, asks the gateway from
+several clients for the time given, and stops everything. Without an NVIDIA GPU one is emulated. Fails at the first
+minute in which ``health`` fails, a service was restarted or an answer is wrong, and unless ``up`` then changes nothing
+and ``restart`` ends well. Logs are put aside at 100 KiB, so that they turn over many times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.integration.emulated_gpu import EmulatedGpu
+from tests.integration.stack_site import ANSWERS, CHAT_SERVICE, Site
+
+QUESTION = "ping"
+LOOK_S = 60.0
+
+
+@dataclass
+class Load:
+    """Clients that ask until they are told to stop.
+
+    Attributes:
+        answers: right ones so far, by client.
+        problem: the first thing that went wrong.
+    """
+
+    site: Site
+    clients: int
+    answers: list[int] = field(default_factory=list)
+    problem: str = ""
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, minutes: float) -> None:
+        """Ask for this long, looking at the stack once a minute.
+
+        Raises:
+            SystemExit: something went wrong.
+        """
+        self.answers = [0] * self.clients
+        threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(self.clients)]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + minutes * 60
+        try:
+            while (left := deadline - time.monotonic()) > 0 and not self.stopped.wait(min(left, LOOK_S)):
+                look(self.site, sum(self.answers))
+        finally:
+            self.stopped.set()
+            for thread in threads:
+                thread.join()
+        if self.problem:
+            raise SystemExit(f"failed: {self.problem}")
+
+    def _ask(self, client_number: int) -> None:
+        body = {"model": "local-chat", "temperature": 0, "messages": [{"role": "user", "content": QUESTION}]}
+        with self.site.client() as client:
+            while not self.stopped.is_set():
+                try:
+                    answer = client.post("/v1/chat/completions", json=body).raise_for_status().json()
+                    text = answer["choices"][0]["message"]["content"]
+                    assert text == ANSWERS[QUESTION], f"'{text}' was answered"
+                except Exception as error:  # whatever it is, it ends the run
+                    self.problem = self.problem or f"{type(error).__name__}: {error}"
+                    self.stopped.set()
+                self.answers[client_number] += 1
+
+
+def look(site: Site, answers: int) -> None:
+    """Health, restarts, and how far the engine's log has come.
+
+    Raises:
+        SystemExit: the stack is not healthy, or a service died.
+    """
+    report = site.load_health()
+    bad = [item for item in report["results"] if item["status"] not in ("ok", "skipped")]
+    services = site.list_services()
+    died = [name for name, item in services.items() if item["restarts"]]
+    logs = sorted((site.state / "logs").glob(f"{CHAT_SERVICE}.log*"))
+    has_start = any(b"launch: " in path.read_bytes() for path in logs)
+    resident = Path(f"/proc/{services[CHAT_SERVICE]['pid']}/statm").read_text().split()[1]
+    memory_mib = int(resident) * os.sysconf("SC_PAGE_SIZE") >> 20
+    print(
+        f"{answers} answers; health {report['status']}; engine {memory_mib} MiB; {len(logs)} log files, "
+        f"{'with' if has_start else 'without'} the lines of the start",
+        flush=True,
+    )
+    if bad or died:
+        raise SystemExit(f"failed: {bad or died}")
+
+
+def main() -> None:
+    """Start, load, look, stop."""
+    parser = argparse.ArgumentParser(description="Run a stack under load and look at it once a minute.")
+    parser.add_argument("--minutes", type=float, default=30, help="how long (default: 30)")
+    parser.add_argument("--clients", type=int, default=8, help="clients at the same time (default: 8)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        if shutil.which("nvidia-smi") is None:
+            gpu = EmulatedGpu.create(Path(folder) / "gpu")
+            os.environ["PATH"] = f"{gpu.programs}{os.pathsep}{os.environ['PATH']}"
+            print("the GPU is emulated: the engine computes on the CPU and names one")
+        site = Site.create(
+            Path(folder) / "site", STACK_GPU="nvidia", EMBEDDING_MODEL="none", LOG_MAX_SIZE="100k", LOG_MAX_FILES="3"
+        )
+        try:
+            site.run("up")
+            load = Load(site, options.clients)
+            load.run(options.minutes)
+            assert "nothing had to change" in site.run("up").stdout
+            site.run("restart")
+            look(site, sum(load.answers))
+        finally:
+            site.stop()
+    print("soak: well")
+
+
+if __name__ == "__main__":
+    main()
