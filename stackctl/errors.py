@@ -105,6 +105,10 @@ class UnhealthyError(StackError):
     exit_code = 6
 
 
+class NotRunning(UnhealthyError):
+    """What only a running stack can do was asked of one that is stopped."""
+
+
 class BundleError(StackError):
     """A bundle does not match its manifest or its signature."""
 

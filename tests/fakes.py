@@ -20,7 +20,7 @@ from stackctl.core.gguf import GGUFHeader, build_shard_names
 from stackctl.core.gpu import GpuMemory
 from stackctl.core.host import DockerFacts, Host
 from stackctl.core.model_files import ModelFile
-from stackctl.core.runtime import Answer, Phase, ServiceState, StartPlan
+from stackctl.core.runtime import Answer, ChatPiece, Phase, ServiceState, StartPlan
 from stackctl.core.stack import GATEWAY, Service
 from stackctl.errors import StackError
 from stackctl.operations.effects import Effects, Report
@@ -284,7 +284,7 @@ class World:
             hold_interrupts=nullcontext,
             is_same_file=lambda one, other: one == other,
             fetch=self._fetch,
-            stream_chat=lambda url, key, body, timeout_s: iter(["po", "ng"]),
+            stream_chat=lambda url, key, body, timeout_s: iter([ChatPiece("po"), ChatPiece("ng"), ChatPiece("", 2)]),
             make_key=lambda: f"sk-made-for-tests-{len(self.reports)}",
             clock=lambda: self.now,
             sleep=self._sleep,

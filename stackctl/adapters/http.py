@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stackctl.core.chat_events import list_deltas, parse_events, read_error
-from stackctl.core.runtime import Answer
+from stackctl.core.runtime import Answer, ChatPiece
 from stackctl.errors import RuntimeFailure
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def fetch(url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str,
     return Answer(answer.status_code, answer.text, elapsed_s=time.monotonic() - started)
 
 
-def stream_chat(url: str, key: str, body: Mapping[str, Any], timeout_s: float) -> Iterator[str]:
-    """Text of a streamed chat completion, piece by piece.
+def stream_chat(url: str, key: str, body: Mapping[str, Any], timeout_s: float) -> Iterator[ChatPiece]:
+    """A streamed chat completion, piece by piece; the last one has the number of tokens.
 
     Raises:
         RuntimeFailure: no answer, an error instead of one, or a stream that broke off.
@@ -45,11 +45,12 @@ def stream_chat(url: str, key: str, body: Mapping[str, Any], timeout_s: float) -
     import httpx
 
     headers = {"Authorization": f"Bearer {key}"}
+    streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
     timeout = httpx.Timeout(timeout_s, connect=5.0)
     try:
         with (
             _open_client(timeout) as client,
-            client.stream("POST", url, headers=headers, json={**body, "stream": True}) as answer,
+            client.stream("POST", url, headers=headers, json=streamed) as answer,
         ):
             if answer.status_code != httpx.codes.OK:
                 answer.read()
@@ -57,7 +58,10 @@ def stream_chat(url: str, key: str, body: Mapping[str, Any], timeout_s: float) -
                     f"The gateway answered {answer.status_code}: {read_error(answer.text)}", "run 'stackctl health'"
                 )
             for event in parse_events(answer.iter_lines()):
-                yield from (str(delta["content"]) for delta in list_deltas(event) if delta.get("content"))
+                yield from (ChatPiece(str(item["content"])) for item in list_deltas(event) if item.get("content"))
+                usage = event.get("usage")
+                if isinstance(usage, Mapping) and usage.get("completion_tokens"):
+                    yield ChatPiece("", int(usage["completion_tokens"]))
     except httpx.ConnectError as error:
         raise RuntimeFailure(f"Nothing answers at {url}: {error}.", "run 'stackctl up'") from error
     except httpx.HTTPError as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stackctl.core.printable import escape_controls
+from stackctl.core.tables import GAP, layout_rows
 
 if TYPE_CHECKING:
     from stackctl.errors import Finding, StackError
@@ -37,7 +38,7 @@ class Progress:
     """What is going on: on a terminal one line that is rewritten, elsewhere a line for each new step."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live = sys.stderr.isatty() and not is_plain()
         self._lock = threading.Lock()
         self._step = ""
         self._printed_at = 0.0
@@ -93,37 +94,63 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns; a cell that is a status is coloured on a terminal."""
+    """Aligned columns that fit the terminal; a cell that is a status is coloured there."""
     cells = [list(headers), *([escape_controls(str(cell)) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    for number, row in enumerate(cells):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        styled = [
-            click.style(text, fg=_COLOURS[cell]) if cell in _COLOURS else text
-            for text, cell in zip(padded, row, strict=True)
-        ]
-        line = "  ".join(styled).rstrip()
-        click.echo(click.style(line, bold=True) if number == 0 else line)
+    for number, (row, lines) in enumerate(zip(cells, layout_rows(cells, find_width()), strict=True)):
+        for padded in lines:
+            styled = [
+                _style(text, fg=_COLOURS[cell]) if cell in _COLOURS else text
+                for text, cell in zip(padded, row, strict=True)
+            ]
+            line = GAP.join(styled).rstrip()
+            click.echo(_style(line, bold=True) if number == 0 else line)
+
+
+def find_width() -> int:
+    """Columns of the terminal; 0 where the output goes elsewhere and COLUMNS says nothing."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size().columns
+    return 0
+
+
+def is_plain() -> bool:
+    """Whether the terminal is to be sent text alone, without one escape code."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def clear_screen() -> None:
+    """Begin at the top again, where somebody watches a terminal that can."""
+    if sys.stdout.isatty() and not is_plain():
+        click.clear()
+
+
+def _style(text: str, fg: str | None = None, *, bold: bool = False) -> str:
+    return text if is_plain() else click.style(text, fg=fg, bold=bold or None)
 
 
 def print_warnings(findings: Iterable[Finding]) -> None:
     """Findings that stop nothing, on stderr."""
     for finding in findings:
-        _print_news(finding.render_text(), click.style("warning: ", fg="yellow"))
+        _print_news(finding.render_text(), _style("warning: ", fg="yellow"))
         if finding.hint:
             _print_news(f"  {name_program(finding.hint)}")
 
 
 def print_error(error: StackError) -> None:
     """What failed, every finding with its next step, and one next step for all."""
-    _print_news(error.message, click.style("error: ", fg="red", bold=True))
+    _print_news(error.message, _style("error: ", fg="red", bold=True))
     hints = {finding.hint for finding in error.findings}
     for finding in error.findings:
         _print_news(f"  {finding.render_text()}")
         if finding.hint and len(error.findings) > 1:
             _print_news(f"      {name_program(finding.hint)}")
     if error.hint and (len(error.findings) < 2 or error.hint not in hints):
-        _print_news(name_program(error.hint), click.style("next:  ", bold=True))
+        _print_news(name_program(error.hint), _style("next:  ", bold=True))
+
+
+def print_note(text: str) -> None:
+    """A remark that is no part of the result."""
+    _print_news(text)
 
 
 def _print_news(text: str, styled: str = "") -> None:

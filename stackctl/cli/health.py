@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stackctl.cli.console import print_json, print_table, print_text, print_warnings
+from stackctl.cli.console import clear_screen, print_json, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
-from stackctl.errors import UnhealthyError
+from stackctl.errors import NotRunning, UnhealthyError
 
 if TYPE_CHECKING:
     from stackctl.core.health import HealthReport
@@ -32,17 +32,22 @@ if TYPE_CHECKING:
 @click.pass_obj
 def health(context: Context, as_json: bool, watch: bool, interval: float, no_completion: bool) -> None:
     """Ask every layer of every service whether it works. Never calls a provider that may cost money."""
-    from stackctl.core.health import Status
+    from stackctl.core.health import HealthReport, Status
     from stackctl.operations.health import check_health
     from stackctl.operations.leftovers import check_start
     from stackctl.operations.running import load_running
 
     while True:
         with context.open() as effects:
-            report = check_health(effects, load_running(effects), answers=not no_completion)
+            try:
+                report = check_health(effects, load_running(effects), answers=not no_completion)
+            except NotRunning:
+                if as_json:
+                    _show(HealthReport("", "", ()), as_json=True)
+                raise
             remarks = check_start(effects)
-        if watch and sys.stdout.isatty():
-            click.clear()
+        if watch:
+            clear_screen()
         _show(report, as_json)
         print_warnings(remarks)
         if not watch:
@@ -56,7 +61,7 @@ def _show(report: HealthReport, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "status": report.status,
+                "status": report.status if report.results else "stopped",
                 "runtime": report.runtime,
                 "device": report.device,
                 "notice": report.notice,

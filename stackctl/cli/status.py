@@ -16,14 +16,15 @@ from stackctl.cli.main import Context
 def status(context: Context, as_json: bool) -> None:
     """Show what runs; 'health' says whether it works."""
     from stackctl.core.health import write_duration
-    from stackctl.operations.inspect import load_status
+    from stackctl.operations.inspect import StackStatus, load_status
     from stackctl.operations.leftovers import check_start
 
     with context.open() as effects:
         found, remarks = load_status(effects), check_start(effects)
     print_warnings(remarks)
     if as_json:
-        print_json({"running": found is not None, **(asdict(found) if found else {})})
+        # The same keys whatever the state, so that a program need not ask which it is first.
+        print_json({"running": found is not None, **asdict(found or StackStatus("", "", ()))})
     elif found is None:
         print_text("The stack is not running. Start it with: stackctl up")
     else:

@@ -100,5 +100,5 @@ def _show(result: UpResult, site: Path) -> None:
         "\n  stackctl chat 'What are you?'"
         "\n  stackctl health"
     )
-    if not release:
+    if not release and any(model.is_demo and model.mode == "chat" for model in result.running.plan.stack.models):
         print_text("  set CHAT_MODEL in .env to a GGUF file in models/, then stackctl up")

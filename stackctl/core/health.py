@@ -78,8 +78,9 @@ def judge_service(name: str, state: ServiceState | None) -> ProbeResult:
     notes = [f"up {write_duration(state.uptime_s)}"] if state.uptime_s else []
     notes += [state.detail] if state.detail else []
     notes += [f"restarted {state.restarts} time{'s' if state.restarts > 1 else ''}"] if state.restarts else []
-    detail = ", ".join([state.phase.value, *notes])
-    if state.phase in (Phase.RUNNING, Phase.STARTING):
+    is_started = state.phase in (Phase.RUNNING, Phase.STARTING)  # whether it is ready, the layers above say
+    detail = ", ".join([Phase.RUNNING.value if is_started else state.phase.value, *notes])
+    if is_started:
         return ProbeResult("service", name, Status.OK, detail)
     hint = "run 'stackctl up'" if state.phase is Phase.PAUSED else f"run 'stackctl logs {name}'"
     return ProbeResult("service", name, Status.FAILED, detail, hint)

@@ -68,6 +68,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatPiece:
+    """Part of a streamed answer.
+
+    Attributes:
+        tokens: of the whole answer; in its last piece, if the server counts them, and 0 before.
+    """
+
+    text: str
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CompletedCommand:
     """A finished command; ``code`` 127 when there is no such program, 124 when it ran out of time."""
 

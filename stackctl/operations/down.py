@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stackctl.core.health import HealthReport
-from stackctl.errors import RuntimeFailure, suggest_nearest
+from stackctl.errors import ConfigError, NotRunning, RuntimeFailure, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.loaded_files import keep_identities, load_identities
 from stackctl.operations.running import build_running
@@ -38,13 +38,14 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
     """Restart services (all, when none is named) and wait until the stack is healthy again.
 
     Raises:
-        RuntimeFailure: the stack is not running, or there is no such service.
+        NotRunning: it is stopped.
+        ConfigError: there is no such service.
         UnhealthyError: it did not become healthy in time.
     """
     with effects.hold_lock(effects.state_dir / "lock"):
         state = load_state(effects)
         if state is None:
-            raise RuntimeFailure("The stack is not running.", "run 'stackctl up'")
+            raise NotRunning("The stack is not running.", "run 'stackctl up'")
         former = find_former_site(effects, state)
         if former:
             raise RuntimeFailure(f"The site was moved here from {former} while its stack ran.", "run 'stackctl up'")
@@ -63,11 +64,11 @@ def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:
     """Refuse a service that the stack does not have.
 
     Raises:
-        RuntimeFailure: names the nearest.
+        ConfigError: names the nearest.
     """
     for name in names:
         if name not in known:
-            raise RuntimeFailure(
+            raise ConfigError(
                 f"'{name}' is no service of this stack.",
                 suggest_nearest(name, known) or f"services are: {', '.join(known)}",
             )

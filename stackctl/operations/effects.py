@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stackctl.core.gpu import GpuMemory
     from stackctl.core.host import Host
     from stackctl.core.model_files import ModelFile
-    from stackctl.core.runtime import Answer, ServiceState, StartPlan
+    from stackctl.core.runtime import Answer, ChatPiece, ServiceState, StartPlan
     from stackctl.core.stack import Service
     from stackctl.operations.site import LoadedSite
     from stackctl.operations.state import State
@@ -115,7 +115,7 @@ class Effects:
     hold_interrupts: Callable[[], AbstractContextManager[None]]
     is_same_file: Callable[[Path, Path], bool]
     fetch: Fetch
-    stream_chat: Callable[[str, str, Mapping[str, Any], float], Iterator[str]]
+    stream_chat: Callable[[str, str, Mapping[str, Any], float], Iterator[ChatPiece]]
     make_key: Callable[[], str]
     clock: Callable[[], float]
     sleep: Callable[[float], None] = field(repr=False)

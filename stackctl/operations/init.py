@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 
 from stackctl.core.dotenv import parse_dotenv, set_values
 from stackctl.core.reference import render_env_example
 from stackctl.core.settings import Settings
+from stackctl.core.stackfile_reader import build_schema
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
 
+CHECKOUT_SCHEMA, SCHEMA = "docs/reference/stack.schema.json", "stack.schema.json"
 README = "Put GGUF files here and name them in ../.env (CHAT_MODEL, CODE_MODEL, EMBEDDING_MODEL).\n"
 
 
@@ -26,7 +29,11 @@ def run_init(effects: Effects) -> tuple[str, ...]:
     for name in ("stack.yml",):
         path = effects.site / name
         if effects.load_text(path) is None:
-            effects.save_text(path, effects.load_text(effects.data_root / name) or "", 0o644)
+            text = effects.load_text(effects.data_root / name) or ""
+            if effects.site != effects.data_root:  # a site that is no checkout has the schema beside the file
+                text = text.replace(CHECKOUT_SCHEMA, SCHEMA)
+                effects.save_text(effects.site / SCHEMA, json.dumps(build_schema(), indent=2) + "\n", 0o644)
+            effects.save_text(path, text, 0o644)
             done.append(f"created  {path}")
         else:
             done.append(f"kept     {path}")

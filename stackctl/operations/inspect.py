@@ -9,7 +9,7 @@ from stackctl.core.health import list_model_names
 from stackctl.core.models import ServedModel
 from stackctl.core.runtime import ServiceState
 from stackctl.core.stack import find_gateway_url
-from stackctl.errors import RuntimeFailure
+from stackctl.errors import NotRunning
 from stackctl.operations.down import check_service_names
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.running import find_successor
@@ -124,7 +124,7 @@ def follow_logs(effects: Effects, services: tuple[str, ...], lines: int, write: 
 def _find_runtime(effects: Effects) -> Runtime:
     state = load_state(effects)
     if state is None:
-        raise RuntimeFailure("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
+        raise NotRunning("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
     return effects.find_runtime(state)
 
 

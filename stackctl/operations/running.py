@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackctl.core.runtime import StartPlan
-from stackctl.errors import RuntimeFailure, StackError
+from stackctl.errors import NotRunning, StackError
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_release, load_site, render_site
 from stackctl.operations.state import State, load_state
@@ -33,11 +33,11 @@ def load_running(effects: Effects) -> Running:
     """The stack that ``up`` started in this site, as it was started: what was loaded since does not run yet.
 
     Raises:
-        RuntimeFailure: it was not started, or was stopped.
+        NotRunning: it was not started, or was stopped.
     """
     state = load_state(effects)
     if state is None:
-        raise RuntimeFailure("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
+        raise NotRunning("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
     return build_running(effects, load_site(effects, state.release), state)
 
 

@@ -136,9 +136,9 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(stackctl: Command, 
     [
         (["down"], 0, "The stack was not running."),
         (["status"], 0, "The stack is not running. Start it with: stackctl up"),
-        (["restart"], 5, "next:  run 'stackctl up'"),
+        (["restart"], 6, "next:  run 'stackctl up'"),
         (["health"], 5, "next:  run 'stackctl up'"),
-        (["logs"], 5, "next:  run 'stackctl up'"),
+        (["logs"], 6, "next:  run 'stackctl up'"),
         (["chat", ""], 3, "The message is empty."),
     ],
 )
@@ -167,7 +167,7 @@ def test_models_says_what_it_would_serve_while_the_stack_is_down(stackctl: Comma
     rows = {row["served_name"]: row for row in stackctl("models", "--json").read_json()}
     assert set(rows) == {"local-chat", "local-embed"}
     chat = rows["local-chat"]
-    assert (chat["file"], chat["listed"], chat["note"]) == ("demo.gguf", False, "demo model")
+    assert (chat["file"], chat["listed"], chat["note"]) == ("demo.gguf", False, "demo model, no tools")
     assert chat["context_length"] > 0
     assert "MiB" in stackctl("models").out
 
@@ -286,3 +286,18 @@ def test_the_readme_lists_every_make_target() -> None:
     assert {"setup", "up-p1", "down", "status", "health", "logs", "test", "check", "bench", "render"} <= set(targets)
     readme = (CHECKOUT / "README.md").read_text()
     assert [name for name in targets if name != "help" and not re.search(rf"(make |`){name}`", readme)] == []
+
+
+def test_json_of_a_stopped_stack_has_the_keys_of_a_running_one(stackctl: Command, site: Path) -> None:
+    status = stackctl("status", "--json").read_json()
+    assert status == {"running": False, "runtime": "", "device": "", "services": [], "release": "", "notice": ""}
+    health = stackctl("health", "--json")
+    assert health.code == 6
+    assert health.read_json() == {"status": "stopped", "runtime": "", "device": "", "notice": "", "results": []}
+    assert "The stack is not running" in health.err
+
+
+def test_a_site_of_its_own_has_the_schema_that_its_file_names(stackctl: Command, site: Path) -> None:
+    (line,) = [line for line in (site / "stack.yml").read_text().splitlines() if "$schema=" in line]
+    schema = site / line.partition("$schema=")[2]
+    assert json.loads(schema.read_text()) == stackctl("config", "--schema").read_json()

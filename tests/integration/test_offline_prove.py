@@ -59,7 +59,7 @@ def test_a_healthy_stack_is_proved_and_stopped_and_its_receipt_can_be_checked(si
     assert (receipt["attempts"], receipt["pulled"], receipt["gaps"]) == ([], [], [])
     assert {row["status"] for row in receipt["health"]} == {"ok"}
     assert site.list_processes() == []
-    assert site.run_json("status") == {"running": False}
+    assert site.run_json("status")["running"] is False
 
     public = parse_public_key((site.path / "offline" / "site.pub").read_text())
     data, signature = (Path(receipt["files"][name]).read_bytes() for name in ("receipt", "signature"))
@@ -97,7 +97,7 @@ def test_an_interrupt_leaves_nothing_running(site: Site) -> None:
     assert processes
     assert proof.interrupt() == 130
     assert site.list_processes() == []
-    assert site.run_json("status") == {"running": False}
+    assert site.run_json("status")["running"] is False
 
 
 def test_killed_for_good_it_still_ends_what_it_started(
@@ -109,4 +109,4 @@ def test_killed_for_good_it_still_ends_what_it_started(
     assert site.list_processes()
     proof.process.kill()
     wait_for(lambda: not site.list_processes(), "nothing of the rehearsal runs")
-    wait_for(lambda: site.run_json("status") == {"running": False}, "the site says so")
+    wait_for(lambda: site.run_json("status")["running"] is False, "the site says so")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stackctl.core.runtime import Answer, Phase, ServiceState
-from stackctl.errors import ConfigError, RuntimeFailure, UnhealthyError
+from stackctl.errors import ConfigError, NotRunning, UnhealthyError
 from stackctl.operations.chat import ask
 from stackctl.operations.down import run_down, run_restart
 from stackctl.operations.health import check_health
@@ -105,7 +105,7 @@ def test_down_works_whatever_the_files_say_now(up: World, file: str, text: str) 
 )
 def test_without_a_started_stack_the_next_step_is_up(world: World, job: Callable[[object], object]) -> None:
     error = raised_by(lambda: job(world.effects))
-    assert isinstance(error, RuntimeFailure)
+    assert isinstance(error, NotRunning)
     assert "not running" in error.message
     assert error.hint == "run 'stackctl up'"
     assert load_status(world.effects) is None
@@ -221,7 +221,7 @@ def test_models_are_joined_with_what_the_gateway_lists(up: World) -> None:
         "demo.gguf",
         2048,
         4,
-        "demo model",
+        "demo model, no tools",
     )
     run_down(up.effects)
     assert [row.listed for row in list_models(up.effects)] == [False, False]
@@ -234,8 +234,34 @@ def test_logs_are_those_of_the_services_asked_for(up: World) -> None:
 
 
 def test_chat_gives_the_answer_piece_by_piece(up: World) -> None:
-    assert list(ask(up.effects, "ping", model="local-chat", system="", temperature=0)) == ["po", "ng"]
+    pieces = ask(up.effects, "ping", model="local-chat", system="", max_tokens=5, temperature=0)
+    assert [(piece.text, piece.tokens) for piece in pieces] == [("po", 0), ("ng", 0), ("", 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("local-cha", "did you mean 'local-chat'?"),
+        ("LOCAL-EMBED", "did you mean 'local-embed'?"),
+        ("gpt-9", "served are: local-chat, local-embed"),
+    ],
+)
+def test_a_model_that_is_not_served_is_refused_with_the_nearest(up: World, name: str, hint: str) -> None:
+    error = raised_by(lambda: ask(up.effects, "ping", model=name, system="", max_tokens=None, temperature=None))
+    assert (error.exit_code, error.hint) == (3, hint)
+
+
+def test_an_unknown_service_is_bad_input(up: World) -> None:
+    assert raised_by(lambda: load_logs(up.effects, ("api-gatway",), 9)).exit_code == 3
+
+
+def test_what_needs_a_running_stack_is_not_healthy_where_there_is_none(world: World) -> None:
+    assert raised_by(lambda: load_running(world.effects)).exit_code == 6
+    assert raised_by(lambda: load_logs(world.effects, (), 9)).exit_code == 6
+    assert raised_by(lambda: run_restart(world.effects, ())).exit_code == 6
 
 
 def test_an_empty_question_is_refused(up: World) -> None:
-    assert isinstance(raised_by(lambda: ask(up.effects, " \n", model="m", system="", temperature=None)), ConfigError)
+    assert isinstance(
+        raised_by(lambda: ask(up.effects, " \n", model="m", system="", max_tokens=None, temperature=None)), ConfigError
+    )
