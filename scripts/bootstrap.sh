@@ -37,7 +37,8 @@ fi
 # uv installs in seconds what takes pip half a minute; uv itself comes from the same lock, by pip.
 if ! [ -x "$venv/bin/uv" ]; then
     awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' "$1" >"$venv/uv.lock"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$venv/uv.lock" ||
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+        --requirement "$venv/uv.lock" ||
         fail "the package index did not give uv" "set PIP_INDEX_URL to a mirror, and PIP_CERT to its certificate authority"
 fi
 

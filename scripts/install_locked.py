@@ -24,7 +24,12 @@ def main() -> int:
     if sys.argv[1:] == ["--checkout"]:
         command += ["--no-deps", "--no-build-isolation", "--editable", "."]
     else:
-        command += ["--require-hashes", *(part for lock in sys.argv[1:] for part in ("--requirements", lock))]
+        # A lock names everything: what a package asks for beyond it is not looked up, and cannot break what is pinned.
+        command += [
+            "--no-deps",
+            "--require-hashes",
+            *(part for lock in sys.argv[1:] for part in ("--requirements", lock)),
+        ]
     return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from stackctl.adapters.commands import stream_command
+from stackctl.adapters.commands import run_command, stream_command
 from stackctl.adapters.pip_settings import find_installer_settings
 from stackctl.core.engine_choice import Build
 from stackctl.core.engines import SERVICE_FOLDER
@@ -27,7 +27,13 @@ _MARKER = "complete"
 # What build_llama_server.py ends with and begins its last line with when what it built does not answer.
 _NO_ANSWER = 3
 _NO_ANSWER_PREFIX = "refused: the new llama-server "
-OFFLINE_SETTINGS = {"UV_NO_PROGRESS": "true", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "true"}
+# The certificates are never needed here; named, they keep uv from warning of UV_NATIVE_TLS where a machine sets it.
+OFFLINE_SETTINGS = {
+    "UV_NO_PROGRESS": "true",
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_NO_CONFIG": "true",
+    "UV_SYSTEM_CERTS": "true",
+}
 
 
 def find_environment(cache_dir: Path, lock: Path, variables: Mapping[str, str]) -> Path:
@@ -39,8 +45,25 @@ def find_environment(cache_dir: Path, lock: Path, variables: Mapping[str, str]) 
 
 
 def is_complete(environment: Path) -> bool:
-    """Whether the environment was made to the end."""
-    return (environment / _MARKER).is_file()
+    """Whether the environment was made to the end and is whole: its interpreter runs, its packages are all there.
+
+    An interpreter goes when its system is upgraded or a checkout is moved, and packages when a disk is tidied.
+    """
+    try:
+        made = (environment / _MARKER).read_text(encoding="utf-8")
+    except OSError:
+        return False
+    content = _describe_content(environment)
+    return bool(content) and made in (content, "")  # empty: made by an earlier version, and services may run in it
+
+
+def _describe_content(environment: Path) -> str:
+    """Python's version and the number of packages: ``3.11 87``; empty where the interpreter does not run."""
+    script = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = run_command([str(environment / "bin" / "python"), "-I", "-S", "-c", script])
+    version = done.stdout.strip()
+    packages = environment / "lib" / f"python{version}" / "site-packages"
+    return f"{version} {sum(1 for _ in packages.glob('*.dist-info'))}" if done.code == 0 else ""
 
 
 def build_server(folder: Path, build: Build, data_root: Path, index_url: str, on_line: Callable[[str], None]) -> None:
@@ -112,7 +135,7 @@ def make_environment(
                     if wheels
                     else "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA",
                 )
-        (environment / _MARKER).touch()
+        (environment / _MARKER).write_text(_describe_content(environment), encoding="utf-8")
 
 
 @contextmanager

@@ -1,93 +1,108 @@
-"""What several sites of one machine share is made once, and with what belongs to the site that makes it."""
+"""Environments of services, made by the real installer from an index on loopback: whole, or made again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stackctl.adapters import environments
-from stackctl.core.engine_choice import NATIVE, PORTABLE
-from stackctl.core.engines import SERVICE_FOLDER
-from stackctl.errors import EngineRefused
-
-# Stands for the build: tells that it runs, and ends when it is told to.
-BUILD = """
-import sys, pathlib, time
-target, signals = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).parent
-with (signals / "builds").open("a") as file:
-    file.write("build\\n")
-while not (signals / "go").exists():
-    time.sleep(0.01)
-target.mkdir(parents=True, exist_ok=True)
-(target / "llama-server").touch()
-"""
-
-# Stands for uv: notes what it was given, and makes the environment's folder.
-INSTALLER = """#!/bin/sh
-printf "%s\\n" "$CMAKE_ARGS" >> {seen}
-if [ "$1" = venv ]; then shift $(($# - 1)); mkdir -p "$1"; fi
-"""
+from tests.integration.stack_site import REPOSITORY
+from tests.package_index import PackageIndex, open_package_index
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Path:
-    folder = tmp_path / "data" / "services" / "inference"
-    folder.mkdir(parents=True)
-    (folder / "build_llama_server.py").write_text(BUILD, encoding="utf-8")
+def index() -> Iterator[PackageIndex]:
+    with open_package_index() as opened:
+        yield opened
+
+
+@pytest.fixture
+def lock(index: PackageIndex, tmp_path: Path) -> Path:
+    """A lock of one package."""
+    path = tmp_path / "service" / "requirements.lock"
+    path.parent.mkdir()
+    path.write_text(f"alpha==1.0 --hash=sha256:{index.add_wheel('alpha')}\n", encoding="utf-8")
+    return path
+
+
+def make(lock: Path, index: PackageIndex) -> Path:
+    folder = environments.find_environment(lock.parents[1] / "cache", lock, {})
+    environments.make_environment(folder, lock, {}, index.url, print)
     return folder
 
 
-def test_two_sites_at_once_build_the_server_once(service: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "cache" / "hash"
-    said: list[str] = []
-
-    def build(on_line: Callable[[str], None]) -> None:
-        environments.build_server(folder, NATIVE, service.parents[1], "", on_line)
-
-    def let_the_first_end(line: str) -> None:
-        said.append(line)
-        (service / "go").touch()
-
-    with ThreadPoolExecutor(2) as sites:
-        # Whichever comes second says that it waits, and only then the build may end.
-        for site in [sites.submit(build, let_the_first_end) for _ in range(2)]:
-            site.result(30)
-    assert said == ["another stackctl makes hash; waiting for it"]
-    assert (service / "builds").read_text() == "build\n"
-    assert (folder / "llama-server").is_file()
+def test_an_environment_whose_interpreter_is_gone_is_made_again(lock: Path, index: PackageIndex) -> None:
+    folder = make(lock, index)
+    assert environments.is_complete(folder)
+    python = folder / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/usr/bin/python-of-yesterday")
+    assert not environments.is_complete(folder)
+    assert make(lock, index) == folder
+    assert subprocess.run([python, "-c", "import alpha"], check=False).returncode == 0
 
 
-def test_a_build_that_does_not_answer_is_refused_with_what_it_did(service: Path, tmp_path: Path) -> None:
-    script = service / "build_llama_server.py"
-    script.write_text(
-        "import sys\n"
-        "print('compile 100%')\n"
-        "print('refused: the new llama-server died of SIGSEGV in', *sys.argv[1:2], file=sys.stderr)\n"
-        "sys.exit(3)\n",
-        encoding="utf-8",
-    )
-    with pytest.raises(EngineRefused) as caught:
-        environments.build_server(tmp_path / "cache" / "hash", PORTABLE, service.parents[1], "", print)
-    assert caught.value.reason == "died of SIGSEGV in --portable"
+def test_an_environment_whose_interpreter_is_another_version_is_made_again(lock: Path, index: PackageIndex) -> None:
+    folder = make(lock, index)
+    python = folder / "bin" / "python"
+    python.unlink()
+    python.write_text("#!/bin/sh\necho 3.99\n", encoding="utf-8")
+    python.chmod(0o755)
+    assert not environments.is_complete(folder)
+    assert environments.is_complete(make(lock, index))
 
 
-def test_the_service_s_folder_is_put_into_variables_and_not_into_the_name(
-    service: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_environment_that_lost_a_package_is_made_again(lock: Path, index: PackageIndex) -> None:
+    folder = make(lock, index)
+    shutil.rmtree(next(folder.rglob("alpha-1.0.dist-info")))
+    assert not environments.is_complete(folder)
+    assert environments.is_complete(make(lock, index))
+
+
+def test_a_whole_environment_is_left_as_it_is(lock: Path, index: PackageIndex) -> None:
+    folder = make(lock, index)
+    (folder / "kept").touch()
+    make(lock, index)
+    assert (folder / "kept").exists()
+
+
+def test_the_installer_s_own_warnings_are_not_shown(
+    lock: Path, index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = service / "requirements.lock"
-    lock.touch()
-    installer, seen = tmp_path / "uv", tmp_path / "seen"
-    installer.write_text(INSTALLER.format(seen=seen), encoding="utf-8")
-    installer.chmod(0o755)
-    monkeypatch.setattr(environments, "find_installer", lambda: str(installer))
-    variables = {"CMAKE_ARGS": f"-DX={SERVICE_FOLDER}/it"}
-    folder = environments.find_environment(tmp_path / "cache", lock, variables)
-    environments.make_environment(folder, lock, variables, "", print)
-    assert set(seen.read_text().splitlines()) == {f"-DX={service}/it"}
-    elsewhere = tmp_path / "elsewhere" / "inference"
-    elsewhere.mkdir(parents=True)
-    (elsewhere / "requirements.lock").touch()
-    assert environments.find_environment(tmp_path / "cache", elsewhere / "requirements.lock", variables) == folder
+    """A company's machine sets the variable for its own uv."""
+    monkeypatch.setenv("UV_NATIVE_TLS", "true")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name, content in index.files.items():
+        (wheels / name).write_bytes(content)
+    said: list[str] = []
+    folder = environments.find_environment(tmp_path / "cache", lock, {})
+    environments.make_environment(folder, lock, {}, "", said.append, wheels)
+    assert environments.is_complete(folder)
+    assert not [line for line in said if "warning" in line.lower()]
+
+
+def test_a_locked_installation_asks_for_nothing_that_the_lock_does_not_name(
+    lock: Path, index: PackageIndex, tmp_path: Path
+) -> None:
+    """Whatever a package's metadata wishes for, and whatever the index gains."""
+    digest = index.add_wheel("beta", Requires_Dist="gamma[extra]>=1.0")
+    index.add_wheel("gamma", "2.0")
+    lock.write_text(f"beta==1.0 --hash=sha256:{digest}\n", encoding="utf-8")
+    venv = tmp_path / "venv"
+    uv = environments.find_installer()
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], check=True)
+    shutil.copy(uv, venv / "bin" / "uv")
+    script = REPOSITORY / "scripts" / "install_locked.py"
+    environment = {**os.environ, "PIP_INDEX_URL": index.url, "PIP_FIND_LINKS": "", "UV_NO_CACHE": "1"}
+    done = subprocess.run(
+        [venv / "bin" / "python", str(script), str(lock)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in venv.rglob("*.dist-info")] == ["beta-1.0.dist-info"]
