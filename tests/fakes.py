@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.core.doctor_input import FileFacts
-from stackctl.core.engine_choice import Build, EngineForm
+from stackctl.core.engine_build import Build, Toolkit
+from stackctl.core.engine_choice import EngineForm
 from stackctl.core.engine_trial import EngineRecord, TrialResult
 from stackctl.core.gguf import GGUFHeader, build_shard_names
 from stackctl.core.gpu import GpuMemory
@@ -171,6 +172,7 @@ class FakeEngines:
     Attributes:
         failures: part of a command to what that engine does instead of answering, unless it is given the remedy.
         incurable: parts of commands that no remedy helps.
+        toolkit: the GPU's compiler; build_failure: what building ends with; made: finished builds.
         known: records by command; every engine has answered before where ``is_known`` says so.
         asked: commands, in order.
     """
@@ -179,12 +181,27 @@ class FakeEngines:
     incurable: set[str] = field(default_factory=set)
     is_known: bool = True
     passing: set[str] = field(default_factory=set)
+    toolkit: Toolkit = field(default=Toolkit())
+    build_failure: StackError | None = None
+    made: list[Build] = field(default_factory=list)
     known: dict[tuple[str, ...], EngineRecord] = field(default_factory=dict)
     kept: set[tuple[str, ...]] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
 
     def find_build(self, build: Build) -> Path:
         return Path("/cache/llama.cpp") / build.name
+
+    def list_gpu_builds(self) -> tuple[Build, ...]:
+        return tuple(build for build in self.made if build.kind)
+
+    def load_toolkit(self, kind: str) -> Toolkit:
+        return self.toolkit
+
+    def make(self, file: Path, build: Build, index_url: str, on_line: Report) -> None:
+        on_line("compile 50%")
+        if self.build_failure:
+            raise self.build_failure
+        self.made.append(build)
 
     def load_record(self, form: EngineForm, gpu: bool) -> EngineRecord | None:
         return self.known.get(form.command) or (EngineRecord(works=True) if self.is_known else None)
@@ -239,6 +256,8 @@ class World:
         self.cpu_features: frozenset[str] | None = frozenset({"avx2", "fma", "f16c", "bmi2"})
         self.runtimes = {name: FakeRuntime(name) for name in ("compose", "process")}
         self.reports: list[str] = []
+        self.questions: list[str] = []
+        self.says_yes = False
         self.requests: list[str] = []
         self.now = 0.0
 
@@ -259,6 +278,7 @@ class World:
             python=self.python,
             launcher=self.launcher,
             report=self.reports.append,
+            confirm=self._confirm,
             load_text=self._load_text,
             save_text=self._save_text,
             remove_file=self._remove_file,
@@ -309,6 +329,10 @@ class World:
 
     def _remove_file(self, path: Path) -> None:
         self.files.pop(path, None)
+
+    def _confirm(self, question: str) -> bool:
+        self.questions.append(question)
+        return self.says_yes
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds

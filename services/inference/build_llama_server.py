@@ -2,8 +2,9 @@
 
 For the process runtime on a machine with no ``llama-server``: the package index is then the only source,
 and the lock file says by hash which archive is taken. In: the lock file and a folder. Out:
-``FOLDER/llama-server``, a binary without shared libraries of its own. Does I/O: downloads the archive with
-pip, unpacks and compiles it in a temporary folder (3 to 4 minutes on two cores), prints progress to stderr.
+``FOLDER/llama-server``, a binary without shared libraries of its own, and ``FOLDER/libllama.so``, the same code for
+llama-cpp-python. Does I/O: downloads the archive with pip, unpacks and compiles it in a temporary folder (3 to 4
+minutes on two cores; 1.5 for the library alone), prints progress to stderr.
 
 Needs CMake and a C++ compiler, and uses Ninja where it is. Standard library only, so that any Python >= 3.11 can
 run it. Nothing is installed before it has answered the demo model's question on this machine. Exit status: 0 installed,
@@ -22,6 +23,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine_trial import try_engine
@@ -36,6 +38,7 @@ SKIPPED_IN_SOURCE = ("docs/", "models/", "media/")
 BUILD_FLAGS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DBUILD_SHARED_LIBS=OFF",
+    "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",  # for libllama.so
     "-DLLAMA_BUILD_SERVER=ON",
     "-DLLAMA_BUILD_UI=OFF",
     "-DLLAMA_USE_PREBUILT_UI=OFF",  # would be downloaded
@@ -44,6 +47,23 @@ BUILD_FLAGS = (
     "-DLLAMA_OPENSSL=OFF",  # models come from disk, clients from the gateway
     f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={BUILD_RECIPE}",
 )
+
+
+@dataclass(frozen=True)
+class Product:
+    """What is built: CMake's target and the file that it makes."""
+
+    target: str
+    file: str
+
+
+SERVER, LIBRARY = Product("llama-server", "bin/llama-server"), Product("llama-whole", "whole/libllama.so")
+# What turns a kind of GPU on, and what names its architecture.
+GPU_FLAGS = {
+    "cuda": ("-DGGML_CUDA=ON", "-DCMAKE_CUDA_ARCHITECTURES"),
+    "hip": ("-DGGML_HIP=ON", "-DGPU_TARGETS"),
+    "vulkan": ("-DGGML_VULKAN=ON", ""),
+}
 
 
 class BuildError(Exception):
@@ -60,18 +80,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="where to put llama-server")
     parser.add_argument("--sdist", type=Path, help="the source package, where pip cannot download it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="compilers at a time")
-    parser.add_argument("--cuda", action="store_true", help="for NVIDIA GPUs; needs the CUDA toolkit")
+    parser.add_argument("--gpu", choices=GPU_FLAGS, help="for this kind of GPU too; needs its compiler")
+    parser.add_argument(
+        "--architecture", help="of the GPU: 90 for compute capability 9.0, gfx1100; default: the one here"
+    )
     parser.add_argument(
         "--portable",
         action="store_true",
         help="for any x86-64 CPU with AVX2; without it, for the CPU of this machine only",
     )
+    parser.add_argument("--library", action="store_true", help="libllama.so alone, for llama-cpp-python")
     options = parser.parse_args(arguments)
-    flags = [*BUILD_FLAGS, *(["-DGGML_CUDA=ON"] if options.cuda else [])]
-    flags += ["-DGGML_NATIVE=OFF"] if options.portable else []
+    flags = [*BUILD_FLAGS, *(["-DGGML_NATIVE=OFF"] if options.portable else [])]
+    if options.gpu:
+        switch, architecture = GPU_FLAGS[options.gpu]
+        flags += [
+            switch,
+            *([f"{architecture}={options.architecture}"] if architecture and options.architecture else []),
+        ]
     try:
         with tempfile.TemporaryDirectory(prefix="llama-server-") as work:
-            print(build(Path(work), options.folder, options.sdist, flags, options.jobs))
+            products = choose_products(library=options.library, gpu=options.gpu is not None)
+            for path in build(Path(work), options.folder, options.sdist, flags, options.jobs, products):
+                print(path)
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -81,11 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build(work: Path, folder: Path, sdist: Path | None, flags: Sequence[str], jobs: int) -> Path:
-    """Build in ``work`` and install into ``folder``; returns the installed file.
+def build(
+    work: Path, folder: Path, sdist: Path | None, flags: Sequence[str], jobs: int, products: Sequence[Product]
+) -> list[Path]:
+    """Build in ``work`` and install into ``folder``; returns the installed files.
 
     Raises:
         BuildError: a tool is missing, the archive is not the locked one, or a step failed.
+        NoAnswer: the new ``llama-server`` does not answer; nothing is installed.
     """
     if not shutil.which("cmake"):
         raise BuildError("cmake is not on PATH; install it (Debian: apt install cmake g++) and try again")
@@ -97,9 +131,13 @@ def build(work: Path, folder: Path, sdist: Path | None, flags: Sequence[str], jo
     # Make compiles one library after the other, and a core waits at the end of each.
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     run_step("configure", ["cmake", *generator, "-S", str(source), "-B", str(tree), *flags], work)
-    command = ["cmake", "--build", str(tree), "--target", "llama-server", "-j", str(jobs)]
-    run_step("compile", command, work)
-    return install(tree / "bin" / "llama-server", folder)
+    targets = [product.target for product in products]
+    run_step("compile", ["cmake", "--build", str(tree), "--target", *targets, "-j", str(jobs)], work)
+    if SERVER in products:
+        check_answer(tree / SERVER.file)
+        if any(flag in flags for flag, _ in GPU_FLAGS.values()):
+            check_device(tree / SERVER.file)
+    return [install(tree / product.file, folder) for product in products]
 
 
 def read_locked_package(lock: str) -> tuple[str, frozenset[str]]:
@@ -168,17 +206,32 @@ def run_step(name: str, command: Sequence[str], work: Path) -> None:
         raise BuildError(f"{name} failed with status {process.returncode}; its last lines:\n{tail}")
 
 
-def install(binary: Path, folder: Path) -> Path:
-    """Put the binary in place in one step, after it has answered here.
+def install(file: Path, folder: Path) -> Path:
+    """Put one file in place in one step, so that nobody ever meets half of it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    staged = folder / f".{file.name}.{os.getpid()}"
+    shutil.copy2(file, staged)
+    return staged.replace(folder / file.name)
+
+
+def choose_products(*, library: bool, gpu: bool) -> tuple[Product, ...]:
+    """The library is a CPU's: llama-cpp-python is what remains where nothing else runs."""
+    if library:
+        return (LIBRARY,)
+    return (SERVER,) if gpu else (SERVER, LIBRARY)
+
+
+def check_device(binary: Path) -> None:
+    """Raise unless a server that was built for a GPU finds one.
 
     Raises:
-        NoAnswer: it died or answered something else, also with ``LLAMA_ARG_REPACK=0``.
+        NoAnswer: it computes on the CPU, with what it says of devices.
     """
-    check_answer(binary)
-    folder.mkdir(parents=True, exist_ok=True)
-    staged = folder / f".llama-server.{os.getpid()}"
-    shutil.copy2(binary, staged)
-    return staged.replace(folder / "llama-server")
+    done = subprocess.run([binary, "--list-devices"], capture_output=True, text=True, errors="replace")
+    _, _, devices = done.stdout.partition("Available devices:")
+    if not devices.strip():
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise NoAnswer(f"finds no GPU (--list-devices says: {said})")
 
 
 def check_answer(binary: Path) -> None:

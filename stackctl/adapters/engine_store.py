@@ -10,13 +10,15 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from stackctl.adapters.commands import run_command
+from stackctl.adapters.engine_build import BUILD_FILE, BUILD_SCRIPT, has_device, load_toolkit, make_build
 from stackctl.adapters.files import load_text, save_text
 from stackctl.adapters.processes import load_cpu_model
-from stackctl.core.engine_choice import Build, EngineForm
+from stackctl.core.engine_build import Build, Toolkit, parse_build
+from stackctl.core.engine_choice import EngineForm
 from stackctl.core.engine_trial import EngineRecord, TrialResult, parse_record, parse_trial, write_record
 from stackctl.core.engines import ENGINE_FOLDER
 
@@ -42,6 +44,28 @@ class EngineStore:
     def find_build(self, build: Build) -> Path:
         """Folder of a build of llama.cpp, whether it was made yet or not."""
         return find_build(self._cache_dir, self._data_root, build)
+
+    def list_gpu_builds(self) -> tuple[Build, ...]:
+        """Finished builds of today's source for kinds of GPU of which this machine has a device, sorted by name."""
+        found = []
+        for file in sorted((self._cache_dir / "llama.cpp").glob(f"*/{BUILD_FILE}")):
+            build = parse_build(load_text(file))
+            if build and build.kind and self.find_build(build) == file.parent and has_device(build.kind):
+                found.append(build)
+        return tuple(found)
+
+    def load_toolkit(self, kind: str) -> Toolkit:
+        """What this machine has to compile for a kind of GPU."""
+        return load_toolkit(kind)
+
+    def make(self, file: Path, build: Build, index_url: str, on_line: Callable[[str], None]) -> None:
+        """Build ``file``, ``llama-server`` or ``libllama.so``, in its build's folder, or do nothing when it is there.
+
+        Raises:
+            EngineRefused: it was built, and does not answer here.
+            RuntimeFailure: it could not be built; with the end of the output.
+        """
+        make_build(file, build, self._data_root, index_url, on_line)
 
     def load_record(self, form: EngineForm, gpu: bool) -> EngineRecord | None:
         """What is known of a form; ``None`` when it was not asked on this machine."""
@@ -93,9 +117,10 @@ def find_build(cache_dir: Path, data_root: Path, build: Build) -> Path:
     """Folder of a build of llama.cpp; its name changes with the source, the recipe and what it is built for."""
     folder = data_root / ENGINE_FOLDER
     digest = hashlib.sha256()
-    for name in ("requirements.lock", "build_llama_server.py", "llama_cpp_build.cmake"):
+    for name in ("requirements.lock", BUILD_SCRIPT, "llama_cpp_build.cmake"):
         digest.update((folder / name).read_bytes())
-    digest.update(json.dumps([build.arguments, load_cpu_model() if build.is_for_this_cpu else ""]).encode())
+    cpu = load_cpu_model() if build.is_for_this_cpu else ""
+    digest.update(json.dumps([build.arguments, build.compiler, cpu]).encode())
     return cache_dir / "llama.cpp" / f"{build.name}-{digest.hexdigest()[:16]}"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,14 +18,9 @@ from uv import find_uv_bin
 
 from stackctl.adapters.commands import run_command, stream_command
 from stackctl.adapters.pip_settings import find_installer_settings
-from stackctl.core.engine_choice import Build
-from stackctl.core.engines import SERVICE_FOLDER
-from stackctl.errors import EngineRefused, RuntimeFailure
+from stackctl.errors import RuntimeFailure
 
 _MARKER = "complete"
-# What build_llama_server.py ends with and begins its last line with when what it built does not answer.
-_NO_ANSWER = 3
-_NO_ANSWER_PREFIX = "refused: the new llama-server "
 # The certificates are never needed here; named, they keep uv from warning of UV_NATIVE_TLS where a machine sets it.
 OFFLINE_SETTINGS = {
     "UV_NO_PROGRESS": "true",
@@ -66,31 +60,6 @@ def _describe_content(environment: Path) -> str:
     return f"{version} {sum(1 for _ in packages.glob('*.dist-info'))}" if done.code == 0 else ""
 
 
-def build_server(folder: Path, build: Build, data_root: Path, index_url: str, on_line: Callable[[str], None]) -> None:
-    """Build ``llama-server`` from source, 3 to 4 minutes on two cores, or do nothing when it is there.
-
-    Raises:
-        EngineRefused: it was built, and does not answer the demo's question here.
-        RuntimeFailure: the build failed; with the end of its output.
-    """
-    server = folder / "llama-server"
-    if server.is_file():
-        return
-    with wait_for_lock(folder.with_name(folder.name + ".lock"), on_line):
-        if server.is_file():
-            return
-        script = data_root / "services" / "inference" / "build_llama_server.py"
-        settings = {"PIP_INDEX_URL": index_url} if index_url else {}
-        done = stream_command([sys.executable, str(script), *build.arguments, str(folder)], on_line, settings)
-        if done.code == _NO_ANSWER:
-            raise EngineRefused(done.stderr.splitlines()[-1].removeprefix(_NO_ANSWER_PREFIX))
-        if done.code:
-            raise RuntimeFailure(
-                f"llama-server could not be built: {done.render_failure()}",
-                "install a C++ compiler and CMake, or set INFERENCE_ENGINE=auto",
-            )
-
-
 def find_installer() -> str:
     """The uv that was installed with this program.
 
@@ -124,7 +93,7 @@ def make_environment(
             return
         shutil.rmtree(environment, ignore_errors=True)
         settings = OFFLINE_SETTINGS if wheels else find_installer_settings(index_url)
-        settings = {**settings, **_expand_folder(variables, lock.parent)}
+        settings = {**settings, **variables}
         for argv in _list_steps(environment, lock, wheels):
             done = stream_command(argv, on_line, settings)
             if done.code:
@@ -149,11 +118,6 @@ def wait_for_lock(path: Path, on_line: Callable[[str], None]) -> Iterator[None]:
             on_line(f"another stackctl makes {path.stem}; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _expand_folder(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The variables for this folder. It is no part of the environment's name: sites in other folders share it."""
-    return {name: value.replace(SERVICE_FOLDER, shlex.quote(str(folder))) for name, value in variables.items()}
 
 
 def _list_steps(environment: Path, lock: Path, wheels: Path | None) -> tuple[list[str], list[str]]:

@@ -60,6 +60,13 @@ class Progress:
                 self._printed_at = now
             self._step = step
 
+    def confirm(self, question: str) -> bool:
+        """Ask on the terminal; no where there is none to answer at."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        self.finish()
+        return click.confirm(name_program(question), err=True)
+
     def finish(self) -> None:
         """Clear the live line, so that what follows stands alone."""
         if self._live:

@@ -134,6 +134,7 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         python=sys.executable,
         launcher=Path(stackctl.__file__).with_name("launch.py"),
         report=progress.report,
+        confirm=progress.confirm,
         load_text=files.load_text,
         save_text=files.save_text,
         remove_file=lambda path: path.unlink(missing_ok=True),
@@ -240,7 +241,7 @@ def _build_need(effects: Effects, item: Installation, index_url: str, wheels: Pa
         return Need(
             item.title,
             item.target.is_file,
-            lambda write: environments.build_server(folder, build, effects.data_root, index_url, write),
+            lambda write: effects.engines.make(item.target, build, index_url, write),
             shlex.join(["python", "services/inference/build_llama_server.py", *build.arguments, str(folder)]),
         )
     assert item.lock is not None

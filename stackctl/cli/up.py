@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long to wait for readiness; by default it follows from the models' sizes.",
 )
+@click.option("--build-engine", is_flag=True, help="Build an engine for the GPU that is there, without Docker.")
 @click.option("--dry-run", is_flag=True, help="Print what would change and which commands would run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
@@ -34,6 +35,7 @@ def up(
     runtime: str | None,
     gpu: str | None,
     wait_timeout: float | None,
+    build_engine: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -41,7 +43,13 @@ def up(
     from stackctl.operations.up import preview_up, run_up
 
     context = Context(context.site)
-    with context.open({"STACK_PROFILE": profile, "STACK_RUNTIME": runtime, "STACK_GPU": gpu}) as effects:
+    flags = {
+        "STACK_PROFILE": profile,
+        "STACK_RUNTIME": runtime,
+        "STACK_GPU": gpu,
+        "STACK_BUILD_ENGINE": "always" if build_engine else None,
+    }
+    with context.open(flags) as effects:
         if dry_run:
             preview = preview_up(effects)
         else:

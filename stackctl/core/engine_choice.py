@@ -9,29 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
+from stackctl.core.engine_build import Build
 from stackctl.core.engine_trial import EngineRecord
 from stackctl.core.engines import AUTO, ENGINES, LLAMA_CPP, LLAMA_CPP_PYTHON, XLLAMACPP, Engine
 from stackctl.errors import Finding, Severity
 
 SETTING = "INFERENCE_ENGINE"
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """One way to compile llama.cpp here.
-
-    Attributes:
-        arguments: of ``services/inference/build_llama_server.py``.
-        is_for_this_cpu: it may not run on another one.
-    """
-
-    name: str
-    arguments: tuple[str, ...] = ()
-    is_for_this_cpu: bool = False
-
-
-NATIVE = Build("native", is_for_this_cpu=True)
-PORTABLE = Build("portable", ("--portable",))
 
 
 @dataclass(frozen=True, slots=True)

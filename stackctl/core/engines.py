@@ -37,20 +37,12 @@ THREADS_WAIT_POLICY = "passive"
 # An input must fit into one batch to be embedded; buffers grow with the batch, so it is bounded.
 MAX_EMBEDDING_BATCH = 8192
 
-# Stands for the service's folder in ``Engine.install_variables``.
-SERVICE_FOLDER = "{service}"
+# Nothing is compiled when llama-cpp-python is installed: its library comes out of our own build of llama.cpp, which
+# makes llama-server of the same objects.
+_WITHOUT_LIBRARY = "-DLLAMA_BUILD=OFF -DLLAVA_BUILD=OFF"
 
-# What building the package leaves out: 1.6 minutes instead of 7 on two cores. GGML_NATIVE stays on, its
-# default: what the process runtime builds runs where it was built, with all that CPU has (AVX-512) and on
-# one without AVX2 too, which the prebuilt wheel needs. An image is carried, so its Dockerfile turns it off.
-PACKAGE_BUILD_FLAGS = (
-    "-DLLAVA_BUILD=OFF",
-    "-DLLAMA_BUILD_TOOLS=OFF",
-    "-DLLAMA_BUILD_TESTS=OFF",
-    "-DLLAMA_BUILD_EXAMPLES=OFF",
-    "-DLLAMA_BUILD_SERVER=OFF",
-    f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={SERVICE_FOLDER}/llama_cpp_build.cmake",
-)
+# Where llama-cpp-python finds that library.
+LIBRARY_VARIABLE = "LLAMA_CPP_LIB_PATH"
 
 # Official images, by accelerator, at builds whose tags are published. Build numbers only grow; to move
 # to another one, change it here and run the Docker tests.
@@ -123,8 +115,7 @@ class Engine:
         modes: what it can serve.
         launcher: script in ``services/inference/`` that a Python interpreter runs; None for a binary.
         lock_file: hashed requirements of that interpreter's environment, beside the launcher.
-        install_variables: environment that the installation of the lock file needs; ``SERVICE_FOLDER`` in a
-            value becomes a shell word.
+        install_variables: environment that the installation of the lock file needs.
         cpu_features: x86-64 flags (as in /proc/cpuinfo) without which it dies of an illegal instruction.
         gpu: whether what we install of it in the process runtime can use a GPU.
     """
@@ -179,7 +170,7 @@ LLAMA_CPP_PYTHON = Engine(
     modes=frozenset({"chat", "embedding"}),
     launcher="llama_cpp_python_server.py",
     lock_file="requirements.lock",
-    install_variables=MappingProxyType({"CMAKE_ARGS": " ".join(PACKAGE_BUILD_FLAGS)}),
+    install_variables=MappingProxyType({"CMAKE_ARGS": _WITHOUT_LIBRARY}),
     slots_path=None,
     metrics_path=None,
 )

@@ -71,6 +71,12 @@ class Settings:
     stack_gpu: str = _setting(
         "auto", "Which GPU the engine uses.", group="Stack", choices=("auto", "none", "nvidia", "amd", "vulkan")
     )
+    stack_build_engine: str = _setting(
+        "ask",
+        "Build an engine for a GPU that the process runtime's own leaves alone: 'ask' does so on a terminal.",
+        group="Stack",
+        choices=("ask", "always", "never"),
+    )
     gpu_devices: str = _setting(
         "all",
         "GPU indices or UUIDs to use, separated by commas.",

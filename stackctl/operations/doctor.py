@@ -67,7 +67,7 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
     runtime_name = _try_runtime(host, settings.stack_runtime)
     gpu = Choice("none", "")
     try:
-        gpu, warnings = choose_device(host, loaded, runtime_name)
+        gpu, warnings = choose_device(effects, host, loaded, runtime_name)
         problems += warnings
     except ConfigError as error:
         problems.append(Finding("STACK_GPU", error.message, error.hint))

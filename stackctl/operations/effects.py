@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from stackctl.core.doctor_input import FileFacts
-    from stackctl.core.engine_choice import Build, EngineForm
+    from stackctl.core.engine_build import Build, Toolkit
+    from stackctl.core.engine_choice import EngineForm
     from stackctl.core.engine_trial import EngineRecord, TrialResult
     from stackctl.core.gpu import GpuMemory
     from stackctl.core.host import Host
@@ -47,6 +48,9 @@ class Engines(Protocol):
     """What this machine has and knows of engines. The adapter says what each method does."""
 
     def find_build(self, build: Build) -> Path: ...
+    def list_gpu_builds(self) -> tuple[Build, ...]: ...
+    def load_toolkit(self, kind: str) -> Toolkit: ...
+    def make(self, file: Path, build: Build, index_url: str, on_line: Report) -> None: ...
     def load_record(self, form: EngineForm, gpu: bool) -> EngineRecord | None: ...
     def save_record(self, form: EngineForm, gpu: bool, record: EngineRecord, lasting: bool) -> None: ...
     def ask(self, command: Sequence[str], environment: Mapping[str, str]) -> TrialResult: ...
@@ -73,6 +77,7 @@ class Effects:
         python: the interpreter that runs ``stackctl``.
         launcher: path of ``stackctl/launch.py``.
         report: shows progress on stderr.
+        confirm: asks a question with yes or no on a terminal; no where nobody can answer.
         make_runtime: the runtime of this name that can start the site's stack with this GPU.
         find_runtime: the runtime of a started stack, to look at it or to stop it, whatever its files say now.
         find_forgotten: runtimes of this name in which something of this site runs; for when no state says so.
@@ -92,6 +97,7 @@ class Effects:
     python: str
     launcher: Path
     report: Report
+    confirm: Callable[[str], bool]
     load_text: Callable[[Path], str | None]
     save_text: Callable[[Path, str, int], bool]
     remove_file: Callable[[Path], None]

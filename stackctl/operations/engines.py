@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from stackctl.core.engine_choice import (
-    NATIVE,
-    PORTABLE,
-    Build,
-    EngineChoice,
-    EngineForm,
-    choose_form,
-    list_allowed_engines,
-)
+from stackctl.core.engine_build import NATIVE, PORTABLE, Build
+from stackctl.core.engine_choice import EngineChoice, EngineForm, choose_form, list_allowed_engines
 from stackctl.core.engine_trial import REPACK_OFF, EngineRecord, TrialResult
 from stackctl.core.engines import (
     AUTO,
     ENGINE_FOLDER,
     ENGINES,
+    LIBRARY_VARIABLE,
     LLAMA_CPP,
     LLAMA_CPP_PYTHON,
     Engine,
@@ -50,7 +44,7 @@ def list_engine_forms(effects: Effects, settings: Settings, *, offline: bool) ->
     found: list[EngineForm] = []
     for engine in list_allowed_engines(wanted, features):
         if engine is LLAMA_CPP:
-            found += _list_servers(effects, can_build=wanted != AUTO)
+            found += _list_servers(effects, settings)
         elif engine is LLAMA_CPP_PYTHON:
             if not offline or wanted != AUTO:
                 found += [_build_python_form(effects, engine, build) for build in (NATIVE, PORTABLE)]
@@ -59,38 +53,32 @@ def list_engine_forms(effects: Effects, settings: Settings, *, offline: bool) ->
     return tuple(found) or (_build_python_form(effects, LLAMA_CPP_PYTHON, NATIVE),)
 
 
-def _list_servers(effects: Effects, *, can_build: bool) -> list[EngineForm]:
-    """``llama-server`` as it is on PATH and, where that was asked for by name, as it is built from source."""
+def _list_servers(effects: Effects, settings: Settings) -> list[EngineForm]:
+    """``llama-server`` on PATH, one that was built for the GPU here and, asked for by name, one built for the CPU."""
     program = effects.find_program("llama-server")
     found = [EngineForm(LLAMA_CPP, f"llama-server on PATH ({program})", (program,))] if program else []
-    builds = (NATIVE, PORTABLE) if can_build else ()
-    return found + [
-        EngineForm(
-            LLAMA_CPP,
-            f"llama-server built here ({build.name})",
-            (str(effects.engines.find_build(build) / "llama-server"),),
-            build,
-        )
-        for build in builds
-    ]
+    kinds = ("nvidia", "amd", "vulkan") if settings.stack_gpu == AUTO else (settings.stack_gpu,)
+    builds = [build for build in effects.engines.list_gpu_builds() if build.kind in kinds]
+    builds += [NATIVE, PORTABLE] if settings.inference_engine != AUTO else []
+    return found + [build_server_form(effects, build) for build in builds]
+
+
+def build_server_form(effects: Effects, build: Build) -> EngineForm:
+    """``llama-server`` as this build makes it."""
+    server = str(effects.engines.find_build(build) / "llama-server")
+    return EngineForm(LLAMA_CPP, f"llama-server built here ({build.name})", (server,), build)
 
 
 def _build_python_form(effects: Effects, engine: Engine, build: Build | None) -> EngineForm:
     folder = effects.data_root / ENGINE_FOLDER
     assert engine.launcher is not None
     assert engine.lock_file is not None
-    title = engine.name if build is None else f"{engine.name} ({build.name})"
-    form = EngineForm(engine, title, (), build)
-    environment = effects.find_environment(folder / engine.lock_file, build_install_variables(form))
-    return EngineForm(engine, title, (str(environment / "bin" / "python"), str(folder / engine.launcher)), build)
-
-
-def build_install_variables(form: EngineForm) -> dict[str, str]:
-    """The environment that installing the form's lock file needs."""
-    variables = dict(form.engine.install_variables)
-    if form.build is PORTABLE:
-        variables["CMAKE_ARGS"] += " -DGGML_NATIVE=OFF"
-    return variables
+    python = effects.find_environment(folder / engine.lock_file, engine.install_variables) / "bin" / "python"
+    command = (str(python), str(folder / engine.launcher))
+    if build is None:
+        return EngineForm(engine, engine.name, command)
+    environment = {LIBRARY_VARIABLE: str(effects.engines.find_build(build))}
+    return EngineForm(engine, f"{engine.name} ({build.name})", command, build, environment)
 
 
 def check_engine_left(choice: EngineChoice) -> None:

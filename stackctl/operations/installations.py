@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackctl.core.engine_choice import Build, EngineChoice
-from stackctl.core.engines import ENGINE_FOLDER
+from stackctl.core.engine_build import Build
+from stackctl.core.engine_choice import EngineChoice
+from stackctl.core.engines import ENGINE_FOLDER, LIBRARY_VARIABLE
 from stackctl.core.render import GATEWAY_CONFIG
 from stackctl.core.stack import GATEWAY, Layout
 from stackctl.operations.effects import Effects
-from stackctl.operations.engines import build_install_variables
 
 if TYPE_CHECKING:
     from stackctl.operations.site import LoadedSite
@@ -45,13 +45,14 @@ def list_installations(effects: Effects, loaded: LoadedSite) -> tuple[Installati
     )
     form = loaded.choice.form
     engine, program = form.engine, Path(form.command[0])
+    found = [gateway]
     if engine.lock_file is not None:
         lock = effects.data_root / ENGINE_FOLDER / engine.lock_file
-        variables = build_install_variables(form)
-        return gateway, Installation(engine.name, program, lock, variables)
+        found.append(Installation(engine.name, program, lock, engine.install_variables))
+        program = Path(form.environment.get(LIBRARY_VARIABLE, "")) / "libllama.so"
     if form.build is not None:
-        return gateway, Installation("llama-server", program, build=form.build)
-    return (gateway,)
+        found.append(Installation(program.name, program, build=form.build))
+    return tuple(found)
 
 
 def build_layout(effects: Effects, choice: EngineChoice) -> Layout:

@@ -17,6 +17,7 @@ from stackctl.core.host import (
 from stackctl.core.stack_checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.gpu_engine import suggest_engine
 from stackctl.operations.site import LoadedSite
 from stackctl.operations.state import State, load_state
 
@@ -50,7 +51,7 @@ def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) ->
             f"The stack runs in the {running_in} runtime; asked for was {runtime.value}.", "run 'stackctl down' first"
         )
     raise_config_error("The stack cannot run like this.", check_bind_address(settings, runtime.value))
-    gpu, warnings = choose_device(host, loaded, runtime.value)
+    gpu, warnings = choose_device(effects, host, loaded, runtime.value)
     if wanted == "auto" and runtime.value == "process":
         warnings = (*check_docker(host.docker), *warnings)
     _check_ports(effects, host, loaded, effects.make_runtime(runtime.value, loaded, gpu.value))
@@ -65,7 +66,7 @@ def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) ->
     return state, warnings
 
 
-def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice, tuple[Finding, ...]]:
+def choose_device(effects: Effects, host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice, tuple[Finding, ...]]:
     """The GPU that the engine of this runtime can use; a warning when one is there that it cannot.
 
     Raises:
@@ -80,7 +81,7 @@ def choose_device(host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice,
     if choice.value == "none" or usable:
         return choice, ()
     message = f"{choice.reason} is there, but the engine {engine.name} of the {runtime} runtime computes on the CPU"
-    hint = "put a llama-server with GPU support on PATH, use Docker, or set STACK_GPU=none"
+    hint = suggest_engine(effects, loaded, host, choice.value)
     if wanted != "auto":
         raise ConfigError(f"STACK_GPU={wanted}: {message}.", hint)
     return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)

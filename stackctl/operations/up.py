@@ -13,6 +13,7 @@ from stackctl.core.runtime import StartPlan
 from stackctl.errors import EngineRefused, Finding, ImageUnavailable, Severity
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.engines import check_engine_left, refuse_engine, try_engine
+from stackctl.operations.gpu_engine import build_gpu_engine
 from stackctl.operations.leftovers import end_leftovers, leave_former_site
 from stackctl.operations.loaded_files import find_replaced, keep_identities, load_identities
 from stackctl.operations.running import Running
@@ -107,9 +108,15 @@ def _prepare(effects: Effects) -> _Ready:
     """Bring here all that the stack needs; anew with the next engine as long as one does not answer on this machine."""
     fixed: Choice | None = None
     fallback: tuple[Finding, ...] = ()
+    offers_engine, unbuilt = True, tuple[Finding, ...]()
     while True:
         loaded = load_site(effects)
         end_leftovers(effects)
+        if offers_engine:
+            offers_engine = False
+            is_new, unbuilt = build_gpu_engine(effects, loaded, fixed)
+            if is_new:
+                continue
         state, warnings = settle(effects, loaded, fixed)
         runtime, plan = _plan(effects, loaded, state)
         is_process = state.runtime == "process"
@@ -122,13 +129,14 @@ def _prepare(effects: Effects) -> _Ready:
                 raise
             effects.report(f"{error.message.splitlines()[0]}; starting as processes of this machine instead")
             fixed, fallback = Choice("process", "its images cannot be had"), (_explain_fallback(error),)
+            offers_engine = True
             continue
         except EngineRefused as error:
             refuse_engine(effects, loaded.settings, loaded.choice, error.reason)
             continue
         findings = loaded.choice.list_findings() if is_process else ()
         if not is_process or try_engine(effects, loaded.settings, loaded.choice):
-            return _Ready(loaded, state, runtime, plan, (*warnings, *findings, *fallback))
+            return _Ready(loaded, state, runtime, plan, (*unbuilt, *warnings, *findings, *fallback))
 
 
 def _plan(effects: Effects, loaded: LoadedSite, state: State) -> tuple[Runtime, StartPlan]:

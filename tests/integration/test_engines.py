@@ -24,10 +24,10 @@ from typing import Any
 import httpx
 import pytest
 
-from stackctl.adapters import engine_store, environments
+from stackctl.adapters import engine_build, engine_store, environments
 from stackctl.adapters.files import find_cache_dir
 from stackctl.core import engines
-from stackctl.core.engine_choice import NATIVE
+from stackctl.core.engine_build import NATIVE
 from stackctl.core.engines import ENGINES, Engine, EngineParameters
 from tests.ports import claim_port
 
@@ -53,14 +53,25 @@ def prepare_command(engine: Engine) -> tuple[str, ...]:
     if engine.launcher is None:
         if found := shutil.which("llama-server"):
             return (found,)
-        folder = engine_store.find_build(cache, REPOSITORY, NATIVE)
-        environments.build_server(folder, NATIVE, REPOSITORY, "", print)
-        return (str(folder / "llama-server"),)
+        return (str(build_llama_cpp() / "llama-server"),)
     assert engine.lock_file is not None
     lock = SERVICE / engine.lock_file
     folder = environments.find_environment(cache, lock, engine.install_variables)
     environments.make_environment(folder, lock, engine.install_variables, "", print)
     return (str(folder / "bin" / "python"), str(SERVICE / engine.launcher))
+
+
+def prepare_environment(engine: Engine) -> dict[str, str]:
+    """What the process runtime adds for an engine whose library is compiled here."""
+    return {engines.LIBRARY_VARIABLE: str(build_llama_cpp())} if engine is engines.LLAMA_CPP_PYTHON else {}
+
+
+def build_llama_cpp() -> Path:
+    """llama.cpp, compiled once for both engines that need it."""
+    folder = engine_store.find_build(find_cache_dir(os.environ), REPOSITORY, NATIVE)
+    product = "libllama.so" if shutil.which("llama-server") else "llama-server"
+    engine_build.make_build(folder / product, NATIVE, REPOSITORY, "", print)
+    return folder
 
 
 class EngineProcess:
@@ -70,7 +81,7 @@ class EngineProcess:
         self.engine = engine
         self.log = log
         command = (*prepare_command(engine), *engines.build_arguments(engine, parameters))
-        environment = os.environ | engines.build_environment(engine, parameters)
+        environment = os.environ | engines.build_environment(engine, parameters) | prepare_environment(engine)
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,

@@ -138,11 +138,11 @@ def test_a_gpu_that_the_release_has_no_image_for(
 ) -> None:
     monkeypatch.setattr("stackctl.operations.settle.choose_gpu", lambda host, wanted: Choice("nvidia", "NVIDIA X"))
     loaded = load_site(world.effects)
-    choice, (warning,) = choose_device(world.host, loaded, "compose")
+    choice, (warning,) = choose_device(world.effects, world.host, loaded, "compose")
     assert choice.value == "none"
     assert "has no engine image for 'nvidia', only for none" in warning.message
     world.environment["STACK_GPU"] = "nvidia"
-    error = raised_by(lambda: choose_device(world.host, load_site(world.effects), "compose"))
+    error = raised_by(lambda: choose_device(world.effects, world.host, load_site(world.effects), "compose"))
     assert isinstance(error, ConfigError)
     assert "STACK_GPU=none" in error.hint
 

@@ -149,12 +149,6 @@ def test_every_official_image_is_pinned_to_a_build() -> None:
         assert re.fullmatch(r"ghcr\.io/ggml-org/llama\.cpp:server(-\w+)?-b\d+", image)
 
 
-def test_the_dockerfile_leaves_out_what_the_process_runtime_leaves_out() -> None:
-    dockerfile = (SERVICE / "Dockerfile").read_text(encoding="utf-8")
-    flags = [flag.replace(engines.SERVICE_FOLDER, "/tmp") for flag in engines.PACKAGE_BUILD_FLAGS]
-    assert all(flag in dockerfile for flag in flags)
-
-
 @pytest.fixture
 def model_file(tmp_path: Path) -> str:
     path = tmp_path / "model.gguf"

@@ -226,7 +226,7 @@ def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[Literal["compo
     wanted = loaded.settings.stack_gpu
     if wanted != "auto" and loaded.compose.engine is LLAMA_CPP and not loaded.release:
         return "compose", (wanted,)
-    return "compose", (choose_device(host, loaded, "compose")[0].value,)
+    return "compose", (choose_device(effects, host, loaded, "compose")[0].value,)
 
 
 def _gather_wheels(world: PackEffects, collect: Callable[[Path], tuple[Path, ...]]) -> Gathered:
