@@ -194,6 +194,9 @@ class FakeEngines:
     def list_gpu_builds(self) -> tuple[Build, ...]:
         return tuple(build for build in self.made if build.kind)
 
+    def has_device(self, kind: str) -> bool:
+        return True
+
     def load_toolkit(self, kind: str) -> Toolkit:
         return self.toolkit
 

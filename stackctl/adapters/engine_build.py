@@ -30,7 +30,11 @@ _TOOLKIT_FOLDERS: Mapping[str, tuple[str, ...]] = {
 }
 _COMPILERS = {"nvidia": "nvcc", "amd": "hipcc", "vulkan": "glslc"}
 _VERSION = re.compile(r"release (\d+\.\d+)|HIP version: (\d+\.\d+)|shaderc v?(\d+\.\d+)")
-_DEVICES = {"nvidia": "/proc/driver/nvidia/version", "amd": "/dev/kfd", "vulkan": "/dev/dri"}
+_DEVICES = {
+    "nvidia": ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"),  # the last one in WSL2
+    "amd": ("/dev/kfd",),
+    "vulkan": ("/dev/dri",),
+}
 
 
 def make_build(file: Path, build: Build, data_root: Path, index_url: str, on_line: Callable[[str], None]) -> None:
@@ -90,7 +94,7 @@ def _has_cublas(compiler: Path) -> bool:
 
 def has_device(kind: str) -> bool:
     """Whether this machine shows a device of this kind, without asking its driver, which may take seconds."""
-    return Path(_DEVICES[kind]).exists()
+    return any(Path(path).exists() for path in _DEVICES[kind])
 
 
 def _check_owner(folder: Path) -> None:

@@ -54,6 +54,10 @@ class EngineStore:
                 found.append(build)
         return tuple(found)
 
+    def has_device(self, kind: str) -> bool:
+        """Whether this machine shows a GPU of this kind, without asking its driver, which may take seconds."""
+        return has_device(kind)
+
     def load_toolkit(self, kind: str) -> Toolkit:
         """What this machine has to compile for a kind of GPU."""
         return load_toolkit(kind)

@@ -31,8 +31,9 @@ CONTEXT_STEP = 256
 SPARE_HTTP_THREADS = 32
 
 # llama.cpp's threads wait for each other several hundred times a token. By default they spin, which is
-# ruinous where other processes want the CPU too: on two busy cores 1.5 tokens/s, and 40 asleep.
-THREADS_WAIT_POLICY = "passive"
+# ruinous where other processes want the CPU too: on two busy cores 1.5 tokens/s, and 40 asleep. On an idle
+# machine sleeping costs a third; figures and candidates: docs/decisions/process-engine.md.
+THREADS_WAIT: Mapping[str, str] = MappingProxyType({"OMP_WAIT_POLICY": "passive"})
 
 # An input must fit into one batch to be embedded; buffers grow with the batch, so it is bounded.
 MAX_EMBEDDING_BATCH = 8192
@@ -234,7 +235,7 @@ def _build_mode_arguments(parameters: EngineParameters, slots: int) -> tuple[str
 
 def build_environment(engine: Engine, parameters: EngineParameters) -> dict[str, str]:
     """The engine's environment without its secret, which goes into ``API_KEY_VARIABLE``."""
-    environment = {"OMP_WAIT_POLICY": THREADS_WAIT_POLICY}
+    environment = dict(THREADS_WAIT)
     device_variable = _VISIBLE_DEVICES.get(parameters.accelerator)
     if device_variable and parameters.gpu_devices:
         environment[device_variable] = ",".join(parameters.gpu_devices)

@@ -45,26 +45,40 @@ def build_gpu_engine(
     """
     settings = loaded.settings
     wanted = settings.stack_build_engine
-    if wanted == "never" or not uses_gpu(settings) or loaded.choice.form.engine is LLAMA_CPP:
+    if wanted == "never":
         return False, ()
-    host = effects.load_host(settings.stack_runtime != "process")
-    try:
-        kind = choose_gpu(host, settings.stack_gpu).value
-        if kind == "none" or (fixed or choose_runtime(host, settings.stack_runtime)).value != "process":
-            return False, ()
-    except ConfigError:  # for what settles the stack to explain
-        return False, ()
-    plan = plan_engine(effects, loaded, host, kind)
-    if plan is None or (plan.build is None and wanted != "always"):
-        return False, ()
+    host, kind, reason = _find_gpu(effects, loaded, fixed)
+    plan = plan_engine(effects, loaded, host, kind) if host else None
+    if plan is None:
+        reason = reason or f"INFERENCE_ENGINE={settings.inference_engine} leaves no choice"
+        return False, (_explain_nothing(reason),) if SETTING in effects.flags else ()
     if plan.build is None:
-        return False, (_explain(plan, plan.problem, plan.hint),)
+        return False, (_explain(plan, plan.problem, plan.hint),) if wanted == "always" else ()
     record = effects.engines.load_record(build_server_form(effects, plan.build), True)
     if record and not record.works and SETTING not in effects.flags:  # minutes for what is known to fail
         return False, (_explain_refusal(plan, record.reason),)
     if wanted == "ask" and not _ask(effects, plan):
         return False, ()
     return _build(effects, loaded, plan, plan.build)
+
+
+def _find_gpu(effects: Effects, loaded: LoadedSite, fixed: Choice | None) -> tuple[Host | None, str, str]:
+    """The GPU that processes would leave alone: its host and kind, or why there is none to build for."""
+    settings, form = loaded.settings, loaded.choice.form
+    if form.engine is LLAMA_CPP:
+        return None, "", f"{form.title} serves"
+    kinds = ("nvidia", "amd") if settings.stack_gpu == AUTO else (settings.stack_gpu,)
+    if not uses_gpu(settings) or not any(map(effects.engines.has_device, kinds)):
+        return None, "", "STACK_GPU=none" if not uses_gpu(settings) else "this machine shows no GPU"
+    host = effects.load_host(settings.stack_runtime != "process")
+    try:
+        gpu = choose_gpu(host, settings.stack_gpu)
+        runtime = fixed or choose_runtime(host, settings.stack_runtime)
+    except ConfigError as error:  # for what settles the stack to raise
+        return None, "", error.message
+    if gpu.value == "none" or runtime.value != "process":
+        return None, "", gpu.reason if gpu.value == "none" else "the stack runs in containers, which bring their engine"
+    return host, gpu.value, ""
 
 
 def _ask(effects: Effects, plan: GpuBuildPlan) -> bool:
@@ -91,6 +105,10 @@ def _build(effects: Effects, loaded: LoadedSite, plan: GpuBuildPlan, build: Buil
         return False, (_explain_refusal(plan, error.reason),)
     except RuntimeFailure as error:
         return False, (_explain(plan, error.message, f"to try again: {COMMAND}"),)
+
+
+def _explain_nothing(reason: str) -> Finding:
+    return Finding(SETTING, f"no engine was built: {reason}", severity=Severity.WARNING)
 
 
 def _explain_refusal(plan: GpuBuildPlan, reason: str) -> Finding:

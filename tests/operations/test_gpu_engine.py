@@ -91,6 +91,26 @@ def test_the_option_builds_without_a_question(gpu_world: World) -> None:
     assert find_program(gpu_world) == BUILT
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"STACK_GPU": "none"}, "STACK_GPU=none"),
+        ({"INFERENCE_ENGINE": "xllamacpp"}, "INFERENCE_ENGINE=xllamacpp leaves no choice"),
+    ],
+)
+def test_the_option_never_does_nothing_in_silence(gpu_world: World, settings: dict[str, str], said: str) -> None:
+    configure(gpu_world, **settings)
+    result = up(gpu_world, STACK_BUILD_ENGINE="always")
+    assert render(result.warnings, "STACK_BUILD_ENGINE") == f"no engine was built: {said} -> "
+    assert gpu_world.engines.made == []
+
+
+def test_the_option_says_that_there_is_no_gpu(gpu_world: World) -> None:
+    gpu_world.host = Host(cpu_count=16)
+    result = up(gpu_world, STACK_BUILD_ENGINE="always")
+    assert "no engine was built: no GPU found" in render(result.warnings, "STACK_BUILD_ENGINE")
+
+
 def test_never_asks_and_builds_nothing(gpu_world: World) -> None:
     gpu_world.says_yes = True
     configure(gpu_world, STACK_BUILD_ENGINE="never")

@@ -124,7 +124,12 @@ def test_llama_server_is_closed_to_web_pages_and_to_the_internet() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
 def test_threads_that_wait_leave_the_cpu_to_others(engine: Engine) -> None:
-    assert engines.build_environment(engine, CHAT)["OMP_WAIT_POLICY"] == "passive"
+    assert engines.THREADS_WAIT.items() <= engines.build_environment(engine, CHAT).items()
+
+
+def test_an_image_that_is_started_by_hand_lets_threads_wait_as_the_stack_does() -> None:
+    dockerfile = (SERVICE / "Dockerfile").read_text(encoding="utf-8")
+    assert all(f"{name}={value}" in dockerfile for name, value in engines.THREADS_WAIT.items())
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
