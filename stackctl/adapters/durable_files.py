@@ -51,13 +51,13 @@ def has_size(path: Path, size: int) -> bool:
     return path.is_file() and not path.is_symlink() and path.stat().st_size == size
 
 
-def make_file(path: Path, size: int) -> None:
+def make_file(path: Path, size: int, mode: int = FILE_MODE) -> None:
     """Make a file of this size, all zero, in place of whatever has its name."""
     make_folder(path.parent)
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
-        set_mode(descriptor, FILE_MODE)
+        set_mode(descriptor, mode)
         os.ftruncate(descriptor, size)
         # Nothing may be written to an empty file later, so its turn to be synced is now.
         os.fsync(descriptor)

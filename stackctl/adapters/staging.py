@@ -18,6 +18,7 @@ from pathlib import Path
 
 from stackctl.adapters.durable_files import (
     FILE_MODE,
+    PROGRAM_MODE,
     explain_writes,
     has_size,
     make_file,
@@ -68,14 +69,14 @@ class Staging:
 
     def prepare(self, outputs: Sequence[Output], contents: Iterable[Wanted]) -> None:
         """Make the files; what the journal says of one that has to be made again no longer counts."""
-        missing = {item.path: item.size for item in outputs if not has_size(self._folder / item.path, item.size)}
+        missing = [item for item in outputs if not has_size(self._folder / item.path, item.size)]
         self.drop_lost(outputs, contents)
         # The journal first: a new file of the right size would look like one that was written.
         self.flush()
         with explain_writes(self._folder):
-            for path, size in missing.items():
-                make_file(self._folder / path, size)
-            for folder in {(self._folder / path).parent for path in missing}:
+            for item in missing:
+                make_file(self._folder / item.path, item.size, PROGRAM_MODE if item.is_program else FILE_MODE)
+            for folder in {(self._folder / item.path).parent for item in missing}:
                 sync_folder(folder)
 
     def is_done(self, content: Wanted) -> bool:

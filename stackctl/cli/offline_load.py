@@ -95,6 +95,7 @@ def build_load_effects(effects: Effects) -> LoadEffects:
 
     from stackctl import __version__
     from stackctl.adapters import parts_reader
+    from stackctl.adapters.engine_files import load_driver_version
     from stackctl.adapters.image_loader import ImageLoader
     from stackctl.adapters.offline_folder import OfflineFolder
     from stackctl.adapters.part_copy import copy_members
@@ -112,6 +113,8 @@ def build_load_effects(effects: Effects) -> LoadEffects:
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         stackctl=__version__,
         docker=docker.server_version if docker else "",
+        glibc=platform.libc_ver()[1],
+        driver=load_driver_version(),
     )
     return LoadEffects(
         folder=folder,

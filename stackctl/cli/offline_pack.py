@@ -13,6 +13,7 @@ import click
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
 from stackctl.core.bundle.layout import parse_part_size
+from stackctl.core.bundle.places import ENGINE_FILES
 from stackctl.core.progress import write_size
 from stackctl.errors import Finding, Severity
 
@@ -84,6 +85,14 @@ class _PythonVersion(click.ParamType[str]):
     "--version", "number", type=click.IntRange(min=1), help="By default one more than the last bundle of this name."
 )
 @click.option("--gpu", type=click.Choice(["auto", "none", "nvidia", "amd", "vulkan"]), help="GPU of the site.")
+@click.option(
+    "--engine",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A llama-server for the process runtime; it is run and asked a question before it is packed.",
+)
+@click.option(
+    "--allow-cpu-engine", is_flag=True, help="Go on where the process runtime of a site with a GPU would use its CPU."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be packed; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
@@ -97,11 +106,14 @@ def offline_pack(
     pythons: tuple[str, ...],
     number: int | None,
     gpu: str | None,
+    engine: Path | None,
+    allow_cpu_engine: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Pack this stack into a bundle that installs and proves itself where there is no network."""
     from stackctl.adapters.bundle_writer import load_manifest
+    from stackctl.operations.offline.gather_engine import EngineRequest
     from stackctl.operations.offline.pack import PackRequest, run_pack
 
     warnings: list[Finding] = []
@@ -113,6 +125,7 @@ def offline_pack(
             version=number,
             pythons=tuple(sorted(set(pythons), key=lambda text: int(text.partition(".")[2]))),
             with_processes=include_process_runtime,
+            engine=EngineRequest(engine, allow_cpu_engine),
         )
         result = run_pack(_build_world(effects, key, warnings), request, dry_run=dry_run)
     print_warnings([*warnings, *_list_warnings(result)])
@@ -221,6 +234,10 @@ def _list_rows(manifest: Manifest) -> Iterator[tuple[str, str, str, str]]:
         names = model.files[0].path + (f" and {more} more" if more else "")
         note = f"{', '.join(model.served_names)}; licence: {model.licence or 'not stated'}"
         yield "model", names, write_size(sum(file.size for file in model.files)), note
+    if engine := manifest.engine:
+        size = sum(file.size for file in manifest.files if file.path.startswith(f"{ENGINE_FILES}/"))
+        needs = [f"{what} {least}" for what, least in (("glibc", engine.glibc), ("driver", engine.driver)) if least]
+        yield "engine", engine.title, write_size(size), f"needs {' and '.join(needs)} or newer" if needs else ""
     groups: dict[str, list[int]] = {}
     for file in manifest.files:
         groups.setdefault(file.path.partition("/")[0], []).append(file.size)
@@ -243,7 +260,7 @@ def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) ->
     import time
     from functools import partial
 
-    from stackctl.adapters import bundle_writer, own_wheel, wheelhouse
+    from stackctl.adapters import bundle_writer, engine_files, own_wheel, wheelhouse
     from stackctl.adapters.content_hashes import ContentHashes
     from stackctl.adapters.model_store import load_free_bytes
     from stackctl.adapters.open_source import open_source
@@ -278,6 +295,8 @@ def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) ->
             hash_file=lambda path: hashes.hash_file(path, lambda size: None).sha256,
         ),
         describe_wheel=wheelhouse.describe_wheel,
+        inspect_engine=engine_files.inspect_engine,
+        warn=warnings.append,
         build_own_wheel=lambda: own_wheel.build_own_wheel(effects.cache_dir / "wheels" / "own"),
         list_bundles=bundle_writer.list_bundles,
         find_free_bytes=load_free_bytes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stackctl.core.engine_build import NATIVE, PORTABLE, Build
 from stackctl.core.engine_choice import EngineChoice, EngineForm, choose_form, list_allowed_engines
 from stackctl.core.engine_trial import REPACK_OFF, EngineRecord, TrialResult
@@ -21,10 +23,13 @@ from stackctl.core.stack import find_accelerator
 from stackctl.errors import RuntimeFailure
 from stackctl.operations.effects import Effects
 
+if TYPE_CHECKING:
+    from stackctl.core.bundle.release import Release
 
-def choose_process_engine(effects: Effects, settings: Settings, *, offline: bool) -> EngineChoice:
+
+def choose_process_engine(effects: Effects, settings: Settings, release: Release | None) -> EngineChoice:
     """The engine of the process runtime: the first form of those allowed that this machine does not know to fail."""
-    forms = list_engine_forms(effects, settings, offline=offline)
+    forms = list_engine_forms(effects, settings, release)
     return choose_form(forms, lambda item: effects.engines.load_record(item, uses_gpu(settings)))
 
 
@@ -33,24 +38,33 @@ def choose_compose_engine(settings: Settings) -> Engine:
     return LLAMA_CPP if settings.inference_engine == AUTO else ENGINES[settings.inference_engine]
 
 
-def list_engine_forms(effects: Effects, settings: Settings, *, offline: bool) -> tuple[EngineForm, ...]:
+def list_engine_forms(effects: Effects, settings: Settings, release: Release | None) -> tuple[EngineForm, ...]:
     """The forms in which this machine can have an engine that the settings allow, n >= 1, the preferred one first.
 
     Args:
-        offline: nothing can be built: the site has an installed release's wheels and no index.
+        release: what a bundle brought: its engine comes first, and nothing can be built, for there is no index.
     """
     wanted = settings.inference_engine
     features = effects.load_cpu_features() if wanted == AUTO else None
     found: list[EngineForm] = []
     for engine in list_allowed_engines(wanted, features):
         if engine is LLAMA_CPP:
-            found += _list_servers(effects, settings)
+            found += [*_list_brought(release), *_list_servers(effects, settings)]
         elif engine is LLAMA_CPP_PYTHON:
-            if not offline or wanted != AUTO:
+            if not release or wanted != AUTO:
                 found += [_build_python_form(effects, engine, build) for build in (NATIVE, PORTABLE)]
         else:
             found.append(_build_python_form(effects, engine, None))
     return tuple(found) or (_build_python_form(effects, LLAMA_CPP_PYTHON, NATIVE),)
+
+
+def _list_brought(release: Release | None) -> list[EngineForm]:
+    """The engine that the release brought, with its own libraries before the machine's."""
+    if release is None or not release.engine or not release.manifest.engine:
+        return []
+    title = f"the release's {release.manifest.engine.title}"
+    folder = release.engine.rpartition("/")[0]
+    return [EngineForm(LLAMA_CPP, title, (release.engine,), environment={"LD_LIBRARY_PATH": folder})]
 
 
 def _list_servers(effects: Effects, settings: Settings) -> list[EngineForm]:

@@ -69,7 +69,7 @@ def _explain_unused(effects: Effects, settings: Settings, kind: str) -> str:
         runtime = settings.stack_runtime
     engine = choose_compose_engine(settings)
     if runtime != "compose":
-        engine = choose_process_engine(effects, settings, offline=load_release(effects) is not None).form.engine
+        engine = choose_process_engine(effects, settings, load_release(effects)).form.engine
     if can_use_gpu(engine, runtime, kind):
         return ""
     return f"the engine {engine.name} of the {runtime} runtime leaves the GPU alone; 'stackctl doctor' says more"

@@ -197,7 +197,7 @@ def _build_site(
     if release:
         requests = release.place_models(requests)
     headers, shards, sizes, warnings = _load_models(effects, requests)
-    choice = choose_process_engine(effects, settings, offline=release is not None)
+    choice = choose_process_engine(effects, settings, release)
     engines = {"process": choice.form.engine, "compose": choose_compose_engine(settings)}
     stacks: dict[str, Stack] = {}
     for runtime, engine in engines.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stackctl.core.bundle.manifest import PackedEngine
+from stackctl.core.bundle.release import Release
 from stackctl.core.engine_choice import EngineChoice
 from stackctl.core.engines import LLAMA_CPP, LLAMA_CPP_PYTHON, XLLAMACPP, Engine
 from stackctl.core.settings import Settings
@@ -11,6 +13,7 @@ from stackctl.errors import Finding, RuntimeFailure, Severity
 from stackctl.operations.doctor import run_doctor
 from stackctl.operations.engines import choose_compose_engine, choose_process_engine
 from stackctl.operations.up import run_up
+from tests.bundle_builder import assemble_bundle
 from tests.fakes import World, raised_by, write_env
 
 CRASH = "died of SIGSEGV in ggml_backend_amx_mul_mat"
@@ -25,8 +28,13 @@ def fresh(world: World) -> World:
     return world
 
 
-def choose(world: World, setting: str = "auto", *, offline: bool = False) -> EngineChoice:
-    return choose_process_engine(world.effects, Settings(inference_engine=setting), offline=offline)
+def choose(world: World, setting: str = "auto", release: Release | None = None) -> EngineChoice:
+    return choose_process_engine(world.effects, Settings(inference_engine=setting), release)
+
+
+def make_release(engine: PackedEngine | None = None) -> Release:
+    manifest = assemble_bundle(files={"engine/llama-server": b"program"}, engine=engine)[0]
+    return Release(manifest, "/site/offline/releases/1", "/site/offline", "", "")
 
 
 def serve(world: World) -> tuple[list[str], dict[str, str]]:
@@ -144,13 +152,26 @@ def test_doctor_says_what_was_not_asked_yet(fresh: World) -> None:
 def test_where_nothing_can_be_built_nothing_is_offered_that_would_be(world: World) -> None:
     world.engines.failures["xllamacpp"] = CRASH
     world.engines.known = {}
-    forms = choose(world, offline=True)
+    forms = choose(world, release=make_release())
     assert forms.form.engine is XLLAMACPP
     world.cpu_features = frozenset()
-    assert choose(world, "llama-cpp-python", offline=True).form.engine is LLAMA_CPP_PYTHON
+    assert choose(world, "llama-cpp-python", make_release()).form.engine is LLAMA_CPP_PYTHON
 
 
 def test_the_cpu_is_asked_where_the_gpu_is_not_wanted(fresh: World) -> None:
     fresh.files[fresh.site / ".env"] = write_env(STACK_RUNTIME="process", STACK_GPU="none")
     run_up(fresh.effects)
     assert fresh.engines.asked == ["/usr/bin/llama-server --n-gpu-layers 0"]
+
+
+def test_the_engine_of_the_release_goes_before_the_one_on_path(fresh: World) -> None:
+    brought = PackedEngine(
+        path="engine/llama-server", title="llama-server 6924 for NVIDIA GPUs", gpu="nvidia", glibc="2.34", driver="525"
+    )
+    choice = choose(fresh, release=make_release(brought))
+    assert choice.form.command == ("/site/offline/releases/1/files/engine/llama-server",)
+    assert choice.environment == {"LD_LIBRARY_PATH": "/site/offline/releases/1/files/engine"}
+    assert "the release's llama-server 6924 for NVIDIA GPUs" in choice.describe().message
+    assert choose(fresh, "xllamacpp", make_release(brought)).form.engine is XLLAMACPP
+    fresh.engines.failures["releases/1/files/engine"] = CRASH
+    assert choose(fresh, release=make_release(None)).form.command == ("/usr/bin/llama-server",)

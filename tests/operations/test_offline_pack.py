@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import Any
 import pytest
 
 from stackctl.core.bundle.chunks import FileDigest
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.engine_files import EngineFacts, Library
+from stackctl.core.bundle.manifest import Manifest, PackedEngine
 from stackctl.core.bundle.oci import OCI_CONFIG, OCI_LAYER, ImageBlob, ImageContent
 from stackctl.core.bundle.oci_documents import build_facts
 from stackctl.core.bundle.packed_versions import PackedVersion
 from stackctl.core.bundle.plan import Draft, InMemory, Source
 from stackctl.core.bundle.sbom import Component
 from stackctl.core.progress import Transfer
-from stackctl.errors import BundleError
+from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.gather import Provenance, Sources
+from stackctl.operations.offline.gather_engine import EngineRequest
 from stackctl.operations.offline.pack import PackEffects, PackRequest, PackResult, run_pack
 from tests.fakes import SITE, World, raised_by, write_env
 from tests.image_documents import digest, make_config, make_manifest
@@ -40,6 +43,23 @@ def make_image(reference: str) -> ImageContent:
     documents = {digest(config): config, digest(manifest): manifest}
     described = ImageBlob(digest(manifest), len(manifest), "application/vnd.oci.image.manifest.v1+json")
     return ImageContent(build_facts(reference, "registry", None, described, documents), documents)
+
+
+CUDA = EngineFacts(
+    program="/opt/llama-server",
+    version="6924 (e60f241e)",
+    devices=("CUDA0: NVIDIA H200 (143771 MiB, 143000 MiB free)",),
+    libraries=(
+        Library("libcublas.so.12", "/usr/local/cuda/lib64/libcublas.so.12"),
+        Library("libcuda.so.1", "/usr/lib/libcuda.so.1"),
+        Library("libcudart.so.12", "/usr/local/cuda/lib64/libcudart.so.12"),
+        Library("libcurl.so.4", "/usr/lib/libcurl.so.4"),
+        Library("libstdc++.so.6", "/usr/lib/libstdc++.so.6"),
+    ),
+    glibc="2.34",
+    driver="525.60.13",
+)
+CPU = replace(CUDA, libraries=(), devices=(), driver="")
 
 
 @dataclass
@@ -63,13 +83,15 @@ class Packer:
     own_wheel: str = "stackctl"
     source: str = ""
     versions: dict[str, PackedVersion] = field(default_factory=dict)
+    engine: EngineFacts = CUDA
+    warnings: list[Finding] = field(default_factory=list)
 
     def hash_model(self, path: Path, count: Callable[[int], None]) -> FileDigest:
         content = hash_text(self.contents.get(str(path), path.name))
         return FileDigest(str(path), 4, content, "stamp", ((0, 4, content),))
 
     def hash_file(self, path: Path, count: Callable[[int], None]) -> FileDigest:
-        content = hash_text(self.own_wheel)
+        content = hash_text(self.own_wheel if path.name.startswith("stackctl-") else path.name)
         return FileDigest(str(path), 4, content, "stamp", ((0, 4, content),))
 
     def write(
@@ -100,6 +122,8 @@ class Packer:
             architecture=self.architecture,
             collect_wheels=lambda lock, title, pythons, index: (),
             describe_wheel=lambda path, sha256: Component("wheel", path.name, "1", sha256),
+            inspect_engine=lambda path: replace(self.engine, program=str(path)),
+            warn=self.warnings.append,
             build_own_wheel=lambda: Path("/cache/stackctl-0.1.0-py3-none-any.whl"),
             list_bundles=lambda out: self.bundles,
             find_free_bytes=lambda out: 1 << 40,
@@ -122,6 +146,71 @@ def packer(world: World) -> Packer:
 
 def set_env(packer: Packer, **values: object) -> None:
     packer.world.files[SITE / ".env"] = write_env(**values)
+
+
+# The engine of the process runtime
+
+
+def name_engine_files(manifest: Manifest) -> list[str]:
+    return [file.path for file in manifest.files if file.path.startswith("engine/")]
+
+
+def test_a_named_engine_travels_with_what_may_be_passed_on_and_never_with_the_driver(packer: Packer) -> None:
+    set_env(packer, STACK_RUNTIME="process", STACK_GPU="nvidia")
+    manifest = packer.pack(engine=EngineRequest(Path("/opt/llama-server"))).manifest
+    assert name_engine_files(manifest) == ["engine/libcublas.so.12", "engine/libcudart.so.12", "engine/llama-server"]
+    assert manifest.engine == PackedEngine(
+        path="engine/llama-server",
+        title="llama-server 6924 (e60f241e) for NVIDIA GPUs",
+        gpu="nvidia",
+        glibc="2.34",
+        driver="525.60.13",
+    )
+    assert packer.world.engines.asked == ["/opt/llama-server"]
+    licences, sbom = packer.texts["licences.txt"], json.loads(packer.texts["sbom.cdx.json"])
+    assert "libcudart.so.12\n    licence: NVIDIA CUDA Toolkit EULA" in licences
+    assert {"llama-server", "libcublas.so.12"} <= {item["name"] for item in sbom["components"]}
+    assert "libcuda.so.1" not in licences
+    assert [finding.message.partition(" ")[0] for finding in packer.warnings] == ["libcurl.so.4"]
+
+
+def test_a_gpu_s_stack_with_a_cpu_s_engine_is_refused_unless_told_so(packer: Packer) -> None:
+    set_env(packer, STACK_RUNTIME="process", STACK_GPU="nvidia")
+    with pytest.raises(BundleError, match=r"an NVIDIA GPU, and the only engine here is built for the CPU") as caught:
+        packer.pack()
+    assert "--engine FILE" in caught.value.hint
+    assert "--allow-cpu-engine" in caught.value.hint
+    packer.engine = CPU
+    with pytest.raises(BundleError, match=r"/opt/llama-server is built for the CPU"):
+        packer.pack(engine=EngineRequest(Path("/opt/llama-server")))
+    assert not packer.bundles
+    assert name_engine_files(packer.pack(engine=EngineRequest(allow_cpu=True)).manifest) == []
+    told = packer.pack(engine=EngineRequest(Path("/opt/llama-server"), allow_cpu=True)).manifest
+    assert name_engine_files(told) == ["engine/llama-server"]
+
+
+def test_the_engine_that_serves_here_travels_where_the_site_s_gpu_needs_it(packer: Packer) -> None:
+    set_env(packer, STACK_RUNTIME="process", STACK_GPU="nvidia")
+    packer.world.programs["llama-server"] = "/usr/bin/llama-server"
+    manifest = packer.pack().manifest
+    assert manifest.engine is not None
+    assert packer.world.engines.asked == ["/usr/bin/llama-server"]
+    set_env(packer, STACK_RUNTIME="process")
+    assert packer.pack().manifest.engine is None
+
+
+def test_an_engine_that_does_not_answer_is_not_packed(packer: Packer) -> None:
+    set_env(packer, STACK_RUNTIME="process")
+    packer.world.engines.failures["/opt/llama-server"] = "died of SIGSEGV in ggml_cuda_init"
+    with pytest.raises(BundleError, match=r"/opt/llama-server died of SIGSEGV in ggml_cuda_init"):
+        packer.pack(engine=EngineRequest(Path("/opt/llama-server")))
+    assert not packer.bundles
+
+
+def test_an_engine_without_the_runtime_that_starts_it_is_refused(packer: Packer) -> None:
+    with pytest.raises(BundleError, match="which is not packed") as caught:
+        packer.pack(engine=EngineRequest(Path("/opt/llama-server")))
+    assert "--include-process-runtime" in caught.value.hint
 
 
 # What travels

@@ -23,6 +23,8 @@ class Machine:
         python: "3.11".
         stackctl: version of this program.
         docker: version of the engine that answers; empty where none does.
+        glibc: version of the C library; empty where it is another one.
+        driver: version of the NVIDIA driver; empty where there is none.
     """
 
     os: str
@@ -30,6 +32,8 @@ class Machine:
     python: str
     stackctl: str
     docker: str
+    glibc: str = ""
+    driver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ def check_machine(manifest: Manifest, machine: Machine) -> Iterator[Finding]:
         yield Finding("runtime", message, hint)
     yield from _check_docker(manifest, machine)
     yield from _check_python(manifest, machine, is_needed=not can_compose)
+    yield from _check_engine(manifest, machine, is_needed=not can_compose)
     if machine.stackctl != manifest.requires.stackctl:
         message = f"stackctl {manifest.requires.stackctl} packed it; this is {machine.stackctl}"
         hint = "run the bundle's 'sh bootstrap/install.sh', which installs the stackctl that belongs to it"
@@ -87,6 +92,23 @@ def _check_python(manifest: Manifest, machine: Machine, *, is_needed: bool) -> I
     severity = Severity.ERROR if is_needed else Severity.WARNING
     hint = "put one of those on PATH and run the bundle's 'sh bootstrap/install.sh' again"
     yield Finding("python", message + "; the process runtime cannot be installed from it", hint, severity)
+
+
+def _check_engine(manifest: Manifest, machine: Machine, *, is_needed: bool) -> Iterator[Finding]:
+    """Whether the engine that the bundle brings for the process runtime can run here."""
+    engine, severity = manifest.engine, Severity.ERROR if is_needed else Severity.WARNING
+    if engine is None:
+        return
+    if engine.glibc and _parse_version(machine.glibc) < _parse_version(engine.glibc):
+        message = f"this machine has glibc {machine.glibc or 'of another kind'}; {engine.title} needs {engine.glibc}"
+        hint = "pack an engine that was built on an older Linux, or load the bundle on a newer one"
+        yield Finding("glibc", f"{message} or newer", hint, severity)
+    if engine.driver and not machine.driver:
+        message = f"no NVIDIA driver is loaded here; {engine.title} needs {engine.driver} or newer"
+        yield Finding("driver", message, "install the driver before 'stackctl up'", Severity.WARNING)
+    elif engine.driver and _parse_version(machine.driver) < _parse_version(engine.driver):
+        message = f"the NVIDIA driver here is {machine.driver}; {engine.title} needs {engine.driver} or newer"
+        yield Finding("driver", message, "update the driver, or pack an engine for an older CUDA", severity)
 
 
 def check_version(manifest: Manifest, installed: Manifest | None, *, allow_downgrade: bool) -> Iterator[Finding]:

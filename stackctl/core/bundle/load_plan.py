@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stackctl.core.bundle.manifest import Image, Manifest, Member, Model, ModelFile
 from stackctl.core.bundle.manifest_reader import list_content
-from stackctl.core.bundle.places import FILES, model_folder
+from stackctl.core.bundle.places import FILES, is_program, model_folder
 
 MODELS = "models"
 RELEASE = "release"
@@ -22,10 +22,11 @@ BLOBS = "blobs"
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A file to make: its path in the staging folder and its size in bytes."""
+    """A file to make: its path in the staging folder and its size in bytes; and whether it is to be run."""
 
     path: str
     size: int
+    is_program: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def plan_load(
                     places.setdefault(sha256, []).append(Place(path, offset))
     for packed in () if keeps_files else [file for file in manifest.files if file.path not in linked]:
         path = f"{RELEASE}/{FILES}/{packed.path}"
-        outputs.append(Output(path, packed.size))
+        outputs.append(Output(path, packed.size, is_program(packed.path)))
         places.setdefault(packed.sha256, []).append(Place(path, 0))
     for sha256 in sorted(staged_blobs):
         outputs.append(Output(blob_place(sha256), sizes[sha256]))

@@ -167,6 +167,22 @@ class BootstrapFile(PackedFile):
     executable: bool
 
 
+class PackedEngine(Record):
+    """A ``llama-server`` for the process runtime.
+
+    Attributes:
+        path: of the program among ``files``; its libraries lie beside it.
+        title: name, version and what it was built for.
+        glibc, driver: the least of either that it runs with; empty where it needs none.
+    """
+
+    path: SafePath
+    title: Text
+    gpu: Literal["none", "nvidia", "amd", "vulkan"]
+    glibc: Text
+    driver: Text
+
+
 class Requirements(Record):
     """What the machine must have.
 
@@ -190,6 +206,7 @@ class Manifest(Record):
         name: the stack's.
         version: grows with every bundle of that name; an older one is not loaded over a newer one.
         blobs: in the order of the parts.
+        engine: absent from the canonical bytes where there is none, as bundles before it have it.
         bootstrap: empty in a delta whose base has the same ``bootstrap_digest``.
         inherited: content that the base brought and this bundle leaves out, sorted by digest.
     """
@@ -211,6 +228,7 @@ class Manifest(Record):
     files: Many[PackedFile]
     bootstrap: Many[BootstrapFile]
     bootstrap_digest: Sha256 | None = None
+    engine: PackedEngine | None = None
 
     @property
     def short_id(self) -> str:
@@ -230,7 +248,7 @@ class Manifest(Record):
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The canonical bytes: RFC 8785 for what these values can be, and a line end."""
-    return _encode(manifest.model_dump(mode="json"))
+    return _encode(_dump(manifest))
 
 
 def seal_manifest(**fields: Any) -> Manifest:
@@ -245,7 +263,7 @@ def seal_manifest(**fields: Any) -> Manifest:
 
 def hash_body(manifest: Manifest) -> str:
     """The id that follows from everything else."""
-    return hashlib.sha256(_encode(manifest.model_dump(mode="json", exclude={"id"}))).hexdigest()
+    return hashlib.sha256(_encode(_dump(manifest, "id"))).hexdigest()
 
 
 def hash_model(files: tuple[ModelFile, ...]) -> str:
@@ -271,6 +289,10 @@ def render_sums(manifest: Manifest) -> str:
     lines = [(part.name, part.sha256) for part in manifest.parts]
     lines += [(f"{BOOTSTRAP_FOLDER}/{file.path}", file.sha256) for file in manifest.bootstrap]
     return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(lines))
+
+
+def _dump(manifest: Manifest, *without: str) -> dict[str, Any]:
+    return manifest.model_dump(mode="json", exclude={*without, *(["engine"] if manifest.engine is None else [])})
 
 
 def _encode(value: object) -> bytes:

@@ -28,6 +28,7 @@ from stackctl.core.bundle.manifest import (
     hash_model,
 )
 from stackctl.core.bundle.manifest_fields import MAX_PARTS
+from stackctl.core.bundle.places import is_program
 from stackctl.core.printable import escape_text
 from stackctl.errors import BundleError, Finding
 
@@ -180,6 +181,8 @@ def _check_references(manifest: Manifest) -> Iterator[Finding]:
         used.add(file.sha256)
         if sizes.get(file.sha256) != file.size:
             yield Finding(file.path, f"{file.sha256} is not among the blobs, or has another size")
+    if manifest.engine and manifest.engine.path not in {file.path for file in manifest.files if is_program(file.path)}:
+        yield Finding("engine", f"{manifest.engine.path} is no program of this bundle")
     for sha256 in sorted(sizes.keys() - used)[:MAX_SHOWN]:
         yield Finding("blobs", f"{sha256} belongs to no image, model or file")
 

@@ -9,6 +9,7 @@
         bundle.json  bundle.json.sig  as they came
         load.json                     how it was verified, when it was loaded
         files/config/stack.yml        the packed stack, files/config/settings.env its settings without secrets
+        files/engine/                 a llama-server and its libraries, where the bundle brought one
         files/...                     wheels, SBOM, licences, rendered configuration
       store/models/<digest16>/        each model once, whichever releases use it
       staging/<id12>/                 what is being loaded; nothing reads it but the loader
@@ -40,8 +41,14 @@ SETTINGS_FILE = f"{CONFIG_FOLDER}/settings.env"
 KNOWN_ANSWER_FILE = f"{CONFIG_FOLDER}/known-answer.json"
 RENDERED_FOLDER = "rendered"
 WHEELS_FOLDER = "wheels"
+ENGINE_FILES = "engine"
 SBOM_FILE = "sbom.cdx.json"
 LICENCES_FILE = "licences.txt"
+
+
+def is_program(path: str) -> bool:
+    """Whether a file of a release, by its path there, is to be run."""
+    return path.startswith(f"{ENGINE_FILES}/")
 
 
 def model_folder(digest: str) -> PurePosixPath:

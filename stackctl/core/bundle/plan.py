@@ -21,6 +21,7 @@ from stackctl.core.bundle.manifest import (
     Manifest,
     Member,
     Model,
+    PackedEngine,
     PackedFile,
     Part,
     Platform,
@@ -102,6 +103,7 @@ class Contents:
     files: tuple[PackedFile, ...]
     bootstrap: tuple[tuple[BootstrapFile, Source], ...]
     blobs: tuple[Blob, ...]
+    engine: PackedEngine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ def build_draft(contents: Contents, version: int, base: Manifest | None, part_si
             "files": tuple(sorted(contents.files, key=lambda file: file.path)),
             "bootstrap": () if base and base.bootstrap_digest == digest else bootstrap,
             "bootstrap_digest": digest,
+            "engine": contents.engine,
         }
     )
     parts = tuple(

@@ -48,6 +48,12 @@ class Release:
         return f"{self.folder}/{FILES}/{WHEELS_FOLDER}"
 
     @property
+    def engine(self) -> str:
+        """Absolute path of the engine that it brought for the process runtime; empty where it brought none."""
+        engine = self.manifest.engine
+        return f"{self.folder}/{FILES}/{engine.path}" if engine else ""
+
+    @property
     def images(self) -> Mapping[str, str]:
         """What an image is for to the name it was loaded under."""
         return {use: image.alias for image in self.manifest.images for use in image.uses}

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from stackctl.core.bundle.image_reference import parse_reference
 
-Kind = Literal["program", "image", "model", "wheel"]
+Kind = Literal["program", "image", "model", "wheel", "engine", "library"]
 
 NOT_STATED: Final = "not stated"
 
@@ -29,12 +29,16 @@ _TYPES: Final[dict[Kind, str]] = {
     "image": "container",
     "model": "machine-learning-model",
     "wheel": "library",
+    "engine": "application",
+    "library": "library",
 }
 _TITLES: Final[dict[Kind, str]] = {
     "program": "Programs",
     "image": "Container images",
     "model": "Models",
     "wheel": "Python packages",
+    "engine": "Engine of the process runtime",
+    "library": "Libraries of the engine",
 }
 # Identifiers of the SPDX list that packages and models use most; any other text travels as a name, valid as well.
 # fmt: off

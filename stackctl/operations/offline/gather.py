@@ -18,6 +18,7 @@ from stackctl.core.bundle.manifest import (
     Image,
     Model,
     ModelFile,
+    PackedEngine,
     PackedFile,
     Platform,
     Requirements,
@@ -251,7 +252,11 @@ def pack_paths(folder: str, paths: Iterable[Path], sources: Sources, count: Call
 
 
 def join_contents(
-    loaded: LoadedSite, platform: Platform, runtimes: tuple[Literal["compose", "process"], ...], *found: Gathered
+    loaded: LoadedSite,
+    platform: Platform,
+    runtimes: tuple[Literal["compose", "process"], ...],
+    engine: PackedEngine | None,
+    *found: Gathered,
 ) -> Contents:
     """Everything that was gathered, in the order in which it is written: the small first, then images, then models."""
     images = tuple(image for item in found for image in item.images)
@@ -274,4 +279,5 @@ def join_contents(
         files=files,
         bootstrap=tuple(file for item in found for file in item.bootstrap),
         blobs=tuple(blob for item in found for blob in item.blobs),
+        engine=engine,
     )

@@ -21,16 +21,19 @@ def gather_inventory(
     wheels: Gathered,
     bootstrap: Gathered,
     describe_wheel: Callable[[Path, str], Component],
+    engine: tuple[Component, ...] = (),
 ) -> dict[str, str]:
     """SBOM and licence notes, by their paths in the release.
 
     Args:
         bootstrap: has the wheel of ``stackctl`` itself.
         describe_wheel: a wheel's component, from its own metadata and its digest.
+        engine: the components of the engine that is carried.
     """
     own = next(file for file, _ in bootstrap.bootstrap if file.path.startswith("wheels/stackctl-"))
     components = [
         Component("program", "stackctl", __version__, own.sha256, LICENCE),
+        *engine,
         *(_describe_image(image) for image in images),
         *(component for model in models for component in _describe_model(model)),
         *(

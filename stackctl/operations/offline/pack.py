@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from stackctl.core.bundle.engine_files import EngineFacts
 from stackctl.core.bundle.load_checks import ARCHITECTURES
 from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest, Platform, encode_manifest
 from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES, MAX_SHOWN, check_manifest
@@ -39,6 +40,7 @@ from stackctl.operations.offline.gather import (
     pack_texts,
 )
 from stackctl.operations.offline.gather_config import check_secrecy, gather_config
+from stackctl.operations.offline.gather_engine import EngineRequest, GatheredEngine, gather_engine
 from stackctl.operations.offline.inventory import gather_inventory
 from stackctl.operations.settle import choose_device
 from stackctl.operations.site import LoadedSite, load_site
@@ -57,6 +59,7 @@ class PackRequest:
         version: None lets it follow from the base and the bundles in ``out``.
         pythons: versions of Python that the wheels are for.
         with_processes: also carry what the process runtime needs.
+        engine: which engine the process runtime gets beside the wheels' one.
     """
 
     out: Path
@@ -65,6 +68,7 @@ class PackRequest:
     version: int | None
     pythons: tuple[str, ...]
     with_processes: bool
+    engine: EngineRequest = field(default_factory=EngineRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class PackEffects:
         architecture: of this machine, and so of the content: ``amd64``, ``arm64``.
         collect_wheels: wheels of a hashed lock file, with this title, for these versions of Python, from this index.
         describe_wheel: what a wheel, of that SHA-256, says of itself.
+        inspect_engine: runs a ``llama-server`` and says what it is and needs.
+        warn: tells of something that stops nothing.
         build_own_wheel: the wheel of the ``stackctl`` that is running.
         list_bundles: manifests of the whole bundles in a folder.
         find_free_bytes: on the file system of a folder that may not exist yet.
@@ -90,6 +96,8 @@ class PackEffects:
     architecture: str
     collect_wheels: Callable[[Path, str, tuple[str, ...], str], tuple[Path, ...]]
     describe_wheel: Callable[[Path, str], Component]
+    inspect_engine: Callable[[Path], EngineFacts]
+    warn: Callable[[Finding], None]
     build_own_wheel: Callable[[], Path]
     list_bundles: Callable[[Path], Sequence[tuple[Path, Manifest]]]
     find_free_bytes: Callable[[Path], int]
@@ -198,15 +206,30 @@ def gather_contents(
         title = "stackctl" if lock.parent == effects.data_root else lock.parent.name
         return world.collect_wheels(lock, title, request.pythons, index)
 
+    engine = _gather_engine(world, request.engine, loaded, with_processes=with_processes)
     wheels = _gather_wheels(world, collect) if with_processes else Gathered()
     bootstrap = gather_bootstrap(effects, sources, collect, find_own_wheel)
-    texts = {**config, **gather_inventory(images.images, models.models, wheels, bootstrap, world.describe_wheel)}
+    describe = world.describe_wheel
+    inventory = gather_inventory(images.images, models.models, wheels, bootstrap, describe, engine.components)
+    texts = {**config, **inventory}
     check_secrecy(texts, loaded)
     runtimes: list[Literal["compose", "process"]] = ["compose"] if images.images else []
     if with_processes:
         runtimes.append("process")
     platform = Platform.model_validate({"os": "linux", "architecture": world.architecture, "python": request.pythons})
-    return join_contents(loaded, platform, tuple(runtimes), pack_texts(texts), wheels, images, models, bootstrap)
+    contents = (pack_texts(texts), engine.content, wheels, images, models, bootstrap)
+    return join_contents(loaded, platform, tuple(runtimes), engine.packed, *contents)
+
+
+def _gather_engine(
+    world: PackEffects, request: EngineRequest, loaded: LoadedSite, *, with_processes: bool
+) -> GatheredEngine:
+    if not with_processes:
+        if request.program:
+            hint = "give --include-process-runtime as well"
+            raise BundleError(f"{request.program} is for the process runtime, which is not packed.", hint)
+        return GatheredEngine()
+    return gather_engine(world.effects, world.sources, loaded, request, world.inspect_engine, world.warn)
 
 
 def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[Literal["compose", "process"], tuple[str, ...]]:
