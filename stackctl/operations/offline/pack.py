@@ -191,6 +191,8 @@ def gather_contents(
     _check_machine(world.architecture)
     runtime, gpus = _choose_target(effects, loaded)
     with_processes = request.with_processes or runtime == "process"
+    # Before the models, whose hashing may take minutes.
+    engine = _gather_engine(world, request.engine, loaded, with_processes=with_processes)
     images = Gathered()
     if runtime == "compose":
         effects.report("reading the images' manifests")
@@ -206,7 +208,6 @@ def gather_contents(
         title = "stackctl" if lock.parent == effects.data_root else lock.parent.name
         return world.collect_wheels(lock, title, request.pythons, index)
 
-    engine = _gather_engine(world, request.engine, loaded, with_processes=with_processes)
     wheels = _gather_wheels(world, collect) if with_processes else Gathered()
     bootstrap = gather_bootstrap(effects, sources, collect, find_own_wheel)
     describe = world.describe_wheel
