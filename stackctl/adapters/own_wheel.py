@@ -35,7 +35,7 @@ _FILE_MODE: Final = 0o100644 << 16
 
 
 def build_own_wheel(out: Path) -> Path:
-    """Write the wheel into a folder.
+    """Write the wheel into a folder, under its own digest: packs of several checkouts share the folder.
 
     Raises:
         BundleError: a file of the installation was changed since it was installed.
@@ -44,9 +44,9 @@ def build_own_wheel(out: Path) -> Path:
     root = find_data_root()
     files = _build_checkout(root) if (root / "pyproject.toml").is_file() else _read_installed(distribution(_NAME))
     info = next(name for name in files if name.endswith(".dist-info/METADATA")).partition("/")[0]
-    path = out / f"{info.removesuffix('.dist-info')}-py3-none-any.whl"
-    out.mkdir(parents=True, exist_ok=True)
     data = _zip({**files, f"{info}/RECORD": _render_record(files, f"{info}/RECORD")})
+    path = out / hashlib.sha256(data).hexdigest() / f"{info.removesuffix('.dist-info')}-py3-none-any.whl"
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Another pack may be reading it.
     if not path.is_file() or path.read_bytes() != data:
         fresh = path.with_name(f".{path.name}.{os.getpid()}")

@@ -18,7 +18,7 @@ from stackctl.core.stack_checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.installations import list_installations
-from stackctl.operations.settle import choose_device, list_foreign_ports, list_ports
+from stackctl.operations.settle import choose_device, choose_for_release, list_foreign_ports, list_ports
 from stackctl.operations.site import LoadedSite, load_site
 from stackctl.operations.state import load_state
 
@@ -64,7 +64,7 @@ def set_fitting_context(effects: Effects) -> Mapping[str, int]:
 def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[DoctorInput, tuple[Finding, ...]]:
     settings = loaded.settings
     problems: list[Finding] = list(_check_images(loaded))
-    runtime_name = _try_runtime(host, settings.stack_runtime)
+    runtime_name = _try_runtime(host, loaded)
     gpu = Choice("none", "")
     try:
         gpu, warnings = choose_device(effects, host, loaded, runtime_name)
@@ -113,10 +113,11 @@ def _list_engine_findings(loaded: LoadedSite) -> tuple[Finding, ...]:
     return findings if loaded.choice.is_exhausted else (*findings, loaded.choice.describe())
 
 
-def _try_runtime(host: Host, wanted: str) -> str:
+def _try_runtime(host: Host, loaded: LoadedSite) -> str:
     """The runtime that would be used; what is wrong with the wanted one is the check's to say."""
+    wanted = loaded.settings.stack_runtime
     try:
-        return choose_runtime(host, wanted).value
+        return choose_runtime(host, choose_for_release(loaded, wanted, "")[0]).value
     except StackError:
         return wanted
 

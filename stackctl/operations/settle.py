@@ -39,7 +39,7 @@ def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) ->
     host = effects.load_host(wanted != "process")
     running_in = _find_running(effects, loaded)
     # 'auto' is for a stack that does not run yet; one that runs stays where it is.
-    asked, reason = _choose_for_release(loaded, wanted, running_in)
+    asked, reason = choose_for_release(loaded, wanted, running_in)
     problem = explain_no_compose(host.docker)
     if reason and asked == "compose" and problem:
         hint = "start Docker, or load a bundle that was packed with --include-process-runtime"
@@ -75,7 +75,7 @@ def choose_device(effects: Effects, host: Host, loaded: LoadedSite, runtime: str
     wanted = loaded.settings.stack_gpu
     choice = choose_gpu(host, wanted)
     engine = loaded.choose_stack(runtime).engine
-    usable = can_use_gpu(engine, runtime, choice.value)
+    usable = _can_compute(loaded, runtime, choice.value)
     if runtime == "compose" and loaded.release and choice.value not in loaded.release.gpus:
         return _choose_released_device(loaded.release, choice, wanted)
     if choice.value == "none" or usable:
@@ -87,7 +87,7 @@ def choose_device(effects: Effects, host: Host, loaded: LoadedSite, runtime: str
     return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
 
 
-def _choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tuple[str, str]:
+def choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tuple[str, str]:
     """The runtime to ask the host for, and why, unless STACK_RUNTIME says so.
 
     A stack that runs stays where it is, and a release may be for one runtime only.
@@ -120,6 +120,14 @@ def _choose_released_device(release: Release, choice: Choice, wanted: str) -> tu
         raise ConfigError(f"STACK_GPU={wanted}: {message}.", "set STACK_GPU=none, or pack again where that GPU is")
     hint = "pack again where that GPU is, or set STACK_GPU=none"
     return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
+
+
+def _can_compute(loaded: LoadedSite, runtime: str, gpu: str) -> bool:
+    """Whether the engine computes on such a GPU; of one that a release brought it is known what it was built for."""
+    release = loaded.release
+    if runtime == "process" and release and release.engine and loaded.choice.form.command == (release.engine,):
+        return release.manifest.engine is not None and release.manifest.engine.gpu == gpu
+    return can_use_gpu(loaded.choose_stack(runtime).engine, runtime, gpu)
 
 
 def describe_device(choice: Choice) -> str:

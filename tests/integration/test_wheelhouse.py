@@ -334,7 +334,7 @@ def build_from(installed: Path, out: Path) -> subprocess.CompletedProcess[str]:
 def test_checkout_and_installation_make_the_same_wheel(own_wheel: Path, installed: Path, tmp_path: Path) -> None:
     done = build_from(installed, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    (again,) = (tmp_path / "out").iterdir()
+    (again,) = (tmp_path / "out").rglob("*.whl")
     assert again.name == own_wheel.name
     assert again.read_bytes() == own_wheel.read_bytes()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackctl.adapters.compose_runtime import ComposeRuntime
-from stackctl.core.bundle.manifest import Manifest, encode_manifest, seal_manifest
+from stackctl.core.bundle.manifest import Manifest, PackedEngine, encode_manifest, seal_manifest
 from stackctl.core.bundle.release import explain_successor, find_short_id, title_release
 from stackctl.core.health import Status
 from stackctl.core.host import Choice, Host
@@ -17,6 +17,7 @@ from stackctl.core.render import COMPOSE_FILE
 from stackctl.core.runtime import Answer
 from stackctl.core.settings_sources import Origin
 from stackctl.errors import ConfigError
+from stackctl.operations.doctor import run_doctor
 from stackctl.operations.health import check_health
 from stackctl.operations.inspect import list_models, load_status
 from stackctl.operations.running import load_running
@@ -228,3 +229,23 @@ def test_two_releases_of_one_version_are_told_apart_by_their_ids(world: World, r
     )
     assert find_short_id(title_release(release)) == release.short_id
     assert (find_short_id(""), find_short_id("own 1 (0123)")) == ("", "")
+
+
+@pytest.mark.parametrize(("built_for", "device"), [("nvidia", "nvidia"), ("none", "none")])
+def test_an_engine_that_the_release_brought_computes_on_what_it_was_built_for(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built_for: str, device: str
+) -> None:
+    engine = PackedEngine.model_validate(
+        {"path": "engine/llama-server", "title": "llama-server 7", "gpu": built_for, "glibc": "2.34", "driver": ""}
+    )
+    files = {**FILES, "engine/llama-server": b"program"}
+    install(world, tmp_path, files=files, images=[], runtimes=("process",), engine=engine)
+    monkeypatch.setattr("stackctl.operations.settle.choose_gpu", lambda host, wanted: Choice("nvidia", "NVIDIA X"))
+    loaded = load_site(world.effects)
+    assert loaded.choice.form.command[0].endswith("/files/engine/llama-server")
+    choice, findings = choose_device(Host(), loaded, "process")
+    assert choice.value == device
+    assert bool(findings) == (device == "none")
+    messages = [finding.message for finding in run_doctor(world.effects)]
+    assert any("the release's llama-server 7" in message for message in messages)
+    assert not any("no engine image" in message for message in messages)
