@@ -243,7 +243,7 @@ def test_an_engine_that_the_release_brought_computes_on_what_it_was_built_for(
     monkeypatch.setattr("stackctl.operations.settle.choose_gpu", lambda host, wanted: Choice("nvidia", "NVIDIA X"))
     loaded = load_site(world.effects)
     assert loaded.choice.form.command[0].endswith("/files/engine/llama-server")
-    choice, findings = choose_device(Host(), loaded, "process")
+    choice, findings = choose_device(world.effects, Host(), loaded, "process")
     assert choice.value == device
     assert bool(findings) == (device == "none")
     messages = [finding.message for finding in run_doctor(world.effects)]
