@@ -23,11 +23,17 @@ hypothesis.settings.register_profile("any-machine", deadline=None, suppress_heal
 hypothesis.settings.load_profile("any-machine")
 
 
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ.pop("XDG_STATE_HOME"), ignore_errors=True)
+
+
 def pytest_configure() -> None:
     """Undo an inherited "ignore", as `nohup` and a shell's background leave it: what tests start must hear signals.
 
     A handler, whatever it does, is the default again in a started program.
     """
+    # The list of known sites is the user's, and short: tests keep one of their own in each process.
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="stack-test-state-")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # The list of this user's sites is no place for those of tests.
     os.environ["XDG_STATE_HOME"] = os.path.join(tempfile.gettempdir(), f"stackctl-tests-{os.getuid()}")  # noqa: PTH118

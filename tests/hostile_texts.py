@@ -47,7 +47,7 @@ def build_hostile_world(text: str, site: Path = Path("/site")) -> World:
             text: {
                 "kind": "openai-compatible",
                 "api_base": f"http://host/{''.join(text.split()) or 'x'}",
-                "headers": {text: "KEY"},
+                "headers": {"X-Tenant": "KEY"},
                 "models": {"remote": {"model": text}},
             }
         },

@@ -23,7 +23,7 @@ HEAVY = ("pydantic", "httpx", "docker", "litellm", "yaml", "jinja2", "supervisor
 
 def run(*arguments: object, site: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "stackctl", *(["--site", str(site)] if site else []), *map(str, arguments)]
-    allowed = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    allowed = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_STATE_HOME") if name in os.environ}
     variables = {**allowed, "PYTHONPATH": str(CHECKOUT), **environment}
     return subprocess.run(argv, env=variables, capture_output=True, text=True, check=False, timeout=60)
 

@@ -70,7 +70,7 @@ def test_a_value_of_the_site_survives_into_yaml(text: str) -> None:
         item for item in yaml.safe_load(rendered.files[GATEWAY_CONFIG])["model_list"] if item["model_name"] == "remote"
     )
     assert remote["litellm_params"]["model"] == f"openai/{text}"
-    assert remote["litellm_params"]["extra_headers"] == {text: "os.environ/KEY"}
+    assert remote["litellm_params"]["extra_headers"] == {"X-Tenant": "os.environ/KEY"}
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from stackctl.errors import Finding
 MACHINE_SETTINGS = frozenset(
     {
         "STACK_RUNTIME",
+        "STACK_BUILD_ENGINE",
         "STACK_GPU",
         "GPU_DEVICES",
         "GPU_ACCESS",
