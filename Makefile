@@ -57,7 +57,7 @@ JOBS ?= auto
 test: $(VENV)/.dev ## Run every test, or those of TESTS="..." (what pytest takes)
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) $(TESTS)
 
-coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach
+coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach in their own process
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) --cov --cov-report=term $(TESTS)
 
 check: $(VENV)/.dev ## Check format, lint, types and the import contract

@@ -33,10 +33,11 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture
-def stackctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run one command line; no setting of the shell that runs the tests is seen."""
-    for name in setting_names():
+def stackctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Run one command line; no setting of the shell that runs the tests is seen, and no site of another test."""
+    for name in (*setting_names(), "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["stackctl", *map(str, arguments)])

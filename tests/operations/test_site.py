@@ -30,7 +30,8 @@ def test_init_makes_a_site_whose_keys_are_fresh_and_private(world: World) -> Non
     values = parse_dotenv(world.files[SITE / ".env"]).values
     assert {name for name in KEYS if values[name].startswith("sk-made")} == set(KEYS)
     assert world.modes[SITE / ".env"] == 0o600
-    assert set(world.files) == {SITE / ".env", SITE / "stack.yml", SITE / "models" / "README.txt"}
+    made = (".env", "stack.yml", "stack.schema.json", "models/README.txt")
+    assert set(world.files) == {SITE / name for name in made}
     load_site(world.effects)
 
 
