@@ -31,7 +31,10 @@ def pull_image(image: str, report: Callable[[str], None]) -> None:
         raise ImageUnavailable(
             f"The image {image} is not here and could not be pulled: {lines[-1]}"
             + "".join(f"\n    {line}" for line in lines[:-1]),
-            "load it with 'docker load', or name another one with INFERENCE_IMAGE or GATEWAY_IMAGE",
+            "images.lock or its name says which digest it must have: pull that one where it is to be had, or run "
+            "'stackctl images pin' to take what its tag names now"
+            if "@" in image
+            else "load it with 'docker load', or name another one with INFERENCE_IMAGE or GATEWAY_IMAGE",
         )
 
 

@@ -72,6 +72,16 @@ class Registry:
             raise BundleError(f"The image {image} is for {seen}, expected {platform}.", "name an image for it")
         return ImageContent(facts, documents)
 
+    def find_digest(self, reference: str) -> str:
+        """The digest of what a name stands for: of its index where it has one, otherwise of its manifest.
+
+        Raises:
+            ImageUnavailable: no registry gave it.
+            BundleError: what it gave is no image.
+        """
+        image = parse_reference(reference)
+        return _describe(*self._load_manifest(image, image.digest)).digest
+
     def open_blob(
         self, reference: str, blob: ImageBlob, offset: int = 0, hashed: hashlib._Hash | None = None
     ) -> Iterator[bytes]:

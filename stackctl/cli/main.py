@@ -41,6 +41,7 @@ COMMANDS = {
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
     "models": "List models; pull, add and verify their files; recommend some.",
+    "images": "Pin the images that come from a registry to their digests.",
     "config": "Show the settings and where each came from.",
     "render": "Write the files that the stack starts from.",
     "offline-keygen": "Make the keys that bundles are signed and checked with.",
@@ -185,7 +186,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
             uses_curl=engine.launcher is None,
             loaded=list_loaded(loaded.images, gpu),
             former=_find_former(effects, load_state(effects)),
-            named=list_named_images(settings, engine),
+            named=list_named_images(settings, engine, loaded.images),
         )
     from stackctl.adapters.process_runtime import ProcessRuntime
     from stackctl.operations.installations import list_installations

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from stackctl.core.compose_view import Images
 from stackctl.core.engines import LLAMA_CPP, Engine
 from stackctl.core.settings import Settings
 from stackctl.core.stack import GATEWAY
@@ -31,15 +32,13 @@ class NamedImage:
     answers_version: bool = False
 
 
-def list_named_images(settings: Settings, engine: Engine) -> tuple[NamedImage, ...]:
-    """The images that INFERENCE_IMAGE and GATEWAY_IMAGE name."""
+def list_named_images(settings: Settings, engine: Engine, images: Images) -> tuple[NamedImage, ...]:
+    """The images that INFERENCE_IMAGE and GATEWAY_IMAGE name, by their digests where these are pinned."""
     is_official = engine is LLAMA_CPP
     program = "llama-server" if is_official else "/opt/engine/server.py"
-    named = (
-        NamedImage("INFERENCE_IMAGE", settings.inference_image, program, answers_version=is_official),
-        NamedImage("GATEWAY_IMAGE", settings.gateway_image, "gateway"),
-    )
-    return tuple(item for item in named if item.image)
+    inference = NamedImage("INFERENCE_IMAGE", images.inference["none"], program, answers_version=is_official)
+    gateway = NamedImage("GATEWAY_IMAGE", images.gateway, "gateway")
+    return (*((inference,) if settings.inference_image else ()), *((gateway,) if settings.gateway_image else ()))
 
 
 def check_architecture(named: NamedImage, architecture: str, of_engine: str) -> tuple[Finding, ...]:

@@ -124,9 +124,18 @@ def _try_runtime(host: Host, loaded: LoadedSite) -> str:
 
 def _check_images(loaded: LoadedSite) -> list[Finding]:
     """Images that change under their name: what was tested is then not what runs."""
-    named = {"INFERENCE_IMAGE": loaded.settings.inference_image, "GATEWAY_IMAGE": loaded.settings.gateway_image}
+    settings, images = loaded.settings, loaded.images
+    named = {
+        "INFERENCE_IMAGE": settings.inference_image and images.inference["none"],
+        "GATEWAY_IMAGE": settings.gateway_image and images.gateway,
+    }
     return [
-        Finding(name, f"'{image}' names no fixed version", "name a version's tag or a digest", Severity.WARNING)
+        Finding(
+            name,
+            f"'{image}' names no fixed version",
+            "name a version's tag, or run 'stackctl images pin'",
+            Severity.WARNING,
+        )
         for name, image in named.items()
         if image and (image.endswith(":latest") or (":" not in image.rsplit("/", 1)[-1] and "@" not in image))
     ]

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.places import CURRENT, FILES, KNOWN_ANSWER_FILE, OFFLINE_FOLDER
-from stackctl.core.compose_view import RELAY_FILE, Images, choose_images, choose_release_images
+from stackctl.core.compose_view import RELAY_FILE, Images
 from stackctl.core.dotenv import DotenvFile, parse_dotenv
 from stackctl.core.engine_choice import EngineChoice
-from stackctl.core.engines import ENGINE_FOLDER, Engine
 from stackctl.core.gateway_config import NO_KEY, check_gateway_config
 from stackctl.core.gguf import GGUFHeader
 from stackctl.core.model_files import ModelFile, ModelMode, build_model_header, check_model_files
@@ -30,13 +29,12 @@ from stackctl.core.render import (
 from stackctl.core.runtime import StartPlan
 from stackctl.core.settings import Settings
 from stackctl.core.settings_sources import (
-    Origin,
     ResolvedSettings,
     check_secrets,
     list_possible_variables,
     resolve_settings,
 )
-from stackctl.core.stack import GATEWAY, Layout, Runtime, Stack, build_stack
+from stackctl.core.stack import Layout, Runtime, Stack, build_stack
 from stackctl.core.stack_checks import check_engine_variables, check_site_path
 from stackctl.core.stackfile import StackFile
 from stackctl.core.stackfile_reader import parse_stackfile
@@ -44,6 +42,7 @@ from stackctl.core.yamltree import parse_yaml
 from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects
 from stackctl.operations.engines import choose_compose_engine, choose_process_engine
+from stackctl.operations.image_choice import load_images
 from stackctl.operations.installations import build_layout
 from stackctl.operations.models import suggest_pulls
 
@@ -205,9 +204,9 @@ def _build_site(
             settings, requests, headers, shards, sizes, engine.max_slots, effects.load_memory_bytes()
         )
         stacks[runtime] = build_stack(settings, stackfile, engine, models)
-    images = _choose_images(effects, resolved, engines["compose"], release)
+    images, unpinned = load_images(effects, resolved, engines["compose"], release)
     layout = build_layout(effects, choice)
-    findings = (*resolved.findings, *warnings, *check_contexts(requests, headers))
+    findings = (*resolved.findings, *warnings, *unpinned, *check_contexts(requests, headers))
     return LoadedSite(
         resolved,
         stackfile,
@@ -219,24 +218,6 @@ def _build_site(
         findings,
         release,
         load_override(effects),
-    )
-
-
-def _choose_images(effects: Effects, resolved: ResolvedSettings, engine: Engine, release: Release | None) -> Images:
-    """The release's images; without one, those that this machine pulls or builds."""
-    if release:
-        own = [
-            str(getattr(resolved.values, name.lower()))
-            if resolved.origins[name] in (Origin.FLAG, Origin.ENVIRONMENT, Origin.DOTENV)
-            else ""
-            for name in ("GATEWAY_IMAGE", "INFERENCE_IMAGE")
-        ]
-        return choose_release_images(release.images, *own)
-    return choose_images(
-        resolved.values,
-        engine,
-        effects.hash_folder(effects.data_root / "services" / GATEWAY),
-        effects.hash_folder(effects.data_root / ENGINE_FOLDER),
     )
 
 

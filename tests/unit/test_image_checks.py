@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.core.engines import LLAMA_CPP, LLAMA_CPP_PYTHON
+from stackctl.core.compose_view import choose_images
+from stackctl.core.engines import LLAMA_CPP, LLAMA_CPP_PYTHON, Engine
 from stackctl.core.image_checks import NamedImage, check_architecture, check_program, list_named_images
+from stackctl.core.image_pins import Pins, pin_images
 from stackctl.core.settings import Settings
 
+DIGEST = f"sha256:{'a' * 64}"
 LLAMA = NamedImage("INFERENCE_IMAGE", "house/llama:1", "llama-server", answers_version=True)
 
 
+def list_named(settings: Settings, engine: Engine, pins: Pins | None = None) -> tuple[NamedImage, ...]:
+    return list_named_images(settings, engine, pin_images(choose_images(settings, engine, "a", "b"), pins or {}))
+
+
 def test_only_images_that_settings_name_are_looked_at() -> None:
-    assert list_named_images(Settings(), LLAMA_CPP) == ()
-    named = list_named_images(Settings(inference_image="house/llama:1", gateway_image="house/gateway:1"), LLAMA_CPP)
+    assert list_named(Settings(), LLAMA_CPP) == ()
+    named = list_named(Settings(inference_image="house/llama:1", gateway_image="house/gateway:1"), LLAMA_CPP)
     assert named == (LLAMA, NamedImage("GATEWAY_IMAGE", "house/gateway:1", "gateway"))
-    (own,) = list_named_images(Settings(inference_image="house/ours:1"), LLAMA_CPP_PYTHON)
+    (own,) = list_named(Settings(inference_image="house/ours:1"), LLAMA_CPP_PYTHON)
     assert own.program == "/opt/engine/server.py"
+
+
+def test_a_pinned_image_is_looked_at_by_its_digest() -> None:
+    pins = {"docker.io/house/llama:1": DIGEST}
+    (named,) = list_named(Settings(inference_image="house/llama:1"), LLAMA_CPP, pins)
+    assert named.image == f"docker.io/house/llama:1@{DIGEST}"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from stackctl.adapters import registry_connection
 from stackctl.adapters.registry import Registry
 from stackctl.adapters.registry_connection import ATTEMPTS, CHUNK_BYTES
+from stackctl.adapters.registry_digests import find_digests
 from stackctl.core.bundle.oci import OCI_LAYER, ImageBlob, Platform
 from stackctl.errors import BundleError, ImageUnavailable
 from tests.image_documents import digest
@@ -157,3 +158,18 @@ def test_other_bytes_are_refused_naming_image_and_blob(
     with pytest.raises(BundleError, match=seen) as caught:
         list(registry.open_blob(served.reference, BLOB))
     assert f"Blob {BLOB.digest} of {served.reference}:latest" in caught.value.message
+
+
+def test_a_tag_s_digest_is_that_of_its_index(serve: Serve, registry: Registry) -> None:
+    served = serve()
+    assert registry.find_digest(served.reference) == digest(served.index)
+    assert registry.find_digest(f"{served.reference}@{digest(served.manifest)}") == digest(served.manifest)
+
+
+def test_each_name_has_its_digest_or_the_reason_why_there_is_none(serve: Serve) -> None:
+    name = serve().reference
+    reports: list[str] = []
+    found = find_digests([f"{name}:latest", f"{name}:none"], reports.append)
+    assert isinstance(found[f"{name}:latest"], str)
+    assert isinstance(found[f"{name}:none"], ImageUnavailable)
+    assert "asking registries for 2 images" in reports

@@ -1,0 +1,55 @@
+"""Which images this site runs: its release's, or those that it pulls or builds, by the digests that it pinned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackctl.core.compose_view import Images, choose_images, choose_release_images
+from stackctl.core.engines import ENGINE_FOLDER, Engine
+from stackctl.core.image_pins import LOCK_FILE, check_pins, parse_pins, pin_images
+from stackctl.core.settings_sources import Origin, ResolvedSettings
+from stackctl.core.stack import GATEWAY
+from stackctl.errors import Finding
+from stackctl.operations.effects import Effects
+
+if TYPE_CHECKING:
+    from stackctl.core.bundle.release import Release
+
+
+def load_pins(effects: Effects) -> dict[str, str]:
+    """The site's pinned digests by image; empty where it has no ``images.lock``.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    path = effects.site / LOCK_FILE
+    return parse_pins(effects.load_text(path) or "", str(path))
+
+
+def load_images(
+    effects: Effects, resolved: ResolvedSettings, engine: Engine, release: Release | None
+) -> tuple[Images, tuple[Finding, ...]]:
+    """The images to run, and warnings.
+
+    A release's digests are its manifest's: what ``docker load`` brings has none that a name could hold.
+    """
+    if release:
+        own = [
+            str(getattr(resolved.values, name.lower()))
+            if resolved.origins[name] in (Origin.FLAG, Origin.ENVIRONMENT, Origin.DOTENV)
+            else ""
+            for name in ("GATEWAY_IMAGE", "INFERENCE_IMAGE")
+        ]
+        return choose_release_images(release.images, *own), ()
+    images, pins = choose_tagged_images(effects, resolved, engine), load_pins(effects)
+    return pin_images(images, pins), check_pins(images, pins)
+
+
+def choose_tagged_images(effects: Effects, resolved: ResolvedSettings, engine: Engine) -> Images:
+    """The images as settings and defaults name them, whatever is pinned."""
+    return choose_images(
+        resolved.values,
+        engine,
+        effects.hash_folder(effects.data_root / "services" / GATEWAY),
+        effects.hash_folder(effects.data_root / ENGINE_FOLDER),
+    )
