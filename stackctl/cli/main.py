@@ -41,7 +41,7 @@ COMMANDS = {
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
     "models": "List models; pull, add and verify their files; recommend some.",
-    "images": "Pin the images that come from a registry to their digests.",
+    "images": "Pin images to their digests; remove old ones that were built here.",
     "config": "Show the settings and where each came from.",
     "render": "Write the files that the stack starts from.",
     "offline-keygen": "Make the keys that bundles are signed and checked with.",
