@@ -34,8 +34,8 @@ def test_a_model_travels_by_its_file_name() -> None:
 
 
 def test_secrets_and_settings_of_one_machine_stay() -> None:
-    ports = {"API_GATEWAY_PORT": "18000", "INFERENCE_PORT": "18001"}
-    assert travel({"GATEWAY_KEY": "sk-0123456789abcd", "MODELS_DIR": "/srv", **ports}) == {}
+    places = {"BIND_ADDRESS": "127.0.0.2", "API_GATEWAY_PORT": "18000", "INFERENCE_PORT": "18001"}
+    assert travel({"GATEWAY_KEY": "sk-0123456789abcd", "MODELS_DIR": "/srv", **places}) == {}
 
 
 def test_settings_of_one_machine_are_as_if_nobody_had_set_them() -> None:
