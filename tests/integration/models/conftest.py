@@ -26,6 +26,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def site(tmp_path: Path, hub: Hub) -> PullSite:
-    """An empty models folder."""
+    """A site with an empty models folder."""
     (tmp_path / "site" / "models").mkdir(parents=True)
+    (tmp_path / "site" / "stack.yml").write_text("version: 1\n")
     return PullSite(tmp_path / "site", hub)
