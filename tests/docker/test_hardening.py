@@ -78,7 +78,10 @@ def test_the_kernel_holds_its_limits(container: Container) -> None:
 def test_the_engine_was_told_the_rest(container: Container) -> None:
     host: dict[str, Any] = container.attrs["HostConfig"]
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
-    assert host["LogConfig"] == {"Type": "json-file", "Config": {"compress": "true", "max-file": "25", "max-size": "20m"}}
+    assert host["LogConfig"] == {
+        "Type": "json-file",
+        "Config": {"compress": "true", "max-file": "25", "max-size": "20m"},
+    }
     assert host["Init"] is True
     assert (host["Privileged"], host["CapAdd"], host["Devices"]) == (False, None, None)
     assert host["CapDrop"] == ["ALL"]
