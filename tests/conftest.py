@@ -15,8 +15,10 @@ from typing import NoReturn
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
+from xdist.remote import Producer
 
 from tests.fakes import World
+from tests.lanes import DOCKER, LANES, Lanes, find_lane
 
 # No time limit for one example: a busy machine is no failure.
 hypothesis.settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,8 +37,6 @@ def pytest_configure() -> None:
     # The list of known sites is the user's, and short: tests keep one of their own in each process.
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="stack-test-state-")
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # The list of this user's sites is no place for those of tests.
-    os.environ["XDG_STATE_HOME"] = os.path.join(tempfile.gettempdir(), f"stackctl-tests-{os.getuid()}")  # noqa: PTH118
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
 
@@ -46,30 +46,20 @@ TESTS = Path(__file__).parent
 BUILD_TIMEOUT_S, DOCKER_TIMEOUT_S = 1800, 1200
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test its lane and its time limit, the long lanes first.
-
-    Tests of one lane run one after the other in one process of pytest-xdist's: those that share what is made once
-    (containers, compiled engines, the running stack), and otherwise those of one file.
-    """
+    """Give each test its time limit, and put the long lanes first."""
     for item in items:
-        lane = _choose_lane(item)
-        item.add_marker(pytest.mark.xdist_group(lane))
         if item.get_closest_marker("engine_build"):
             item.add_marker(pytest.mark.timeout(BUILD_TIMEOUT_S))
-        elif lane == "docker":
+        elif find_lane(item.nodeid) == DOCKER:
             item.add_marker(pytest.mark.timeout(DOCKER_TIMEOUT_S))
-    shared = ("docker", "engines", "stack")
-    items.sort(key=lambda item: shared.index(lane) if (lane := _choose_lane(item)) in shared else len(shared))
+    items.sort(key=lambda item: LANES.index(lane) if (lane := find_lane(item.nodeid)) in LANES else len(LANES))
 
 
-def _choose_lane(item: pytest.Item) -> str:
-    if TESTS / "docker" in item.path.parents:
-        return "docker"
-    if item.path.name == "test_engines.py" and TESTS / "integration" in item.path.parents:
-        return "engines"
-    return "stack" if "stack" in getattr(item, "fixturenames", ()) else str(item.path.relative_to(TESTS))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    """Share tests out by lane."""
+    return Lanes(config, log)
 
 
 PURE = tuple(TESTS / name for name in ("unit", "operations"))

@@ -1,0 +1,32 @@
+"""Which tests run one after the other in one process of pytest-xdist's.
+
+Those that share what is made once for many (containers, compiled engines, the running stack), and otherwise those of
+one file. Not xdist's own groups: those of 3.8 have no effect with pytest 9.2, which keeps node ids elsewhere.
+"""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadScopeScheduling
+
+DOCKER, ENGINES, STACK = "docker", "engines", "stack"
+# The long ones first.
+LANES = (DOCKER, ENGINES, STACK)
+_LANE_OF_FILE = {
+    "tests/integration/test_engines.py": ENGINES,
+    "tests/integration/test_process_runtime.py": STACK,
+    "tests/integration/test_offline_prove.py": STACK,
+    "tests/integration/test_clients.py": STACK,
+}
+
+
+def find_lane(node_id: str) -> str:
+    """The lane of a test by its node id; a file outside ``LANES`` is a lane of its own."""
+    file = node_id.partition("::")[0]
+    return DOCKER if file.startswith("tests/docker/") else _LANE_OF_FILE.get(file, file)
+
+
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]
+    """Shares lanes out to processes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return find_lane(nodeid)
