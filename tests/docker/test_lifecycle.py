@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.sites import COMMAND_DEADLINE_S, Site, build_environment, wait_for
+from tests.docker.sites import COMMAND_DEADLINE_S, IMAGES, Site, build_environment, wait_for
 from tests.ports import claim_port
 
 pytestmark = pytest.mark.docker
@@ -145,9 +145,21 @@ def test_auto_falls_back_to_processes_when_an_image_cannot_be_had(stopped: Site)
 
 
 def test_a_build_that_fails_shows_its_step_and_its_last_lines_and_keeps_all_of_them(stopped: Site) -> None:
-    """No package index listens there, so pip cannot install the gateway's lock."""
+    """No package index listens there, so pip cannot install the gateway's lock.
+
+    The base has a name of this test's own: the gateway's image on the usual one is there, for every stack here.
+    """
     index = f"https://127.0.0.1:{claim_port()}/simple"
-    stopped.set(GATEWAY_IMAGE="", PIP_INDEX_URL=index)
+    base = f"{stopped.name}/base:1"
+    stopped.client.images.get(IMAGES["BASE_IMAGE"]).tag(base)
+    stopped.set(GATEWAY_IMAGE="", BASE_IMAGE=base, PIP_INDEX_URL=index)
+    try:
+        check_failed_build(stopped)
+    finally:
+        stopped.client.images.remove(base)
+
+
+def check_failed_build(stopped: Site) -> None:
     done = stopped.run("up")
     assert done.code == 5, done.text
     assert "could not be built: step '[build 3/5] RUN" in done.stderr
