@@ -56,6 +56,9 @@ endfunction()
 
 # libllama.so for llama-cpp-python, out of the archives that llama-server is linked from: nothing is compiled twice.
 function(add_whole_library)
+  if(NOT TARGET llama)
+    return()
+  endif()
   file(WRITE ${CMAKE_BINARY_DIR}/whole.cpp "")
   add_library(llama-whole SHARED EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/whole.cpp)
   set_target_properties(llama-whole PROPERTIES OUTPUT_NAME llama LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/whole)

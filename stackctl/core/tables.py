@@ -8,7 +8,7 @@ from typing import Final
 from unicodedata import combining, east_asian_width
 
 GAP: Final = "  "
-LEAST_WIDTH: Final = 6
+LEAST_WIDTH: Final = 5
 
 
 def measure_text(text: str) -> int:

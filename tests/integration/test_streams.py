@@ -142,13 +142,16 @@ def test_a_site_whose_path_is_no_utf8_is_refused_in_words(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", [".env", "stack.yml"])
 @pytest.mark.parametrize("command", ["up", "chat hi", "doctor"])
 def test_a_folder_in_a_files_place_is_named(site: Path, tmp_path: Path, name: str, command: str) -> None:
+    (tmp_path / "stack.yml").write_text("version: 1\n")
+    (tmp_path / name).unlink(missing_ok=True)
     (tmp_path / name).mkdir()
+    before = sorted(tmp_path.iterdir())
     done = run(*command.split(), folder=tmp_path)
     assert done.returncode in (3, 6)
     text = (done.stdout + done.stderr).decode()
     assert f"{name} cannot be read: Is a directory" in text
     assert "rename it or move it away" in text
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".stack"] == [name]
+    assert sorted(path for path in tmp_path.iterdir() if path.name != ".stack") == before
 
 
 def test_init_beside_a_folder_named_env_is_refused(tmp_path: Path) -> None:

@@ -80,7 +80,12 @@ def test_an_installed_stackctl_makes_and_runs_a_site(site: Site, installed: Path
     def stackctl(*arguments: str) -> str:
         return run([installed, "--site", site.path, *arguments], elsewhere)
 
-    assert sorted(path.name for path in site.path.iterdir()) == [".env", "models", "stack.yml"]
+    assert sorted(path.name for path in site.path.iterdir()) == [
+        ".env",
+        "models",
+        "stack.schema.json",
+        "stack.yml",
+    ]
     assert "written" in stackctl("render")
     assert str(REPOSITORY) not in "".join(path.read_text() for path in (site.state / "rendered").iterdir())
     assert "is up" in stackctl("up")
