@@ -83,11 +83,11 @@ docs: $(VENV)/.runtime ## Write .env.example, the reference pages and the schema
 	@$(STACKCTL) config --reference > docs/reference/settings.md
 	@$(STACKCTL) config --schema > docs/reference/stack.schema.json
 
-lock: lock-stackctl lock-gateway lock-inference lock-xllamacpp lock-demo-model ## Resolve every lock file again
+lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model ## Resolve every lock file again
 
 # Universal locks with hashes and without index addresses, so they install behind any mirror.
 COMPILE := $(VENV)/bin/python scripts/compile_lock.py
-.PHONY: lock-stackctl lock-gateway lock-inference lock-xllamacpp lock-demo-model
+.PHONY: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model
 lock-stackctl: $(VENV)/.dev ## Resolve stackctl's own locks again
 	@$(COMPILE) requirements.lock pyproject.toml --group checkout
 	@$(COMPILE) requirements-dev.lock pyproject.toml --group dev
@@ -97,6 +97,10 @@ lock-gateway: $(VENV)/.dev ## Resolve the gateway's lock again
 
 lock-inference: $(VENV)/.dev ## Resolve llama-cpp-python's lock again
 	@$(COMPILE) services/inference/requirements.lock services/inference/requirements.in
+
+lock-inference-build: $(VENV)/.dev ## Resolve the lock of what llama-cpp-python is built with again
+	@$(COMPILE) services/inference/requirements-build.lock services/inference/requirements-build.in \
+		--constraints services/inference/requirements.lock
 
 lock-xllamacpp: $(VENV)/.dev ## Resolve xllamacpp's lock again
 	@$(COMPILE) services/inference/requirements-xllamacpp.lock services/inference/requirements-xllamacpp.in

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -42,25 +43,60 @@ class PackageIndex:
     swapped: dict[str, bytes] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
 
-    def add_wheel(self, name: str, version: str = "1.0", tag: str = "py3-none-any", **facts: str) -> str:
-        """Offer a wheel, with these lines in its metadata; its hash."""
-        data = make_wheel(name, version, tag, **facts)
+    def add_wheel(
+        self, name: str, version: str = "1.0", tag: str = "py3-none-any", code: str = "", **facts: str
+    ) -> str:
+        """Offer a wheel with this code in its module and these lines in its metadata; its hash."""
+        data = make_wheel(name, version, tag, code, **facts)
         self.files[f"{name}-{version}-{tag}.whl"] = data
         return hashlib.sha256(data).hexdigest()
 
-    def add_sdist(self, name: str, version: str = "1.0") -> str:
-        """Offer sources only; their hash."""
-        data = f"the sources of {name}".encode()
+    def add_sdist(self, name: str, version: str = "1.0", **files: str) -> str:
+        """Offer sources only, which hold these files: ``pyproject="..."`` is ``pyproject.toml``; their hash."""
+        data = make_sdist(name, version, **files)
         self.files[f"{name}-{version}.tar.gz"] = data
         return hashlib.sha256(data).hexdigest()
 
 
-def make_wheel(name: str, version: str, tag: str = "py3-none-any", **facts: str) -> bytes:
+# pyproject.toml of a package that is built by the module of a wheel ``backend``, and that module.
+SOURCE = '[build-system]\nrequires = ["backend>=1.0"]\nbuild-backend = "backend"\n'
+_BACKEND = """
+import zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name, info = "delta-1.0-py3-none-any.whl", "delta-1.0.dist-info"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as archive:
+        archive.writestr("delta.py", "BUILT_WITH = 'VERSION'")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: delta\\nVersion: 1.0\\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return name
+"""
+
+
+def render_backend(version: str) -> str:
+    """Code of a build backend that makes the package ``delta``, whose ``BUILT_WITH`` is this version."""
+    return _BACKEND.replace("VERSION", version)
+
+
+def make_sdist(name: str, version: str, **files: str) -> bytes:
+    """A source package; a file ``pyproject="..."`` is ``pyproject.toml``."""
+    texts = {"PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", **files}
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for stem, text in texts.items():
+            member = tarfile.TarInfo(f"{name}-{version}/{'pyproject.toml' if stem == 'pyproject' else stem}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return data.getvalue()
+
+
+def make_wheel(name: str, version: str, tag: str = "py3-none-any", code: str = "", **facts: str) -> bytes:
     """A wheel of one module. A fact ``Requires_Dist="x"`` is the line ``Requires-Dist: x`` of its metadata."""
     info = f"{name}-{version}.dist-info"
     lines = "".join(f"{fact.replace('_', '-')}: {value}\n" for fact, value in facts.items())
     files = {
-        f"{name}.py": f"TAG = '{tag}'\n",
+        f"{name}.py": f"TAG = '{tag}'\n{code}",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
@@ -127,6 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(data, "application/octet-stream", breaks=name in self.served.broken)
         self.served.broken.discard(name)
 
+    do_HEAD = do_GET
+
     def _list_link(self, file: str) -> str:
         digest = hashlib.sha256(self.served.files[file]).hexdigest()
         return f'<a href="/files/{file}#sha256={digest}">{file}</a>\n'
@@ -136,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self.command == "HEAD":
+            return
         self.wfile.write(body[: len(body) // 2] if breaks else body)
         if breaks:
             self.close_connection = True

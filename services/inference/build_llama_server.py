@@ -22,13 +22,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine_trial import try_engine
 
 LOCK_FILE = Path(__file__).with_name("requirements.lock")
+BUILD_LOCK_FILE = Path(__file__).with_name("requirements-build.lock")
 PACKAGE = "llama-cpp-python"
 BUILD_RECIPE = Path(__file__).with_name("llama_cpp_build.cmake")
 SOURCE_IN_ARCHIVE = "vendor/llama.cpp/"
@@ -149,12 +150,18 @@ def read_locked_package(lock: str) -> tuple[str, frozenset[str]]:
 
 
 def download(requirement: str, hashes: frozenset[str], work: Path) -> Path:
-    """Fetch the source package with pip, which knows the index, proxy and CA of this machine."""
+    """Fetch the source package with pip, which knows the index, proxy and CA of this machine.
+
+    pip asks a source for its metadata, by the source's own build backend: the locked one, not the index's newest.
+    """
     pins = work / "requirements.txt"
     pins.write_text(" ".join([requirement, *(f"--hash=sha256:{digest}" for digest in sorted(hashes))]))
-    target = work / "download"
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", PACKAGE, "--require-hashes"]
-    run_step("download", [*pip, "-r", str(pins), "-d", str(target)], work)
+    target, tools = work / "download", work / "tools"
+    pip = [sys.executable, "-m", "pip"]
+    locked = ["--no-deps", "--require-hashes", "--requirement"]
+    run_step("download", [*pip, "install", *locked, str(BUILD_LOCK_FILE), "--target", str(tools)], work)
+    fetch = [*pip, "download", "--no-build-isolation", "--no-binary", PACKAGE, *locked, str(pins)]
+    run_step("download", [*fetch, "--dest", str(target)], work, {"PYTHONPATH": str(tools)})
     return next(target.iterdir())
 
 
@@ -180,11 +187,11 @@ def extract_source(archive: Path, work: Path) -> Path:
     return work / prefix
 
 
-def run_step(name: str, command: Sequence[str], work: Path) -> None:
+def run_step(name: str, command: Sequence[str], work: Path, settings: Mapping[str, str] | None = None) -> None:
     """Run one command, showing its percentages; its output is shown only if it fails."""
     print(f"{name} ...", file=sys.stderr, flush=True)
     # The build asks git for its version: not from a checkout that the temporary folder happens to be in.
-    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(work), "NINJA_STATUS": "[%p] "}
+    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(work), "NINJA_STATUS": "[%p] ", **(settings or {})}
     lines: list[str] = []
     shown = ""
     with subprocess.Popen(

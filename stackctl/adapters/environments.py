@@ -33,9 +33,16 @@ OFFLINE_SETTINGS = {
 def find_environment(cache_dir: Path, lock: Path, variables: Mapping[str, str]) -> Path:
     """Folder of the environment for this lock file, whether it exists or not."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    content = "\0".join([version, lock.read_text(), *(f"{k}={v}" for k, v in sorted(variables.items()))])
+    built_with = [path.read_text() for path in _list_build_locks(lock)]
+    content = "\0".join([version, lock.read_text(), *built_with, *(f"{k}={v}" for k, v in sorted(variables.items()))])
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     return cache_dir / "envs" / f"{lock.parent.name}-{digest}"
+
+
+def _list_build_locks(lock: Path) -> list[Path]:
+    """The lock of what sources are built with, where the folder has one: else a build takes the index's newest."""
+    path = lock.with_name("requirements-build.lock")
+    return [path] if path.is_file() else []
 
 
 def is_complete(environment: Path) -> bool:
@@ -124,6 +131,7 @@ def _list_steps(environment: Path, lock: Path, wheels: Path | None) -> tuple[lis
     """The two commands that make an environment."""
     uv, python = find_installer(), str(environment / "bin" / "python")
     source = ["--offline", "--no-index", "--find-links", str(wheels)] if wheels else []
+    source += [part for path in _list_build_locks(lock) for part in ("--build-constraints", str(path))]
     install = ["--python", python, "--require-hashes", "--no-deps", *source, "--requirements", str(lock)]
     return (
         [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],

@@ -1,7 +1,8 @@
 """A package index as companies have one: behind a password, over TLS that only the company's own authority signs.
 
-It serves a package and one that this needs with an extra, of which there is a newer release than the lock pins. It
-runs in a container, so that a build reaches it over Docker's default bridge.
+It serves a package and one that this needs with an extra, of which there is a newer release than the lock pins; and
+a package that comes as its source, whose build backend has a newer release too. It runs in a container, so that a
+build reaches it over Docker's default bridge.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from docker import DockerClient
 
 from tests.docker.sites import run_inside, wait_for
-from tests.package_index import make_wheel
+from tests.package_index import SOURCE, make_sdist, make_wheel, render_backend
 
 PACKAGE, NEEDED = "stack_test_package", "stack_test_needed"
 WHEELS = {
@@ -24,11 +25,22 @@ WHEELS = {
     f"{NEEDED}-1.0-py3-none-any.whl": make_wheel(NEEDED, "1.0", Provides_Extra="more"),
     f"{NEEDED}-1.1-py3-none-any.whl": make_wheel(NEEDED, "1.1", Provides_Extra="more"),
 }
-LOCK = "".join(
-    f"{name.split('-')[0]}==1.0 --hash=sha256:{hashlib.sha256(data).hexdigest()}\n"
-    for name, data in WHEELS.items()
-    if "-1.0-" in name
-)
+SOURCES = {
+    "delta-1.0.tar.gz": make_sdist("delta", "1.0", pyproject=SOURCE),
+    "backend-1.0-py3-none-any.whl": make_wheel("backend", "1.0", code=render_backend("1.0")),
+    "backend-1.1-py3-none-any.whl": make_wheel("backend", "1.1", code=render_backend("1.1")),
+}
+
+
+def _lock(*files: str) -> str:
+    files_here = {**WHEELS, **SOURCES}
+    return "".join(
+        f"{name.split('-')[0]}==1.0 --hash=sha256:{hashlib.sha256(files_here[name]).hexdigest()}\n" for name in files
+    )
+
+
+LOCK = _lock(*(name for name in WHEELS if "-1.0-" in name))
+SOURCE_LOCK, BUILD_LOCK = _lock("delta-1.0.tar.gz"), _lock("backend-1.0-py3-none-any.whl")
 PORT = 8443
 USER = "reader"
 
@@ -46,10 +58,10 @@ class Index(http.server.BaseHTTPRequestHandler):
         else:
             self.send_response(200)
             is_page, name = self.path.startswith("/simple/"), self.path.strip("/").rpartition("/")[2]
-            files = [path.name for path in Path("/site").glob(name.replace("-", "_") + "-*.whl")]
+            files = [path.name for path in Path("/site").glob(name.replace("-", "_") + "-*")]
             page = "".join('<a href="/%s">%s</a> ' % (file, file) for file in files).encode()
             body = page if is_page else Path("/site", name).read_bytes()
-            self.send_header("Content-Type", "text/html" if is_page else "application/zip")
+            self.send_header("Content-Type", "text/html" if is_page else "application/octet-stream")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -86,7 +98,7 @@ def open_mirror(client: DockerClient, image: str, folder: Path, password: str) -
         image: with Python and openssl.
         folder: an empty one, for the packages and the certificate.
     """
-    for name, data in WHEELS.items():
+    for name, data in (*WHEELS.items(), *SOURCES.items()):
         (folder / name).write_bytes(data)
     (folder / "server.py").write_text(_SERVER, encoding="utf-8")
     volumes = {str(folder): {"bind": "/site", "mode": "ro"}}

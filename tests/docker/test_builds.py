@@ -20,7 +20,7 @@ from stackctl.core.compose_view import choose_images
 from stackctl.core.engines import LLAMA_CPP_PYTHON
 from stackctl.core.image_build import ImageBuild, list_builds
 from stackctl.core.settings import Settings
-from tests.docker.mirror import NEEDED, PACKAGE, Mirror, open_mirror
+from tests.docker.mirror import BUILD_LOCK, NEEDED, PACKAGE, SOURCE_LOCK, Mirror, open_mirror
 from tests.docker.sites import IMAGES, REPOSITORY, Site
 
 pytestmark = pytest.mark.docker
@@ -40,7 +40,9 @@ def build(client: DockerClient, mirror: Mirror, tmp_path: Path, service: str) ->
     """One service's own build, but for its lock: a small one that only the mirror can satisfy."""
     folder = tmp_path / "services" / service
     shutil.copytree(REPOSITORY / "services" / service, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "requirements.lock").write_text(mirror.lock, encoding="utf-8")
+    sources = SOURCE_LOCK if service == "inference" else ""  # the gateway takes wheels only
+    (folder / "requirements.lock").write_text(mirror.lock + sources, encoding="utf-8")
+    (folder / "requirements-build.lock").write_text(BUILD_LOCK, encoding="utf-8")
     settings = Settings(
         stack_name=f"stack-test-{uuid.uuid4().hex[:8]}",
         base_image=IMAGES["BASE_IMAGE"],
@@ -74,6 +76,10 @@ def test_a_build_uses_the_company_s_index_and_authority_and_keeps_neither(
     script = f"import {PACKAGE}, importlib.metadata as m; print(m.version('{NEEDED}'))"
     said = client.containers.run(image, ["-c", script], entrypoint=PYTHONS[service], remove=True)
     assert said == b"1.0\n"
+    if service == "inference":
+        script = "import delta; print(delta.BUILT_WITH)"
+        said = client.containers.run(image, ["-c", script], entrypoint=PYTHONS[service], remove=True)
+        assert said == b"1.0\n"
     assert image.attrs["Config"]["User"] == "10001:10001"
 
     told = json.dumps([image.attrs, image.history()])

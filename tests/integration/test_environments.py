@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters import environments
+from stackctl.errors import RuntimeFailure
 from tests.integration.stack_site import REPOSITORY
-from tests.package_index import PackageIndex, open_package_index
+from tests.package_index import SOURCE, PackageIndex, open_package_index, render_backend
 
 
 @pytest.fixture
@@ -106,3 +107,36 @@ def test_a_locked_installation_asks_for_nothing_that_the_lock_does_not_name(
     )
     assert done.returncode == 0, done.stderr
     assert [path.name for path in venv.rglob("*.dist-info")] == ["beta-1.0.dist-info"]
+
+
+@pytest.fixture
+def source_lock(lock: Path, index: PackageIndex) -> Path:
+    """A lock of one package that comes as its source, whose build backend has a newer release since."""
+    lock.write_text(f"delta==1.0 --hash=sha256:{index.add_sdist('delta', pyproject=SOURCE)}\n", encoding="utf-8")
+    digest = index.add_wheel("backend", code=render_backend("1.0"))
+    index.add_wheel("backend", "1.1", code=render_backend("1.1"))
+    locked = f"backend==1.0 --hash=sha256:{digest}\n"
+    lock.with_name("requirements-build.lock").write_text(locked, encoding="utf-8")
+    return lock
+
+
+def test_a_source_is_built_with_what_the_lock_names_whatever_the_index_gained(
+    source_lock: Path, index: PackageIndex
+) -> None:
+    folder = make(source_lock, index)
+    said = subprocess.check_output(
+        [folder / "bin" / "python", "-c", "import delta; print(delta.BUILT_WITH)"], text=True
+    )
+    assert said == "1.0\n"
+
+
+def test_a_build_tool_that_was_swapped_on_the_index_is_refused(source_lock: Path, index: PackageIndex) -> None:
+    index.add_wheel("backend", code=render_backend("evil"))
+    with pytest.raises(RuntimeFailure, match="Hash mismatch"):
+        make(source_lock, index)
+
+
+def test_another_build_lock_makes_another_environment(source_lock: Path) -> None:
+    before = environments.find_environment(source_lock.parent, source_lock, {})
+    source_lock.with_name("requirements-build.lock").write_text("backend==1.1\n", encoding="utf-8")
+    assert environments.find_environment(source_lock.parent, source_lock, {}) != before
