@@ -40,12 +40,23 @@ def _read_stat(pid: int) -> list[str]:
 
 
 def load_resident_bytes(pid: int) -> int | None:
-    """Memory that a process holds, mapped files included; ``None`` when it cannot be read."""
+    """Memory that a process and those below it hold, mapped files included; ``None`` when it cannot be read.
+
+    The first process of a container is an init, and the service is its child.
+    """
+    pages = _read_resident_pages(pid)
+    if pages is None:
+        return None
+    everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    below = [other for other in everybody if pid in list_ancestors(other)]
+    return (pages + sum(_read_resident_pages(other) or 0 for other in below)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _read_resident_pages(pid: int) -> int | None:
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def load_cpu_features() -> frozenset[str] | None:
@@ -83,7 +94,7 @@ def load_gpu_memory(
     # Some drivers list GPUs and not processes, and a busy machine may be slow: neither is a lost GPU.
     listing = run((program, *NVIDIA_LIST[1:]), NVIDIA_TIMEOUT_S)
     if listing.code == 0 or TIMED_OUT in (done.code, listing.code):
-        return GpuMemory()
+        return GpuMemory(answered=False)
     said = f"{listing.stdout}\n{listing.stderr}".strip()
     ended = f"nvidia-smi ended with code {listing.code}"
     return GpuMemory(problem=explain_smi_failure(said) or next(iter(said.splitlines()), ended))

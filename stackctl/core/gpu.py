@@ -7,7 +7,7 @@ row a GPU, ``[N/A]`` for what they do not know, and plain English when the drive
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -108,10 +108,20 @@ class GpuMemory:
     Attributes:
         held: bytes by process id; 0 where it does not tell how much.
         problem: why the driver could not be asked, one clause; empty when it answered or was too slow to.
+        answered: whether it listed processes: one that is not listed then holds nothing.
     """
 
     held: Mapping[int, int] = field(default_factory=dict)
     problem: str = ""
+    answered: bool = True
+
+    def gather(self, pid: int, list_ancestors: Callable[[int], tuple[int, ...]]) -> GpuMemory:
+        """The same, with what a service's processes hold counted for its first one: in a container that is an init."""
+        family = {key for key in self.held if pid and pid in (key, *list_ancestors(key))}
+        if not family:
+            return self
+        others = {key: size for key, size in self.held.items() if key not in family}
+        return replace(self, held={**others, pid: sum(self.held[key] for key in family)})
 
 
 def parse_version(text: str) -> tuple[int, ...]:

@@ -79,9 +79,14 @@ class GpuFacts:
 
     @property
     def held_bytes(self) -> int | None:
-        """Memory that the driver counts for the engine now; ``None`` when it counts none for it."""
+        """Memory that the driver counts for the engine now; ``None`` when it counts none for it, or does not tell."""
         held: Mapping[int, int] = self.memory.held if self.memory else {}
-        return held.get(self.pid)
+        return held.get(self.pid) or None
+
+    @property
+    def counts_nothing(self) -> bool:
+        """Whether the driver listed processes, and the engine is not among them."""
+        return bool(self.memory and self.memory.answered and self.pid and self.pid not in self.memory.held)
 
 
 def judge_gpu(served_name: str, service: str, facts: GpuFacts) -> ProbeResult:
@@ -99,7 +104,8 @@ def judge_gpu(served_name: str, service: str, facts: GpuFacts) -> ProbeResult:
     held = facts.held_bytes
     finding = check_offload(served_name, facts.proof.report, expects_gpu=True, held_bytes=held)
     wanted = facts.proof.report.gpu_bytes // 2
-    if finding.severity is not Severity.ERROR and (facts.proof.held_bytes or 0) >= wanted > (held or 0):
+    is_less = facts.counts_nothing or (held is not None and held < wanted)
+    if finding.severity is not Severity.ERROR and is_less and (facts.proof.held_bytes or 0) >= wanted > 0:
         message = f"{_describe_start(facts.proof)}; now the driver counts {_write_size(held)}: the GPU was lost"
         return ProbeResult("gpu", served_name, Status.FAILED, message, restart)
     driver = f"; the driver counts {_write_size(held)}" if held and "the driver counts" not in finding.message else ""
@@ -114,7 +120,7 @@ def _judge_without_log(served_name: str, restart: str, facts: GpuFacts) -> Probe
         text = f"{message}; the driver counts {_write_size(facts.held_bytes)}"
         return ProbeResult("gpu", served_name, Status.WARNING, text, f"{restart} to have it read again")
     counted_before = bool(facts.earlier and facts.earlier.held_bytes)
-    if facts.memory and facts.pid and (facts.memory.held or counted_before):
+    if facts.counts_nothing and facts.memory and (facts.memory.held or counted_before):
         text = "a GPU is expected, and the driver counts no memory for the engine: the model runs on the CPU"
         return ProbeResult("gpu", served_name, Status.FAILED, text, f"{restart}, or run 'stackctl doctor'")
     text = f"{message}, and no driver says what it holds"

@@ -185,6 +185,6 @@ def _sum_held(effects: Effects, runtime: Runtime) -> tuple[int, int]:
     if state is None or state.runtime != runtime.name:
         return 0, 0
     pids = [item.pid for item in runtime.list_states().values() if item.pid]
-    gpu_memory = effects.load_gpu_memory().held
+    gpu_memory = effects.load_gpu_memory()
     held = sum(effects.load_resident_bytes(pid) or 0 for pid in pids)
-    return held, sum(gpu_memory.get(pid, 0) for pid in pids)
+    return held, sum(gpu_memory.gather(pid, effects.list_ancestors).held.get(pid, 0) for pid in pids)

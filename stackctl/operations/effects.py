@@ -87,7 +87,7 @@ class Effects:
         is_same_file: whether two paths that are there lead to one file.
         load_memory_bytes: the machine's memory, 0 where it is not known.
         load_gpu_memory: what the NVIDIA driver says of the processes that hold its memory.
-        load_resident_bytes: memory that a process of this machine holds, ``None`` when it is not known.
+        load_resident_bytes: memory that a process of this machine and those below it hold, ``None`` when not known.
     """
 
     site: Path

@@ -32,19 +32,20 @@ class Engine:
 
 def keep_proof(effects: Effects, engine: Engine) -> GpuFacts:
     """Read the proof of the start that runs now, once it is ready, and keep it; a kept one is not read again."""
-    memory = effects.load_gpu_memory() if engine.gpu == "nvidia" else None
+    pid = engine.state.pid
+    memory = effects.load_gpu_memory().gather(pid, effects.list_ancestors) if engine.gpu == "nvidia" else None
     kept = _load(effects, engine.service.name)
     if kept and kept.start == engine.state.start:
-        return GpuFacts(kept, None, memory, engine.state.pid)
+        return GpuFacts(kept, None, memory, pid)
     proof = _read(engine, memory)
     if proof:
         effects.save_text(_find_file(effects, engine.service.name), proof.render_text(), 0o600)
-    return GpuFacts(proof, kept, memory, engine.state.pid)
+    return GpuFacts(proof, kept, memory, pid)
 
 
 def _read(engine: Engine, memory: GpuMemory | None) -> GpuProof | None:
     report = parse_offload(engine.runtime.read_start_log(engine.state))
-    held = memory.held.get(engine.state.pid) if memory else None
+    held = memory.held.get(engine.state.pid) or None if memory else None
     return GpuProof(engine.state.start, report, held) if report.has_evidence and engine.state.start else None
 
 

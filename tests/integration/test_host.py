@@ -15,6 +15,7 @@ import pytest
 from stackctl.adapters.commands import run_command
 from stackctl.adapters.host import load_disk, load_file_facts, load_host
 from stackctl.adapters.ports import load_ports
+from stackctl.adapters.processes import load_resident_bytes
 from stackctl.core.host import DockerFacts, Host, choose_gpu, choose_runtime, parse_docker_info
 
 GIB = 1 << 30
@@ -218,3 +219,17 @@ def test_file_facts(tmp_path: Path) -> None:
     facts = load_file_facts(file, 2)
     assert (facts.mode, facts.head) == (0o640, b"A=")
     assert load_file_facts(tmp_path / "none").mode is None
+
+
+def test_the_memory_of_a_process_counts_what_runs_below_it() -> None:
+    """A container's first process is an init that holds next to nothing; its engine is its child."""
+    hold = "import sys; held = bytes(1 << 26) + b'x'; print('held', flush=True); sys.stdin.read()"
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
+    argv = [sys.executable, "-c", start]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as init:
+        assert init.stdin is not None
+        assert init.stdout is not None
+        assert init.stdout.readline() == "held\n"
+        assert (load_resident_bytes(init.pid) or 0) > 1 << 26
+        init.stdin.close()
+    assert load_resident_bytes(init.pid) is None

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from stackctl.core.doctor_input import DoctorInput
 from stackctl.core.gpu import Gpu, GpuMemory
 from stackctl.core.health import ProbeResult
 from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.operations import doctor
 from stackctl.operations.down import run_restart
 from stackctl.operations.health import check_health
 from stackctl.operations.running import load_running
@@ -123,6 +125,20 @@ def test_a_gpu_that_is_lost_later_is_found(world: World, memory: GpuMemory, word
     world.gpu_memory = memory
     result = ask_health(world)
     assert (result.status, words in result.detail) == ("failed", True)
+
+
+def test_the_engine_below_a_containers_init_is_counted_for_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.ancestors = {4711: (100, 12), 4712: (100, 12), 5000: (12,)}
+    world.gpu_memory = GpuMemory({4711: 4 * GIB, 4712: GIB, 5000: 9 * GIB})
+    run_up(world.effects)
+    assert "the driver counts 5.0 GiB" in ask_health(world).detail
+    seen: list[DoctorInput] = []
+    monkeypatch.setattr(doctor, "check_host", lambda facts: seen.append(facts) or ())
+    doctor.run_doctor(world.effects)
+    assert seen[0].held_gpu_bytes == 5 * GIB
+    world.gpu_memory = GpuMemory({5000: 9 * GIB})
+    result = ask_health(world)
+    assert (result.status, "the GPU was lost" in result.detail) == ("failed", True)
 
 
 def test_a_container_whose_devices_were_taken_away_is_found(world: World) -> None:

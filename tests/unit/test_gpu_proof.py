@@ -22,6 +22,8 @@ SILENT = OffloadReport(None, 0, {}, {})
 COUNTED = GpuMemory({PID: 12 * GIB})
 OTHERS_ONLY = GpuMemory({1: GIB})
 NOBODY = GpuMemory()
+SILENT_DRIVER = GpuMemory(answered=False)
+UNTOLD = GpuMemory({1: GIB, PID: 0})
 
 
 def proof(report: OffloadReport, held: int | None = 12 * GIB) -> GpuProof:
@@ -44,6 +46,11 @@ def proof(report: OffloadReport, held: int | None = 12 * GIB) -> GpuProof:
         (GpuFacts(proof(ON_GPU), memory=OTHERS_ONLY, pid=PID), Status.FAILED, "the GPU was lost"),
         (GpuFacts(proof(ON_GPU), memory=GpuMemory({PID: GIB}), pid=PID), Status.FAILED, "counts 1.0 GiB"),
         (GpuFacts(proof(ON_GPU), memory=GpuMemory(problem="No devices"), pid=PID), Status.FAILED, "No devices"),
+        # A driver that was too slow, does not list processes or does not say how much has lost nothing.
+        (GpuFacts(proof(ON_GPU), memory=SILENT_DRIVER, pid=PID), Status.OK, "33 of 33 layers"),
+        (GpuFacts(proof(ON_GPU), memory=UNTOLD, pid=PID), Status.OK, "33 of 33 layers"),
+        (GpuFacts(None, proof(ON_GPU), SILENT_DRIVER, PID), Status.WARNING, "no driver says"),
+        (GpuFacts(None, proof(ON_GPU), UNTOLD, PID), Status.WARNING, "no driver says"),
         (
             GpuFacts(proof(ON_GPU), memory=COUNTED, pid=PID, container_problem="Failed to initialize NVML"),
             Status.FAILED,

@@ -21,9 +21,9 @@ BROKEN = (9, "NVIDIA-SMI has failed because it couldn't communicate with the NVI
     [
         ((0, "4711, 9000\n12, [N/A]\n"), LISTED, GpuMemory({4711: 9000 * MIB, 12: 0})),
         ((0, ""), LISTED, GpuMemory()),
-        ((6, "Not Supported\n"), LISTED, GpuMemory()),
-        ((TIMED_OUT, ""), LISTED, GpuMemory()),
-        ((BROKEN), (TIMED_OUT, ""), GpuMemory()),
+        ((6, "Not Supported\n"), LISTED, GpuMemory(answered=False)),
+        ((TIMED_OUT, ""), LISTED, GpuMemory(answered=False)),
+        ((BROKEN), (TIMED_OUT, ""), GpuMemory(answered=False)),
         (BROKEN, BROKEN, GpuMemory(problem="the NVIDIA driver is installed but not loaded")),
         (BROKEN, (15, "GPU is lost.\nmore\n"), GpuMemory(problem="GPU is lost.")),
         (BROKEN, (3, ""), GpuMemory(problem="nvidia-smi ended with code 3")),
