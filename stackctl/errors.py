@@ -90,8 +90,15 @@ class ImageUnavailable(RuntimeFailure):
     """An image is not on this machine, and no registry that was asked gave it."""
 
 
+@dataclass(eq=False)
 class EngineRefused(RuntimeFailure):
-    """An engine was built here and does not answer; ``reason`` says what it did, a clause that follows its name."""
+    """An engine was built here and does not answer; ``reason`` says what it did, a clause that follows its name.
+
+    Attributes:
+        is_lasting: whether the same build would do so again on this machine.
+    """
+
+    is_lasting: bool = True
 
     @property
     def reason(self) -> str:

@@ -19,8 +19,9 @@ READY = b": listening on "
 # What a request makes the slots and the server say at the level of information, after the time since the start.
 CHATTER = re.compile(rb"[\d.]+ I (?:slot|srv) ")
 LOADS = re.compile(rb"[\d.]+ I srv +\w+: loading model")
-KEPT = re.compile(rb"print_timing: .*\b(?:prompt )?eval time =|(?i:exit|fail|error|cancel|abort|sleep|unload)")
-LINE_START = re.compile(rb"[\d.]+ [A-Z] ")
+KEPT = re.compile(
+    rb"print_timing: .*\b(?:prompt )?eval time =|(?i:exit|fail|error|cancel|abort|assert|sleep|unload)|what\(\)"
+)
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def thin(lines: Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
         if is_ready and CHATTER.match(line) and not LOADS.match(line):
             is_dropping = not KEPT.search(line)
-        elif not is_dropping or LINE_START.match(line) or line.startswith(b"launch: "):
+        elif not is_dropping or not line[:1].isspace() or KEPT.search(line):  # what continues a line is indented
             is_dropping = False
             is_ready = READY in line if not is_ready else not LOADS.match(line)
         if not is_dropping:

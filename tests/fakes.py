@@ -213,6 +213,9 @@ class FakeEngines:
         self.known[form.command] = record
         self.kept |= {form.command} if lasting else set()
 
+    def forget_record(self, form: EngineForm, gpu: bool) -> None:
+        self.known.pop(form.command, None)
+
     def ask(self, command: Sequence[str], environment: Mapping[str, str]) -> TrialResult:
         text = " ".join(command)
         self.asked.append(text)

@@ -8,7 +8,8 @@ minutes on two cores; 1.5 for the library alone), prints progress to stderr.
 
 Needs CMake and a C++ compiler, and uses Ninja where it is. Standard library only, so that any Python >= 3.11 can
 run it. Nothing is installed before it has answered the demo model's question on this machine. Exit status: 0 installed,
-1 not built, 2 bad command line, 3 built, and it does not answer.
+1 not built, 2 bad command line, 3 built, and it does not answer, 4 the same, for a reason that may pass (no memory, no
+GPU), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -25,6 +27,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from engine_trial import try_engine
 
@@ -72,7 +75,15 @@ class BuildError(Exception):
 
 
 class NoAnswer(Exception):
-    """What the new binary did instead of answering, a clause that follows its name."""
+    """What the new binary did instead of answering, a clause that follows its name.
+
+    Args:
+        is_lasting: whether it would do so again here.
+    """
+
+    def __init__(self, reason: str, *, is_lasting: bool) -> None:
+        super().__init__(reason)
+        self.is_lasting = is_lasting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--library", action="store_true", help="libllama.so alone, for llama-cpp-python")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)  # or the folder of the build would stay behind
     flags = [*BUILD_FLAGS, *(["-DGGML_NATIVE=OFF"] if options.portable else [])]
     if options.gpu:
         switch, architecture = GPU_FLAGS[options.gpu]
@@ -109,8 +121,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except NoAnswer as error:
         print(f"refused: the new llama-server {error}", file=sys.stderr)
-        return 3
+        return 3 if error.is_lasting else 4
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def build(
@@ -202,12 +221,17 @@ def run_step(name: str, command: Sequence[str], work: Path, settings: Mapping[st
         errors="replace",
         env=environment,
     ) as process:
-        for line in process.stdout or ():
-            lines.append(line)
-            percentage = re.match(r"\[ *(\d+%)\]", line)
-            if percentage and percentage[1] != shown:
-                shown = percentage[1]
-                print(f"{name} {shown}", file=sys.stderr, flush=True)
+        try:
+            for line in process.stdout or ():
+                lines.append(line)
+                percentage = re.match(r"\[ *(\d+%)\]", line)
+                if percentage and percentage[1] != shown:
+                    shown = percentage[1]
+                    print(f"{name} {shown}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
     if process.returncode:
         tail = "".join(lines[-20:])
         raise BuildError(f"{name} failed with status {process.returncode}; its last lines:\n{tail}")
@@ -218,6 +242,7 @@ def install(file: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     staged = folder / f".{file.name}.{os.getpid()}"
     shutil.copy2(file, staged)
+    staged.chmod(staged.stat().st_mode & 0o755)  # whatever the umask: what others may write is never started
     return staged.replace(folder / file.name)
 
 
@@ -236,9 +261,9 @@ def check_device(binary: Path) -> None:
     """
     done = subprocess.run([binary, "--list-devices"], capture_output=True, text=True, errors="replace")
     _, _, devices = done.stdout.partition("Available devices:")
-    if not devices.strip():
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise NoAnswer(f"finds no GPU (--list-devices says: {said})")
+    if not re.search(r"^\s+\w+: ", devices, re.MULTILINE):  # "  CUDA0: NVIDIA H200 (...)"; "  (none)" is none
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1].strip()
+        raise NoAnswer(f"finds no GPU (--list-devices says: {said})", is_lasting=False)
 
 
 def check_answer(binary: Path) -> None:
@@ -249,15 +274,17 @@ def check_answer(binary: Path) -> None:
     """
     models = Path(__file__).resolve().parents[2] / "models"
     failures: list[str] = []
+    is_lasting = True
     for remedy in ({}, {"LLAMA_ARG_REPACK": "0"}):
         trial = try_engine([str(binary)], models, remedy)
         if trial.failure:
+            is_lasting = is_lasting and trial.is_lasting
             failures.append(trial.failure)
             continue
         if failures:
             print(f"warning: the new llama-server {failures[0]}; it answers with LLAMA_ARG_REPACK=0", file=sys.stderr)
         return
-    raise NoAnswer(failures[0])
+    raise NoAnswer(failures[0], is_lasting=is_lasting)
 
 
 if __name__ == "__main__":

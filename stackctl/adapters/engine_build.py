@@ -21,8 +21,8 @@ from stackctl.errors import EngineRefused, RuntimeFailure
 
 BUILD_SCRIPT = "build_llama_server.py"
 BUILD_FILE = "build.json"
-# What the script ends with, and how its last line begins, when what it built does not answer.
-_NO_ANSWER = 3
+# What the script ends with when what it built does not answer, and whether that lasts; and how its last line begins.
+_NO_ANSWER: Mapping[int, bool] = {3: True, 4: False}
 _NO_ANSWER_PREFIX = "refused: the new llama-server "
 _TOOLKIT_FOLDERS: Mapping[str, tuple[str, ...]] = {
     "nvcc": ("/usr/local/cuda/bin", "/opt/cuda/bin"),
@@ -45,10 +45,10 @@ def make_build(file: Path, build: Build, data_root: Path, index_url: str, on_lin
         RuntimeFailure: the build failed; with the end of its output.
     """
     folder = file.parent
-    if file.is_file():
+    if is_built(file):
         return
     with wait_for_lock(folder.with_name(folder.name + ".lock"), on_line):
-        if file.is_file():
+        if is_built(file):
             return
         folder.mkdir(exist_ok=True, mode=0o700)
         _check_owner(folder)
@@ -57,8 +57,9 @@ def make_build(file: Path, build: Build, data_root: Path, index_url: str, on_lin
         settings = {**build.environment, **({"PIP_INDEX_URL": index_url} if index_url else {})}
         argv = [sys.executable, str(script), *build.arguments, *library, str(folder)]
         done = stream_command(argv, on_line, settings)
-        if done.code == _NO_ANSWER:
-            raise EngineRefused(done.stderr.splitlines()[-1].removeprefix(_NO_ANSWER_PREFIX))
+        if done.code in _NO_ANSWER:
+            reason = done.stderr.splitlines()[-1].removeprefix(_NO_ANSWER_PREFIX)
+            raise EngineRefused(reason, is_lasting=_NO_ANSWER[done.code])
         if done.code:
             raise RuntimeFailure(
                 f"{file.name} could not be built: {done.render_failure()}",
@@ -82,7 +83,17 @@ def load_toolkit(kind: str) -> Toolkit:
         missing.append("cuBLAS with its headers (Debian: libcublas-dev of the toolkit's version)")
     found = _VERSION.search(run_command([compiler, "--version"]).stdout)
     version = next(filter(None, found.groups()), "") if found else ""
+    if kind == "amd":
+        compiler = _find_hip_clang(Path(compiler))
+        missing += [] if compiler else ["ROCm's clang++ (its hipconfig names none)"]
     return Toolkit(compiler, version, tuple(missing))
+
+
+def _find_hip_clang(hipcc: Path) -> str:
+    """The compiler behind ROCm's wrapper, which CMake refuses; empty where there is none."""
+    folder = run_command([str(hipcc.with_name("hipconfig")), "-l"]).stdout.strip()
+    clang = Path(folder) / "clang++"
+    return str(clang) if folder and clang.is_file() else ""
 
 
 def _has_cublas(compiler: Path) -> bool:
@@ -97,11 +108,24 @@ def has_device(kind: str) -> bool:
     return any(Path(path).exists() for path in _DEVICES[kind])
 
 
-def _check_owner(folder: Path) -> None:
+def is_built(file: Path) -> bool:
+    """Whether this is there, and what this user built.
+
+    Raises:
+        RuntimeFailure: others may have put it there.
+    """
+    if not file.is_file():
+        return False
+    _check_owner(file.parent)
+    _check_owner(file)
+    return True
+
+
+def _check_owner(path: Path) -> None:
     """What is started from here must be what this user built."""
-    facts = folder.stat()
+    facts = path.stat()
     if facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
         raise RuntimeFailure(
-            f"{folder} can be written by others, and engines are started from it.",
-            f"make it yours alone: chmod go-w '{folder}', or name another cache with XDG_CACHE_HOME",
+            f"{path} can be written by others, and engines are started from it.",
+            f"make it yours alone: chmod go-w '{path}', or name another cache with XDG_CACHE_HOME",
         )

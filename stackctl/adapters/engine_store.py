@@ -11,16 +11,18 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stackctl.adapters.commands import run_command
-from stackctl.adapters.engine_build import BUILD_FILE, BUILD_SCRIPT, has_device, load_toolkit, make_build
+from stackctl.adapters.engine_build import BUILD_FILE, BUILD_SCRIPT, has_device, is_built, load_toolkit, make_build
 from stackctl.adapters.files import load_text, save_text
 from stackctl.adapters.processes import load_cpu_model
 from stackctl.core.engine_build import Build, Toolkit, parse_build
 from stackctl.core.engine_choice import EngineForm
 from stackctl.core.engine_trial import EngineRecord, TrialResult, parse_record, parse_trial, write_record
 from stackctl.core.engines import ENGINE_FOLDER
+from stackctl.errors import RuntimeFailure
 
 # Twice the trial's own deadline, for an engine that is asked again under a debugger, and the stops.
 TRIAL_TIMEOUT_S = 300.0
@@ -51,7 +53,8 @@ class EngineStore:
         for file in sorted((self._cache_dir / "llama.cpp").glob(f"*/{BUILD_FILE}")):
             build = parse_build(load_text(file))
             if build and build.kind and self.find_build(build) == file.parent and has_device(build.kind):
-                found.append(build)
+                with suppress(RuntimeFailure):  # one that others may have put there is none of ours
+                    found += [build] if is_built(file.with_name("llama-server")) else []
         return tuple(found)
 
     def has_device(self, kind: str) -> bool:
@@ -84,6 +87,12 @@ class EngineStore:
             path = self._find_record(name)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             save_text(path, write_record(record), 0o600)
+
+    def forget_record(self, form: EngineForm, gpu: bool) -> None:
+        """Have a form asked again: what stands where it stood is another build."""
+        name = self._name_record(form, gpu)
+        self._passing.pop(name, None)
+        self._find_record(name).unlink(missing_ok=True)
 
     def ask(self, command: Sequence[str], environment: Mapping[str, str]) -> TrialResult:
         """Start an engine with the demo model, ask the demo's question, stop it.

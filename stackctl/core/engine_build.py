@@ -49,7 +49,7 @@ class Toolkit:
     """A GPU's compiler as this machine has it.
 
     Attributes:
-        compiler: its path; empty when there is none.
+        compiler: path of the one that CMake is to call; empty when there is none.
         version: as it tells, "13.0"; empty when it tells none.
         missing: programs and headers beside it that a build needs and that are not here.
     """

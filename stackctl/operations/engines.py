@@ -20,7 +20,7 @@ from stackctl.core.engines import (
 )
 from stackctl.core.settings import Settings
 from stackctl.core.stack import find_accelerator
-from stackctl.errors import RuntimeFailure
+from stackctl.errors import EngineRefused, RuntimeFailure
 from stackctl.operations.effects import Effects
 
 if TYPE_CHECKING:
@@ -115,10 +115,11 @@ def try_engine(effects: Effects, settings: Settings, choice: EngineChoice) -> bo
     return record.is_plain
 
 
-def refuse_engine(effects: Effects, settings: Settings, choice: EngineChoice, reason: str) -> None:
+def refuse_engine(effects: Effects, settings: Settings, choice: EngineChoice, error: EngineRefused) -> None:
     """Keep that the chosen engine could not be installed because it did not answer."""
-    effects.report(f"{choice.form.title} {reason}")
-    effects.engines.save_record(choice.form, uses_gpu(settings), EngineRecord(works=False, reason=reason), True)
+    effects.report(f"{choice.form.title} {error.reason}")
+    record = EngineRecord(works=False, reason=error.reason)
+    effects.engines.save_record(choice.form, uses_gpu(settings), record, error.is_lasting)
 
 
 def uses_gpu(settings: Settings) -> bool:

@@ -99,9 +99,10 @@ def _build(effects: Effects, loaded: LoadedSite, plan: GpuBuildPlan, build: Buil
             loaded.settings.pip_index_url,
             lambda line: effects.report(f"{title}: {line}"),
         )
+        effects.engines.forget_record(form, True)  # a build before it may have been refused
         return True, ()
     except EngineRefused as error:
-        effects.engines.save_record(form, True, EngineRecord(works=False, reason=error.reason), True)
+        effects.engines.save_record(form, True, EngineRecord(works=False, reason=error.reason), error.is_lasting)
         return False, (_explain_refusal(plan, error.reason),)
     except RuntimeFailure as error:
         return False, (_explain(plan, error.message, f"to try again: {COMMAND}"),)

@@ -132,7 +132,7 @@ def _prepare(effects: Effects) -> _Ready:
             offers_engine = True
             continue
         except EngineRefused as error:
-            refuse_engine(effects, loaded.settings, loaded.choice, error.reason)
+            refuse_engine(effects, loaded.settings, loaded.choice, error)
             continue
         findings = loaded.choice.list_findings() if is_process else ()
         if not is_process or try_engine(effects, loaded.settings, loaded.choice):

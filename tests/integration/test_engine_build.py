@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from stackctl.adapters import engine_store
 from stackctl.adapters.engine_build import BUILD_FILE, load_toolkit, make_build
-from stackctl.core.engine_build import NATIVE, PORTABLE, Build, Toolkit, parse_build
+from stackctl.adapters.engine_store import EngineStore
+from stackctl.core.engine_build import NATIVE, PORTABLE, Build, Toolkit, parse_build, write_build
 from stackctl.errors import EngineRefused, RuntimeFailure
+from tests.fakes import CHECKOUT
 
 # Stands for the build: tells that it runs, and ends when it is told to.
 BUILD = """
@@ -55,20 +60,25 @@ def test_two_sites_at_once_build_the_server_once(service: Path, tmp_path: Path) 
     assert (folder / "llama-server").is_file()
 
 
-def test_a_build_that_does_not_answer_is_refused_with_what_it_did(service: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("status", "is_lasting"), [(3, True), (4, False)])
+def test_a_build_that_does_not_answer_is_refused_with_what_it_did(
+    service: Path, tmp_path: Path, status: int, is_lasting: bool
+) -> None:
     script = service / "build_llama_server.py"
     script.write_text(
         "import sys\n"
         "print('compile 100%')\n"
         "print('refused: the new llama-server died of SIGSEGV in', *sys.argv[1:2], file=sys.stderr)\n"
-        "sys.exit(3)\n",
+        f"sys.exit({status})\n",
         encoding="utf-8",
     )
     with pytest.raises(EngineRefused) as caught:
         make_build(tmp_path / "cache" / "llama-server", PORTABLE, service.parents[1], "", print)
     assert caught.value.reason == "died of SIGSEGV in --portable"
+    assert caught.value.is_lasting is is_lasting
 
 
+VULKAN = Build("vulkan", ("--gpu", "vulkan"), True, "vulkan", "2023.8")
 CUDA = Build("cuda-90", ("--gpu", "cuda", "--architecture", "90"), True, "nvidia", "13.0", {"CUDACXX": "/opt/nvcc"})
 
 
@@ -87,6 +97,68 @@ def test_nothing_is_built_where_others_could_change_it(service: Path, tmp_path: 
     folder.chmod(0o777)
     with pytest.raises(RuntimeFailure, match="can be written by others"):
         make_build(folder / "llama-server", NATIVE, service.parents[1], "", print)
+
+
+@pytest.mark.parametrize("name", [".", "llama-server"])
+def test_nothing_is_started_that_others_could_have_put_there(
+    service: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_store, "has_device", lambda kind: True)
+    store = EngineStore(tmp_path / "cache", CHECKOUT)
+    program = store.find_build(VULKAN) / "llama-server"
+    program.parent.mkdir(parents=True, mode=0o700)
+    program.touch(mode=0o700)
+    (program.parent / BUILD_FILE).write_text(write_build(VULKAN))
+    make_build(program, VULKAN, service.parents[1], "", print)
+    assert store.list_gpu_builds() == (VULKAN,)
+    (program.parent / name).chmod(0o777)
+    with pytest.raises(RuntimeFailure, match="can be written by others"):
+        make_build(program, VULKAN, service.parents[1], "", print)
+    assert store.list_gpu_builds() == ()
+
+
+def test_a_build_for_amd_is_given_the_compiler_behind_the_wrapper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CMake stops where HIPCXX names hipcc."""
+    bin_folder, llvm = tmp_path / "bin", tmp_path / "llvm"
+    for folder in (bin_folder, llvm):
+        folder.mkdir()
+    says = {"hipcc": "HIP version: 6.2.41133", "hipconfig": str(llvm), "c++": "", "cmake": ""}
+    for name, text in says.items():
+        (bin_folder / name).write_text(f"#!/bin/sh\necho '{text}'\n", encoding="utf-8")
+        (bin_folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(bin_folder))
+    assert load_toolkit("amd") == Toolkit("", "6.2", ("ROCm's clang++ (its hipconfig names none)",))
+    (llvm / "clang++").touch()
+    assert load_toolkit("amd") == Toolkit(str(llvm / "clang++"), "6.2")
+
+
+def test_an_ended_build_leaves_no_folder_behind(tmp_path: Path) -> None:
+    programs, work = tmp_path / "bin", tmp_path / "tmp"
+    for folder in (programs, work):
+        folder.mkdir()
+    (programs / "cmake").write_text("#!/bin/sh\necho '[ 1%]'\nexec sleep 600\n", encoding="utf-8")
+    (programs / "cmake").chmod(0o755)
+    script = (
+        "import sys, build_llama_server as b, pathlib\n"
+        "b.check_hash = lambda *a: None\n"
+        "b.extract_source = lambda archive, work: work\n"
+        "sys.exit(b.main(sys.argv[1:]))\n"
+    )
+    environment = {
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "TMPDIR": str(work),
+        "PYTHONPATH": str(CHECKOUT / "services" / "inference"),
+    }
+    argv = [sys.executable, "-c", script, "--sdist", "/dev/null", str(tmp_path / "target")]
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert next(line for line in process.stderr if "%" in line) == "configure 1%\n"
+        assert list(work.glob("llama-server-*"))
+        process.terminate()
+        assert process.wait(30) == 130
+    assert list(work.iterdir()) == []
 
 
 def test_a_build_that_fails_says_what_the_compiler_said(service: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from build_llama_server import NoAnswer, check_answer
+from build_llama_server import NoAnswer, check_answer, check_device
 from engine_trial import find_function, try_engine
 
 from stackctl.adapters import engine_store
@@ -101,10 +101,24 @@ def test_an_engine_that_hangs_is_ended(make_program: MakeProgram) -> None:
 
 
 def test_a_build_that_dies_is_not_installed(make_program: MakeProgram, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(NoAnswer, match="died of SIGSEGV"):
+    with pytest.raises(NoAnswer, match="died of SIGSEGV") as caught:
         check_answer(make_program(DIES))
+    assert caught.value.is_lasting
+    with pytest.raises(NoAnswer, match="died of SIGKILL") as caught:
+        check_answer(make_program(DIES.replace("SEGV", "KILL")))
+    assert not caught.value.is_lasting
     check_answer(make_program(CRASHES_REPACKED))
     assert "it answers with LLAMA_ARG_REPACK=0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("listed", ["  (none)", ""])
+def test_a_build_for_a_gpu_that_finds_none_is_not_installed(make_program: MakeProgram, listed: str) -> None:
+    with pytest.raises(NoAnswer, match="finds no GPU") as caught:
+        check_device(make_program(f"#!/bin/sh\necho 'Available devices:'\necho '{listed}'\n"))
+    assert not caught.value.is_lasting
+    check_device(
+        make_program("#!/bin/sh\necho 'Available devices:'\necho '  CUDA0: NVIDIA H200 (1 MiB, 1 MiB free)'\n")
+    )
 
 
 def test_a_crash_is_remembered_until_the_file_changes(make_program: MakeProgram, tmp_path: Path) -> None:

@@ -142,8 +142,17 @@ def test_what_was_built_and_did_not_answer_is_built_again_only_by_command(gpu_wo
     result = up(gpu_world)
     assert len(gpu_world.questions) == 1
     assert "the llama-server built for it died of SIGSEGV" in render(result.warnings, "STACK_BUILD_ENGINE")
-    up(gpu_world, STACK_BUILD_ENGINE="always")
+    result = up(gpu_world, STACK_BUILD_ENGINE="always")
     assert len(gpu_world.engines.made) == 1
+    assert find_program(gpu_world) == BUILT, "this build answers: what the one before it did is forgotten"
+    assert render(result.warnings, "INFERENCE_ENGINE") == ""
+
+
+@pytest.mark.parametrize("is_lasting", [True, False])
+def test_only_what_would_happen_again_is_remembered_of_a_build(gpu_world: World, is_lasting: bool) -> None:
+    gpu_world.engines.build_failure = EngineRefused("died of SIGKILL", is_lasting=is_lasting)
+    up(gpu_world, STACK_BUILD_ENGINE="always")
+    assert ((BUILT,) in gpu_world.engines.kept) is is_lasting
 
 
 def test_a_built_engine_that_stops_answering_here_is_passed_over(gpu_world: World) -> None:

@@ -10,6 +10,7 @@ from stackctl.core.doctor_input import DoctorInput
 from stackctl.core.gpu import Gpu, GpuMemory
 from stackctl.core.health import ProbeResult
 from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.errors import Finding
 from stackctl.operations import doctor
 from stackctl.operations.down import run_restart
 from stackctl.operations.health import check_health
@@ -132,10 +133,12 @@ def test_the_engine_below_a_containers_init_is_counted_for_it(world: World, monk
     world.gpu_memory = GpuMemory({4711: 4 * GIB, 4712: GIB, 5000: 9 * GIB})
     run_up(world.effects)
     assert "the driver counts 5.0 GiB" in ask_health(world).detail
-    seen: list[DoctorInput] = []
-    monkeypatch.setattr(doctor, "check_host", lambda facts: seen.append(facts) or ())
-    doctor.run_doctor(world.effects)
-    assert seen[0].held_gpu_bytes == 5 * GIB
+
+    def check_held(facts: DoctorInput) -> tuple[Finding, ...]:
+        return (Finding("held", str(facts.held_gpu_bytes // GIB)),)
+
+    monkeypatch.setattr(doctor, "check_host", check_held)
+    assert [item.message for item in doctor.run_doctor(world.effects) if item.subject == "held"] == ["5"]
     world.gpu_memory = GpuMemory({5000: 9 * GIB})
     result = ask_health(world)
     assert (result.status, "the GPU was lost" in result.detail) == ("failed", True)

@@ -66,6 +66,17 @@ def test_warnings_errors_and_what_is_not_known_are_kept_at_any_time() -> None:
         assert line in run(START + line)
 
 
+def test_what_a_dying_engine_says_is_no_part_of_the_line_before_it() -> None:
+    """They have no prefix, as the continuation of a request's line that is left out has none."""
+    for last_words in (
+        b"GGML_ASSERT(x) failed\n[New LWP 4711]\n",
+        b"CUDA error: out of memory\n  current device: 0, in function alloc\n",
+        b"terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n",
+        b"  what():  std::bad_alloc\n",
+    ):
+        assert run(START + REQUEST + last_words).endswith(last_words)
+
+
 def test_another_load_in_the_same_process_is_kept_whole() -> None:
     assert run(START + REQUEST + START).endswith(START)
 
