@@ -7,7 +7,7 @@ VENV := .venv
 STACKCTL := $(VENV)/bin/stackctl
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # An environment that does not work any more is made again, whatever its stamps say.
 ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
@@ -33,7 +33,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 setup: $(VENV)/.runtime .env ## Create the environment and .env with fresh keys
 	@echo "ready: make up-p1 starts the stack"
 
-up-p1: setup ## Start the stack and chat through the gateway
+up-p1: $(VENV)/.runtime .env ## Start the stack and chat through the gateway
 	@$(STACKCTL) up --profile p1
 
 down: $(VENV)/.runtime ## Stop the stack

@@ -72,7 +72,7 @@ def download_wheels(
         try:
             for number, job in enumerate(as_completed(jobs), 1):
                 job.result()
-                transfer.title = f"{title}, {number} of {len(wheels)}"
+                transfer.title = f"{title}: {number} of {len(wheels)} files"
         except BaseException:
             run.stopped.set()
             pool.shutdown(cancel_futures=True)

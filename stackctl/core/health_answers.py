@@ -24,7 +24,7 @@ LAYERS = {"chat": "completion", "embedding": "embeddings", "rerank": "rerank"}
 
 def judge_completion(model: ServedModel, answer: Answer, known_answer: str) -> ProbeResult:
     """A real answer: the demo model's known one, or of any other model a text that is not empty."""
-    text, tokens = _read_completion(answer)
+    text = _read_completion(answer)
     if text is None:
         return _judge_refusal("completion", model, answer)
     if model.is_demo and text != known_answer:
@@ -41,8 +41,7 @@ def judge_completion(model: ServedModel, answer: Answer, known_answer: str) -> P
             f"run 'stackctl logs {model.service}'",
             answer.elapsed_s,
         )
-    rate = f", {tokens / answer.elapsed_s:.0f} tokens/s" if tokens and answer.elapsed_s else ""
-    shown = f"known answer {_shorten(text)}" if model.is_demo else f"answered {_shorten(text)}{rate}"
+    shown = f"known answer {_shorten(text)}" if model.is_demo else f"answered {_shorten(text)}"
     return ProbeResult("completion", model.served_name, Status.OK, shown, elapsed_s=answer.elapsed_s)
 
 
@@ -195,17 +194,14 @@ def _judge_refusal(layer: str, model: ServedModel, answer: Answer) -> ProbeResul
     )
 
 
-def _read_completion(answer: Answer) -> tuple[str | None, int]:
-    """Text (also a reasoning model's thoughts) and number of tokens; ``None`` when it is no completion."""
+def _read_completion(answer: Answer) -> str | None:
+    """Text (also a reasoning model's thoughts); ``None`` when it is no completion."""
     body = read_json(answer) if answer.status == 200 else None
     try:
         message = body["choices"][0]["message"]  # type: ignore[index]
-        text = str(message.get("content") or message.get("reasoning_content") or "").strip()
-        usage = (body or {}).get("usage") or {}
-        tokens = usage.get("completion_tokens")
-        return text, tokens if isinstance(tokens, int) else 0
+        return str(message.get("content") or message.get("reasoning_content") or "").strip()
     except (KeyError, IndexError, TypeError, AttributeError):
-        return None, 0
+        return None
 
 
 def _shorten(text: str, limit: int = 40) -> str:

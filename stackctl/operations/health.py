@@ -108,7 +108,7 @@ def _probe_model(asker: _Asker, service: Service, model: ServedModel) -> Results
 def _probe_gpu(asker: _Asker, service: Service, model: ServedModel) -> Results:
     expected = asker.plan.gpu
     if expected == "none" or model.gpu_layers == 0:
-        return (ProbeResult("gpu", model.served_name, Status.OK, "runs on the CPU, as configured"),)
+        return (ProbeResult("gpu", model.served_name, Status.OK, "runs on the CPU; no GPU is expected"),)
     state = asker.states.get(service.name)
     if state is None or not state.start:
         return (ProbeResult("gpu", model.served_name, Status.SKIPPED, "the engine does not run"),)

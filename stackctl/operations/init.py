@@ -33,6 +33,7 @@ def run_init(effects: Effects) -> tuple[str, ...]:
             if effects.site != effects.data_root:  # a site that is no checkout has the schema beside the file
                 text = text.replace(CHECKOUT_SCHEMA, SCHEMA)
                 effects.save_text(effects.site / SCHEMA, json.dumps(build_schema(), indent=2) + "\n", 0o644)
+                done.append(f"created  {effects.site / SCHEMA}")
             effects.save_text(path, text, 0o644)
             done.append(f"created  {path}")
         else:

@@ -84,6 +84,17 @@ def test_a_target_that_is_none_gets_a_word(checkout: Path) -> None:
     assert "No rule" not in done.stderr
 
 
+def test_the_list_of_targets_is_two_columns(checkout: Path) -> None:
+    lines = run(checkout, "make").stdout.splitlines()
+    begins = {len(line) - len(line.split(None, 2)[2]) for line in lines}
+    assert len(begins) == 1, lines
+
+
+def test_starting_the_stack_does_not_say_how_to_start_it(checkout: Path) -> None:
+    assert "starts the stack" not in run(checkout, "make", "--dry-run", "up-p1").stdout
+    assert "starts the stack" in run(checkout, "make", "--dry-run", "setup").stdout
+
+
 def test_a_checkout_that_was_moved_is_repaired(checkout: Path) -> None:
     """The last one: the environment is the moved checkout's then."""
     assert_repaired(checkout.rename(checkout.with_name("moved")))

@@ -255,7 +255,7 @@ def test_count_rate_and_time_left_are_told(index: PackageIndex, tmp_path: Path) 
         for name, data in index.files.items()
     ]
     wheel_downloads.download_wheels(wheels, tmp_path / "other", {}, transfer)
-    assert re.fullmatch(r"wheels, 3 of 3: .+ of 2\.9 KiB, \d+ B/s, \d+ s left", transfer.render(3.0))
+    assert re.fullmatch(r"wheels: 3 of 3 files: .+ of 2\.9 KiB, \d+ B/s, \d+ s left", transfer.render(3.0))
 
 
 def test_a_damaged_wheel_in_the_cache_is_fetched_again(index: PackageIndex, tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ def test_without_an_earlier_release_there_is_no_way_back(place: Place, tmp_path:
     assert "kept are: none" in str(raised_by(place.roll_back))
     manifest = build_bundle(tmp_path / "disk", files={"a": b"a"})
     place.load(tmp_path / "disk" / manifest.folder)
-    assert f"kept are: 1 ({manifest.short_id})" in str(raised_by(place.roll_back))
+    error = raised_by(place.roll_back)
+    assert isinstance(error, BundleError)
+    assert f"kept are: 1 ({manifest.short_id})" in error.message
+    assert "offline-load" in error.hint, "its id is the one of the release that is current"
 
 
 def test_a_release_that_lacks_something_does_not_become_current(

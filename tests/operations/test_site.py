@@ -26,12 +26,15 @@ def places_of(error: Exception) -> list[str]:
 
 def test_init_makes_a_site_whose_keys_are_fresh_and_private(world: World) -> None:
     world.files.clear()
-    run_init(world.effects)
+    said = run_init(world.effects)
     values = parse_dotenv(world.files[SITE / ".env"]).values
     assert {name for name in KEYS if values[name].startswith("sk-made")} == set(KEYS)
     assert world.modes[SITE / ".env"] == 0o600
     made = (".env", "stack.yml", "stack.schema.json", "models/README.txt")
     assert set(world.files) == {SITE / name for name in made}
+    assert [line.split()[:2] for line in said] == [
+        ["created", str(SITE / name)] for name in (".env", "stack.schema.json", "stack.yml", "models")
+    ]
     load_site(world.effects)
 
 

@@ -70,7 +70,9 @@ def _find_target(installed: Installed, prefix: str) -> Manifest:
     if not prefix:
         target = installed.releases.get(installed.previous)
         if target is None or installed.previous == installed.current:
-            raise BundleError(f"There is no release to go back to; kept are: {kept}.", "name one of them by its id")
+            others = len(installed.releases) > 1
+            hint = "name one of them by its id" if others else "load another bundle with 'stackctl offline-load'"
+            raise BundleError(f"There is no release to go back to; kept are: {kept}.", hint)
         return target
     found = [item for item in installed.releases.values() if item.id.startswith(prefix)]
     if len(found) != 1:
