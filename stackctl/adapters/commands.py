@@ -17,6 +17,7 @@ from stackctl.core.runtime import CompletedCommand
 
 # Programs that other threads are waiting for; an interrupt reaches the main thread alone.
 _RUNNING: set[subprocess.Popen[str]] = set()
+_STOPS: list[None] = []  # one for each time that they were all told to end
 
 NOT_FOUND = 127
 TIMED_OUT = 124
@@ -91,8 +92,14 @@ def stream_command(
 
 def stop_streams() -> None:
     """End every program that ``stream_command`` runs now, in whatever thread: the job they belong to is over."""
+    _STOPS.append(None)
     for process in tuple(_RUNNING):
         _send(process, signal.SIGTERM)
+
+
+def count_stops() -> int:
+    """How often ``stop_streams`` was called: what waits in a thread gives up when this changes."""
+    return len(_STOPS)
 
 
 def _send(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -10,17 +10,20 @@ import fcntl
 import hashlib
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from uv import find_uv_bin
 
-from stackctl.adapters.commands import run_command, stream_command
+from stackctl.adapters.commands import count_stops, run_command, stream_command
 from stackctl.adapters.pip_settings import find_installer_settings
 from stackctl.errors import RuntimeFailure
 
 _MARKER = "complete"
+_POLL_S = 0.1
 # The certificates are never needed here; named, they keep uv from warning of UV_NATIVE_TLS where a machine sets it.
 OFFLINE_SETTINGS = {
     "UV_NO_PROGRESS": "true",
@@ -51,20 +54,23 @@ def is_complete(environment: Path) -> bool:
     An interpreter goes when its system is upgraded or a checkout is moved, and packages when a disk is tidied.
     """
     try:
-        made = (environment / _MARKER).read_text(encoding="utf-8")
+        made = (environment / _MARKER).read_text(encoding="utf-8").split()
     except OSError:
         return False
-    content = _describe_content(environment)
-    return bool(content) and made in (content, "")  # empty: made by an earlier version, and services may run in it
+    content = _describe_content(environment).split()
+    return bool(content) and made == content[: len(made)]  # an earlier version noted less, and services may run in it
 
 
 def _describe_content(environment: Path) -> str:
-    """Python's version and the number of packages: ``3.11 87``; empty where the interpreter does not run."""
+    """Python's version, how many packages and what they put there: ``3.11 87 195``; empty where Python does not run."""
     script = "import sys; print('%d.%d' % sys.version_info[:2])"
     done = run_command([str(environment / "bin" / "python"), "-I", "-S", "-c", script])
     version = done.stdout.strip()
+    if done.code:
+        return ""
     packages = environment / "lib" / f"python{version}" / "site-packages"
-    return f"{version} {sum(1 for _ in packages.glob('*.dist-info'))}" if done.code == 0 else ""
+    names = [path.name for path in packages.glob("*") if path.name != "__pycache__"]  # which comes with the first run
+    return f"{version} {sum(name.endswith('.dist-info') for name in names)} {len(names)}"
 
 
 def find_installer() -> str:
@@ -123,8 +129,22 @@ def wait_for_lock(path: Path, on_line: Callable[[str], None]) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             on_line(f"another stackctl makes {path.stem}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _wait_in_turns(file, path)
         yield
+
+
+def _wait_in_turns(file: IO[str], path: Path) -> None:
+    """Ask for the lock again and again: a thread that slept in the kernel would not hear that its job is over."""
+    stops = count_stops()
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if count_stops() != stops:
+                raise RuntimeFailure(f"Waiting for {path.stem} was given up.", "run it again") from None
+            time.sleep(_POLL_S)
+        else:
+            return
 
 
 def _list_steps(environment: Path, lock: Path, wheels: Path | None) -> tuple[list[str], list[str]]:

@@ -15,6 +15,7 @@ from typing import Any
 # A service manager that stops us, or a closing terminal, is an interruption like Ctrl-C.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEANING = "still stopping what was started; Ctrl-\\ would leave it half done"
+ENDING = "interrupted already, and ending; Ctrl-\\ would leave half-made files"
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -30,7 +31,7 @@ def interrupt_once() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal interrupted
         interrupted = True
-        _set_handlers(_decline)
+        _set_handlers(_decline_on_the_way_out)
         raise KeyboardInterrupt
 
     before = _set_handlers(interrupt)
@@ -54,8 +55,16 @@ def hold_interrupts() -> Iterator[None]:
 
 
 def _decline(number: int, frame: FrameType | None) -> None:
+    _say(CLEANING)
+
+
+def _decline_on_the_way_out(number: int, frame: FrameType | None) -> None:
+    _say(ENDING)
+
+
+def _say(text: str) -> None:
     with suppress(OSError):  # the terminal may be gone
-        os.write(2, f"\n{CLEANING}\n".encode())  # a stream's own buffer may be in use where the signal strikes
+        os.write(2, f"\n{text}\n".encode())  # a stream's own buffer may be in use where the signal strikes
 
 
 def _set_handlers(handler: Handler) -> dict[signal.Signals, Handler]:

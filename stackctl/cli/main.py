@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from stackctl import __version__
 from stackctl.adapters.interrupts import hold_interrupts, interrupt_once
 from stackctl.cli.console import Progress
 from stackctl.cli.context import Context as Context
-from stackctl.cli.program import prepare_streams, run_program
+from stackctl.cli.program import INTERRUPTED, prepare_streams, run_program
 from stackctl.errors import RuntimeFailure
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ def main() -> None:
     debug = "--debug" in sys.argv
     with interrupt_once():
         code = run_program(cli, debug=debug)
+    if code == INTERRUPTED:  # a thread may still wait for an answer, and Python would wait for the thread
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 

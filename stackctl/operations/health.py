@@ -73,9 +73,12 @@ def check_health(effects: Effects, running: Running, *, answers: bool = True) ->
 
 
 def _run_jobs(jobs: Sequence[Callable[[], Results]]) -> Results:
-    """All at the same time."""
-    with ThreadPoolExecutor(max(len(jobs), 1)) as pool:
+    """All at the same time; an interruption waits for none of them."""
+    pool = ThreadPoolExecutor(max(len(jobs), 1))
+    try:
         return tuple(result for job in [pool.submit(job) for job in jobs] for result in job.result())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:

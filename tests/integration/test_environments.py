@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from stackctl.adapters import environments
+from stackctl.adapters.commands import stop_streams
 from stackctl.errors import RuntimeFailure
 from tests.integration.stack_site import REPOSITORY
 from tests.package_index import SOURCE, PackageIndex, open_package_index, render_backend
@@ -47,6 +50,35 @@ def test_an_environment_whose_interpreter_is_gone_is_made_again(lock: Path, inde
     assert not environments.is_complete(folder)
     assert make(lock, index) == folder
     assert subprocess.run([python, "-c", "import alpha"], check=False).returncode == 0
+
+
+def test_an_environment_that_lost_a_package_s_files_is_made_again(lock: Path, index: PackageIndex) -> None:
+    folder = make(lock, index)
+    mark = folder / "complete"
+    noted = mark.read_text()
+    for earlier in ("", noted.rpartition(" ")[0], noted):  # as earlier versions wrote it
+        mark.write_text(earlier)
+        assert environments.is_complete(folder)
+    module = next(folder.glob("lib/*/site-packages/alpha*[!o]"))
+    assert module.suffix != ".dist-info"
+    shutil.rmtree(module) if module.is_dir() else module.unlink()
+    assert not environments.is_complete(folder)
+    assert environments.is_complete(make(lock, index))
+
+
+def test_a_thread_that_waits_for_another_site_hears_that_its_job_is_over(tmp_path: Path) -> None:
+    waits = Event()
+
+    def wait() -> None:
+        with environments.wait_for_lock(tmp_path / "shared.lock", lambda line: waits.set()):
+            pass
+
+    with environments.wait_for_lock(tmp_path / "shared.lock", print), ThreadPoolExecutor(1) as pool:
+        job = pool.submit(wait)
+        assert waits.wait(30)
+        stop_streams()
+        with pytest.raises(RuntimeFailure, match="Waiting for shared was given up"):
+            job.result(30)
 
 
 def test_an_environment_whose_interpreter_is_another_version_is_made_again(lock: Path, index: PackageIndex) -> None:

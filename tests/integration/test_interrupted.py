@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,6 +142,16 @@ def test_a_terminal_that_is_closed_is_an_interruption(site: Site) -> None:
     os.close(terminal)
     os.waitpid(pid, 0)
     assert_stopped(site)
+
+
+def test_an_interrupted_command_waits_for_no_thread() -> None:
+    """Health asks side by side, and an answer may take a minute."""
+    script = (
+        "import stackctl.cli.main as m, threading\n"
+        "m.run_program = lambda *a, **k: threading.Thread(target=threading.Event().wait).start() or 130\n"
+        "m.main()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 130
 
 
 def read_until(terminal: int, part: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -186,6 +187,27 @@ def test_free_probes_ask_no_model_for_an_answer(up: World) -> None:
     report = check_health(up.effects, load_running(up.effects), answers=False)
     assert sorted(up.requests) == ["/health/readiness", "/v1/models"]
     assert report.status == "ok"
+
+
+def test_an_interruption_waits_for_no_answer(up: World) -> None:
+    runtime, answers = up.runtimes["compose"], Event()
+    ended: list[str] = []
+
+    def interrupt(*arguments: object) -> Answer:
+        raise KeyboardInterrupt
+
+    def wait(url: str, **options: Any) -> Answer:
+        answers.wait(30)
+        ended.append(url)
+        return Answer(200)
+
+    runtime.fetch = interrupt  # type: ignore[method-assign, assignment]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            check_health(replace(up.effects, fetch=wait), load_running(up.effects))
+        assert ended == []
+    finally:
+        answers.set()
 
 
 @pytest.mark.parametrize(
