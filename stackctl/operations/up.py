@@ -10,7 +10,7 @@ from stackctl.core.health import HealthReport
 from stackctl.core.host import Choice
 from stackctl.core.render import OVERRIDE_FILE
 from stackctl.core.runtime import StartPlan
-from stackctl.errors import EngineRefused, Finding, ImageUnavailable, Severity
+from stackctl.errors import ConfigError, EngineRefused, Finding, ImageUnavailable, Severity
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.engines import check_engine_left, refuse_engine, try_engine
 from stackctl.operations.gpu_engine import build_gpu_engine
@@ -117,7 +117,10 @@ def _prepare(effects: Effects) -> _Ready:
             is_new, unbuilt = build_gpu_engine(effects, loaded, fixed)
             if is_new:
                 continue
-        state, warnings = settle(effects, loaded, fixed)
+        try:
+            state, warnings = settle(effects, loaded, fixed)
+        except ConfigError as error:  # a GPU that was named, and no engine for it: why none was built belongs to it
+            raise ConfigError(error.message, error.hint, (*error.findings, *unbuilt)) from error
         runtime, plan = _plan(effects, loaded, state)
         is_process = state.runtime == "process"
         if is_process:

@@ -180,6 +180,15 @@ def test_a_gpu_that_is_insisted_on_names_the_command(gpu_world: World) -> None:
     assert "stackctl up --build-engine" in error.hint
 
 
+def test_a_gpu_that_is_insisted_on_says_why_no_engine_was_built(gpu_world: World) -> None:
+    configure(gpu_world, STACK_GPU="nvidia")
+    gpu_world.engines.build_failure = RuntimeFailure("llama-server could not be built: nvcc fatal")
+    error = raised_by(lambda: up(gpu_world, STACK_BUILD_ENGINE="always"))
+    assert isinstance(error, ConfigError)
+    assert "computes on the CPU" in error.message
+    assert "nvcc fatal" in render(tuple(error.findings), "STACK_BUILD_ENGINE")
+
+
 def test_a_toolkit_that_the_driver_cannot_run_builds_nothing() -> None:
     host = Host(gpus=(replace(H200, driver_version="550.54.14"),), cpu_count=16)
     plan = plan_gpu_build(host, "nvidia", "all", NVCC)
