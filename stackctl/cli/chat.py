@@ -32,7 +32,7 @@ def chat(
     with context.open() as effects:
         answer = ask(effects, text, model=model, system=system, max_tokens=max_tokens, temperature=temperature)
         for piece in answer:
-            if piece.text:
+            if not piece.tokens:
                 print_piece(piece.text)
                 written = time.monotonic()
                 first = first or written

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from stackctl.core.runtime import ChatPiece
 from stackctl.errors import RuntimeFailure
 
 
@@ -36,6 +37,19 @@ def list_deltas(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     choices = event.get("choices")
     found = [choice.get("delta") for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     return [delta for delta in found if isinstance(delta, dict)]
+
+
+def list_pieces(event: Mapping[str, Any]) -> list[ChatPiece]:
+    """What an event adds to the answer; what a model thinks before it is not shown, and yet a piece: it takes time."""
+    found = [
+        ChatPiece(str(delta.get("content") or ""))
+        for delta in list_deltas(event)
+        if delta.get("content") or delta.get("reasoning_content")
+    ]
+    usage = event.get("usage")
+    if isinstance(usage, Mapping) and usage.get("completion_tokens"):
+        found.append(ChatPiece("", int(usage["completion_tokens"])))
+    return found
 
 
 def read_error(text: str) -> str:

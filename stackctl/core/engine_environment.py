@@ -1,7 +1,7 @@
 """Variables that the operator gives the engines beside ours: text to values, and what they may not say. Pure.
 
-In: ``INFERENCE_ENVIRONMENT`` as shell words, ``environment:`` of a model in `stack.yml`. Out: name to value, a value
-``${NAME}`` being a reference to a variable of `.env`, so that no secret stands in a rendered file.
+In: ``INFERENCE_ENVIRONMENT`` as shell words, ``environment:`` of a model in `stack.yml`. Out: name to value; in
+`stack.yml` a value ``${NAME}`` is a reference to a variable of `.env`, so that no secret stands in a rendered file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Final
 
 from stackctl.errors import ConfigError, Finding
 
+# The setting whose variables every engine is given.
+SHARED: Final = "INFERENCE_ENVIRONMENT"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _SECRET_NAME: Final = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
@@ -67,18 +69,16 @@ def parse_environment(text: str) -> dict[str, str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        finding = Finding("INFERENCE_ENVIRONMENT", f"cannot be read: {error}", "close the quote")
-        raise ConfigError("INFERENCE_ENVIRONMENT is not usable.", finding.hint, [finding]) from error
+        finding = Finding(SHARED, f"cannot be read: {error}", "close the quote")
+        raise ConfigError(f"{SHARED} is not usable.", finding.hint, [finding]) from error
     pairs = [word.partition("=") for word in words]
     findings = [
-        Finding(
-            "INFERENCE_ENVIRONMENT", f"has the word '{name}', which is no NAME=value", "write NAME=value NAME=value"
-        )
+        Finding(SHARED, f"has the word '{name}', which is no NAME=value", "write NAME=value NAME=value")
         for name, equals, _ in pairs
         if not equals or not _NAME.fullmatch(name)
     ]
     if findings:
-        raise ConfigError("INFERENCE_ENVIRONMENT is not usable.", findings[0].hint, findings)
+        raise ConfigError(f"{SHARED} is not usable.", findings[0].hint, findings)
     return {name: value for name, _, value in pairs}
 
 
@@ -102,7 +102,7 @@ def check_environment(subject: str, environment: Mapping[str, str], own_secrets:
     """What would take a fact from its home, or put a secret into a rendered file.
 
     Args:
-        subject: where it stands: ``INFERENCE_ENVIRONMENT`` or ``models.NAME.environment``.
+        subject: where it stands: ``SHARED`` or ``models.NAME.environment``.
         own_secrets: settings that are secrets of the stack itself, which no engine is given under another name.
     """
     findings = []
@@ -118,8 +118,17 @@ def check_environment(subject: str, environment: Mapping[str, str], own_secrets:
             findings.append(Finding(subject, message, "name a variable of your own in .env"))
         elif _SECRET_NAME.search(name) and not reference:
             message = f"holds what looks like a secret, {name}, which would stand in a rendered file"
-            hint = f"put the value into .env and write {name}: ${{{name.upper()}}} under environment: in stack.yml"
+            # A name of its own: HF_TOKEN in .env is a setting, and a secret of the stack itself.
+            own = f"ENGINE_{name.upper().lstrip('_')}"
+            hint = f"put the value into .env as {own} and write {_show_place(name, own)}"
             findings.append(Finding(subject, message, hint))
+        elif reference and subject == SHARED:
+            message = f"takes {name} from {reference}; only stack.yml can name a variable of .env"
+            findings.append(Finding(subject, message, f"write {_show_place(name, reference)}"))
         elif "\n" in value or "\0" in value:
             findings.append(Finding(subject, f"gives {name} more than one line", "write it on one line"))
     return findings
+
+
+def _show_place(name: str, variable: str) -> str:
+    return f"'{name}: ${{{variable}}}' under environment: of a model in stack.yml"

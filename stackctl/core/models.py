@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from stackctl.core.engine_environment import check_environment, parse_environment
+from stackctl.core.engine_environment import SHARED, check_environment, parse_environment
 from stackctl.core.engines import round_context
 from stackctl.core.gguf import GGUFHeader
 from stackctl.core.prompt_cache import AUTO, choose_prompt_cache, count_entry_bytes, count_free_bytes
@@ -161,7 +161,7 @@ def _read_environments(settings: Settings, stackfile: StackFile) -> dict[str, st
     """
     shared = parse_environment(settings.inference_environment)
     secrets = list_secrets()
-    findings = check_environment("INFERENCE_ENVIRONMENT", shared, secrets)
+    findings = check_environment(SHARED, shared, secrets)
     for name, model in stackfile.models.items():
         findings += check_environment(f"models.{name}.environment", read_environment(model), secrets)
     raise_config_error("An engine's environment is not usable.", findings)

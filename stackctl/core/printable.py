@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_USER_OF_ADDRESS = re.compile(r"(?<=://)[^/]+@")
 # Besides lines and tabs; halves of characters stand for bytes of a file name that are no text.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -21,3 +22,8 @@ def escape_text(text: str) -> str:
 def escape_controls(text: str) -> str:
     """The text with everything escaped that a terminal would obey; writing of every language stays as it is."""
     return _CONTROLS.sub(lambda found: escape_text(found[0]), text)
+
+
+def hide_user(text: str) -> str:
+    """The text without the user and password that an address in it may hold."""
+    return _USER_OF_ADDRESS.sub("(hidden)@", text)

@@ -72,6 +72,7 @@ class ChatPiece:
     """Part of a streamed answer.
 
     Attributes:
+        text: empty while the model thinks, and in the last piece.
         tokens: of the whole answer; in its last piece, if the server counts them, and 0 before.
     """
 
@@ -133,7 +134,3 @@ class StartPlan:
         """The rendered files that Compose reads, in their order."""
         overlay = "nvidia-cdi" if self.by_cdi and self.gpu == "nvidia" else self.gpu
         return (COMPOSE_FILE, *([GPU_OVERLAYS[overlay]] if self.gpu != "none" else []))
-
-    def find_service(self, name: str) -> Service | None:
-        """The service of this name."""
-        return next((service for service in self.services if service.name == name), None)

@@ -6,9 +6,10 @@ resolves its values.
 
 from __future__ import annotations
 
-import re
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
+
+from stackctl.core.printable import hide_user
 
 
 def _setting(
@@ -299,11 +300,6 @@ def default_value(name: str) -> Any:
     return next(item.default for item in fields(Settings) if item.name.upper() == name)
 
 
-def is_secret(name: str) -> bool:
-    """Whether the setting of this name must never be printed."""
-    return any(item.name.upper() == name and item.metadata["secret"] for item in fields(Settings))
-
-
 def list_secrets() -> frozenset[str]:
     """Names of the settings that must never be printed."""
     return frozenset(item.name.upper() for item in fields(Settings) if item.metadata["secret"])
@@ -312,6 +308,4 @@ def list_secrets() -> frozenset[str]:
 def mask_value(item: Field[Any], value: Any) -> str:
     """The value as text, a secret as its length only."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    # An index mirror's address may hold a user's password.
-    text = re.sub(r"(?<=://)[^/@]+@", "(hidden)@", text)
-    return f"(secret, {len(text)} characters)" if item.metadata["secret"] and text else text
+    return f"(secret, {len(text)} characters)" if item.metadata["secret"] and text else hide_user(text)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from stackctl.core.dotenv import DotenvFile
-from stackctl.core.printable import is_text
+from stackctl.core.printable import escape_text, hide_user, is_text
 from stackctl.core.settings import Settings, setting_names
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error, suggest_nearest
 
@@ -163,9 +163,9 @@ def _parse_value(item: Field[Any], text: str) -> tuple[Any, str]:
     """The value and an empty string, or the default and what is wrong with the text."""
     assert item.default is not MISSING
     meta = item.metadata
-    shown = f"a secret of {len(text)} characters" if meta["secret"] else f"'{text}'"
+    shown = f"a secret of {len(text)} characters" if meta["secret"] else f"'{hide_user(text)}'"
     if not is_text(text):
-        return item.default, f"is {text!a}, which is not UTF-8"
+        return item.default, f"is {escape_text(shown)}, which is not UTF-8"
     if isinstance(item.default, bool):
         if text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE, ""

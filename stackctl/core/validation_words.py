@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from stackctl.core.printable import hide_user
 from stackctl.errors import suggest_nearest
 
 _WHOLE: Final = "expected a whole number"
@@ -96,7 +97,7 @@ def _show(seen: Any) -> str:
     if isinstance(seen, bool):
         return str(seen).lower()
     if isinstance(seen, str):
-        seen = re.sub(r"(?<=://)[^/@]+@", "(hidden)@", seen)  # an address may hold a password
+        seen = hide_user(seen)
         return f"'{seen if len(seen) <= 60 else seen[:59] + '…'}'"
     if isinstance(seen, int | float):
         return str(seen)

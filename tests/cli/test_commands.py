@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from stackctl import __version__
 from stackctl.cli.main import COMMANDS
+from stackctl.core.chat_events import list_pieces
 from stackctl.core.compose_view import RELAY_FILE
 from stackctl.core.dotenv import parse_dotenv, set_values
 from stackctl.core.render import TEMPLATES
@@ -154,6 +157,25 @@ def test_chat_without_a_gateway_names_the_next_step(stackctl: Command, site: Pat
     assert (done.code, done.out) == (5, "")
     assert "Nothing answers at http://127.0.0.1:1/" in done.err
     assert "run 'stackctl up'" in done.err
+
+
+def test_the_tokens_that_a_model_thinks_take_time_and_are_not_shown(
+    stackctl: Command, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deltas = [
+        {"role": "assistant", "content": ""},
+        *[{"reasoning_content": "hm"}] * 8,
+        {"content": "po"},
+        {"content": "ng"},
+    ]
+    events: list[dict[str, object]] = [{"choices": [{"delta": delta}]} for delta in deltas]
+    events.append({"choices": [], "usage": {"completion_tokens": 10}})
+    clock = itertools.count(1.0)
+    monkeypatch.setattr("stackctl.operations.chat.ask", lambda *_, **__: itertools.chain(*map(list_pieces, events)))
+    monkeypatch.setattr("stackctl.cli.chat.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    done = stackctl("chat", "ping")
+    assert (done.code, done.out) == (0, "pong\n")
+    assert "[10 tokens, 1 tokens/s]" in done.err
 
 
 @pytest.mark.parametrize("command", ["status", "models", "config", "doctor"])

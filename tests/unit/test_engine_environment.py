@@ -73,6 +73,14 @@ def test_no_fact_is_taken_from_its_home_and_no_secret_is_written_down(environmen
     assert "planted" not in finding.message + finding.hint
 
 
+def test_the_hint_about_a_secret_leads_to_what_is_taken() -> None:
+    error = raised_by(lambda: load_site(load(INFERENCE_ENVIRONMENT="HF_TOKEN=planted").effects))
+    assert isinstance(error, ConfigError)
+    assert "'HF_TOKEN: ${ENGINE_HF_TOKEN}' under environment: of a model in stack.yml" in error.findings[0].hint
+    stack = "models:\n  m:\n    file: m.gguf\n    environment:\n      HF_TOKEN: ${ENGINE_HF_TOKEN}\n"
+    assert load_site(load("ENGINE_HF_TOKEN=planted-mine\n", stack).effects).compose.find_model("m") is not None
+
+
 def test_ordinary_variables_and_references_are_taken() -> None:
     environment = {"NVIDIA_DISABLE_REQUIRE": "1", "LLAMA_ARG_LOG_VERBOSITY": "5", "HF_TOKEN": "${MY_TOKEN}", "A": "$x"}
     assert check_environment("m", environment, SECRETS) == []
@@ -106,6 +114,11 @@ def test_a_models_own_variables_reach_its_engine_alone_and_in_both_runtimes() ->
             load(INFERENCE_ENVIRONMENT="LLAMA_API_KEY=x"),
             "INFERENCE_ENVIRONMENT",
             "sets LLAMA_API_KEY, which INFERENCE_API_KEY decides",
+        ),
+        (
+            load("FOO=planted\n", STACK.replace("${MY_TOKEN}", "${FOO}"), INFERENCE_ENVIRONMENT="'A=${FOO}'"),
+            "INFERENCE_ENVIRONMENT",
+            "takes A from FOO; only stack.yml can name a variable of .env",
         ),
         (
             load("", STACK.replace("${MY_TOKEN}", "planted-here")),

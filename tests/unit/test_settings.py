@@ -151,6 +151,22 @@ def test_a_key_of_ours_that_can_be_guessed_is_refused_unseen(name: str) -> None:
     assert resolve(f"{name}={'k' * 16}").origins[name] is Origin.DOTENV
 
 
-def test_a_value_whose_bytes_are_no_text_is_refused() -> None:
-    error = raised_by(lambda: resolve("", {"MODELS_DIR": "/srv/\udcbe"}))
-    assert "not UTF-8" in error.findings[0].message
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("MODELS_DIR", "/srv/모델/\udcbe", r"is '/srv/모델/\udcbe', which is not UTF-8"),
+        ("GATEWAY_KEY", "planted-secret-key-\udcff", "is a secret of 20 characters, which is not UTF-8"),
+        (
+            "PIP_INDEX_URL",
+            "https://me:planted@pw@host/\udcff",
+            r"is 'https://(hidden)@host/\udcff', which is not UTF-8",
+        ),
+        ("HF_ENDPOINT", "https://me:planted@host", "is 'https://(hidden)@host'; expected an address such as"),
+    ],
+)
+def test_a_value_that_is_no_text_or_holds_a_password_is_refused_and_the_secret_in_it_not_shown(
+    name: str, text: str, shown: str
+) -> None:
+    error = raised_by(lambda: resolve("", {name: text}))
+    assert error.findings[0].message.startswith(shown)
+    assert "planted" not in str(error)
