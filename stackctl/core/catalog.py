@@ -198,7 +198,7 @@ def _build_finding(error: Mapping[str, Any], tree: YamlTree) -> Finding:
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         hint = suggest_key(str(path[-1]), _list_keys(path[:-1])) or "remove it"
         return Finding(subject, "is not a key of this section", hint, file=tree.path, line=line)
-    message, hint = describe_error(error, subject)
+    message, hint = describe_error(error, subject, tree.find_text(path))
     return Finding(subject, message, hint, file=tree.path, line=line)
 
 

@@ -15,7 +15,7 @@ from stackctl.core.engines import round_context
 from stackctl.core.gguf import GGUFHeader
 from stackctl.core.prompt_cache import AUTO, choose_prompt_cache, count_entry_bytes, count_free_bytes
 from stackctl.core.settings import Settings, list_secrets
-from stackctl.core.stackfile import LocalModel, Mode, StackFile, read_environment
+from stackctl.core.stackfile import LocalModel, Mode, StackFile
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 
 DEMO_MODEL_FILE = "demo.gguf"
@@ -145,7 +145,7 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
             )
         )
     for index, (served_name, model) in enumerate(stackfile.models.items()):
-        environment = shared | read_environment(model)
+        environment = shared | dict(model.environment)
         request = _build_extra(settings, served_name, model, folder, len(_NAMED) + index)
         requests.append(replace(request, environment=environment))
     if findings:
@@ -163,7 +163,7 @@ def _read_environments(settings: Settings, stackfile: StackFile) -> dict[str, st
     secrets = list_secrets()
     findings = check_environment(SHARED, shared, secrets)
     for name, model in stackfile.models.items():
-        findings += check_environment(f"models.{name}.environment", read_environment(model), secrets)
+        findings += check_environment(f"models.{name}.environment", model.environment, secrets)
     raise_config_error("An engine's environment is not usable.", findings)
     return shared
 

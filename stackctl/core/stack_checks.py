@@ -12,7 +12,7 @@ from stackctl.core.printable import is_text
 from stackctl.core.provider_checks import check_routes
 from stackctl.core.providers import RemoteEndpoint
 from stackctl.core.settings import Settings, default_value
-from stackctl.core.stackfile import Mode, StackFile, read_environment
+from stackctl.core.stackfile import Mode, StackFile
 from stackctl.errors import ConfigError, Finding, suggest_nearest
 
 LAST_PORT = 65_535
@@ -92,7 +92,7 @@ def check_engine_variables(stackfile: StackFile, variables: Mapping[str, str]) -
             f"add {variable}=... to .env",
         )
         for name, model in stackfile.models.items()
-        for own, variable in list_references(read_environment(model)).items()
+        for own, variable in list_references(model.environment).items()
         if variable not in variables
     ]
 

@@ -33,6 +33,21 @@ class Matches:
         return core_schema.custom_error_schema(text, "expected", custom_error_message=self.expected)
 
 
+@dataclass(frozen=True, slots=True)
+class AsWritten:
+    """Marks a text that YAML may read as something else; the reader takes it as it is written.
+
+    Attributes:
+        schema: what else an editor takes for it.
+    """
+
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": ["number", "boolean"]})
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:
+        """The text's own schema, or the other."""
+        return {"anyOf": [handler(schema), dict(self.schema)]}
+
+
 Mode = Literal["chat", "embedding", "rerank"]
 ProviderKind = Literal["openai", "anthropic", "lm_studio", "ollama", "vllm", "openai-compatible"]
 ServedName = Annotated[
@@ -48,7 +63,10 @@ HttpUrl = Annotated[
 ]
 Text = Annotated[str, MinLen(1)]
 EnvironmentName = Annotated[str, Matches(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a variable")]
-CacheSize = Annotated[str, Matches(r"^(auto|0|[1-9][0-9]*[kmg])$", "auto, 0 or a size such as 2g")]
+CacheSize = Annotated[
+    str, Matches(r"^(auto|0|[1-9][0-9]*[kmg])$", "auto, 0 or a size such as 2g"), AsWritten({"const": 0})
+]
+Word = Annotated[str, AsWritten()]
 Tokens = Annotated[int, Ge(0), Le(16_777_216)]
 Positive = Annotated[int, Ge(1)]
 
@@ -74,8 +92,8 @@ class LocalModel:
     context_length: Tokens = _key("Tokens per slot; 0 takes CONTEXT_LENGTH.", 0)
     slots: Annotated[int, Ge(0), Le(256)] = _key("Requests at the same time; 0 takes INFERENCE_SLOTS.", 0)
     gpu_layers: Annotated[int, Ge(-1), Le(10_000)] | None = _key("Layers on the GPU; empty takes GPU_LAYERS.", None)
-    arguments: tuple[str, ...] = _key("Further llama-server arguments, word by word.", ())
-    environment: Mapping[EnvironmentName, str | int | float] = _key(
+    arguments: tuple[Word, ...] = _key("Further llama-server arguments, word by word.", ())
+    environment: Mapping[EnvironmentName, Word] = _key(
         "Variables of this model's engine, before those of INFERENCE_ENVIRONMENT; ${NAME} takes a value from .env.",
         factory=dict,
     )
@@ -148,7 +166,7 @@ class StackFile:
 
     def list_variables(self) -> frozenset[str]:
         """Names of the variables that providers and engines need from `.env` or the environment."""
-        engines = (list_references(read_environment(model)).values() for model in self.models.values())
+        engines = (list_references(model.environment).values() for model in self.models.values())
         return self.list_provider_variables().union(*engines)
 
     def list_provider_variables(self) -> frozenset[str]:
@@ -157,11 +175,6 @@ class StackFile:
         for provider in self.providers.values():
             names.update(provider.headers.values(), [provider.api_key] if provider.api_key else [])
         return frozenset(names)
-
-
-def read_environment(model: LocalModel) -> dict[str, str]:
-    """A model's own variables as text."""
-    return {name: str(value) for name, value in model.environment.items()}
 
 
 def describe_key(item: Field[Any]) -> str:

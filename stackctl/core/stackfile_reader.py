@@ -25,6 +25,8 @@ from stackctl.core.validation_words import describe_error, suggest_key
 from stackctl.core.yamltree import YamlTree, parse_yaml
 from stackctl.errors import ConfigError, Finding
 
+# Keys of a model whose texts are marked ``AsWritten``.
+_AS_WRITTEN = ("arguments", "environment", "prompt_cache")
 _TYPES = (StackFile, LocalModel, Provider, RemoteModel, Route, Limits, ModelLimits)
 
 
@@ -53,7 +55,7 @@ def _validate(tree: YamlTree) -> tuple[StackFile | None, list[Finding]]:
 
     try:
         # By way of JSON, in which pydantic's strict mode takes objects for dataclasses and arrays for tuples.
-        return TypeAdapter(StackFile).validate_json(json.dumps(_drop_empty(tree.value), default=str)), []
+        return TypeAdapter(StackFile).validate_json(json.dumps(_build_document(tree), default=str)), []
     except ValidationError as error:
         return None, [_build_finding(dict(item), tree) for item in error.errors()]
     except (TypeError, ValueError, RecursionError):  # a key that is no text, an alias that contains itself
@@ -62,9 +64,33 @@ def _validate(tree: YamlTree) -> tuple[StackFile | None, list[Finding]]:
         return None, [] if tree.findings else [problem]
 
 
-def _drop_empty(value: Any) -> Any:
-    """A section whose every line is commented out reads as null and means that there is none."""
-    return {str(key): item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+def _build_document(tree: YamlTree) -> Any:
+    """The file's value for pydantic: without empty sections, and with texts as they are written."""
+    if not isinstance(tree.value, dict):
+        return tree.value
+    # A section whose every line is commented out reads as null and means that there is none.
+    document = {str(key): item for key, item in tree.value.items() if item is not None}
+    if isinstance(document.get("models"), dict):
+        document["models"] = {
+            name: {key: _take_written(tree, ("models", name, key), item) for key, item in model.items()}
+            if isinstance(model, dict)
+            else model
+            for name, model in document["models"].items()
+        }
+    return document
+
+
+def _take_written(tree: YamlTree, path: tuple[Any, ...], value: Any) -> Any:
+    """The value at this path; a scalar that is marked ``AsWritten`` as its text, ``1.10`` and not 1.1."""
+    if path[2] not in _AS_WRITTEN or value is None:
+        return value
+    if isinstance(value, dict | list):
+        if len(path) > 3:  # deeper than any text, and perhaps an alias that contains itself
+            return value
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        taken = {key: _take_written(tree, (*path, key), item) for key, item in pairs}
+        return taken if isinstance(value, dict) else list(taken.values())
+    return tree.find_text(path)
 
 
 def build_schema() -> dict[str, Any]:
@@ -87,14 +113,15 @@ def _build_finding(error: dict[str, Any], tree: YamlTree) -> Finding:
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         nearest = suggest_key(str(path[-1]), _list_keys(path[:-1]))
         return Finding(subject, "is not a key of this section", nearest or "remove it", file=tree.path, line=line)
-    if {"api_key", "headers"}.intersection(path) and error["loc"][-1] != "[key]":
+    key = path[2:3]
+    if path[:1] == ("providers",) and key in (("api_key",), ("headers",)) and error["loc"][-1] != "[key]":
         # Whoever writes the secret itself here must not find it in a log: what was seen is not shown.
         message = "expected the name of a variable in .env, such as OPENAI_API_KEY; the secret itself belongs there"
         return Finding(subject, message, f"move the value to .env and name it in {subject}", file=tree.path, line=line)
-    if "environment" in path:  # what was seen may be a secret
+    if path[:1] == ("models",) and key == ("environment",):  # what was seen may be a secret
         message = "expected text, a number, or ${NAME} for a variable in .env, under the name of a variable"
         return Finding(subject, message, f"correct {subject}", file=tree.path, line=line)
-    message, hint = describe_error(error, subject)
+    message, hint = describe_error(error, subject, tree.find_text(path))
     return Finding(subject, message, hint, file=tree.path, line=line)
 
 

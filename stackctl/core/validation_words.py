@@ -55,12 +55,13 @@ def suggest_key(name: str, known: list[str]) -> str:
     return f"did you mean '{meant}'?" if meant else suggest_nearest(name, known)
 
 
-def describe_error(error: Mapping[str, Any], subject: str) -> tuple[str, str]:
+def describe_error(error: Mapping[str, Any], subject: str, written: str) -> tuple[str, str]:
     """Message and hint of one error.
 
     Args:
         error: as pydantic's ``errors()`` gives it, keys that are not known apart.
         subject: the path of what it is about, as people write it.
+        written: the scalar as it stands in the file, which YAML may read as something else; empty for a section.
     """
     kind, seen, context = str(error["type"]), error.get("input"), error.get("ctx", {})
     if kind == "missing":
@@ -69,24 +70,26 @@ def describe_error(error: Mapping[str, Any], subject: str) -> tuple[str, str]:
     if kind == "value_error":
         return str(error["msg"]).removeprefix("Value error, "), f"correct {subject}"
     if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", str(context.get("expected", ""))) or [str(context.get("expected", ""))]
+        number = str(context.get("expected", ""))
+        choices = re.findall(r"'([^']*)'", number) or [number]
         nearest = suggest_nearest(seen, choices) if isinstance(seen, str) else ""
         only = f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
-        return f"is {_show(seen)}; expected {only}", nearest or f"correct {subject}"
+        hint = f"write {number} without quotes" if seen == number else nearest or f"correct {subject}"
+        return f"is {_show(seen)}; expected {only}", hint
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return f"is {_show(seen)}; expected {bound}", f"correct {subject}"
     if kind == "expected":  # of our own: see ``Matches``
         return f"is {_show(seen)}; expected {error['msg']}", f"correct {subject}"
     message = f"is {_show(seen)}; {_EXPECTED.get(kind, 'expected another value')}"
-    return message, _suggest_quotes(kind, seen) or f"correct {subject}"
+    return message, _suggest_quotes(kind, seen, written) or f"correct {subject}"
 
 
-def _suggest_quotes(kind: str, seen: Any) -> str:
+def _suggest_quotes(kind: str, seen: Any, written: str) -> str:
     if _EXPECTED.get(kind) is _WHOLE and isinstance(seen, str) and seen.isdecimal():
         return f"write {seen} without quotes"
     if _EXPECTED.get(kind) is _TEXT and isinstance(seen, int | float):
-        return f"write '{str(seen).lower()}' in quotes"
+        return f"write '{written}' in quotes"
     return ""
 
 

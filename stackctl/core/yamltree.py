@@ -6,7 +6,7 @@ PyYAML keeps the last of two equal keys without a word; here the second is a fin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -29,18 +29,31 @@ class YamlTree:
         value: plain dicts, lists and scalars; None for an empty document.
         lines: path of keys and indices to the line, from 1.
         findings: duplicate keys, and keys that are no text.
+        node: the document before YAML made values of it.
     """
 
     path: str
     value: Any
     lines: Mapping[Path, int]
     findings: tuple[Finding, ...]
+    node: yaml.Node | None = field(default=None, repr=False)
 
     def find_line(self, path: Path) -> int:
         """The line of this path, or of the nearest parent that has one."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
+
+    def find_text(self, path: Path) -> str:
+        """The scalar at this path as it is written: ``1.10``, which its value is not; empty where there is none."""
+        node = self.node
+        for part in path:
+            if isinstance(node, yaml.MappingNode):
+                node = next((value for key, value in node.value if key.value == part), None)
+            else:
+                is_item = isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
+                node = node.value[part] if node is not None and is_item else None
+        return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
 
 
 def parse_yaml(text: str, path: str) -> YamlTree:
@@ -62,7 +75,7 @@ def parse_yaml(text: str, path: str) -> YamlTree:
     findings: list[Finding] = []
     if node is not None:
         _walk(node, (), path, lines, findings, set())
-    return YamlTree(path, value, lines, tuple(findings))
+    return YamlTree(path, value, lines, tuple(findings), node)
 
 
 def _build_finding(error: Exception, text: str, path: str) -> Finding:
@@ -73,7 +86,8 @@ def _build_finding(error: Exception, text: str, path: str) -> Finding:
         return Finding("syntax", message, "remove it", file=path, line=line)
     mark = getattr(error, "problem_mark", None)
     line = mark.line + 1 if mark else 0
-    if mark and "\t" in (text.split("\n")[mark.line : mark.line + 1] or [""])[0][: mark.column + 1]:
+    shown = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
+    if "\t" in shown[: len(shown) - len(shown.lstrip())]:
         return Finding("syntax", "is indented with a tab; YAML takes spaces", "replace it", file=path, line=line)
     column = f" (column {mark.column + 1})" if mark else ""
     problem = getattr(error, "problem", None) or "it cannot be read"

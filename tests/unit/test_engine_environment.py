@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
+import jsonschema
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +17,7 @@ from stackctl.core.engine_environment import (
     list_values,
     parse_environment,
 )
+from stackctl.core.stackfile_reader import build_schema
 from stackctl.errors import ConfigError
 from stackctl.operations.site import load_site
 from tests.fakes import World, raised_by, write_env
@@ -107,6 +111,22 @@ def test_a_models_own_variables_reach_its_engine_alone_and_in_both_runtimes() ->
 
 
 @pytest.mark.parametrize(
+    "text", ["1.10", "010", "1:30", "true", "no", "0x10", "1_000", "2026-01-01", ".5", "1e3", "'quoted'", "two words"]
+)
+def test_a_value_is_the_text_that_stands_in_the_file(text: str) -> None:
+    stack = (
+        f"models:\n  m: {{file: m.gguf, environment: &e {{A: {text}}}}}\n  n: {{file: m.gguf, environment: *e}}\n"
+        "  environment: {file: m.gguf, prompt_cache: 0, arguments: [--temp, 0.10, --flag, on]}\n"
+    )
+    models = {model.served_name: model for model in load_site(load("", stack).effects).process.models}
+    assert models["m"].environment == models["n"].environment == {"A": text.strip("'")}
+    assert models["environment"].arguments == ("--temp", "0.10", "--flag", "on")
+    assert models["environment"].prompt_cache_mib == 0
+    schema = jsonschema.Draft202012Validator(build_schema())
+    assert schema.is_valid(json.loads(json.dumps(yaml.safe_load(stack), default=str)))
+
+
+@pytest.mark.parametrize(
     ("world", "subject", "words"),
     [
         (load("", STACK), "models.m.environment.TOKEN", "names MY_TOKEN, which is not set"),
@@ -125,13 +145,14 @@ def test_a_models_own_variables_reach_its_engine_alone_and_in_both_runtimes() ->
             "models.m.environment",
             "holds what looks like a secret, TOKEN",
         ),
-        (load("", STACK.replace("FLAG: 1", "FLAG: true")), "models.m.environment.FLAG", "expected"),
+        (load("", STACK.replace("FLAG: 1", "FLAG: [1]")), "models.m.environment.FLAG", "expected"),
+        (load("", STACK.replace("FLAG: 1", "FLAG:")), "models.m.environment.FLAG", "expected"),
         (load("", STACK.replace("FLAG: 1", "1FLAG: 1")), "models.m.environment", ""),
     ],
 )
 def test_a_wrong_environment_is_refused_at_its_place(world: World, subject: str, words: str) -> None:
     error = raised_by(lambda: load_site(world.effects))
     assert isinstance(error, ConfigError)
-    finding = next(item for item in error.findings if item.subject.startswith(subject))
+    (finding,) = (item for item in error.findings if item.subject.startswith(subject))
     assert (words in finding.message, finding.line > 0) == (True, True)
     assert "planted" not in str(error.findings)
