@@ -30,6 +30,11 @@ class Endpoint:
             return ""
         return "DOCKER_HOST" if self.context == _DEFAULT_CONTEXT else f"the Docker context '{self.context}'"
 
+    @property
+    def is_local_context(self) -> bool:
+        """Whether a context names a socket of this machine: Docker Desktop's, a rootless engine's."""
+        return self.source not in ("", "DOCKER_HOST") and self.address.startswith(("unix://", "npipe://"))
+
     def render_text(self) -> str:
         """The address, and who names it where that is not Docker itself."""
         return f"{self.address} ({self.source})" if self.source else self.address or DEFAULT_ADDRESS
@@ -51,6 +56,8 @@ def hint_for_docker(endpoint: Endpoint, problem: str) -> str:
         return "add yourself to the docker group ('sudo usermod -aG docker $USER') and log in again" + _OR_PROCESSES
     if endpoint.source == "DOCKER_HOST":
         return f"correct DOCKER_HOST, or unset it to use this machine's engine{_OR_PROCESSES}"
+    if endpoint.is_local_context:
+        return f"start it (Docker Desktop, or 'systemctl --user start docker'){_OR_PROCESSES}"
     if endpoint.source or "context not found" in problem:
         return f"choose another context ('docker context use default', or unset DOCKER_CONTEXT){_OR_PROCESSES}"
     return f"start it ('sudo systemctl start docker' or Docker Desktop){_OR_PROCESSES}"

@@ -232,7 +232,8 @@ def check_docker(docker: DockerFacts | None) -> tuple[Finding, ...]:
     if docker is None or docker.is_reachable:
         return ()
     problem, hint = explain_no_compose(docker), explain_docker_fix(docker)
-    is_meant = docker.endpoint.source or "permission denied" in docker.problem.lower()
+    is_elsewhere = docker.endpoint.source and not docker.endpoint.is_local_context
+    is_meant = is_elsewhere or "permission denied" in docker.problem.lower()
     return (Finding("Docker", problem, hint, Severity.WARNING),) if is_meant else ()
 
 

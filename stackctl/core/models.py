@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from stackctl.core.engine_environment import SHARED, check_environment, parse_environment
 from stackctl.core.engines import round_context
 from stackctl.core.gguf import GGUFHeader
-from stackctl.core.prompt_cache import AUTO, choose_prompt_cache, count_entry_bytes, count_free_bytes
+from stackctl.core.prompt_cache import AUTO, choose_prompt_cache, count_entry_bytes, count_free_bytes, share_free_bytes
 from stackctl.core.settings import Settings, list_secrets
 from stackctl.core.stackfile import LocalModel, Mode, StackFile
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
@@ -215,11 +215,16 @@ def build_served_models(
     loads = [
         (headers[request.path], context, request.slots) for request, context in zip(requests, contexts, strict=True)
     ]
-    free_bytes = count_free_bytes(memory_bytes, loads, settings.kv_cache_type)
+    all_slots = [request.slots if max_slots is None else min(request.slots, max_slots) for request in requests]
+    wanted = [
+        (request.prompt_cache, slots)
+        for request, slots in zip(requests, all_slots, strict=True)
+        if request.mode == "chat"
+    ]
+    free_bytes = share_free_bytes(count_free_bytes(memory_bytes, loads, settings.kv_cache_type), wanted)
     models = []
-    for request, service, context in zip(requests, services, contexts, strict=True):
+    for request, service, context, slots in zip(requests, services, contexts, all_slots, strict=True):
         header = headers[request.path]
-        slots = request.slots if max_slots is None else min(request.slots, max_slots)
         entry_bytes = count_entry_bytes(header, context, settings.kv_cache_type)
         is_chat = request.mode == "chat"
         models.append(

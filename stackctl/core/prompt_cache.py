@@ -30,14 +30,30 @@ def choose_prompt_cache(wanted: str, entry_bytes: int, slots: int, free_bytes: i
         wanted: ``auto``, or a size as ``parse_size_bytes`` reads it.
         entry_bytes: what one conversation takes when it fills its context.
         slots: requests at the same time: so many conversations stay where they are without a cache.
-        free_bytes: memory of the machine beside the models.
+        free_bytes: this engine's part of the machine's memory beside the models, as ``share_free_bytes`` gives it.
     """
     if wanted != AUTO:
-        return -(-parse_size_bytes(wanted) // MIB)
+        return _read_mib(wanted)
     if slots >= CONVERSATIONS:
         return 0
     needed = CONVERSATIONS * entry_bytes
     return -(-needed // MIB) if needed <= free_bytes // LARGEST_SHARE else 0
+
+
+def share_free_bytes(free_bytes: int, wanted: Sequence[tuple[str, int]]) -> int:
+    """What one engine may call free, where others take their prompt caches from the same memory.
+
+    Args:
+        free_bytes: memory of the machine beside the models.
+        wanted: of each chat model, what was asked for as ``choose_prompt_cache`` takes it, and its slots.
+    """
+    left = free_bytes - sum(_read_mib(size) * MIB for size, _ in wanted if size != AUTO)
+    sharers = sum(size == AUTO and slots < CONVERSATIONS for size, slots in wanted)
+    return max(left, 0) // max(sharers, 1)
+
+
+def _read_mib(size: str) -> int:
+    return -(-parse_size_bytes(size) // MIB)
 
 
 def count_entry_bytes(header: GGUFHeader, context_length: int, kv_cache_type: str) -> int:

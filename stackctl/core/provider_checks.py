@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Set
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from stackctl.core.printable import hide_user
 from stackctl.core.stackfile import Mode, Provider, StackFile
 from stackctl.errors import Finding
 
@@ -46,15 +48,25 @@ def _check_address(provider: Provider) -> Iterator[tuple[str, str]]:
         return
     path = parts.path.rstrip("/")
     route = next((route for route in _ROUTES if path.endswith(route)), "")
-    if route:
-        yield (
-            f"is the address of one route, '{route}'; expected the one that all begin with",
-            (f"write {url.rstrip('/').removesuffix(route)}"),
-        )
+    base = path.removesuffix(route)
+    root = re.sub("(/v1)+$", "", base)
+    if provider.kind == "anthropic":
+        # LiteLLM puts /v1/messages behind everything that does not end with it (main.py, "default route for all").
+        if path.endswith("/v1/messages"):
+            return
+        if root != path:
+            yield "is not what '/v1/messages' can follow", _suggest_address(parts, root)
+    elif route:
+        message = f"is the address of one route, '{route}'; expected the one that all begin with"
+        yield message, _suggest_address(parts, root if provider.kind == "ollama" else base)
     elif path.endswith("/v1/v1"):
-        yield "ends with /v1 twice", f"write {url.rstrip('/').removesuffix('/v1')}"
+        yield "ends with /v1 twice", _suggest_address(parts, f"{root}/v1")
     elif provider.kind == "ollama" and path.endswith("/v1"):
-        yield "ends with /v1, which Ollama's own format does not have", f"write {url.rstrip('/').removesuffix('/v1')}"
+        yield "ends with /v1, which Ollama's own format does not have", _suggest_address(parts, root)
+
+
+def _suggest_address(parts: SplitResult, path: str) -> str:
+    return f"write {hide_user(parts._replace(path=path, query='', fragment='').geturl())}"
 
 
 def check_provider_keys(stackfile: StackFile, variables: Mapping[str, str], blank: Set[str]) -> list[Finding]:

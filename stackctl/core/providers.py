@@ -27,7 +27,7 @@ class RemoteEndpoint:
 
     Attributes:
         litellm_model: LiteLLM's name of it, with the provider's prefix.
-        url: base URL as the operator wrote it; empty for the provider's own.
+        url: base URL as the operator wrote it, without a slash at its end; empty for the provider's own.
         key_variable: variable that holds the key; empty when it needs none.
         headers: request header and the variable that holds its value.
     """
@@ -81,7 +81,7 @@ def list_endpoints(stackfile: StackFile) -> tuple[RemoteEndpoint, ...]:
             provider=name,
             litellm_model=f"{PREFIXES[provider.kind]}/{model.model}",
             mode=model.mode,
-            url=provider.api_base or "",
+            url=(provider.api_base or "").rstrip("/"),  # LiteLLM puts '/v1/messages' behind it as it stands
             key_variable=provider.api_key or "",
             headers=tuple(sorted(provider.headers.items())),
             context_length=model.context_length,

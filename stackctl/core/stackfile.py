@@ -38,14 +38,16 @@ class AsWritten:
     """Marks a text that YAML may read as something else; the reader takes it as it is written.
 
     Attributes:
-        schema: what else an editor takes for it.
+        values: what else an editor takes for it; empty for every number and truth value.
     """
 
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": ["number", "boolean"]})
+    values: tuple[int, ...] = ()
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:
         """The text's own schema, or the other."""
-        return {"anyOf": [handler(schema), dict(self.schema)]}
+        return {
+            "anyOf": [handler(schema), {"enum": list(self.values)} if self.values else {"type": ["number", "boolean"]}]
+        }
 
 
 Mode = Literal["chat", "embedding", "rerank"]
@@ -63,9 +65,7 @@ HttpUrl = Annotated[
 ]
 Text = Annotated[str, MinLen(1)]
 EnvironmentName = Annotated[str, Matches(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a variable")]
-CacheSize = Annotated[
-    str, Matches(r"^(auto|0|[1-9][0-9]*[kmg])$", "auto, 0 or a size such as 2g"), AsWritten({"const": 0})
-]
+CacheSize = Annotated[str, Matches(r"^(auto|0|[1-9][0-9]*[kmg])$", "auto, 0 or a size such as 2g"), AsWritten((0,))]
 Word = Annotated[str, AsWritten()]
 Tokens = Annotated[int, Ge(0), Le(16_777_216)]
 Positive = Annotated[int, Ge(1)]

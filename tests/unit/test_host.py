@@ -41,6 +41,7 @@ def test_compose_is_refused_by_name(docker: DockerFacts | None, words: str) -> N
 
 
 FAR, HOST = Endpoint("far", "tcp://10.0.0.5:2376"), Endpoint("default", "tcp://127.0.0.1:1")
+DESKTOP = Endpoint("desktop-linux", "unix:///home/me/.docker/desktop/docker.sock")
 USUAL = Endpoint("default", "unix:///var/run/docker.sock")
 
 
@@ -49,6 +50,8 @@ USUAL = Endpoint("default", "unix:///var/run/docker.sock")
     [
         (HOST, "Cannot connect", "at tcp://127.0.0.1:1 (DOCKER_HOST)", "correct DOCKER_HOST", True),
         (FAR, "Cannot connect", "at tcp://10.0.0.5:2376 (the Docker context 'far')", "docker context use", True),
+        (DESKTOP, "Cannot connect", "(the Docker context 'desktop-linux')", "start it (Docker Desktop", False),
+        (DESKTOP, "permission denied while trying to connect", "permission denied", "docker group", True),
         (Endpoint(), 'context "x": context not found', "context not found", "docker context use", False),
         (USUAL, "permission denied while trying to connect", "permission denied", "docker group", True),
         (USUAL, "Cannot connect. Is the docker daemon running?", "Cannot connect", "systemctl start docker", False),

@@ -11,6 +11,7 @@ from stackctl.core.prompt_cache import (
     choose_prompt_cache,
     count_entry_bytes,
     count_free_bytes,
+    share_free_bytes,
 )
 from stackctl.operations.site import load_site
 from tests.fakes import World, write_env
@@ -66,6 +67,21 @@ def test_what_the_models_need_is_not_free() -> None:
     assert count_free_bytes(GIB, [(header, 4096, 4)], "f16") == 0
 
 
+@pytest.mark.parametrize(
+    ("wanted", "share"),
+    [
+        ([], 12 * GIB),
+        ([("auto", 4)], 12 * GIB),
+        ([("auto", 4)] * 3, 4 * GIB),
+        ([("auto", 4), ("auto", 32), ("0", 4)], 12 * GIB),
+        ([("auto", 4), ("4g", 32)], 8 * GIB),
+        ([("auto", 4), ("40g", 4)], 0),
+    ],
+)
+def test_what_is_free_is_shared(wanted: list[tuple[str, int]], share: int) -> None:
+    assert share_free_bytes(12 * GIB, wanted) == share
+
+
 def load_caches(memory_bytes: int, stack: str = "", **settings: object) -> dict[str, int]:
     world = World(write_env(CHAT_MODEL="chat.gguf", **settings), stack)
     world.memory_bytes = memory_bytes
@@ -78,5 +94,8 @@ def test_each_model_of_a_site_has_its_own() -> None:
     assert caches["local-chat"] > 0
     assert (caches["big"], caches["own"], caches["local-embed"]) == (0, 300, 0)
     assert set(load_caches(1 * GIB).values()) == {0}
+    five = "models:\n" + "".join(f"  m{number}: {{file: {number}.gguf}}\n" for number in range(4))
+    assert [len([size for size in load_caches(gib * GIB, five).values() if size]) for gib in (64, 256)] == [0, 5]
+    assert sum(load_caches(256 * GIB, five).values()) * MIB <= 64 * GIB
     assert load_caches(256 * GIB, PROMPT_CACHE="0")["local-chat"] == 0
     assert load_caches(1 * GIB, PROMPT_CACHE="512m")["local-chat"] == 512
