@@ -44,8 +44,11 @@ def prepare_streams() -> None:
         if getattr(sys, name) is None:
             # Otherwise the next file that is opened would be the standard stream of every child.
             descriptor = os.open(os.devnull, os.O_RDWR)
-            if descriptor != number:
+            if descriptor == number:
+                os.set_inheritable(number, True)  # what os.open opens, children do not get
+            else:
                 os.dup2(descriptor, number)
+                os.close(descriptor)
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
     # Below it is the file, with a buffer between them or, by PYTHONUNBUFFERED, without.

@@ -31,6 +31,7 @@ NO_NAME_SERVER = "127.0.0.1"
 RELAY_FILE = "relay.py"
 # Where the names of images begin that are built here: a registry of this name there can never be.
 OWN_IMAGES = "stackctl.invalid"
+_LOG_VERBOSITY = "LLAMA_ARG_LOG_VERBOSITY"
 _RELAY_PATH = f"/{RELAY_FILE}"
 
 
@@ -87,7 +88,7 @@ class Container:
         mem_limit: bytes, 0 for none.
         start_period_s: how long the health check may fail before it counts.
         gpu_images: accelerator to the image that replaces this one.
-        log_verbosity: of an engine on a GPU.
+        log_verbosity: of an engine on a GPU; empty where a variable of `.env` says it.
         memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the engine's default.
         shm_size: bytes, 0 leaves the engine's default.
     """
@@ -248,9 +249,10 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
 def _complete_engine(stack: Stack, service: Service, container: Container) -> Container:
     """What the operator gives an engine's container beyond what every container has."""
     settings = stack.settings
+    default = "" if _LOG_VERBOSITY in service.secrets else GPU_LOG_VERBOSITY
     return replace(
         container,
-        log_verbosity=service.environment.get("LLAMA_ARG_LOG_VERBOSITY", GPU_LOG_VERBOSITY),
+        log_verbosity=service.environment.get(_LOG_VERBOSITY, default),
         memlock=_parse_memlock(settings.inference_memlock) if settings.inference_memlock else None,
         shm_size=parse_size_bytes(settings.inference_shm_size) if settings.inference_shm_size else 0,
     )

@@ -20,7 +20,11 @@ MISSING: Final = "no such model file"
 _PROJECTORS: Final = ("clip", "mmproj")
 # general.type of what is no model -> what it is, and where it belongs.
 _KINDS: Final = {
-    "adapter": ("a LoRA adapter", "name the model that it adapts; the adapter goes into arguments, as --lora FILE"),
+    "adapter": (
+        "a LoRA adapter",
+        "name the model that it adapts; the adapter goes into that model's arguments in stack.yml, as --lora and its"
+        " whole path (process runtime only)",
+    ),
     "imatrix": ("an importance matrix, which quantising reads", "name the model's own GGUF file"),
 }
 
@@ -108,14 +112,17 @@ def suggest_file(setting: str, file: ModelFile) -> str:
     Letters' case, a folder in front and the ending ``.gguf`` make no difference to what was meant.
     """
     wanted = bare_name(file.path)
-    meant = next((name for name in file.neighbours if bare_name(name) == wanted), "")
+    # The engine starts from the first shard, whose ending nobody types.
+    splits = {name: parse_split_name(name) for name in file.neighbours}
+    names = {name: split.stem if split else name for name, split in splits.items() if not split or split.number == 1}
+    meant = next((name for name, stem in names.items() if wanted in (bare_name(name), bare_name(stem))), "")
     if meant:
         return f"set {setting} to {meant}"
-    nearest = suggest_nearest(wanted, file.neighbours)
-    if nearest or not file.neighbours:
+    nearest = suggest_nearest(wanted, names)
+    if nearest or not names:
         return nearest or f"put the file there or correct {setting}"
-    shown = ", ".join(file.neighbours[:SHOWN_FILES])
-    more = len(file.neighbours) - SHOWN_FILES
+    shown = ", ".join([*names][:SHOWN_FILES])
+    more = len(names) - SHOWN_FILES
     return f"files there: {shown}" + (f" and {more} more" if more > 0 else "")
 
 

@@ -179,12 +179,15 @@ def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> S
         environment |= {"HOME": layout.scratch}
     elif stack.engine.gpu and settings.stack_gpu != "none":
         environment |= {"LLAMA_ARG_LOG_VERBOSITY": GPU_LOG_VERBOSITY}
+    references = list_references(model.environment)
+    # What the operator names in .env takes the place of ours: a variable stands once in what is rendered.
+    own = {name: value for name, value in environment.items() if name not in references}
     return Service(
         name=model.service,
         port=model.port,
         arguments=(*layout.engine_command, *build_arguments(stack.engine, parameters)),
-        environment=environment | list_values(model.environment),
-        secrets=list_references(model.environment) | {API_KEY_VARIABLE: "INFERENCE_API_KEY"},
+        environment=own | list_values(model.environment),
+        secrets=references | {API_KEY_VARIABLE: "INFERENCE_API_KEY"},
         health_path=stack.engine.health_path,
         ready_timeout_s=ENGINE_START_S + model.size_bytes / SLOWEST_READ_BYTES_PER_S,
         model=model,

@@ -84,6 +84,16 @@ def test_closed_streams_hinder_nothing(site: Path, closed: str) -> None:
     assert (site / ".stack" / "rendered" / "config.p1.yaml").read_text().startswith("#")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_children_have_the_streams_that_were_closed(closed: str) -> None:
+    child = "import os; [os.fstat(number) for number in range(3)]"
+    program = f"import subprocess as s, sys; prepare_streams(); sys.exit(s.call([sys.executable, '-c', {child!r}]))"
+    code = f"from stackctl.cli.program import prepare_streams; {program}"
+    command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == 0
+
+
 @pytest.mark.parametrize("command", ["config --reference", "--help", "models"])
 def test_a_reader_that_is_gone_is_no_failure(site: Path, command: str) -> None:
     reader, writer = os.pipe()

@@ -118,7 +118,9 @@ def test_a_vocabulary_file_is_no_model(tmp_path: Path) -> None:
         ("models/Qwen-chat.gguf", "set CHAT_MODEL to Qwen-chat.gguf"),
         ("deep.gguf", "set CHAT_MODEL to sub/deep.gguf"),
         ("Qwen-chad.gguf", "did you mean 'Qwen-chat.gguf'?"),
-        ("zzz", "files there: Qwen-chat.gguf, sub/deep.gguf"),
+        ("split-q4", "set CHAT_MODEL to Split-Q4-00001-of-00002.gguf"),
+        ("Split-Q4.gguf", "set CHAT_MODEL to Split-Q4-00001-of-00002.gguf"),
+        ("zzz", "files there: Qwen-chat.gguf, Split-Q4-00001-of-00002.gguf, sub/deep.gguf"),
     ],
 )
 def test_a_wrong_name_gets_the_one_that_was_meant_or_those_that_are_there(
@@ -128,6 +130,8 @@ def test_a_wrong_name_gets_the_one_that_was_meant_or_those_that_are_there(
     (folder / "sub").mkdir(parents=True)
     write_model(folder / "Qwen-chat.gguf")
     write_model(folder / "sub" / "deep.gguf")
+    for number in (1, 2):
+        write_model(folder / f"Split-Q4-0000{number}-of-00002.gguf")
     (finding,) = check(folder / wanted)
     assert (finding.message, finding.hint) == ("no such model file", hint)
 

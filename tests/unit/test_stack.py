@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import yaml
 
+from stackctl.core.render import GPU_OVERLAYS
 from stackctl.core.settings import Settings
 from stackctl.core.stack import Service, find_gateway_url
 from stackctl.operations.site import build_plan, load_site, render_site
@@ -63,6 +65,23 @@ def test_a_service_gets_only_its_own_secrets() -> None:
         "OPENAI_KEY",
         "TENANT",
     }
+
+
+@pytest.mark.parametrize("devices", ["all", "1"])
+def test_a_variable_that_env_holds_takes_the_place_of_ours(devices: str) -> None:
+    stack = "models: {m: {file: m.gguf, environment: {OMP_WAIT_POLICY: '${A}', LLAMA_ARG_LOG_VERBOSITY: '${A}'}}}"
+    world = World(write_env(A="x", GPU_DEVICES=devices), stack)
+    rendered = render_site(world.effects, load_site(world.effects))
+    for services in (rendered.compose_services, rendered.process_services):
+        (engine,) = (service for service in services if service.name == "inference-m")
+        assert not engine.environment.keys() & engine.secrets.keys()
+        assert engine.secrets["OMP_WAIT_POLICY"] == "A"
+    for name in GPU_OVERLAYS.values():
+        overlay = yaml.safe_load(rendered.files[name])["services"]
+        assert overlay["inference-chat"]["environment"]["LLAMA_ARG_LOG_VERBOSITY"] == "4"
+        other = overlay["inference-m"].get("environment", {"none": ""})
+        assert other
+        assert "LLAMA_ARG_LOG_VERBOSITY" not in other
 
 
 def test_a_plan_holds_every_secret_by_value_and_shows_none() -> None:
