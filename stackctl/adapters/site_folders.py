@@ -1,6 +1,6 @@
 """Find the site that a command is for: the folder that was named, the current one, or the nearest above it.
 
-Reads folders; writes one small file, the list of sites of this user, which only helps to say what was meant.
+Reads folders; writes one small file, the list of sites of this user: it helps to say what was meant and what is used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from stackctl.adapters.files import save_text
 from stackctl.core.site_search import (
     ENV_FILE,
+    MOST_KNOWN,
     SITE_FILES,
     add_known_site,
     explain_no_site,
@@ -40,7 +41,8 @@ def find_site(folder: Path, environment: Mapping[str, str], *, is_named: bool) -
     trusted = above is not None and _is_trusted(*above, environment)
     if above and trusted and not is_named:
         return above[0]
-    known = [*([above[0]] if above and trusted else []), *_list_below(folder), *load_known_sites(environment)]
+    used = load_known_sites(environment)[:MOST_KNOWN]
+    known = [*([above[0]] if above and trusted else []), *_list_below(folder), *used]
     raise explain_no_site(
         folder,
         find_nearest(folder, known, is_named=is_named),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +60,12 @@ class Context:
     def open_here(self) -> AbstractContextManager[Effects]:
         """The same for what makes the folder a site."""
         return _open(self.folder, {})
+
+    def find_place(self) -> Context:
+        """The site, named; where there is none, the folder that is to become one."""
+        with suppress(ConfigError):
+            return Context(self.site, is_named=True)
+        return self
 
     def check_site(self) -> tuple[Finding, ...]:
         """A note where there is no site, for what works without one."""

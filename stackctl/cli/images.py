@@ -60,7 +60,8 @@ def pin(context: Context, dry_run: bool, as_json: bool) -> None:
 def prune(context: Context, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Remove images that stackctl built on this machine and that no container uses and no site of yours names.
 
-    Images that came from a registry, from a bundle or from anybody else are never touched. A terminal is asked first;
+    Images that came from a registry, from a bundle or from anybody else are never touched, nor are those that early
+    versions built under a stack's name (ai-stack/api-gateway): nothing tells whose they are. A terminal is asked first;
     elsewhere nothing is removed without --yes.
     """
     import os

@@ -24,7 +24,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--from", "folders", type=_FOLDER, multiple=True, help="Another folder with parts; may be repeated.")
 @click.option("--key", metavar="FILE|LINE", help="Public key of the packer; by default the setting BUNDLE_PUBLIC_KEY.")
 @click.option("--allow-unsigned", is_flag=True, help="Go on where there is no signature, or no key to check it with.")
-@click.option("--allow-downgrade", is_flag=True, help="Go on where a newer version is installed.")
+@click.option(
+    "--allow-downgrade", is_flag=True, help="Go on where a newer version, or the same with other content, is installed."
+)
 @click.option(
     "--dry-run", is_flag=True, help="Check what can be checked without reading the parts, and say what is to do."
 )
@@ -48,6 +50,7 @@ def offline_load(
     from stackctl.operations.offline.load import preview_load, run_load
     from stackctl.operations.offline.load_effects import LoadRequest
 
+    context = context.find_place()
     with context.open_here() as effects:
         public_key = find_public_key(effects, key)
         request = LoadRequest(bundles, folders, public_key, allow_unsigned, allow_downgrade)

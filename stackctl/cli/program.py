@@ -136,4 +136,4 @@ def _explain(failure: BaseException) -> StackError:
         return failure
     known = explain_failure(failure) if isinstance(failure, Exception) else None
     bug = f"this is a bug: {type(failure).__name__}: {failure}"
-    return known or StackError(bug, "run it again with --debug")
+    return known or StackError(bug, "run it again as 'stackctl --debug COMMAND'")

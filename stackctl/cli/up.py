@@ -53,12 +53,12 @@ def up(
         if dry_run:
             preview = preview_up(effects)
         else:
+            context.remember()  # what it names is in use from here on, whatever becomes of it
             result = run_up(effects, wait_timeout)
     if dry_run:
         print_warnings(preview.warnings)
         _show_preview(preview, as_json=as_json)
         return
-    context.remember()
     print_warnings(result.warnings)
     if as_json:
         print_json(

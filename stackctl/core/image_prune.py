@@ -27,7 +27,8 @@ class PruneItem:
     """One name of an image that was built here.
 
     Attributes:
-        frees_bytes: what removing it gives back, 0 while the image has another name or stays.
+        frees_bytes: what removing it gives back: 0 while it stays, or while the image has another name, the last of
+            those that go apart.
         kept: why it stays; empty when it goes.
     """
 
@@ -44,9 +45,13 @@ def plan_removals(images: Sequence[EngineImage], named: Collection[str]) -> tupl
     """
     items = []
     for image in images:
-        for name in image.names:
-            if name.startswith(f"{OWN_IMAGES}/"):
-                kept = "a container uses it" if image.has_container else "a site names it" if name in named else ""
-                frees = 0 if kept or len(image.names) > 1 else image.unique_bytes
-                items.append(PruneItem(name, frees, kept))
+        reasons = {
+            name: "a container uses it" if image.has_container else "a site names it" if name in named else ""
+            for name in sorted(image.names)
+            if name.startswith(f"{OWN_IMAGES}/")
+        }
+        goes = len(reasons) == len(image.names) and not any(reasons.values())
+        for number, (name, kept) in enumerate(reasons.items(), 1):
+            frees = image.unique_bytes if goes and number == len(reasons) else 0
+            items.append(PruneItem(name, frees, kept))
     return tuple(sorted(items, key=lambda item: item.image))

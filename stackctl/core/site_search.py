@@ -12,6 +12,7 @@ from stackctl.errors import ConfigError
 # Any of these; an .env only with our key in it, because many other programs have files of that name.
 SITE_FILES = ("stack.yml", ".stack/state.json", "offline/current")
 ENV_FILE = ".env"
+# Known sites that are looked at for the one that was meant.
 MOST_KNOWN = 20
 
 # The second is what stands in an .env before a bundle makes its folder a site.
@@ -24,9 +25,9 @@ def is_site_env(text: str) -> bool:
 
 
 def add_known_site(text: str, site: Path) -> str:
-    """The list of known sites, one path a line, with this one first."""
+    """The list of known sites, one path a line, with this one first; none is left out, for what it names is its."""
     others = [line for line in text.splitlines() if line and line != str(site)]
-    return "".join(f"{line}\n" for line in [str(site), *others][:MOST_KNOWN])
+    return "".join(f"{line}\n" for line in [str(site), *others])
 
 
 def find_nearest(folder: Path, sites: Sequence[Path], *, is_named: bool) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -151,6 +152,27 @@ def test_without_a_started_stack(stackctl: Command, site: Path, arguments: list[
     assert words in done.out + done.err
 
 
+def test_a_bundle_is_loaded_into_the_site_above_and_not_into_a_folder_of_it(
+    stackctl: Command, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (site / ".env").open("a") as file:
+        file.write("BUNDLE_PUBLIC_KEY=nonsense\n")
+    monkeypatch.chdir(site / "models")
+    done = stackctl("offline-load", "--dry-run", site)
+    assert "nonsense" in done.err
+    assert "nonsense" not in stackctl("--site", site.parent, "offline-load", "--dry-run", site).err
+
+
+def test_a_site_is_known_as_soon_as_its_start_was_tried(stackctl: Command, site: Path) -> None:
+    known = Path(os.environ["XDG_STATE_HOME"]) / "stackctl" / "sites"
+    known.unlink()
+    (site / ".env").write_text(set_values((site / ".env").read_text(), {"CHAT_MODEL": "gone.gguf"}))
+    assert stackctl("up", "--dry-run").code == 3
+    assert not known.exists()
+    assert stackctl("up").code == 3
+    assert known.read_text() == f"{site}\n"
+
+
 def test_chat_without_a_gateway_names_the_next_step(stackctl: Command, site: Path) -> None:
     (site / ".env").write_text(set_values((site / ".env").read_text(), {"API_GATEWAY_PORT": "1"}))
     done = stackctl("chat", "ping")
@@ -296,6 +318,7 @@ def test_a_bug_is_exit_code_1_and_shows_its_traceback_on_demand(
     done = stackctl("config")
     assert done.code == 1
     assert "this is a bug: ZeroDivisionError: planned" in done.err
+    assert "next:  run it again as 'stackctl --debug COMMAND'" in done.err
     monkeypatch.setattr(sys, "argv", ["stackctl", "--debug", "config"])
     from stackctl.cli.main import main
 

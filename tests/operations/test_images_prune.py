@@ -11,6 +11,7 @@ from stackctl.operations.site import load_site
 from tests.fakes import World
 
 OLD, USED, THEIRS, TWICE = (f"stackctl.invalid/api-gateway:{name}" for name in ("old", "used", "theirs", "twice"))
+A_TAG, B_TAG = "stackctl.invalid/api-gateway:a", "stackctl.invalid/api-gateway:b"
 FOREIGN = "house/api-gateway:old"
 
 
@@ -42,6 +43,7 @@ def test_only_what_was_built_here_and_nothing_needs_goes() -> None:
         EngineImage((THEIRS,), 7, has_container=False),
         EngineImage((own,), 7, has_container=False),
         EngineImage((TWICE, FOREIGN), 7, has_container=False),
+        EngineImage((B_TAG, A_TAG), 7, has_container=False),
         EngineImage(("packed.invalid/api-gateway:1",), 7, has_container=False),
         EngineImage((), 7, has_container=False),
     )
@@ -52,9 +54,11 @@ def test_only_what_was_built_here_and_nothing_needs_goes() -> None:
         THEIRS: (0, "a site names it"),
         own: (0, "a site names it"),
         TWICE: (0, ""),
+        A_TAG: (0, ""),
+        B_TAG: (7, ""),
     }
     assert store.removed == []
-    assert [item.image for item in run_prune(store, items)] == store.removed == [OLD, TWICE]
+    assert [item.image for item in run_prune(store, items)] == store.removed == [A_TAG, B_TAG, OLD, TWICE]
 
 
 def test_an_image_that_is_used_by_now_is_not_told_as_removed() -> None:

@@ -118,13 +118,18 @@ def test_a_list_that_cannot_be_kept_stops_nothing(tmp_path: Path) -> None:
     assert load_known_sites(environment) == []
 
 
-def test_the_list_stays_short() -> None:
-    text = ""
-    for number in range(2 * MOST_KNOWN):
-        text = add_known_site(text, Path(f"/{number}"))
-    assert text.splitlines()[0] == f"/{2 * MOST_KNOWN - 1}"
-    assert len(text.splitlines()) == MOST_KNOWN
-    assert add_known_site(text, Path("/30")).splitlines().count("/30") == 1
+def test_every_site_stays_known_and_the_last_used_are_suggested(tmp_path: Path, environment: Mapping[str, str]) -> None:
+    sites = [make_site(tmp_path / "sites" / f"number-{number}") for number in range(MOST_KNOWN + 1)]
+    for site in sites:
+        remember_site(site, environment)
+    assert load_known_sites(environment) == sites[::-1]
+    suggested = []
+    for wanted in (sites[1], sites[0]):
+        with pytest.raises(ConfigError) as caught:
+            find_site(wanted.with_name(f"{wanted.name}_"), environment, is_named=True)
+        suggested.append(f"--site {wanted};" in caught.value.hint)
+    assert suggested == [True, False]
+    assert add_known_site("/30\n/31\n", Path("/31")) == "/31\n/30\n"
 
 
 def test_the_nearest_place_counts_where_nothing_was_named() -> None:
