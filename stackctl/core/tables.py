@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import Final
 from unicodedata import combining, east_asian_width
 
@@ -23,15 +22,16 @@ def layout_rows(rows: Sequence[Sequence[str]], width: int) -> list[list[list[str
 
     Args:
         rows: n >= 1 of the same number of cells.
-        width: columns that a line may take; 0 for any. The widest cells are broken until all fits, or until no
-            column can become narrower.
+        width: columns that a line may take; 0 for any. The widest cells are broken until all fits, between words
+            while that is enough, or until no column can become narrower.
     """
     widths = [max(measure_text(row[column]) for row in rows) for column in range(len(rows[0]))]
     if width:
         # A column is never wider than its longest cell, so the room goes to those that need it.
         room = max(width - len(GAP) * (len(widths) - 1), 0)
-        while sum(widths) > room and max(widths) > LEAST_WIDTH:
-            widths[widths.index(max(widths))] -= 1
+        words = [max(_measure_longest_word(row[column]) for row in rows) for column in range(len(widths))]
+        _narrow(widths, room, words)
+        _narrow(widths, room, [LEAST_WIDTH] * len(widths))
     laid = []
     for row in rows:
         cells = [_break_cell(cell, limit) for cell, limit in zip(row, widths, strict=True)]
@@ -48,15 +48,40 @@ def layout_rows(rows: Sequence[Sequence[str]], width: int) -> list[list[list[str
     return laid
 
 
+def _narrow(widths: list[int], room: int, floors: list[int]) -> None:
+    """Take from the widest columns that are above their floor, in place, until all have room."""
+    while sum(widths) > room:
+        above = [column for column, width in enumerate(widths) if width > max(floors[column], LEAST_WIDTH)]
+        if not above:
+            return
+        widths[max(above, key=widths.__getitem__)] -= 1
+
+
+def _measure_longest_word(text: str) -> int:
+    return max(map(measure_text, text.split()), default=0)
+
+
 def _break_cell(text: str, width: int) -> list[str]:
+    """Lines of at most so many columns; a word that is longer than a line is cut."""
     if measure_text(text) <= width:
         return [text]
-    # A wide character takes two columns, so half as many of them are sure to fit.
-    limit = width if text.isascii() else max(width * len(text) // measure_text(text), 1)
-    lines = wrap(text, limit, break_on_hyphens=False)
-    if all(measure_text(line) <= width for line in lines):
-        return lines or [""]
-    return wrap(text, max(width // 2, 1)) or [""]
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}".strip()
+        if measure_text(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines += _cut_word(word, width)
+    return [line for line in lines if line] or [""]
+
+
+def _cut_word(word: str, width: int) -> list[str]:
+    pieces = [""]
+    for char in word:
+        if measure_text(pieces[-1] + char) > width:
+            pieces.append("")
+        pieces[-1] += char
+    return pieces
 
 
 def _pad(text: str, width: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,11 @@ def _resolve(
         findings += error.findings
     raise_config_error("The configuration is not usable.", findings)
     assert stackfile is not None
+    if release is None and effects.load_text(effects.site / "stack.yaml") is not None:
+        message = "is not read: stack.yml is, which stands beside it"
+        hint = "move what it says into stack.yml, or remove it"
+        unread = Finding("stack.yaml", message, hint, Severity.WARNING, str(effects.site / "stack.yaml"))
+        resolved = replace(resolved, findings=(*resolved.findings, unread))
     return resolved, stackfile
 
 

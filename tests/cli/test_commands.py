@@ -19,7 +19,7 @@ from stackctl.core.compose_view import RELAY_FILE
 from stackctl.core.dotenv import parse_dotenv, set_values
 from stackctl.core.render import TEMPLATES
 from tests.cli.conftest import Command
-from tests.fakes import CHECKOUT, KEYS
+from tests.fakes import CHECKOUT, KEYS, World, write_env
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -171,6 +171,17 @@ def test_a_site_is_known_as_soon_as_its_start_was_tried(stackctl: Command, site:
     assert not known.exists()
     assert stackctl("up").code == 3
     assert known.read_text() == f"{site}\n"
+
+
+@pytest.mark.parametrize(("model", "is_told"), [("", True), ("mine.gguf", False)])
+def test_up_says_how_to_serve_a_model_of_ones_own_while_the_demo_answers(
+    stackctl: Command, site: Path, monkeypatch: pytest.MonkeyPatch, model: str, is_told: bool
+) -> None:
+    world = World(write_env(CHAT_MODEL=model))
+    monkeypatch.setattr("stackctl.cli.main.build_effects", lambda *_: world.effects)
+    done = stackctl("up")
+    assert (done.code, "The stack is up" in done.out) == (0, True)
+    assert ("set CHAT_MODEL in .env to a GGUF file in models/, then stackctl up" in done.out) is is_told
 
 
 def test_chat_without_a_gateway_names_the_next_step(stackctl: Command, site: Path) -> None:

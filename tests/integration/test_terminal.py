@@ -7,6 +7,7 @@ import os
 import pty
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ from contextlib import suppress
 import pytest
 
 from stackctl.core.tables import measure_text
+from tests.fakes import CHECKOUT
 from tests.integration.conftest import MakeSite
 from tests.integration.stack_site import STACKCTL, Site, clean_environment
 
@@ -61,3 +63,26 @@ def test_a_plain_terminal_gets_no_escape_code(make_site: MakeSite, command: str,
 
 def test_a_terminal_that_can_gets_colours(make_site: MakeSite) -> None:
     assert f"{ESCAPE}[32mok" in watch(make_site(), "doctor")
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(b"y\n", "True"), (b"n\n", "False"), (b"\n", "False")])
+def test_a_question_is_asked_on_the_terminal_and_answered_there(answer: bytes, expected: str) -> None:
+    code = (
+        "from stackctl.cli.console import Progress; p = Progress(); p.report('step'); print(p.confirm('Build it now?'))"
+    )
+    environment = {**clean_environment(), "PYTHONPATH": str(CHECKOUT), "TERM": "xterm-256color"}
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(
+        command, env=environment, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, close_fds=True
+    )
+    os.close(theirs)
+    os.write(ours, answer)
+    said, _ = process.communicate(timeout=60)
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert said.decode().strip() == expected
+    assert "Build it now? [y/N]:" in shown
+    # Where nobody is at a terminal, nothing is asked, and what is piped in is no answer.
+    done = subprocess.run(command, env=environment, input=answer, capture_output=True, check=False, timeout=60)
+    assert (done.stdout.decode().strip(), b"Build it now?" in done.stderr) == ("False", False)

@@ -193,7 +193,12 @@ def test_a_stack_yaml_is_not_passed_over(world: World) -> None:
         error = raised_by(lambda: load_site(world.effects))
         assert (error.exit_code, error.hint) == (3, "mv stack.yaml stack.yml")
     world.files[SITE / "stack.yml"] = "limits: {retries: 1}"
-    assert load_site(world.effects).stackfile.limits.retries == 1
+    loaded = load_site(world.effects)
+    assert loaded.stackfile.limits.retries == 1
+    (finding,) = (item for item in loaded.warnings if item.subject == "stack.yaml")
+    assert (finding.file, "stack.yml" in finding.message) == (f"{SITE}/stack.yaml", True)
+    del world.files[SITE / "stack.yaml"]
+    assert not [item for item in load_site(world.effects).warnings if item.subject == "stack.yaml"]
 
 
 @pytest.mark.parametrize(
