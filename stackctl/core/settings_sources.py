@@ -163,7 +163,9 @@ def _parse_value(item: Field[Any], text: str) -> tuple[Any, str]:
     """The value and an empty string, or the default and what is wrong with the text."""
     assert item.default is not MISSING
     meta = item.metadata
-    shown = f"a secret of {len(text)} characters" if meta["secret"] else f"'{hide_user(text)}'"
+    # What has no representation may hold a secret.
+    kind = "secret" if meta["secret"] else "text"
+    shown = f"'{hide_user(text)}'" if item.repr else f"a {kind} of {len(text)} characters"
     if not is_text(text):
         return item.default, f"is {escape_text(shown)}, which is not UTF-8"
     if isinstance(item.default, bool):

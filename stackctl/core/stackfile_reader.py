@@ -113,12 +113,12 @@ def _build_finding(error: dict[str, Any], tree: YamlTree) -> Finding:
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         nearest = suggest_key(str(path[-1]), _list_keys(path[:-1]))
         return Finding(subject, "is not a key of this section", nearest or "remove it", file=tree.path, line=line)
-    key = path[2:3]
-    if path[:1] == ("providers",) and key in (("api_key",), ("headers",)) and error["loc"][-1] != "[key]":
+    place = (path[0], path[2]) if len(path) > 2 else ()
+    if place in (("providers", "api_key"), ("providers", "headers")) and error["loc"][-1] != "[key]":
         # Whoever writes the secret itself here must not find it in a log: what was seen is not shown.
         message = "expected the name of a variable in .env, such as OPENAI_API_KEY; the secret itself belongs there"
         return Finding(subject, message, f"move the value to .env and name it in {subject}", file=tree.path, line=line)
-    if path[:1] == ("models",) and key == ("environment",):  # what was seen may be a secret
+    if place == ("models", "environment"):  # what was seen may be a secret
         message = "expected text, a number, or ${NAME} for a variable in .env, under the name of a variable"
         return Finding(subject, message, f"correct {subject}", file=tree.path, line=line)
     message, hint = describe_error(error, subject, tree.find_text(path))

@@ -48,11 +48,12 @@ class YamlTree:
         """The scalar at this path as it is written: ``1.10``, which its value is not; empty where there is none."""
         node = self.node
         for part in path:
+            children: dict[Any, yaml.Node] = {}
             if isinstance(node, yaml.MappingNode):
-                node = next((value for key, value in node.value if key.value == part), None)
-            else:
-                is_item = isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
-                node = node.value[part] if node is not None and is_item else None
+                children = {key.value: value for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+            elif isinstance(node, yaml.SequenceNode):
+                children = dict(enumerate(node.value))
+            node = children.get(part)
         return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
 
 

@@ -156,11 +156,9 @@ def test_a_key_of_ours_that_can_be_guessed_is_refused_unseen(name: str) -> None:
     [
         ("MODELS_DIR", "/srv/모델/\udcbe", r"is '/srv/모델/\udcbe', which is not UTF-8"),
         ("GATEWAY_KEY", "planted-secret-key-\udcff", "is a secret of 20 characters, which is not UTF-8"),
-        (
-            "PIP_INDEX_URL",
-            "https://me:planted@pw@host/\udcff",
-            r"is 'https://(hidden)@host/\udcff', which is not UTF-8",
-        ),
+        ("PIP_INDEX_URL", "https://me:planted@host/\udcff", "is a text of 25 characters, which is not UTF-8"),
+        ("INFERENCE_ENVIRONMENT", "A_KEY=planted-\udcff", "is a text of 15 characters, which is not UTF-8"),
+        ("HF_ENDPOINT", "https://me:planted@pw@host", "is 'https://(hidden)@host'; expected an address such as"),
         ("HF_ENDPOINT", "https://me:planted@host", "is 'https://(hidden)@host'; expected an address such as"),
     ],
 )
