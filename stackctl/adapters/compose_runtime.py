@@ -16,7 +16,7 @@ from stackctl.adapters.docker_engine import connect_engine
 from stackctl.adapters.images import build_image, check_command, check_named_image, pull_image
 from stackctl.core.image_build import ImageBuild
 from stackctl.core.image_checks import NamedImage
-from stackctl.core.render import OVERRIDE_FILE
+from stackctl.core.render import COMPOSE_FILE, OVERRIDE_FILE
 from stackctl.core.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
 from stackctl.core.stack import Service
 from stackctl.errors import ImageUnavailable, RuntimeFailure
@@ -29,11 +29,16 @@ STOP_TIMEOUT_S = 120.0
 # The engine writes one line a chunk and says where its model is within its first 250 lines.
 START_CHUNKS = 2_000
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
+# A driver that hangs would hold up health for ever: both images that we know of have 'timeout'.
+SMI_TIMEOUT_S = 5
+ASK_GPU = ("timeout", "-s", "KILL", str(SMI_TIMEOUT_S), "nvidia-smi", "-L")
+TIMEOUT_FAILED, KILLED = 125, 137
 # An interrupted 'up' may have asked for a container that the engine still makes while the others are removed.
 STOP_ROUNDS = 3
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
+FILES_LABEL = "com.docker.compose.project.config_files"
 
 _PHASES = {"restarting": Phase.RESTARTING, "created": Phase.STARTING, "paused": Phase.PAUSED}
 
@@ -205,10 +210,13 @@ class ComposeRuntime:
         container = self._list_containers().get(service)
         if container is None or container.status != "running":
             return ""
-        code, output = container.exec_run(["nvidia-smi", "-L"])
+        code, output = container.exec_run(list(ASK_GPU))
+        if code == KILLED:
+            return f"nvidia-smi did not answer within {SMI_TIMEOUT_S} s"
         said = cast("bytes", output or b"").decode(errors="replace").strip()
-        is_there = code not in (NOT_EXECUTABLE, NOT_FOUND)  # an image may lack the program: no word on the GPU
-        return said.splitlines()[0] if code and is_there and said else ""
+        # An image may lack one of the two programs, or have a 'timeout' of its own kind: no word on the GPU.
+        is_told = code not in (NOT_EXECUTABLE, NOT_FOUND, TIMEOUT_FAILED) and not said.startswith("timeout: ")
+        return said.splitlines()[0] if code and is_told and said else ""
 
     def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
         """Pass on lines as they are written, until interrupted or the containers are gone."""
@@ -315,11 +323,17 @@ def find_projects(rendered_dir: Path) -> tuple[str, ...]:
     """Compose projects of this site that have containers; none where no engine answers."""
     if shutil.which("docker") is None:
         return ()
+    found = []
     try:
-        found = connect_engine().containers.list(all=True, filters={"label": f"{FOLDER_LABEL}={rendered_dir}"})
+        client = connect_engine()
+        for folder in (rendered_dir, rendered_dir.parent.parent):  # with an override the project's folder is the site's
+            label = f"{FOLDER_LABEL}={folder}"
+            found += client.containers.list(all=True, ignore_removed=True, filters={"label": label})
     except RuntimeFailure:
         return ()
-    return tuple(sorted({item.labels[PROJECT_LABEL] for item in found}))
+    # A site's folder may have a project of its owner's own, too: ours is made of the rendered files.
+    own = [item for item in found if str(rendered_dir / COMPOSE_FILE) in item.labels.get(FILES_LABEL, "").split(",")]
+    return tuple(sorted({item.labels[PROJECT_LABEL] for item in own}))
 
 
 def _explain(stderr: str) -> str:

@@ -24,6 +24,7 @@ from stackctl.errors import BundleError
 
 DRIVER_VERSION = Path("/sys/module/nvidia/version")
 _TIMEOUT_S = 60.0
+_ELF = b"\x7fELF"
 _HINT = "give --engine a llama-server that runs on this machine"
 
 
@@ -37,8 +38,14 @@ def inspect_engine(program: Path) -> EngineFacts:
         path = program.resolve(strict=True)
         if not path.is_file() or not os.access(path, os.X_OK):
             raise BundleError(f"{program} is no program that can be run.", _HINT)
+        with path.open("rb") as file:
+            head = file.read(len(_ELF))
     except OSError as error:
         raise BundleError(f"{program} cannot be read: {error.strerror}.", _HINT) from error
+    if head.startswith(b"#!"):  # its libraries and its program would stay behind
+        raise BundleError(f"{program} is a script.", "name the llama-server that it starts")
+    if head != _ELF:
+        raise BundleError(f"{program} is no program for Linux.", _HINT)
     libraries = _list_libraries(path)
     missing = [item.name for item in libraries if not item.path]
     if missing:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from stackctl.core.chat_events import list_pieces, parse_events, read_error
+from stackctl.core.chat_events import list_pieces, parse_events, read_error, split_lines
 from stackctl.core.runtime import Answer, ChatPiece
 from stackctl.errors import RuntimeFailure
 
@@ -57,7 +57,7 @@ def stream_chat(url: str, key: str, body: Mapping[str, Any], timeout_s: float) -
                 raise RuntimeFailure(
                     f"The gateway answered {answer.status_code}: {read_error(answer.text)}", "run 'stackctl health'"
                 )
-            for event in parse_events(answer.iter_lines()):
+            for event in parse_events(split_lines(answer.iter_text())):
                 yield from list_pieces(event)
     except httpx.ConnectError as error:
         raise RuntimeFailure(f"Nothing answers at {url}: {error}.", "run 'stackctl up'") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,7 +90,13 @@ def check_named_image(client: DockerClient, named: NamedImage) -> None:
 
 def _ask_version(image: str) -> str:
     locked = ("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64")
-    done = run_command(["docker", "run", "--rm", "--pull=never", *locked, image, "--version"], VERSION_S)
+    name = f"stackctl-version-{secrets.token_hex(8)}"
+    try:
+        done = run_command(
+            ["docker", "run", "--rm", "--name", name, "--pull=never", *locked, image, "--version"], VERSION_S
+        )
+    finally:  # a client that is ended leaves its container running
+        run_command(["docker", "rm", "--force", name], VERSION_S)
     return done.stdout + done.stderr
 
 

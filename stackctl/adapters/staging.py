@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -190,6 +191,7 @@ class Staging:
                 target.hardlink_to(source)
             except OSError:
                 shutil.copyfile(source, target)
+                set_mode(target, stat.S_IMODE(source.stat().st_mode))
                 sync_data(target)
             sync_folder(target.parent)
 

@@ -10,6 +10,16 @@ from stackctl.core.runtime import ChatPiece
 from stackctl.errors import RuntimeFailure
 
 
+def split_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Lines of a text that comes in pieces. JSON may hold what else Python takes for the end of a line, as U+2028."""
+    rest = ""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split("\n")
+        yield from (line.removesuffix("\r") for line in lines)
+    if rest:
+        yield rest
+
+
 def parse_events(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     """Events up to the end mark.
 

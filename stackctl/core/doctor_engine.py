@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from stackctl.core.doctor_input import DoctorInput
-from stackctl.core.gpu import Gpu, explain_driver_mismatch, explain_old_gpu, find_driver_cuda
-from stackctl.core.host import explain_docker_fix, explain_no_compose
+from stackctl.core.gpu import Gpu, explain_driver_mismatch, explain_old_gpu, find_driver_cuda, parse_version
+from stackctl.core.host import DockerFacts, explain_docker_fix, explain_no_compose
 from stackctl.errors import Finding, Severity
 
 _INSTALL_TOOLKIT: Final = (
@@ -19,6 +19,10 @@ _INSTALL_TOOLKIT: Final = (
 _CONFIGURE_TOOLKIT: Final = (
     "run 'sudo nvidia-ctk runtime configure --runtime=docker' and 'sudo systemctl restart docker'"
 )
+
+# Docker 28.2 is the first that lists CDI devices in what 'docker info' says.
+_LISTS_CDI: Final = (28, 2)
+_RESTART_DOCKER: Final = "run 'sudo systemctl restart docker', or set GPU_ACCESS=auto"
 
 
 def check_runtime(facts: DoctorInput) -> tuple[Finding, ...]:
@@ -122,8 +126,13 @@ def _check_nvidia_in_containers(facts: DoctorInput) -> list[Finding]:
     # Docker Desktop brings its own way to the GPU.
     if docker is None or docker.is_desktop:
         return []
-    if "nvidia" in docker.runtimes or any(device.startswith("nvidia.com/") for device in docker.cdi_devices):
+    if docker.gives_by_cdi(facts.gpu_access):
+        return _check_cdi(facts, docker)
+    if "nvidia" in docker.runtimes:
         return []
+    if docker.has_only_cdi:
+        message = "Docker gives NVIDIA GPUs as CDI devices only, and GPU_ACCESS=toolkit asks for its nvidia runtime"
+        return [Finding("GPU_ACCESS", message, "set GPU_ACCESS=auto")]
     message = (
         "Docker has neither the nvidia runtime nor a CDI device of it; 'up' would end with "
         "'could not select device driver \"nvidia\" with capabilities: [[gpu]]'"
@@ -132,6 +141,22 @@ def _check_nvidia_in_containers(facts: DoctorInput) -> list[Finding]:
     if any("nvidia" in spec for spec in host.cdi_specs):
         hint = f"a CDI specification is there, but the engine did not read it: {_CONFIGURE_TOOLKIT}"
     return [Finding("container toolkit", message, hint)]
+
+
+def _check_cdi(facts: DoctorInput, docker: DockerFacts) -> list[Finding]:
+    """Whether the engine has the CDI devices that it is to give."""
+    if any(device.startswith("nvidia.com/gpu=") for device in docker.cdi_devices):
+        return []
+    has_specification = any("nvidia" in spec for spec in facts.host.cdi_specs)
+    if has_specification and parse_version(docker.server_version) < _LISTS_CDI:
+        message = f"Docker {docker.server_version} does not tell which CDI devices it has; a specification is there"
+        hint = "nothing, if 'up' starts; or set GPU_ACCESS=auto"
+        return [Finding("GPU_ACCESS", message, hint, Severity.WARNING)]
+    message = "GPU_ACCESS=cdi, and Docker has no CDI device nvidia.com/gpu"
+    if has_specification:
+        return [Finding("GPU_ACCESS", f"{message}, though a specification is there", _RESTART_DOCKER)]
+    hint = "run 'sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml', or set GPU_ACCESS=auto"
+    return [Finding("GPU_ACCESS", message, hint)]
 
 
 def _render_gpu(gpu: Gpu) -> str:

@@ -112,6 +112,7 @@ class DoctorInput:
     Attributes:
         runtime_wanted: ``STACK_RUNTIME`` as it was set; ``runtime`` is what will be used.
         gpu_wanted: ``STACK_GPU`` as it was set; ``gpu`` is what will be used.
+        gpu_access: ``GPU_ACCESS``.
         gpu_devices: ``all``, or indices and UUIDs separated by commas.
         container_user: user and group of the engine's container.
         image: of the engine, in the compose runtime with the chosen GPU.
@@ -128,6 +129,7 @@ class DoctorInput:
     gpu: Choice = field(default=NO_GPU)
     gpu_wanted: str = "auto"
     gpu_devices: str = "all"
+    gpu_access: str = "auto"
     container_user: tuple[int, int] = (0, 0)
     image: ImageFacts | None = None
     kv_cache_type: str = "f16"

@@ -55,7 +55,7 @@ _KNOWN_KEYS: Mapping[str, frozenset[str]] = {
             "use_chat_completions_url_for_anthropic_messages",
         }
     ),
-    "general_settings": frozenset({"cancel_on_disconnect", "custom_auth"}),
+    "general_settings": frozenset({"cancel_on_disconnect", "custom_auth", "disable_model_info_refresh"}),
 }
 _REFERENCE = re.compile(r"os\.environ/[A-Za-z_][A-Za-z0-9_]*")
 # Header values that say how a connection is used and cannot be a secret.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from stackctl.core.chat_events import list_deltas, parse_events
+from stackctl.core.chat_events import list_deltas, parse_events, split_lines
 from stackctl.core.health import ProbeResult, Status, read_json
 from stackctl.core.models import ServedModel
 from stackctl.core.runtime import Answer
@@ -134,7 +134,7 @@ def judge_stream(model: ServedModel, answer: Answer, known_answer: str) -> Probe
     if answer.status != 200:
         return replace(_judge_refusal(layer, model, answer), hint=hint)
     try:
-        deltas = [delta for event in parse_events(answer.body.splitlines()) for delta in list_deltas(event)]
+        deltas = [delta for event in parse_events(split_lines([answer.body])) for delta in list_deltas(event)]
     except RuntimeFailure as error:
         return ProbeResult(layer, name, Status.FAILED, error.message, hint, elapsed_s)
     text = "".join(str(delta.get("content") or delta.get("reasoning_content") or "") for delta in deltas).strip()

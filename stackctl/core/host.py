@@ -79,6 +79,14 @@ class DockerFacts:
         has_devices = any(device.startswith("nvidia.com/gpu=") for device in self.cdi_devices)
         return has_devices and "nvidia" not in self.runtimes
 
+    def gives_by_cdi(self, access: str) -> bool:
+        """Whether containers get NVIDIA GPUs as CDI devices.
+
+        Args:
+            access: ``GPU_ACCESS``.
+        """
+        return access == "cdi" or (access == "auto" and self.has_only_cdi)
+
     @property
     def is_desktop(self) -> bool:
         """Docker Desktop: the engine runs in a virtual machine of its own."""

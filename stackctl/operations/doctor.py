@@ -91,6 +91,7 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         gpu=gpu,
         gpu_wanted=settings.stack_gpu,
         gpu_devices=settings.gpu_devices,
+        gpu_access=settings.gpu_access,
         container_user=(int(user_id), int(group_id)),
         image=ImageFacts.from_name(engine_image) if runtime_name == "compose" and engine_image else None,
         kv_cache_type=settings.kv_cache_type,

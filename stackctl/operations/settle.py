@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from stackctl.core.engines import can_use_gpu
 from stackctl.core.host import (
     Choice,
+    DockerFacts,
     Host,
     check_docker,
     choose_gpu,
@@ -58,10 +59,7 @@ def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) ->
     device = describe_device(gpu)
     effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
     release = loaded.release.title if loaded.release else ""
-    by_cdi = settings.gpu_access == "cdi" or (
-        settings.gpu_access == "auto" and host.docker is not None and host.docker.has_only_cdi
-    )
-    access = "cdi" if by_cdi else "toolkit"
+    access = "cdi" if (host.docker or DockerFacts()).gives_by_cdi(settings.gpu_access) else "toolkit"
     state = State(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.site), access)
     return state, warnings
 

@@ -148,8 +148,14 @@ def test_a_program_that_is_no_llama_server_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).chmod(mode)
     with pytest.raises(BundleError, match="is no program"):
         inspect_engine(tmp_path / "text")
-    with pytest.raises(BundleError, match="is no llama-server"):
+    with pytest.raises(BundleError, match="is a script") as caught:
         inspect_engine(tmp_path / "other")
+    assert caught.value.hint == "name the llama-server that it starts"
+    (tmp_path / "other").write_bytes(b"MZ another system's")
+    with pytest.raises(BundleError, match="is no program for Linux"):
+        inspect_engine(tmp_path / "other")
+    with pytest.raises(BundleError, match="is no llama-server"):
+        inspect_engine(Path("/usr/bin/env"))
     with pytest.raises(BundleError, match="cannot be read"):
         inspect_engine(tmp_path / "missing")
 

@@ -93,6 +93,7 @@ def test_providers_are_asked_through_the_proxy_and_engines_are_not(behind: Proxy
         answer = client.post("/v1/chat/completions", json=question)
     assert answer.json()["choices"][0]["message"]["content"] == "from afar"
     assert "POST http://provider.test/v1/chat/completions" in behind.asked
+    assert [question for question in behind.asked if question.startswith("GET ")] == [], "no start asks a provider"
     # Health and chat went from us to the gateway, and from it to the engine, without the proxy.
     assert [question for question in behind.asked if "http://provider.test/" not in question] == []
 

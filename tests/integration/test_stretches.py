@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackctl.adapters import disks, stretches
+from stackctl.adapters.staging import Staging
 from stackctl.adapters.stretches import ALIGNMENT, ManyWriter, StretchWriter
 
 STRETCH = 4 * ALIGNMENT
@@ -155,3 +157,18 @@ def test_only_a_disk_of_this_machine_is_known_to_be_solid(tmp_path: Path) -> Non
     assert not disks.turns(Path("/proc/self/status"))
     assert not disks.is_solid(tmp_path / "missing")
     assert not (disks.is_solid(tmp_path) and disks.turns(tmp_path))
+
+
+def test_a_program_stays_one_where_no_second_name_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, source: Path) -> None:
+        raise OSError(errno.EMLINK, "Too many links")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    source = tmp_path / "llama-server"
+    source.write_bytes(b"program")
+    source.chmod(0o755)
+    staging = Staging(tmp_path / "staging")
+    staging.link(source, "release/llama-server")
+    staging.close()
+    made = tmp_path / "staging" / "release" / "llama-server"
+    assert (made.read_bytes(), stat.S_IMODE(made.stat().st_mode)) == (b"program", 0o755)

@@ -174,6 +174,25 @@ def test_a_named_engine_travels_with_what_may_be_passed_on_and_never_with_the_dr
     assert [finding.message.partition(" ")[0] for finding in packer.warnings] == ["libcurl.so.4"]
 
 
+def test_an_engine_that_finds_no_gpu_here_travels_with_a_warning(packer: Packer) -> None:
+    set_env(packer, STACK_RUNTIME="process", STACK_GPU="nvidia")
+    packer.engine = replace(CUDA, devices=())
+    packer.pack(engine=EngineRequest(Path("/opt/llama-server")))
+    told = packer.warnings[0].message
+    assert told == "/opt/llama-server is built for an NVIDIA GPU and finds none here: it was not tried on one"
+
+
+def test_the_memory_of_the_packing_machine_leaves_no_trace(packer: Packer) -> None:
+    """With much of it the engines get a prompt cache, which the site's own memory decides."""
+    rendered = []
+    for size in (0, 16 << 30, 1 << 50):
+        packer.world.memory_bytes = size
+        packer.pack(dry_run=False)
+        rendered.append(packer.texts["rendered/compose.p1.yml"])
+    assert "LLAMA_ARG_CACHE_RAM" in rendered[0]
+    assert rendered[0] == rendered[1] == rendered[2]
+
+
 def test_a_gpu_s_stack_with_a_cpu_s_engine_is_refused_unless_told_so(packer: Packer) -> None:
     set_env(packer, STACK_RUNTIME="process", STACK_GPU="nvidia")
     with pytest.raises(BundleError, match=r"an NVIDIA GPU, and the only engine here is built for the CPU") as caught:

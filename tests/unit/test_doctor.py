@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,9 +77,9 @@ def test_a_refused_socket_is_a_matter_of_the_group() -> None:
 # GPU
 
 
-def check_card(card: Gpu, image: ImageFacts = CUDA12, **changes: object) -> str:
+def check_card(card: Gpu, image: ImageFacts = CUDA12, access: str = "auto", **changes: object) -> str:
     host = build_host(gpus=(card,), cuda_version=(), **changes)
-    return check(DoctorInput(host, runtime="compose", gpu=NVIDIA, image=image))
+    return check(DoctorInput(host, runtime="compose", gpu=NVIDIA, image=image, gpu_access=access))
 
 
 def test_a_driver_too_old_for_the_image() -> None:
@@ -106,7 +107,7 @@ def test_a_gpu_too_old_for_the_image() -> None:
         ({"cdi_specs": ("nvidia.yaml",)}, "a CDI specification is there"),
     ],
 )
-def test_a_missing_toolkit_is_told_in_words(changes: dict[str, object], hint: str) -> None:
+def test_a_missing_toolkit_is_told_in_words(changes: dict[str, Any], hint: str) -> None:
     docker = replace(DOCKER, runtimes=frozenset({"runc"}))
     line = find_line(check_card(CARD, CUDA12, docker=docker, **changes), "error: container toolkit")
     assert 'could not select device driver "nvidia"' in line
@@ -122,6 +123,38 @@ def test_a_missing_toolkit_is_told_in_words(changes: dict[str, object], hint: st
 )
 def test_cdi_and_docker_desktop_need_no_runtime(docker: DockerFacts) -> None:
     assert "container toolkit" not in check_card(CARD, docker=docker)
+
+
+CDI = ("nvidia.com/gpu=all",)
+
+
+@pytest.mark.parametrize(
+    ("access", "version", "changes", "specs", "told"),
+    [
+        ("cdi", "28.5.2", {"cdi_devices": CDI}, (), ""),
+        ("cdi", "28.5.2", {}, (), "error: GPU_ACCESS: GPU_ACCESS=cdi, and Docker has no CDI device nvidia.com/gpu ->"),
+        ("cdi", "28.5.2", {}, ("nvidia.yaml",), "error: GPU_ACCESS: GPU_ACCESS=cdi, and Docker has no CDI device"),
+        ("cdi", "27.5.1", {}, ("nvidia.yaml",), "warning: GPU_ACCESS: Docker 27.5.1 does not tell which CDI devices"),
+        ("cdi", "27.5.1", {}, (), "error: GPU_ACCESS: GPU_ACCESS=cdi, and Docker has no CDI device nvidia.com/gpu ->"),
+        (
+            "toolkit",
+            "28.5.2",
+            {"cdi_devices": CDI, "runtimes": frozenset({"runc"})},
+            (),
+            "error: GPU_ACCESS: Docker",
+        ),
+        ("toolkit", "28.5.2", {"cdi_devices": CDI}, (), ""),
+        ("auto", "28.5.2", {"cdi_devices": CDI, "runtimes": frozenset({"runc"})}, (), ""),
+    ],
+)
+def test_the_way_to_the_gpu_is_judged_by_the_setting(
+    access: str, version: str, changes: dict[str, Any], specs: tuple[str, ...], told: str
+) -> None:
+    docker = replace(DOCKER, server_version=version, **{"runtimes": frozenset({"runc", "nvidia"}), **changes})
+    text = check_card(CARD, docker=docker, access=access, cdi_specs=specs)
+    lines = [line for line in text.splitlines() if "GPU_ACCESS" in line or "toolkit:" in line]
+    assert len(lines) == bool(told)
+    assert all(told in line for line in lines)
 
 
 def test_a_gpu_that_was_asked_for_and_is_not_there() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stackctl.core.chat_events import split_lines
 from stackctl.core.health import (
     HealthReport,
     ProbeResult,
@@ -323,3 +324,13 @@ def test_results_are_sorted_from_the_bottom_layer_up() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(8, "8 s"), (720, "12 min"), (10_800, "3 h"), (432_000, "5 d")])
 def test_a_duration_is_written_as_people_say_it(seconds: float, text: str) -> None:
     assert write_duration(seconds) == text
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_answer_may_hold_what_python_takes_for_the_end_of_a_line(end: str) -> None:
+    said = "one\u2028two\x85three"
+    event = json.dumps({"choices": [{"delta": {"content": said}}]}, ensure_ascii=False)
+    text = end.join([f"data: {event}", "", "data: [DONE]", ""])
+    pieces = [text[index : index + 3] for index in range(0, len(text), 3)]
+    assert list(split_lines(pieces)) == list(split_lines([text])) == text.removesuffix(end).split(end)
+    assert judge_stream(DEMO, Answer(200, text), said).status is Status.OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -136,7 +136,8 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
         ConfigError: the site's files are not usable.
         BundleError: something cannot travel or be had, the disk is too small, or a source changed meanwhile.
     """
-    loaded = load_site(world.effects)
+    # What travels must not depend on the memory here: the prompt cache that fits is the site's to find when it renders.
+    loaded = load_site(replace(world.effects, load_memory_bytes=lambda: 0))
     with ThreadPoolExecutor(1) as pool:
         # Another program builds it, while this one reads and looks up.
         own_wheel = pool.submit(world.build_own_wheel)

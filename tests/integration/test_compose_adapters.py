@@ -1,0 +1,106 @@
+"""What is asked of Docker where Docker cannot be made to do it: clients that hang, drivers that hang, labels of old."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stackctl.adapters import compose_runtime, images
+from stackctl.adapters.compose_runtime import ASK_GPU, FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL, ComposeRuntime
+from stackctl.core.render import COMPOSE_FILE
+
+
+class LocalContainer:
+    """A container whose programs are those of a folder, run here."""
+
+    status = "running"
+
+    def __init__(self, programs: Path) -> None:
+        self.programs = programs
+
+    def exec_run(self, argv: Sequence[str]) -> tuple[int, bytes]:
+        done = subprocess.run(
+            ["/bin/sh", "-c", '"$@" 2>&1', "sh", *argv],
+            env={"PATH": str(self.programs)},
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("programs", "said"),
+    [
+        ({"nvidia-smi": "echo 'GPU 0: a card'"}, ""),
+        ({"nvidia-smi": "echo 'Failed to initialize NVML: Unknown Error'; exit 255"}, "Failed to initialize NVML"),
+        ({"nvidia-smi": "exec /usr/bin/sleep 600"}, "nvidia-smi did not answer within 1 s"),
+        ({}, ""),  # an image without the driver's program
+        ({"nvidia-smi": "exit 255", "timeout": "echo 'timeout: unrecognized option: s'; exit 1"}, ""),
+        ({"nvidia-smi": "echo lost; exit 255", "timeout": None}, ""),
+    ],
+)
+def test_a_driver_that_hangs_in_the_container_is_told_and_holds_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Mapping[str, str | None], said: str
+) -> None:
+    (tmp_path / "timeout").symlink_to("/usr/bin/timeout")
+    for name, script in programs.items():
+        (tmp_path / name).unlink(missing_ok=True)
+        if script is not None:
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(compose_runtime, "SMI_TIMEOUT_S", 1)
+    monkeypatch.setattr(compose_runtime, "ASK_GPU", tuple("1" if part == "5" else part for part in ASK_GPU))
+    runtime = ComposeRuntime("p", tmp_path, (), (), uses_curl=True)
+    monkeypatch.setattr(runtime, "_list_containers", lambda: {"inference-chat": LocalContainer(tmp_path)})
+    told = runtime.explain_lost_gpu("inference-chat")
+    assert (told.startswith(said), bool(told)) == (True, bool(said))
+
+
+def test_a_container_that_does_not_say_its_version_is_not_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = tmp_path / "docker"
+    client.write_text(
+        '#!/bin/sh\necho "$@" >> "${0%/*}/asked"\n[ "$1" != run ] || exec /usr/bin/sleep 600\n', encoding="utf-8"
+    )
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(images, "VERSION_S", 0.5)
+    assert images._ask_version("someone/engine:1") == "no end within 0.5 s"
+    run, remove = (tmp_path / "asked").read_text().splitlines()
+    name = run.partition("--name ")[2].partition(" ")[0]
+    assert name
+    assert remove == f"rm --force {name}"
+
+
+SITE = Path("/srv/site")
+RENDERED = SITE / ".stack" / "rendered"
+LABELS = (
+    {PROJECT_LABEL: "plain", FOLDER_LABEL: str(RENDERED), FILES_LABEL: f"{RENDERED}/{COMPOSE_FILE}"},
+    {
+        PROJECT_LABEL: "overridden",
+        FOLDER_LABEL: str(SITE),
+        FILES_LABEL: f"{RENDERED}/{COMPOSE_FILE},{RENDERED}/compose.override.yml",
+    },
+    {PROJECT_LABEL: "the-owner-s-own", FOLDER_LABEL: str(SITE), FILES_LABEL: f"{SITE}/compose.yml"},
+    {PROJECT_LABEL: "another-site", FOLDER_LABEL: "/srv/other", FILES_LABEL: f"/srv/other/{COMPOSE_FILE}"},
+)
+
+
+def test_a_forgotten_stack_is_found_with_and_without_an_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    def list_containers(filters: Mapping[str, str], **options: Any) -> list[SimpleNamespace]:
+        assert options == {"all": True, "ignore_removed": True}  # one that goes meanwhile is no failure
+        name, _, value = filters["label"].partition("=")
+        return [SimpleNamespace(labels=labels) for labels in LABELS if labels[name] == value]
+
+    client = SimpleNamespace(containers=SimpleNamespace(list=list_containers))
+    monkeypatch.setattr(compose_runtime, "connect_engine", lambda: client)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert compose_runtime.find_projects(RENDERED) == ("overridden", "plain")
