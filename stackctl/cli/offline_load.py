@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackctl.cli.console import print_json, print_text, print_warnings
+from stackctl.cli.console import print_json, print_note, print_text, print_warnings
 from stackctl.cli.main import Context
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def offline_load(
     from stackctl.operations.offline.load import preview_load, run_load
     from stackctl.operations.offline.load_effects import LoadRequest
 
-    context = context.find_place()
+    here, context = context.folder, context.find_place()
+    if context.folder != here:
+        print_note(f"site  {context.folder}")
     with context.open_here() as effects:
         public_key = find_public_key(effects, key)
         request = LoadRequest(bundles, folders, public_key, allow_unsigned, allow_downgrade)

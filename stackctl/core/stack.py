@@ -222,6 +222,9 @@ def _build_gateway_service(stack: Stack, layout: Layout, config_digest: str) -> 
         environment["GATEWAY_DIRECT_HOSTS"] = ",".join(_list_direct_hosts(stack))
     for endpoint in stack.endpoints:
         environment[endpoint.url_variable] = endpoint.find_url(in_container)
+    if taken := sorted(environment.keys() & set(stack.variables)):
+        message = f"A provider in stack.yml takes a secret from {taken[0]}, which tells the gateway something else."
+        raise ConfigError(message, "give the secret a name of its own in .env and in stack.yml")
     own = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEY", "INFERENCE_API_KEY"}
     return Service(
         name=GATEWAY,

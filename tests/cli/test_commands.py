@@ -160,6 +160,7 @@ def test_a_bundle_is_loaded_into_the_site_above_and_not_into_a_folder_of_it(
     monkeypatch.chdir(site / "models")
     done = stackctl("offline-load", "--dry-run", site)
     assert "nonsense" in done.err
+    assert done.err.startswith(f"site  {site}\n")
     assert "nonsense" not in stackctl("--site", site.parent, "offline-load", "--dry-run", site).err
 
 

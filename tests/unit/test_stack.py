@@ -10,6 +10,7 @@ import yaml
 from stackctl.core.render import GPU_OVERLAYS
 from stackctl.core.settings import Settings
 from stackctl.core.stack import Service, find_gateway_url
+from stackctl.errors import ConfigError
 from stackctl.operations.site import build_plan, load_site, render_site
 from tests.fakes import World, write_env
 
@@ -82,6 +83,15 @@ def test_a_variable_that_env_holds_takes_the_place_of_ours(devices: str) -> None
         other = overlay["inference-m"].get("environment", {"none": ""})
         assert other
         assert "LLAMA_ARG_LOG_VERBOSITY" not in other
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_WORKERS", "HOME", "PROVIDER_O_URL"])
+def test_a_provider_cannot_take_its_key_from_what_the_gateway_is_told(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"takes a secret from {name}"):
+        build_both(
+            write_env(**{name: "1"}),
+            f"providers: {{o: {{kind: openai, api_key: {name}, models: {{g: {{model: m}}}}}}}}",
+        )
 
 
 def test_a_plan_holds_every_secret_by_value_and_shows_none() -> None:
