@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -136,6 +137,21 @@ def test_a_killed_gateway_comes_back(up_site: Site) -> None:
     kill(gateway)
     assert_healed(up_site, GATEWAY_SERVICE, gateway)
     assert [pid for pid in workers if is_alive(pid)] == []
+
+
+def test_each_gateway_process_counts_the_requests_of_both(up_site: Site) -> None:
+    def count() -> set[float]:
+        with up_site.client("GATEWAY_ADMIN_KEY") as admin:
+            texts = [admin.get("/metrics", headers={"Connection": "close"}).text for _ in range(8)]
+        rows = [re.findall(r'^gateway_requests_total{.*route="/v1/models".*} ([0-9.]+)$', t, re.MULTILINE) for t in texts]
+        return {sum(map(float, row)) for row in rows}
+
+    before = count()
+    with up_site.client() as client:
+        for _ in range(8):
+            client.get("/v1/models", headers={"Connection": "close"})
+    assert len(before) == 1
+    assert count() == {before.pop() + 8}
 
 
 def test_a_killed_supervisor_takes_everything_with_it(up_site: Site) -> None:

@@ -187,9 +187,10 @@ def test_foreign_log_records_keep_their_place_and_lose_their_content() -> None:
     assert SECRET not in text
 
 
-def test_what_the_gate_logs_itself_is_not_logged_twice() -> None:
+@pytest.mark.parametrize("place", ["log_llm_api_exception", "warn_source_login_limit_is_off"])
+def test_what_the_gate_logs_or_does_itself_is_no_news_of_litellm(place: str) -> None:
     def build(name: str) -> logging.LogRecord:
-        return logging.LogRecord(name, logging.ERROR, "x.py", 1, "m", (), None, "log_llm_api_exception")
+        return logging.LogRecord(name, logging.ERROR, "x.py", 1, "m", (), None, place)
 
     assert not is_wanted(build("LiteLLM Proxy"))
     assert is_wanted(build("gateway.access"))

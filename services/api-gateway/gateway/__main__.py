@@ -28,21 +28,13 @@ def main() -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return CONFIGURATION_WRONG
-    from gateway.server import bind, stop_on_signals
-
-    stop_on_signals()
-    try:
-        listener = bind(settings)
-    except OSError as error:
-        place = f"{settings.host}:{settings.port}"
-        print(f"error: cannot listen on {place}: {error.strerror}; change GATEWAY_PORT", file=sys.stderr)
-        return PORT_TAKEN
     if settings.workers == 1:
-        return run(settings, catalog, listener)
+        return listen(settings, catalog)
+    # prometheus_client looks for it once, when it is imported, which the server's module does.
     folder = tempfile.mkdtemp(prefix="gateway-metrics-")
     os.environ[METRICS_FOLDER_VARIABLE] = folder
     try:
-        return run(settings, catalog, listener)
+        return listen(settings, catalog)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -62,6 +54,20 @@ def read_catalog(path: str) -> Catalog:
         raise SettingsError(f"GATEWAY_CONFIG is {path!r}, which is not usable: {error}") from error
     check_references(text, os.environ)
     return catalog
+
+
+def listen(settings: Settings, catalog: Catalog) -> int:
+    """Take the port, then ``run``."""
+    from gateway.server import bind, stop_on_signals
+
+    stop_on_signals()
+    try:
+        listener = bind(settings)
+    except OSError as error:
+        place = f"{settings.host}:{settings.port}"
+        print(f"error: cannot listen on {place}: {error.strerror}; change GATEWAY_PORT", file=sys.stderr)
+        return PORT_TAKEN
+    return run(settings, catalog, listener)
 
 
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:

@@ -20,16 +20,23 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
-# Where LiteLLM logs a failed call, which the gate does too, in one line with the cause; and finalizers, which
-# complain about each connection that broke.
-_REPEATED_PLACES = frozenset(
-    {"__del__", "async_data_generator", "async_streaming_data_generator", "log_llm_api_exception"}
+# Where LiteLLM logs a failed call, which the gate does too, in one line with the cause; finalizers, which complain
+# about each connection that broke; and warnings of every start about sign-in and keys, which are the gate's here.
+_NO_NEWS = frozenset(
+    {
+        "__del__",
+        "async_data_generator",
+        "async_streaming_data_generator",
+        "log_llm_api_exception",
+        "warn_once_if_custom_auth_skips_common_checks",
+        "warn_source_login_limit_is_off",
+    }
 )
 
 
 def is_wanted(record: logging.LogRecord) -> bool:
     """Whether a record is news."""
-    return record.name.split(".")[0] in _OWN_LOGGERS or record.funcName not in _REPEATED_PLACES
+    return record.name.split(".")[0] in _OWN_LOGGERS or record.funcName not in _NO_NEWS
 
 
 class ContentFreeFormatter(logging.Formatter):
