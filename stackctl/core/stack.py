@@ -76,6 +76,7 @@ class Layout:
         engine_environment: what this machine's form of the engine needs beside what every engine is given.
         gateway_command: the same for the gateway.
         python_path: folder of the gateway's package, empty where the image knows it.
+        gateway_source: digest of that package, so that an upgrade restarts the gateway; an image's name holds its own.
         gateway_config: path of the rendered LiteLLM configuration as the gateway sees it.
         scratch: a folder that services may write to.
     """
@@ -85,6 +86,7 @@ class Layout:
     engine_environment: Mapping[str, str] = field(default_factory=dict)
     gateway_command: tuple[str, ...] = ()
     python_path: str = ""
+    gateway_source: str = ""
     gateway_config: str = "/etc/api-gateway/config.yaml"
     scratch: str = "/tmp"  # noqa: S108  # inside a container: its own tmpfs
 
@@ -214,7 +216,7 @@ def _build_gateway_service(stack: Stack, layout: Layout, config_digest: str) -> 
         "HOME": layout.scratch,
     }
     if layout.python_path:
-        environment["PYTHONPATH"] = layout.python_path
+        environment |= {"PYTHONPATH": layout.python_path, "GATEWAY_SOURCE_DIGEST": layout.gateway_source}
     for model in stack.models:
         environment[model.url_variable] = f"http://{layout.choose_host(model.service)}:{model.port}/v1"
     if in_container:

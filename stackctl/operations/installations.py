@@ -65,6 +65,7 @@ def build_layout(effects: Effects, choice: EngineChoice) -> Layout:
         engine_environment=choice.environment,
         gateway_command=(str(gateway / "bin" / "python"), "-m", "gateway"),
         python_path=str(services / GATEWAY),
+        gateway_source=effects.hash_folder(services / GATEWAY),
         gateway_config=str(effects.rendered_dir / GATEWAY_CONFIG),
         scratch=str(effects.state_dir / "scratch"),
     )

@@ -143,7 +143,9 @@ def test_each_gateway_process_counts_the_requests_of_both(up_site: Site) -> None
     def count() -> set[float]:
         with up_site.client("GATEWAY_ADMIN_KEY") as admin:
             texts = [admin.get("/metrics", headers={"Connection": "close"}).text for _ in range(8)]
-        rows = [re.findall(r'^gateway_requests_total{.*route="/v1/models".*} ([0-9.]+)$', t, re.MULTILINE) for t in texts]
+        rows = [
+            re.findall(r'^gateway_requests_total{.*route="/v1/models".*} ([0-9.]+)$', t, re.MULTILINE) for t in texts
+        ]
         return {sum(map(float, row)) for row in rows}
 
     before = count()

@@ -56,6 +56,14 @@ def test_up_after_an_edit_restarts_what_it_concerns(world: World, edit: dict[str
     assert set(run_up(world.effects).started) == restarted
 
 
+def test_an_upgrade_of_the_gateway_s_own_source_restarts_it(world: World) -> None:
+    """Its folder is the same after 'git pull' in a checkout; in containers the image has another name."""
+    world.files[SITE / ".env"] = write_env(STACK_RUNTIME="process")
+    run_up(world.effects)
+    upgraded = replace(world.effects, hash_folder=lambda path: "another")
+    assert run_up(upgraded).started == ("api-gateway",)
+
+
 @pytest.mark.parametrize("method", ["prepare", "start"])
 def test_a_start_that_fails_leaves_nothing_running(world: World, method: str) -> None:
     world.runtimes["compose"].failures[method] = RuntimeFailure("a command failed")
