@@ -269,8 +269,8 @@ def check_contexts(requests: tuple[ModelRequest, ...], headers: Mapping[str, GGU
 def choose_context(wanted: int, header: GGUFHeader) -> int:
     """Tokens per slot as the engine will report them: what was asked for, or the model's own up to 8192.
 
-    The machine's memory has no say here, so equal input renders equal files everywhere; whether it fits is
-    ``doctor``'s to tell, with the largest context that does.
+    The machine's memory has no say here, only in the prompt cache beside it: what a model promises is the same
+    everywhere. Whether it fits is ``doctor``'s to tell, with the largest context that does.
     """
     trained = header.context_length or max(wanted, MAX_DEFAULT_CONTEXT)
     return round_context(wanted or min(trained, MAX_DEFAULT_CONTEXT), trained)
