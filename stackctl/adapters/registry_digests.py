@@ -28,5 +28,8 @@ def find_digests(references: Sequence[str], report: Callable[[str], None]) -> Ma
             registry.close()
 
     report(f"asking registries for {len(references)} image{'s'[: len(references) != 1]}")
-    with ThreadPoolExecutor(max_workers=max(len(references), 1)) as pool:
+    pool = ThreadPoolExecutor(max_workers=max(len(references), 1))
+    try:
         return dict(zip(references, pool.map(find, references), strict=True))
+    finally:  # an interruption waits for none of them
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -238,16 +238,21 @@ def _find_forgotten(effects: Effects, name: str) -> tuple[Runtime, ...]:
 def _build_need(effects: Effects, item: Installation, index_url: str, wheels: Path | None) -> Need:
     import shlex
 
-    from stackctl.adapters import environments
+    from stackctl.adapters import engine_build, environments
     from stackctl.adapters.process_runtime import Need
 
+    def is_built() -> bool:
+        return engine_build.is_built(item.target)
+
     if item.build and wheels:
-        return Need(item.title, item.target.is_file, _refuse_build, f"# put {item.title} on PATH")
+        return Need(
+            item.title, lambda: engine_build.is_built(item.target), _refuse_build, f"# put {item.title} on PATH"
+        )
     if item.build:
         build, folder = item.build, item.target.parent
         return Need(
             item.title,
-            item.target.is_file,
+            lambda: engine_build.is_built(item.target),
             lambda write: effects.engines.make(item.target, build, index_url, write),
             shlex.join(["python", "services/inference/build_llama_server.py", *build.arguments, str(folder)]),
         )

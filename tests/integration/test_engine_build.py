@@ -14,9 +14,11 @@ import pytest
 from stackctl.adapters import engine_store
 from stackctl.adapters.engine_build import BUILD_FILE, load_toolkit, make_build
 from stackctl.adapters.engine_store import EngineStore
+from stackctl.cli.main import _build_need
 from stackctl.core.engine_build import NATIVE, PORTABLE, Build, Toolkit, parse_build, write_build
 from stackctl.errors import EngineRefused, RuntimeFailure
-from tests.fakes import CHECKOUT
+from stackctl.operations.installations import Installation
+from tests.fakes import CHECKOUT, World
 
 # Stands for the build: tells that it runs, and ends when it is told to.
 BUILD = """
@@ -115,6 +117,9 @@ def test_nothing_is_started_that_others_could_have_put_there(
     with pytest.raises(RuntimeFailure, match="can be written by others"):
         make_build(program, VULKAN, service.parents[1], "", print)
     assert store.list_gpu_builds() == ()
+    need = _build_need(World().effects, Installation("llama-server", program, build=VULKAN), "", None)
+    with pytest.raises(RuntimeFailure, match="can be written by others"):
+        need.is_there()
 
 
 def test_a_build_for_amd_is_given_the_compiler_behind_the_wrapper(

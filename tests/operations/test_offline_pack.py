@@ -174,9 +174,10 @@ def test_a_named_engine_travels_with_what_may_be_passed_on_and_never_with_the_dr
     assert [finding.message.partition(" ")[0] for finding in packer.warnings] == ["libcurl.so.4"]
 
 
-def test_an_engine_that_finds_no_gpu_here_travels_with_a_warning(packer: Packer) -> None:
+@pytest.mark.parametrize("devices", [(), ("Vulkan0: llvmpipe (8192 MiB, 8192 MiB free)",)])
+def test_an_engine_that_finds_no_gpu_here_travels_with_a_warning(packer: Packer, devices: tuple[str, ...]) -> None:
     set_env(packer, STACK_RUNTIME="process", STACK_GPU="nvidia")
-    packer.engine = replace(CUDA, devices=())
+    packer.engine = replace(CUDA, devices=devices)
     packer.pack(engine=EngineRequest(Path("/opt/llama-server")))
     told = packer.warnings[0].message
     assert told == "/opt/llama-server is built for an NVIDIA GPU and finds none here: it was not tried on one"

@@ -38,6 +38,8 @@ _GPU_NAMES: Final[Mapping[Gpu, re.Pattern[str]]] = {
     "amd": re.compile(r"libamdhip64|librocblas|libhipblas|libggml-hip"),
     "vulkan": re.compile(r"libvulkan|libggml-vulkan"),
 }
+# How llama.cpp names devices of each kind in its list.
+_DEVICE_NAMES: Final[Mapping[Gpu, str]] = {"nvidia": "CUDA", "amd": "ROCm", "vulkan": "Vulkan"}
 # The first driver of each major version of CUDA: later ones of the same major version run on it too.
 _LEAST_DRIVERS: Final[Mapping[str, str]] = {"11": "450.80.02", "12": "525.60.13", "13": "580.65.06"}
 _LINE: Final = re.compile(r"\s*(?P<name>\S+) => (?P<path>/.+?|not found)(?: \(0x[0-9a-f]+\))?\s*")
@@ -103,6 +105,11 @@ class EngineFacts:
     def gpu(self) -> Gpu:
         """The kind of GPU that it was built for."""
         return find_gpu(item.name for item in self.libraries)
+
+    @property
+    def finds_gpu(self) -> bool:
+        """Whether it finds a GPU of that kind on this machine; one for the CPU needs none."""
+        return self.gpu == "none" or any(name.startswith(_DEVICE_NAMES[self.gpu]) for name in self.devices)
 
 
 def parse_libraries(text: str) -> tuple[Library, ...]:

@@ -71,7 +71,7 @@ def gather_engine(
     result = effects.engines.ask((facts.program,), {})
     if result.failure:
         raise BundleError(f"{facts.program} {result.failure}.", "give another --engine", _list_log(result.log))
-    if facts.gpu != "none" and not facts.devices:
+    if not facts.finds_gpu:
         message = f"{facts.program} is built for {_name(facts.gpu)} and finds none here: it was not tried on one"
         warn(Finding("--engine", message, "pack where such a GPU is, or try it at the site", Severity.WARNING))
     for name in facts.unexpected:
