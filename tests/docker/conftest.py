@@ -50,9 +50,9 @@ def make_site(client: DockerClient, tmp_path_factory: pytest.TempPathFactory) ->
     """Makes site folders with the images that are here; what they started is removed at the end."""
     made: list[Site] = []
 
-    def make(name: str = "", keeps_images: bool = False, **settings: object) -> Site:
+    def make(name: str = "", **settings: object) -> Site:
         name = name or f"stack-test-{uuid.uuid4().hex[:8]}"
-        site = Site(tmp_path_factory.mktemp("site"), name, claim_port(), client, keeps_images)
+        site = Site(tmp_path_factory.mktemp("site"), name, claim_port(), client)
         made.append(site)
         site.run_well("init")
         defaults = {**IMAGES, "BUILD_CA_BUNDLE": CA_BUNDLE, "STACK_RUNTIME": "compose", "STACK_GPU": "none"}

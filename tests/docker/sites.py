@@ -63,14 +63,12 @@ class Site:
     Attributes:
         name: its STACK_NAME, so Compose's project name, too.
         port: its API_GATEWAY_PORT.
-        keeps_images: whether images that were built under its name outlive it.
     """
 
     folder: Path
     name: str
     port: int
     client: DockerClient
-    keeps_images: bool = False
 
     @property
     def url(self) -> str:
@@ -145,15 +143,11 @@ class Site:
         ]
 
     def remove(self) -> None:
-        """Remove all of it from the engine, without ``stackctl``; the build cache keeps the layers of its images."""
+        """Remove all of it from the engine, without ``stackctl``; images are the machine's."""
         for container in self.client.containers.list(all=True, filters=self.filters):
             container.remove(force=True, v=True)
         for network in self.client.networks.list(filters=self.filters):
             network.remove()
-        tags = [] if self.keeps_images else [tag for image in self.client.images.list() for tag in image.tags]
-        for tag in tags:
-            if tag.startswith(f"{self.name}/"):
-                self.client.images.remove(tag, noprune=True)
 
 
 MakeSite = Callable[..., Site]
