@@ -10,6 +10,8 @@ from stackctl.cli.console import print_note, print_piece, print_text
 from stackctl.cli.main import Context
 from stackctl.cli.program import read_standard_input
 
+RATE_TOKENS = 8
+
 
 @click.command()
 @click.argument("message")
@@ -38,5 +40,8 @@ def chat(
                 first = first or written
             tokens = piece.tokens or tokens
     print_text()
-    if tokens > 1 and written > first:  # the first one came with the prompt's own time
-        print_note(f"[{tokens} tokens, {(tokens - 1) / (written - first):.0f} tokens/s]")
+    if tokens:
+        # The first one came with the prompt's own time; a few of them may come all at once, and tell no speed.
+        has_rate = tokens >= RATE_TOKENS and written > first
+        rate = f", {(tokens - 1) / (written - first):.0f} tokens/s" if has_rate else ""
+        print_note(f"[{tokens} token{'s' if tokens > 1 else ''}{rate}]")

@@ -18,6 +18,7 @@ from stackctl.core.chat_events import list_pieces
 from stackctl.core.compose_view import RELAY_FILE
 from stackctl.core.dotenv import parse_dotenv, set_values
 from stackctl.core.render import TEMPLATES
+from stackctl.core.runtime import ChatPiece
 from tests.cli.conftest import Command
 from tests.fakes import CHECKOUT, KEYS, World, write_env
 
@@ -210,6 +211,12 @@ def test_the_tokens_that_a_model_thinks_take_time_and_are_not_shown(
     done = stackctl("chat", "ping")
     assert (done.code, done.out) == (0, "pong\n")
     assert "[10 tokens, 1 tokens/s]" in done.err
+
+
+def test_a_few_tokens_that_came_at_once_tell_no_speed(stackctl: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [ChatPiece("po"), ChatPiece("ng"), ChatPiece("", 3)]
+    monkeypatch.setattr("stackctl.operations.chat.ask", lambda *_, **__: iter(pieces))
+    assert stackctl("chat", "ping").err == "[3 tokens]\n"
 
 
 @pytest.mark.parametrize("command", ["status", "models", "config", "doctor"])
