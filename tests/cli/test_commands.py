@@ -162,6 +162,8 @@ def test_a_bundle_is_loaded_into_the_site_above_and_not_into_a_folder_of_it(
     done = stackctl("offline-load", "--dry-run", site)
     assert "nonsense" in done.err
     assert done.err.startswith(f"site  {site}\n")
+    told = " ".join(stackctl("offline-load", "--help").out.split())
+    assert "Go on where a newer version, or the same with other content, is installed." in told
     assert "nonsense" not in stackctl("--site", site.parent, "offline-load", "--dry-run", site).err
 
 

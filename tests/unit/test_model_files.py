@@ -170,6 +170,9 @@ def test_a_gguf_file_that_is_no_model_is_named_as_what_it_is(tmp_path: Path, kin
     (finding,) = check(path)
     assert words in finding.message
     assert finding.severity is Severity.ERROR
+    # Containers are given the model's files alone, and a model that .env names has no arguments.
+    assert ("that model's arguments in stack.yml" in finding.hint) is (kind == "adapter")
+    assert ("(process runtime only)" in finding.hint) is (kind == "adapter")
 
 
 @pytest.mark.parametrize(

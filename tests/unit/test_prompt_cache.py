@@ -95,7 +95,7 @@ def test_each_model_of_a_site_has_its_own() -> None:
     assert (caches["big"], caches["own"], caches["local-embed"]) == (0, 300, 0)
     assert set(load_caches(1 * GIB).values()) == {0}
     five = "models:\n" + "".join(f"  m{number}: {{file: {number}.gguf}}\n" for number in range(4))
-    assert [len([size for size in load_caches(gib * GIB, five).values() if size]) for gib in (64, 256)] == [0, 5]
+    assert [len([size for size in load_caches(gib * GIB, five).values() if size]) for gib in (128, 256)] == [0, 5]
     assert sum(load_caches(256 * GIB, five).values()) * MIB <= 64 * GIB
     assert load_caches(256 * GIB, PROMPT_CACHE="0")["local-chat"] == 0
     assert load_caches(1 * GIB, PROMPT_CACHE="512m")["local-chat"] == 512
