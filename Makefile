@@ -77,11 +77,14 @@ bench: $(VENV)/.dev ## Measure, and write docs/benchmarks.md and docs/benchmarks
 soak: $(VENV)/.dev ## Run a stack under load for MINUTES=30 and look at it once a minute
 	@$(VENV)/bin/python -m tests.soak --minutes '$(or $(MINUTES),30)'
 
+# Written beside and renamed: a command that fails leaves the page that was there.
+write_page = $(STACKCTL) config $(1) > $(VENV)/page && mv $(VENV)/page $(2)
+
 docs: $(VENV)/.runtime ## Write .env.example, the reference pages and the schema again
-	@$(STACKCTL) config --example > .env.example
 	@mkdir -p docs/reference
-	@$(STACKCTL) config --reference > docs/reference/settings.md
-	@$(STACKCTL) config --schema > docs/reference/stack.schema.json
+	@$(call write_page,--example,.env.example)
+	@$(call write_page,--reference,docs/reference/settings.md)
+	@$(call write_page,--schema,docs/reference/stack.schema.json)
 
 lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model ## Resolve every lock file again
 
