@@ -332,7 +332,7 @@ def find_projects(rendered_dir: Path) -> tuple[str, ...]:
     except RuntimeFailure:
         return ()
     # A site's folder may have a project of its owner's own, too: ours is made of the rendered files.
-    own = [item for item in found if str(rendered_dir / COMPOSE_FILE) in item.labels.get(FILES_LABEL, "").split(",")]
+    own = [item for item in found if item.labels.get(FILES_LABEL, "").startswith(str(rendered_dir / COMPOSE_FILE))]
     return tuple(sorted({item.labels[PROJECT_LABEL] for item in own}))
 
 
