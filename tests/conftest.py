@@ -36,6 +36,7 @@ def pytest_configure() -> None:
     """
     # The list of known sites is the user's, and short: tests keep one of their own in each process.
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="stack-test-state-")
+    os.environ.pop("COLUMNS", None)  # workers of pytest-xdist are given one, and what tests start would fit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
