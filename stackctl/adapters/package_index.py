@@ -85,5 +85,6 @@ def _ask(
         argv += ["--no-deps", "--no-build", "--format", "pylock.toml", "--output-file", str(answer)]
         argv += ["--python", sys.executable, "--python-version", python]
         argv += ["--python-platform", f"{machine}-manylinux_2_{GLIBC_MINOR}", str(project)]
-        done = stream_command(argv, lambda line: None, settings)
+        # uv folds its sentences to the terminal that COLUMNS speaks of, and they are read here.
+        done = stream_command(argv, lambda line: None, {**settings, "COLUMNS": "100000"})
         return done, answer.read_text(encoding="utf-8") if answer.is_file() else ""

@@ -41,11 +41,13 @@ POLL_S = 0.1
 
 # A shell's settings must not change what a test sees.
 _SETTINGS = frozenset(item.name.upper() for item in fields(Settings))
+# What `make test` hands on to a make that a test runs, and changes what it prints.
+_MAKES = frozenset({"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"})
 
 
 def clean_environment(**changes: str) -> dict[str, str]:
     """This process's environment without the product's settings."""
-    return {name: value for name, value in os.environ.items() if name not in _SETTINGS} | changes
+    return {name: value for name, value in os.environ.items() if name not in _SETTINGS | _MAKES} | changes
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,10 @@ def test_an_unchanged_lock_asks_nobody(index: PackageIndex, tmp_path: Path) -> N
     assert index.fetched == []
 
 
-def test_packages_without_a_wheel_are_all_named(index: PackageIndex, tmp_path: Path) -> None:
+def test_packages_without_a_wheel_are_all_named(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")  # an interactive shell may have exported it
     newer = index.add_wheel("newer", tag=f"cp312-cp312-manylinux_2_17_{MACHINE}")
     lock = save_lock(
         tmp_path,
