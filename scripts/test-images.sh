@@ -78,18 +78,7 @@ make_python() {
   rm -f "$root"/usr/lib/python3*/EXTERNALLY-MANAGED
   pack "$root" "$DIR/python.tar"
   add_packages "$root" "${BUILD_PACKAGES[@]}"
-  leave_out_optimization "$root"
   pack "$root" "$DIR/build.tar"
-}
-
-# Tests of image builds ask whether the recipe works, not how fast its product is: compilers that come before the
-# real ones on PATH and have the last word save two thirds of the longest build.
-leave_out_optimization() {
-  local compiler
-  for compiler in cc c++ gcc g++; do
-    printf '#!/bin/sh\nexec /usr/bin/%s "$@" -O0\n' "$compiler" >"$1/usr/local/bin/$compiler"
-    chmod 755 "$1/usr/local/bin/$compiler"
-  done
 }
 
 make_llama() {
