@@ -30,10 +30,10 @@ CONTEXT_STEP = 256
 # slot. Spare threads keep /health and /metrics answering while clients queue.
 SPARE_HTTP_THREADS = 32
 
-# llama.cpp's threads wait for each other several hundred times a token. By default they spin, which is
-# ruinous where other processes want the CPU too: on two busy cores 1.5 tokens/s, and 40 asleep. On an idle
-# machine sleeping costs a third; figures and candidates: docs/decisions/process-engine.md.
-THREADS_WAIT: Mapping[str, str] = MappingProxyType({"OMP_WAIT_POLICY": "passive"})
+# llama.cpp's threads wait for each other several hundred times a token. By default they spin without end, which is
+# ruinous where other processes want the CPU too; asleep at once they cost an idle machine a third of its speed. A
+# short spin is the fastest idle and as good as sleep busy: figures in docs/decisions/process-engine.md.
+THREADS_WAIT: Mapping[str, str] = MappingProxyType({"GOMP_SPINCOUNT": "1000"})
 
 # An input must fit into one batch to be embedded; buffers grow with the batch, so it is bounded.
 MAX_EMBEDDING_BATCH = 8192

@@ -70,13 +70,13 @@ def test_a_service_gets_only_its_own_secrets() -> None:
 
 @pytest.mark.parametrize("devices", ["all", "1"])
 def test_a_variable_that_env_holds_takes_the_place_of_ours(devices: str) -> None:
-    stack = "models: {m: {file: m.gguf, environment: {OMP_WAIT_POLICY: '${A}', LLAMA_ARG_LOG_VERBOSITY: '${A}'}}}"
+    stack = "models: {m: {file: m.gguf, environment: {GOMP_SPINCOUNT: '${A}', LLAMA_ARG_LOG_VERBOSITY: '${A}'}}}"
     world = World(write_env(A="x", GPU_DEVICES=devices), stack)
     rendered = render_site(world.effects, load_site(world.effects))
     for services in (rendered.compose_services, rendered.process_services):
         (engine,) = (service for service in services if service.name == "inference-m")
         assert not engine.environment.keys() & engine.secrets.keys()
-        assert engine.secrets["OMP_WAIT_POLICY"] == "A"
+        assert engine.secrets["GOMP_SPINCOUNT"] == "A"
     for name in GPU_OVERLAYS.values():
         overlay = yaml.safe_load(rendered.files[name])["services"]
         assert overlay["inference-chat"]["environment"]["LLAMA_ARG_LOG_VERBOSITY"] == "4"
