@@ -44,7 +44,7 @@ def pytest_configure() -> None:
 
 TESTS = Path(__file__).parent
 # Compiling an engine, and making images and bundles for a whole session, take longer than any test.
-BUILD_TIMEOUT_S, DOCKER_TIMEOUT_S = 1800, 1200
+BUILD_TIMEOUT_S, DOCKER_TIMEOUT_S = 3600, 1200
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
