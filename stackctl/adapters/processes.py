@@ -44,12 +44,24 @@ def load_resident_bytes(pid: int) -> int | None:
 
     The first process of a container is an init, and the service is its child.
     """
-    pages = _read_resident_pages(pid)
-    if pages is None:
+    own = _read_resident_pages(pid)
+    if own is None:
         return None
-    everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-    below = [other for other in everybody if pid in list_ancestors(other)]
-    return (pages + sum(_read_resident_pages(other) or 0 for other in below)) * os.sysconf("SC_PAGE_SIZE")
+    pages, children, waiting = own, _list_children(), [pid]
+    while waiting:
+        below = children.pop(waiting.pop(), [])
+        pages += sum(_read_resident_pages(child) or 0 for child in below)
+        waiting += below
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _list_children() -> dict[int, list[int]]:
+    """The processes of this machine by their parent, each looked at once."""
+    found: dict[int, list[int]] = {}
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()):
+        if fields := _read_stat(pid):
+            found.setdefault(int(fields[1]), []).append(pid)
+    return found
 
 
 def _read_resident_pages(pid: int) -> int | None:
