@@ -245,14 +245,12 @@ def _build_need(effects: Effects, item: Installation, index_url: str, wheels: Pa
         return engine_build.is_built(item.target)
 
     if item.build and wheels:
-        return Need(
-            item.title, lambda: engine_build.is_built(item.target), _refuse_build, f"# put {item.title} on PATH"
-        )
+        return Need(item.title, is_built, _refuse_build, f"# put {item.title} on PATH")
     if item.build:
         build, folder = item.build, item.target.parent
         return Need(
             item.title,
-            lambda: engine_build.is_built(item.target),
+            is_built,
             lambda write: effects.engines.make(item.target, build, index_url, write),
             shlex.join(["python", "services/inference/build_llama_server.py", *build.arguments, str(folder)]),
         )
