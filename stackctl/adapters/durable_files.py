@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -90,6 +90,55 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
+
+
+class ManyWriter:
+    """Writes the same bytes at several places, for one thread.
+
+    Attributes:
+        written: bytes at each place that were handed to the disk; not yet synced.
+    """
+
+    def __init__(self, places: Iterable[tuple[Path, int]]) -> None:
+        """Open the files, each once: there may be more places than files that a process may open.
+
+        Args:
+            places: a file that exists, and an offset.
+
+        Raises:
+            OSError: a file cannot be opened for writing.
+        """
+        self.written = 0
+        self._handles: dict[Path, int] = {}
+        self._places = tuple(places)
+        try:
+            for path, _ in self._places:
+                if path not in self._handles:
+                    self._handles[path] = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            self.close()
+            raise
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write what follows, everywhere.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        for path, offset in self._places:
+            write_at(self._handles[path], data, offset + self.written)
+        self.written += len(data)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for handle in self._handles.values():
+            os.close(handle)
+
+    def __enter__(self) -> ManyWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 @contextmanager

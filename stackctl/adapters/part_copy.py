@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
-from stackctl.adapters.disks import turns
 from stackctl.adapters.staging import Staging
 from stackctl.adapters.untrusted_files import open_regular
 from stackctl.core.bundle.layout import BLOCK, build_header
@@ -166,6 +165,22 @@ class _Source:
 
 def _count_lanes(paths: set[Path]) -> int:
     """Threads that read at the same time."""
-    if any(turns(path) for path in paths):
+    if any(_has_heads(path) for path in paths):
         return 1
     return min(MAX_LANES, max(2, len(os.sched_getaffinity(0))))
+
+
+def _has_heads(path: Path) -> bool:
+    """Whether a file's disk has heads to move; one that does not say counts as one without.
+
+    A virtual machine's disk calls itself rotational whatever lies below it.
+    """
+    try:
+        device = path.stat().st_dev
+        place = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+        files = (folder / "queue" / "rotational" for folder in (place, place.parent))
+        says = next((file.read_text().strip() for file in files if file.is_file()), "")
+    except OSError:
+        return False
+    is_virtual = any(part.startswith(("virtio", "vbd-", "vmbus")) for part in place.parts)
+    return says == "1" and not is_virtual

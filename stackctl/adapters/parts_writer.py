@@ -16,9 +16,8 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stackctl.adapters.durable_files import FILE_MODE, set_mode, sync_folder
+from stackctl.adapters.durable_files import FILE_MODE, set_mode, sync_folder, write_at
 from stackctl.adapters.streams import PIECE_BYTES, HashThread, prefetch
-from stackctl.adapters.stretches import IN_FLIGHT, StretchWriter
 from stackctl.core.bundle.layout import BLOCK, END, build_header, pad
 from stackctl.core.bundle.plan import Blob, EngineBlob, PartPlan
 from stackctl.core.progress import Transfer
@@ -96,7 +95,7 @@ class PartsWriter:
         journal = Journal.load(self.folder / JOURNAL)
         self._drop_stale(parts, journal)
         try:
-            with ThreadPoolExecutor(1 + IN_FLIGHT) as pool:  # one syncs
+            with ThreadPoolExecutor(1, "sync") as pool:
                 self._place_layers(parts, journal, pool)
                 return tuple(self._write_part(part, journal, pool) for part in parts)
         except OSError as error:
@@ -134,12 +133,8 @@ class PartsWriter:
                 part, member = places[digest]
                 path = self.folder / f"{part.name}.tmp"
                 known = journal.synced.get(digest, 0)
-                with (
-                    _open_part(path) as file,
-                    _Syncer(file.handle, digest, known, journal, pool) as sync,
-                    StretchWriter(path, member.offset, pool) as writer,
-                ):
-                    _place_layer(writer, sync, known, pieces)
+                with _open_part(path) as file, _Syncer(file.handle, digest, known, journal, pool) as sync:
+                    _place_layer(file, member.offset, sync, known, pieces)
 
     def _write_part(self, part: PartPlan, journal: Journal, pool: ThreadPoolExecutor) -> str:
         path = self.folder / part.name
@@ -149,13 +144,10 @@ class PartsWriter:
         partial = path.with_name(f"{part.name}.tmp")
         start = journal.synced.get(part.name, 0)
         with _open_part(partial) as file, HashThread() as digest:
-            with (
-                _Syncer(file.handle, part.name, start, journal, pool) as sync,
-                StretchWriter(partial, 0, pool) as writer,
-            ):
-                self._fill_part(self._list_pieces(file, part, start), writer, digest, sync)
-            if writer.written != part.size:
-                message = f"{part.name} has {writer.written} bytes; {part.size} were planned."
+            with _Syncer(file.handle, part.name, start, journal, pool) as sync:
+                written = self._fill_part(self._list_pieces(file, part, start), file, digest, sync)
+            if written != part.size:
+                message = f"{part.name} has {written} bytes; {part.size} were planned."
                 raise BundleError(message, "run the command again")
             os.ftruncate(file.handle, part.size)
             os.fsync(file.handle)
@@ -166,19 +158,20 @@ class PartsWriter:
         return sha256
 
     def _fill_part(
-        self, pieces: Iterator[tuple[bytes, bool]], writer: StretchWriter, digest: HashThread, sync: _Syncer
-    ) -> None:
-        """Hash the part from its beginning, and write what is not there, both at the same time."""
+        self, pieces: Iterator[tuple[bytes, bool]], file: _PartFile, digest: HashThread, sync: _Syncer
+    ) -> int:
+        """Hash the part from its beginning, and write what is not there, both at the same time; the bytes it has."""
+        position = 0
         for piece, is_there in prefetch(pieces):
             digest.add(piece)
             if is_there:
-                writer.skip(len(piece))
                 self.transfer.skip(len(piece))
             else:
-                writer.write(piece)
+                write_at(file.handle, piece, position)
                 self.transfer.add(len(piece))
-            sync.reach(writer.written)
-        writer.flush()
+            position += len(piece)
+            sync.reach(position)
+        return position
 
     def _list_pieces(self, file: _PartFile, part: PartPlan, start: int) -> Iterator[tuple[bytes, bool]]:
         """The part's bytes in order, and whether each piece is in the file already."""
@@ -231,18 +224,15 @@ class _PartFile:
         os.close(self.handle)
 
 
-def _place_layer(writer: StretchWriter, sync: _Syncer, known: int, pieces: Iterator[bytes]) -> None:
-    """Write a layer from ``known`` on."""
+def _place_layer(file: _PartFile, offset: int, sync: _Syncer, known: int, pieces: Iterator[bytes]) -> None:
+    """Write a layer to its place, from ``known`` on."""
     position = 0
     for piece in prefetch(pieces):
         there = min(max(known - position, 0), len(piece))
-        if there:
-            writer.skip(there)
-        writer.write(memoryview(piece)[there:])
+        write_at(file.handle, memoryview(piece)[there:], offset + position + there)
         position += len(piece)
-        sync.reach(writer.written)
-    writer.flush()
-    sync.finish(writer.written)
+        sync.reach(position)
+    sync.finish(position)
 
 
 def _open_part(path: Path) -> _PartFile:

@@ -20,6 +20,7 @@ from pathlib import Path
 from stackctl.adapters.durable_files import (
     FILE_MODE,
     PROGRAM_MODE,
+    ManyWriter,
     explain_writes,
     has_size,
     make_file,
@@ -31,7 +32,6 @@ from stackctl.adapters.durable_files import (
 )
 from stackctl.adapters.staged_check import find_wrong_contents, hash_stretch
 from stackctl.adapters.staged_journal import Fresh, recover_journal
-from stackctl.adapters.stretches import STRETCH_BYTES, ManyWriter, StretchWriter
 from stackctl.core.bundle.load_journal import DONE, DROP, PART, render_lines
 from stackctl.core.bundle.load_plan import Output, Wanted
 from stackctl.errors import BundleError
@@ -66,7 +66,6 @@ class Staging:
         self._syncs: deque[tuple[Future[None], int]] = deque()
         self._failure: OSError | None = None
         self._pool = ThreadPoolExecutor(1, "sync")
-        self._writers = ThreadPoolExecutor(thread_name_prefix="write")
 
     def prepare(self, outputs: Sequence[Output], contents: Iterable[Wanted]) -> None:
         """Make the files; what the journal says of one that has to be made again no longer counts."""
@@ -125,18 +124,15 @@ class Staging:
         """
         digest = self._hash_begin(content, start) if start else None
         offset, count = start, len(content.places)
-        with explain_writes(self._folder), self._open(content, start) as writer:
+        places = [(self._folder / place.path, place.offset + start) for place in content.places]
+        with explain_writes(self._folder), ManyWriter(places) as writer:
             for piece in pieces:
                 self._make_room(len(piece) * count)
-                before = writer.written
                 writer.write(piece)
                 offset += len(piece)
                 if digest:
                     digest.update(piece)
-                self._add(content, start + writer.written, (writer.written - before) * count)
-            before = writer.written
-            writer.flush()
-            self._add(content, start + writer.written, (writer.written - before) * count)
+                self._add(content, offset, len(piece) * count)
         if offset != content.size or (digest and digest.hexdigest() != content.sha256):
             raise BundleError(f"Content {content.sha256} is not whole: {offset} of {content.size} bytes.", "try again")
         with self._lock:
@@ -219,15 +215,8 @@ class Staging:
         """Note what is done, as far as the disk allows, and let go of everything."""
         with suppress(BundleError):
             self.flush()
-        self._writers.shutdown()
         self._pool.shutdown()
         os.close(self._journal_file)
-
-    def _open(self, content: Wanted, start: int) -> StretchWriter | ManyWriter:
-        places = [(self._folder / place.path, place.offset + start) for place in content.places]
-        if len(places) > 1 or content.size < STRETCH_BYTES:
-            return ManyWriter(places)
-        return StretchWriter(*places[0], self._writers)
 
     def _hash_begin(self, content: Wanted, count: int) -> hashlib._Hash:
         """The digest of what an earlier run has written of a content."""

@@ -213,7 +213,7 @@ def explain_no_compose(docker: DockerFacts | None) -> str:
         return "there is no docker command"
     if not docker.is_reachable:
         place = f" at {docker.endpoint.render_text()}" if docker.endpoint.source else ""
-        return f"no Docker engine answers{place} ({docker.problem or 'no reason given'})"
+        return f"no Docker engine answers{place}: {docker.problem or 'no reason given'}"
     if not docker.compose_version:
         legacy = docker.legacy_compose_version
         seen = f"only docker-compose {legacy} is installed" if legacy else "there is no Compose plugin"

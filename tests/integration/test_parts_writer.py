@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import parts_writer, stretches
+from stackctl.adapters import parts_writer
 from stackctl.adapters.parts_writer import JOURNAL, PartsWriter
 from stackctl.core.bundle.layout import END, build_header, pad
 from stackctl.core.bundle.plan import Blob, EngineBlob, InMemory, PartPlan, PlacedBlob
@@ -81,7 +81,6 @@ def datas() -> list[bytes]:
 @pytest.fixture(autouse=True)
 def _sync_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts_writer, "SYNC_BYTES", 200_000)
-    monkeypatch.setattr(stretches, "STRETCH_BYTES", 16 * stretches.ALIGNMENT)
 
 
 def build_world(*groups: list[bytes]) -> _World:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters import staging, stretches
 from stackctl.adapters.offline_folder import OfflineFolder
 from stackctl.core.bundle.manifest import Manifest
 from stackctl.core.bundle.manifest_reader import find_members
@@ -89,21 +88,6 @@ def test_a_disk_that_fails_at_any_write_costs_nothing_but_time(
         tmp_path, (bundle,), manifest, lambda number: failing_at(number, os, "pwrite", error, lasting=lasting)
     )
     assert places > 10
-
-
-@pytest.mark.parametrize(("number_of_error", "lasting"), [(errno.EIO, False), (errno.ENOSPC, True)])
-def test_the_same_holds_for_files_that_are_written_in_stretches(
-    tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch, number_of_error: int, lasting: bool
-) -> None:
-    """A stretch that a full disk refuses once is written through the cache, so only one that stays full counts."""
-    for module in (staging, stretches):
-        monkeypatch.setattr(module, "STRETCH_BYTES", stretches.ALIGNMENT)
-    bundle, manifest = build(disk)
-    error = OSError(number_of_error, os.strerror(number_of_error))
-    places = interrupt_everywhere(
-        tmp_path, (bundle,), manifest, lambda number: failing_at(number, os, "pwrite", error, lasting=lasting)
-    )
-    assert places > 20
 
 
 @pytest.mark.parametrize("name", ["fdatasync", "fsync"])

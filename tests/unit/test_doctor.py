@@ -57,7 +57,7 @@ def test_a_healthy_host_has_only_good_news() -> None:
         ),
         (replace(DOCKER, legacy_compose_version="1.29.2"), "auto", "warning: Docker: docker-compose 1.29.2 is"),
         (replace(DOCKER, storage_driver="vfs"), "auto", "warning: Docker: the storage driver vfs"),
-        (DockerFacts("28", problem="no socket"), "compose", "error: Docker: no Docker engine answers (no socket)"),
+        (DockerFacts("28", problem="no socket"), "compose", "error: Docker: no Docker engine answers: no socket"),
     ],
 )
 def test_docker(docker: DockerFacts | None, wanted: str, line: str) -> None:
