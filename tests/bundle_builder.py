@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stackctl.core.bundle.chunks import list_chunks
-from stackctl.core.bundle.layout import END, Entry, blob_path, build_header, pad, part_name, plan_parts
-from stackctl.core.bundle.manifest import (
+from stackctl.core.bundle.format.chunks import list_chunks
+from stackctl.core.bundle.format.layout import END, Entry, blob_path, build_header, pad, part_name, plan_parts
+from stackctl.core.bundle.format.manifest import (
     BOOTSTRAP_FOLDER,
     MANIFEST_NAME,
     SIGNATURE_NAME,
@@ -32,7 +32,7 @@ from stackctl.core.bundle.manifest import (
     render_sums,
     seal_manifest,
 )
-from stackctl.core.bundle.signature import SEED_BYTES, SecretKey, sign
+from stackctl.core.bundle.format.signature import SEED_BYTES, SecretKey, sign
 from tests.bundle_images import Blobs, hash_bytes, pack_image, render_index
 from tests.bundle_images import ImageBytes as ImageBytes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.format.manifest import Manifest
 from tests.bundle_builder import ImageBytes, build_bundle, make_bytes
 
 MODEL = make_bytes("model", 90_000)

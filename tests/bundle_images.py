@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackctl.core.bundle.manifest import Descriptor, Image, build_alias
-from stackctl.core.bundle.oci import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
+from stackctl.core.bundle.format.manifest import Descriptor, Image, build_alias
+from stackctl.core.images.oci import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 
 
 @dataclass(frozen=True, slots=True)

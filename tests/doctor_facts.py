@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stackctl.core.doctor import check_host
-from stackctl.core.doctor_input import DoctorInput, ModelEntry
-from stackctl.core.gpu import Gpu
-from stackctl.core.host import Choice, DockerFacts, Host
-from stackctl.core.model_files import ModelFile
+from stackctl.core.health.doctor import check_host
+from stackctl.core.health.doctor_input import DoctorInput, ModelEntry
+from stackctl.core.machine.gpu import Gpu
+from stackctl.core.machine.host import Choice, DockerFacts, Host
+from stackctl.core.models.files import ModelFile
 from stackctl.errors import Severity
 from tests.gguf_files import build_header
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from stackctl.core.bundle.oci import OCI_INDEX, OCI_MANIFEST
+from stackctl.core.images.oci import OCI_INDEX, OCI_MANIFEST
 from tests.image_documents import describe_entry, digest, make_config, make_index, make_manifest
 
 REPOSITORY = "team/image"

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stackctl.core.doctor_input import FileFacts
-from stackctl.core.engine_build import Build, Toolkit
-from stackctl.core.engine_choice import EngineForm
-from stackctl.core.engine_trial import EngineRecord, TrialResult
-from stackctl.core.gguf import GGUFHeader, build_shard_names
-from stackctl.core.gpu import GpuMemory
-from stackctl.core.host import DockerFacts, Host
-from stackctl.core.model_files import ModelFile
-from stackctl.core.runtime import Answer, ChatPiece, Phase, ServiceState, StartPlan
-from stackctl.core.stack import GATEWAY, Service
+from stackctl.core.engine.build import Build, Toolkit
+from stackctl.core.engine.choice import EngineForm
+from stackctl.core.engine.trial import EngineRecord, TrialResult
+from stackctl.core.health.doctor_input import FileFacts
+from stackctl.core.machine.gpu import GpuMemory
+from stackctl.core.machine.host import DockerFacts, Host
+from stackctl.core.models.files import ModelFile
+from stackctl.core.models.gguf import GGUFHeader, build_shard_names
+from stackctl.core.stack.runtime import Answer, ChatPiece, Phase, ServiceState, StartPlan
+from stackctl.core.stack.stack import GATEWAY, Service
 from stackctl.errors import StackError
 from stackctl.operations.effects import Effects, Report
 from tests.gguf_files import build_header

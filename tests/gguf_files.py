@@ -9,7 +9,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from stackctl.core.gguf import GGUFHeader
+from stackctl.core.models.gguf import GGUFHeader
 
 Extra = Callable[[gguf.GGUFWriter], None]
 

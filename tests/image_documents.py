@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from stackctl.core.bundle.oci import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
+from stackctl.core.images.oci import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 
 
 def digest(data: bytes) -> str:

@@ -17,10 +17,10 @@ from stackctl.adapters import files, parts_reader
 from stackctl.adapters.offline_folder import OfflineFolder
 from stackctl.adapters.part_copy import copy_members
 from stackctl.cli.bundle_reader import build_reader
-from stackctl.core.bundle.load_checks import Disk, Machine
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.oci import ImageFacts
-from stackctl.core.bundle.places import OFFLINE_FOLDER, model_folder
+from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER, model_folder
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.load.checks import Disk, Machine
+from stackctl.core.images.oci import ImageFacts
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects, Report
 from stackctl.operations.offline.load import run_load

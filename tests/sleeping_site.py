@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stackctl.adapters.process_runtime import ProcessRuntime
-from stackctl.core.runtime import StartPlan
+from stackctl.core.stack.runtime import StartPlan
 from stackctl.operations.site import build_plan, load_site, render_site
 from tests.fakes import CHECKOUT, World, write_env
 

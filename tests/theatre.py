@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stackctl.core.bundle.load_plan import InstalledRange
+from stackctl.core.bundle.load.plan import InstalledRange
 from stackctl.errors import Finding
 from stackctl.operations.offline.prove import ProveRequest, SavedReceipt, run_prove
 from stackctl.operations.offline.rehearse import rehearse_processes, render_rehearsal

@@ -14,7 +14,7 @@ from pathlib import Path
 from stackctl.adapters.durable_files import FILE_MODE, FOLDER_MODE, PROGRAM_MODE, explain_writes, set_mode, sync_folder
 from stackctl.adapters.files import hold_lock, save_text
 from stackctl.adapters.parts_writer import JOURNAL, OpenBlob, PartsWriter, StreamLayers
-from stackctl.core.bundle.manifest import (
+from stackctl.core.bundle.format.manifest import (
     BOOTSTRAP_FOLDER,
     MANIFEST_NAME,
     SIGNATURE_NAME,
@@ -23,9 +23,9 @@ from stackctl.core.bundle.manifest import (
     encode_manifest,
     render_sums,
 )
-from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES, parse_manifest
-from stackctl.core.bundle.plan import Blob, Draft, Source
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.manifest_reader import MAX_MANIFEST_BYTES, parse_manifest
+from stackctl.core.bundle.pack.plan import Blob, Draft, Source
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError
 
 BootstrapEntry = tuple[str, bool, int, Source]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from stackctl.core.runtime import CompletedCommand
+from stackctl.core.stack.runtime import CompletedCommand
 
 # Programs that other threads are waiting for; an interrupt reaches the main thread alone.
 _RUNNING: set[subprocess.Popen[str]] = set()

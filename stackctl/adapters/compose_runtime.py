@@ -14,11 +14,11 @@ from stackctl.adapters.commands import run_command, stream_command
 from stackctl.adapters.container_fetch import fetch_inside
 from stackctl.adapters.docker_engine import connect_engine
 from stackctl.adapters.images import build_image, check_command, check_named_image, pull_image
-from stackctl.core.image_build import ImageBuild
-from stackctl.core.image_checks import NamedImage
-from stackctl.core.render import COMPOSE_FILE, OVERRIDE_FILE
-from stackctl.core.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
-from stackctl.core.stack import Service
+from stackctl.core.images.build import ImageBuild
+from stackctl.core.images.checks import NamedImage
+from stackctl.core.stack.render import COMPOSE_FILE, OVERRIDE_FILE
+from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
+from stackctl.core.stack.stack import Service
 from stackctl.errors import ImageUnavailable, RuntimeFailure
 
 if TYPE_CHECKING:

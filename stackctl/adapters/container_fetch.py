@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, cast
 
-from stackctl.core.runtime import Answer
+from stackctl.core.stack.runtime import Answer
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

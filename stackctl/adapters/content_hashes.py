@@ -16,8 +16,8 @@ from pathlib import Path
 
 from stackctl.adapters.files import save_text
 from stackctl.adapters.streams import PIECE_BYTES, prefetch
-from stackctl.core.bundle.chunks import MAX_CHUNK_BYTES, FileDigest, list_chunks
-from stackctl.core.gguf_walk import read_content
+from stackctl.core.bundle.format.chunks import MAX_CHUNK_BYTES, FileDigest, list_chunks
+from stackctl.core.models.gguf_walk import read_content
 from stackctl.errors import BundleError
 
 SETTLED_NS = 2_000_000_000

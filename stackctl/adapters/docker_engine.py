@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stackctl.adapters.commands import run_command
-from stackctl.core.docker_endpoint import ENDPOINT_QUESTION, Endpoint, hint_for_docker, parse_endpoint
+from stackctl.core.machine.docker_endpoint import ENDPOINT_QUESTION, Endpoint, hint_for_docker, parse_endpoint
 from stackctl.errors import RuntimeFailure
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from stackctl import __version__
-from stackctl.core.transfer import GO_ON_HINT, HostUnreachable, Reply, TransferInterrupted
+from stackctl.core.download.transfer import GO_ON_HINT, HostUnreachable, Reply, TransferInterrupted
 from stackctl.errors import ConfigError, RuntimeFailure
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")

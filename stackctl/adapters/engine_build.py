@@ -15,8 +15,8 @@ from pathlib import Path
 from stackctl.adapters.commands import run_command, stream_command
 from stackctl.adapters.environments import wait_for_lock
 from stackctl.adapters.files import save_text
-from stackctl.core.engine_build import Build, Toolkit, write_build
-from stackctl.core.engines import ENGINE_FOLDER
+from stackctl.core.engine.build import Build, Toolkit, write_build
+from stackctl.core.engine.engines import ENGINE_FOLDER
 from stackctl.errors import EngineRefused, RuntimeFailure
 
 BUILD_SCRIPT = "build_llama_server.py"

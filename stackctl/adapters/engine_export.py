@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from stackctl.adapters.engine_images import has_containerd_store, inspect_image
-from stackctl.core.bundle.image_reference import is_digest, parse_reference
-from stackctl.core.bundle.oci import ImageContent, Platform
-from stackctl.core.bundle.oci_documents import MAX_DOCUMENT_BYTES
-from stackctl.core.bundle.saved_image import SavedImage, read_containerd_image, read_docker_image
+from stackctl.core.images.oci import ImageContent, Platform
+from stackctl.core.images.oci_documents import MAX_DOCUMENT_BYTES
+from stackctl.core.images.reference import is_digest, parse_reference
+from stackctl.core.images.saved_image import SavedImage, read_containerd_image, read_docker_image
 from stackctl.errors import BundleError, RuntimeFailure
 
 if TYPE_CHECKING:

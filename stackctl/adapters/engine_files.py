@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stackctl.adapters.commands import run_command
 from stackctl.adapters.files import load_text
-from stackctl.core.bundle.engine_files import (
+from stackctl.core.bundle.pack.engine_files import (
     EngineFacts,
     Library,
     find_glibc,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from stackctl.core.bundle.image_reference import parse_reference
-from stackctl.core.bundle.oci import ImageFacts
+from stackctl.core.images.oci import ImageFacts
+from stackctl.core.images.reference import parse_reference
 from stackctl.errors import Finding, ImageUnavailable, RuntimeFailure
 
 if TYPE_CHECKING:

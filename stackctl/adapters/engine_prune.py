@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stackctl.adapters.engine_images import remove_alias
-from stackctl.core.image_prune import EngineImage
+from stackctl.core.images.prune import EngineImage
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -18,10 +18,10 @@ from stackctl.adapters.commands import run_command
 from stackctl.adapters.engine_build import BUILD_FILE, BUILD_SCRIPT, has_device, is_built, load_toolkit, make_build
 from stackctl.adapters.files import load_text, save_text
 from stackctl.adapters.processes import load_cpu_model
-from stackctl.core.engine_build import Build, Toolkit, parse_build
-from stackctl.core.engine_choice import EngineForm
-from stackctl.core.engine_trial import EngineRecord, TrialResult, parse_record, parse_trial, write_record
-from stackctl.core.engines import ENGINE_FOLDER
+from stackctl.core.engine.build import Build, Toolkit, parse_build
+from stackctl.core.engine.choice import EngineForm
+from stackctl.core.engine.engines import ENGINE_FOLDER
+from stackctl.core.engine.trial import EngineRecord, TrialResult, parse_record, parse_trial, write_record
 from stackctl.errors import RuntimeFailure
 
 # Twice the trial's own deadline, for an engine that is asked again under a debugger, and the stops.

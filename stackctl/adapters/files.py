@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import stackctl
-from stackctl.core.failures import decode_text, find_hint
+from stackctl.core.text.failures import decode_text, find_hint
 from stackctl.errors import ConfigError, RuntimeFailure
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackctl.core.gguf import GGUFError, GGUFHeader, build_shard_names, parse_gguf
-from stackctl.core.model_files import ModelFile
+from stackctl.core.models.files import ModelFile
+from stackctl.core.models.gguf import GGUFError, GGUFHeader, build_shard_names, parse_gguf
 
 
 def load_gguf(path: Path) -> GGUFHeader:

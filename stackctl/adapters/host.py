@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stackctl.adapters.ports import load_ports
-from stackctl.core import gpu as nvidia
-from stackctl.core.docker_endpoint import ENDPOINT_QUESTION, parse_endpoint
-from stackctl.core.doctor_input import FileFacts
-from stackctl.core.gpu import Gpu
-from stackctl.core.host import DiskSpace, DockerFacts, Host, parse_docker_info
+from stackctl.core.health.doctor_input import FileFacts
+from stackctl.core.machine import gpu as nvidia
+from stackctl.core.machine.docker_endpoint import ENDPOINT_QUESTION, parse_endpoint
+from stackctl.core.machine.gpu import Gpu
+from stackctl.core.machine.host import DiskSpace, DockerFacts, Host, parse_docker_info
 
 if TYPE_CHECKING:
-    from stackctl.core.runtime import CompletedCommand
+    from stackctl.core.stack.runtime import CompletedCommand
 
 Runner = Callable[[Sequence[str], float], "CompletedCommand"]
 FindProgram = Callable[[str], str | None]

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from stackctl.core.chat_events import list_pieces, parse_events, read_error, split_lines
-from stackctl.core.runtime import Answer, ChatPiece
+from stackctl.core.health.chat_events import list_pieces, parse_events, read_error, split_lines
+from stackctl.core.stack.runtime import Answer, ChatPiece
 from stackctl.errors import RuntimeFailure
 
 if TYPE_CHECKING:

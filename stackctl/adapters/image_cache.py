@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.adapters.files import save_text
-from stackctl.core.bundle.oci import ImageBlob, ImageContent, ImageFacts
+from stackctl.core.images.oci import ImageBlob, ImageContent, ImageFacts
 
 
 def load_image_content(folder: Path, key: str, read: Callable[[], ImageContent]) -> ImageContent:

@@ -18,8 +18,8 @@ from stackctl.adapters.engine_images import (
     remove_alias,
     tag_image,
 )
-from stackctl.core.bundle.load_checks import Disk
-from stackctl.core.bundle.oci import ImageFacts
+from stackctl.core.bundle.load.checks import Disk
+from stackctl.core.images.oci import ImageFacts
 from stackctl.errors import Finding, ImageUnavailable
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from stackctl.adapters.engine_export import read_image, stream_layers
 from stackctl.adapters.engine_images import TRANSFER_TIMEOUT_S, find_repo_digest, inspect_image
 from stackctl.adapters.image_cache import load_image_content
 from stackctl.adapters.registry import Registry
-from stackctl.core.bundle.image_reference import parse_reference
-from stackctl.core.bundle.oci import ImageBlob, ImageContent, Platform
+from stackctl.core.images.oci import ImageBlob, ImageContent, Platform
+from stackctl.core.images.reference import parse_reference
 from stackctl.errors import BundleError, ImageUnavailable, RuntimeFailure
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackctl.adapters.commands import run_command, stream_command
-from stackctl.core.build_output import parse_build_failure
-from stackctl.core.image_build import ImageBuild
-from stackctl.core.image_checks import NamedImage, check_architecture, check_program, starts_program
-from stackctl.core.runtime import CompletedCommand
+from stackctl.core.images.build import ImageBuild
+from stackctl.core.images.build_output import parse_build_failure
+from stackctl.core.images.checks import NamedImage, check_architecture, check_program, starts_program
+from stackctl.core.stack.runtime import CompletedCommand
 from stackctl.errors import ImageUnavailable, RuntimeFailure, raise_config_error
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import IO
 
 from stackctl.adapters.commands import run_command
 from stackctl.adapters.supervisor import wait_until
-from stackctl.core.proof import NAME_SERVER
+from stackctl.core.proof.sightings import NAME_SERVER
 from stackctl.errors import RuntimeFailure
 
 READY_S = 20.0

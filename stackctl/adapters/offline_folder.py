@@ -1,6 +1,7 @@
 """A site's ``offline/`` folder: installed releases, the models' store, and which release is current.
 
-Paths are relative to the folder, as core/bundle/places.py names them. A name appears only when what it names is whole.
+Paths are relative to the folder, as core/bundle/format/installed_paths.py names them. A name appears only when what it
+names is whole.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from pathlib import Path
 
 from stackctl.adapters.durable_files import REMOVED, explain_writes, make_folder, remove_folder, sync_folder
 from stackctl.adapters.staging import Staging
-from stackctl.core.bundle.load_checks import Disk
-from stackctl.core.bundle.load_plan import RELEASE, InstalledRange
-from stackctl.core.bundle.manifest import MANIFEST_NAME
-from stackctl.core.bundle.places import MODEL_STORE, RELEASES, STAGING
+from stackctl.core.bundle.format.installed_paths import MODEL_STORE, RELEASES, STAGING
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME
+from stackctl.core.bundle.load.checks import Disk
+from stackctl.core.bundle.load.plan import RELEASE, InstalledRange
 from stackctl.errors import BundleError
 
 PIECE_BYTES = 1 << 20

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stackctl.adapters.content_hashes import read_range
 from stackctl.adapters.image_sources import ImageSources
-from stackctl.core.bundle.plan import Blob, FileRange, InMemory, RegistryBlob
+from stackctl.core.bundle.pack.plan import Blob, FileRange, InMemory, RegistryBlob
 
 if TYPE_CHECKING:
     import hashlib

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from stackctl.adapters.commands import stream_command
 from stackctl.adapters.environments import find_installer
-from stackctl.core.bundle.lock_file import LockEntry
-from stackctl.core.bundle.wheel_choice import (
+from stackctl.core.bundle.pack.lock_file import LockEntry
+from stackctl.core.bundle.pack.wheel_choice import (
     GLIBC_MINOR,
     Wheel,
     choose_wheel,
@@ -24,7 +24,7 @@ from stackctl.core.bundle.wheel_choice import (
     rank_tags,
     render_project,
 )
-from stackctl.core.runtime import CompletedCommand
+from stackctl.core.stack.runtime import CompletedCommand
 from stackctl.errors import RuntimeFailure
 
 INDEX_HINT = "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from stackctl.adapters.staging import Staging
 from stackctl.adapters.untrusted_files import open_regular
-from stackctl.core.bundle.layout import BLOCK, build_header
-from stackctl.core.bundle.load_plan import PartCopy
-from stackctl.core.bundle.members import member_path
+from stackctl.core.bundle.format.layout import BLOCK, build_header
+from stackctl.core.bundle.format.members import member_path
+from stackctl.core.bundle.load.plan import PartCopy
 from stackctl.errors import BundleError
 
 PIECE_BYTES = 256 << 10

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from stackctl.adapters.parts_reader import read_up_to
 from stackctl.adapters.untrusted_files import open_regular
-from stackctl.core.bundle.layout import BLOCK, END, build_header, pad, parse_header
-from stackctl.core.bundle.manifest import Manifest, Member
-from stackctl.core.bundle.members import describe_owners, list_members, member_path
+from stackctl.core.bundle.format.layout import BLOCK, END, build_header, pad, parse_header
+from stackctl.core.bundle.format.manifest import Manifest, Member
+from stackctl.core.bundle.format.members import describe_owners, list_members, member_path
 from stackctl.errors import BundleError, Finding
 
 # Fits a core's cache beside what SHA-256 needs; larger pieces are slower.

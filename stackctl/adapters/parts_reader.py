@@ -16,12 +16,12 @@ from io import FileIO
 from pathlib import Path
 
 from stackctl.adapters.untrusted_files import exists, explain_failure, open_regular, read_whole
-from stackctl.core.bundle.layout import BLOCK, END, build_header, pad
-from stackctl.core.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Member
-from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES
-from stackctl.core.bundle.members import member_path
-from stackctl.core.bundle.opened import MAX_SIGNATURE_BYTES, OpenedBundle
-from stackctl.core.printable import escape_text
+from stackctl.core.bundle.format.layout import BLOCK, END, build_header, pad
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME, SIGNATURE_NAME, Member
+from stackctl.core.bundle.format.manifest_reader import MAX_MANIFEST_BYTES
+from stackctl.core.bundle.format.members import member_path
+from stackctl.core.bundle.format.opened import MAX_SIGNATURE_BYTES, OpenedBundle
+from stackctl.core.text.printable import escape_text
 from stackctl.errors import BundleError, Finding
 
 PIECE_BYTES = 1 << 20

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from stackctl.adapters.durable_files import FILE_MODE, set_mode, sync_folder, write_at
 from stackctl.adapters.streams import PIECE_BYTES, HashThread, prefetch
-from stackctl.core.bundle.layout import BLOCK, END, build_header, pad
-from stackctl.core.bundle.plan import Blob, EngineBlob, PartPlan
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.layout import BLOCK, END, build_header, pad
+from stackctl.core.bundle.pack.plan import Blob, EngineBlob, PartPlan
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError
 
 # Twice this, one stretch being written while the one before it is synced, is lost in a crash at most.

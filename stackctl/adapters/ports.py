@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from stackctl.core.host import PortHolder
+from stackctl.core.machine.host import PortHolder
 
 # Below, os in place of pathlib: a busy host has 100,000 open files, and it is four times as fast.
 _LISTENING: Final = "0A"

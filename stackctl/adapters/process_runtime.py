@@ -27,11 +27,11 @@ from stackctl.adapters.site_processes import (
     has_process_table,
 )
 from stackctl.adapters.supervisor import Supervisor, wait_until
-from stackctl.core.render import SUPERVISOR_FILE
-from stackctl.core.runtime import Answer, Phase, ServiceState, StartPlan
-from stackctl.core.stack import Service
-from stackctl.core.supervisor_log import Deaths, parse_deaths
-from stackctl.core.supervisor_view import find_secrets, find_socket
+from stackctl.core.health.supervisor_log import Deaths, parse_deaths
+from stackctl.core.stack.render import SUPERVISOR_FILE
+from stackctl.core.stack.runtime import Answer, Phase, ServiceState, StartPlan
+from stackctl.core.stack.stack import Service
+from stackctl.core.stack.supervisor_view import find_secrets, find_socket
 from stackctl.errors import RuntimeFailure
 
 STOP_TIMEOUT_S = 60.0

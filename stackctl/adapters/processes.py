@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stackctl.adapters.commands import TIMED_OUT
 from stackctl.adapters.host import find_nvidia_smi
-from stackctl.core.gpu import NVIDIA_LIST, NVIDIA_PROCESSES, GpuMemory, explain_smi_failure, parse_gpu_processes
-from stackctl.core.runtime import CompletedCommand
+from stackctl.core.machine.gpu import NVIDIA_LIST, NVIDIA_PROCESSES, GpuMemory, explain_smi_failure, parse_gpu_processes
+from stackctl.core.stack.runtime import CompletedCommand
 
 NVIDIA_TIMEOUT_S = 5.0
 

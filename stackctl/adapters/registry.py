@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from stackctl.adapters.registry_connection import RegistryConnection
-from stackctl.core.bundle.image_reference import ImageReference, parse_reference
-from stackctl.core.bundle.oci import INDEX_TYPES, MANIFEST_TYPES, ImageBlob, ImageContent, Platform
-from stackctl.core.bundle.oci_documents import (
+from stackctl.core.images.oci import INDEX_TYPES, MANIFEST_TYPES, ImageBlob, ImageContent, Platform
+from stackctl.core.images.oci_documents import (
     MAX_DOCUMENT_BYTES,
     build_facts,
     choose_platform,
@@ -21,6 +20,7 @@ from stackctl.core.bundle.oci_documents import (
     parse_index,
     parse_manifest,
 )
+from stackctl.core.images.reference import ImageReference, parse_reference
 from stackctl.errors import BundleError
 
 _ACCEPT = ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES))

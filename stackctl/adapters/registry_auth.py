@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stackctl.core.bundle.image_reference import DOCKER_HUB
+from stackctl.core.images.reference import DOCKER_HUB
 from stackctl.errors import ImageUnavailable
 
 if TYPE_CHECKING:

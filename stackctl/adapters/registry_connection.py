@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stackctl.adapters.registry_auth import find_login, parse_challenge, request_token
-from stackctl.core.bundle.image_reference import DOCKER_HUB, ImageReference
+from stackctl.core.images.reference import DOCKER_HUB, ImageReference
 from stackctl.errors import BundleError, ImageUnavailable
 
 if TYPE_CHECKING:

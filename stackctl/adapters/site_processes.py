@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stackctl.core.render import SUPERVISOR_FILE
+from stackctl.core.stack.render import SUPERVISOR_FILE
 from stackctl.errors import RuntimeFailure
 
 SCRATCH: Final = "scratch"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stackctl.core.bundle.load_plan import Place, Wanted
+from stackctl.core.bundle.load.plan import Place, Wanted
 
 # Stays in a core's cache.
 PIECE_BYTES = 256 << 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from stackctl.core.bundle.load_journal import Journal, parse_journal
+from stackctl.core.bundle.load.journal import Journal, parse_journal
 
 PIECE_BYTES = 1 << 20
 

@@ -32,8 +32,8 @@ from stackctl.adapters.durable_files import (
 )
 from stackctl.adapters.staged_check import find_wrong_contents, hash_stretch
 from stackctl.adapters.staged_journal import Fresh, recover_journal
-from stackctl.core.bundle.load_journal import DONE, DROP, PART, render_lines
-from stackctl.core.bundle.load_plan import Output, Wanted
+from stackctl.core.bundle.load.journal import DONE, DROP, PART, render_lines
+from stackctl.core.bundle.load.plan import Output, Wanted
 from stackctl.errors import BundleError
 
 # Written and not yet confirmed by the disk: what a kill costs at most.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-from stackctl.core.bundle.opened import FolderEntry
+from stackctl.core.bundle.format.opened import FolderEntry
 from stackctl.errors import BundleError
 
 # Without O_NONBLOCK opening a pipe waits for a writer.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stackctl.adapters.files import hold_lock, load_text, save_text
-from stackctl.core.bundle.packed_versions import SUFFIX, PackedVersion, parse_versions, render_versions
+from stackctl.core.bundle.pack.packed_versions import SUFFIX, PackedVersion, parse_versions, render_versions
 from stackctl.errors import Finding, RuntimeFailure, Severity
 
 

@@ -25,8 +25,8 @@ import httpx
 from stackctl.adapters.download import load_client
 from stackctl.adapters.durable_files import explain_writes
 from stackctl.adapters.package_index import INDEX_HINT
-from stackctl.core.bundle.wheel_choice import Wheel
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.pack.wheel_choice import Wheel
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, RuntimeFailure
 
 # Small files wait for the server most of the time; more at once gained nothing on a line of 50 MiB/s.

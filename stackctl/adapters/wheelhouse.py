@@ -24,10 +24,10 @@ from stackctl.adapters.files import save_text
 from stackctl.adapters.package_index import Choice, choose_wheels
 from stackctl.adapters.pip_settings import find_installer_settings
 from stackctl.adapters.wheel_downloads import download_wheels, find_cached
-from stackctl.core.bundle.lock_file import LockEntry, parse_lock, select_entries
-from stackctl.core.bundle.sbom import Component, parse_wheel_metadata
-from stackctl.core.bundle.wheel_choice import Wheel, list_platform_tags
-from stackctl.core.progress import Transfer, write_size
+from stackctl.core.bundle.pack.lock_file import LockEntry, parse_lock, select_entries
+from stackctl.core.bundle.pack.sbom import Component, parse_wheel_metadata
+from stackctl.core.bundle.pack.wheel_choice import Wheel, list_platform_tags
+from stackctl.core.text.progress import Transfer, write_size
 from stackctl.errors import BundleError, Finding
 
 Report = Callable[[str], None]

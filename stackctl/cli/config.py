@@ -16,9 +16,9 @@ from stackctl.cli.main import Context
 @click.pass_obj
 def config(context: Context, schema: bool, example: bool, reference: bool, as_json: bool) -> None:
     """Show every setting, its value (secrets masked) and where it came from."""
-    from stackctl.core.reference import render_env_example, render_reference
-    from stackctl.core.settings import list_settings, mask_value
-    from stackctl.core.stackfile_reader import build_schema
+    from stackctl.core.settings.reference import render_env_example, render_reference
+    from stackctl.core.settings.settings import list_settings, mask_value
+    from stackctl.core.settings.stackfile_reader import build_schema
 
     if schema:
         print_json(build_schema())

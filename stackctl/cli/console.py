@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackctl.core.printable import escape_controls
-from stackctl.core.tables import GAP, layout_rows
+from stackctl.core.text.printable import escape_controls
+from stackctl.core.text.tables import GAP, layout_rows
 
 if TYPE_CHECKING:
     from stackctl.errors import Finding, StackError

@@ -14,7 +14,7 @@ from stackctl.cli.main import Context
 from stackctl.errors import NotRunning, UnhealthyError
 
 if TYPE_CHECKING:
-    from stackctl.core.health import HealthReport
+    from stackctl.core.health.probes import HealthReport
 
 
 @click.command()
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def health(context: Context, as_json: bool, watch: bool, interval: float, no_completion: bool) -> None:
     """Ask every layer of every service whether it works. Never calls a provider that may cost money."""
-    from stackctl.core.health import HealthReport, Status
+    from stackctl.core.health.probes import HealthReport, Status
     from stackctl.operations.health import check_health
     from stackctl.operations.leftovers import check_start
     from stackctl.operations.running import load_running

@@ -9,10 +9,10 @@ import click
 
 from stackctl.cli.console import print_json, print_table, print_text
 from stackctl.cli.main import Context
-from stackctl.core.progress import write_size
+from stackctl.core.text.progress import write_size
 
 if TYPE_CHECKING:
-    from stackctl.core.image_prune import PruneItem
+    from stackctl.core.images.prune import PruneItem
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 

@@ -25,7 +25,7 @@ from stackctl.errors import RuntimeFailure
 
 if TYPE_CHECKING:
     from stackctl.adapters.process_runtime import Need
-    from stackctl.core.host import Host
+    from stackctl.core.machine.host import Host
     from stackctl.operations.effects import Effects, Runtime
     from stackctl.operations.installations import Installation
     from stackctl.operations.site import LoadedSite
@@ -179,8 +179,8 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
     settings = loaded.settings
     if name == "compose":
         from stackctl.adapters.compose_runtime import ComposeRuntime
-        from stackctl.core.image_build import list_builds, list_loaded, list_pulls
-        from stackctl.core.image_checks import list_named_images
+        from stackctl.core.images.build import list_builds, list_loaded, list_pulls
+        from stackctl.core.images.checks import list_named_images
 
         engine = loaded.compose.engine
         builds = list_builds(settings, engine, loaded.images, str(effects.data_root), gpu)

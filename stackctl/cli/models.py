@@ -16,7 +16,7 @@ from stackctl.cli.main import Context
 from stackctl.errors import ConfigError, Severity
 
 if TYPE_CHECKING:
-    from stackctl.core.transfer import Reply
+    from stackctl.core.download.transfer import Reply
     from stackctl.operations.model_check import CheckedFile
     from stackctl.operations.model_recommend import Recommendation
     from stackctl.operations.models import BroughtModel, StoreEffects
@@ -240,7 +240,7 @@ def _show_recommendation(found: Recommendation) -> None:
 
 
 def _write_size(size: int) -> str:
-    from stackctl.core.progress import write_size
+    from stackctl.core.text.progress import write_size
 
     return write_size(size) if size else ""
 

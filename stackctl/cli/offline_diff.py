@@ -10,10 +10,10 @@ import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
-from stackctl.core.progress import write_size
+from stackctl.core.text.progress import write_size
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.diff import State
+    from stackctl.core.bundle.pack.diff import State
     from stackctl.operations.offline.compare import Comparison
 
 _BUNDLE = click.Path(path_type=Path)

@@ -106,8 +106,8 @@ def build_load_effects(effects: Effects) -> LoadEffects:
     from stackctl.adapters.part_copy import copy_members
     from stackctl.adapters.streams import prefetch
     from stackctl.cli.bundle_reader import build_reader
-    from stackctl.core.bundle.load_checks import Machine
-    from stackctl.core.bundle.places import OFFLINE_FOLDER
+    from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
+    from stackctl.core.bundle.load.checks import Machine
     from stackctl.operations.offline.load_effects import LoadEffects
 
     folder = OfflineFolder(effects.site / OFFLINE_FOLDER)

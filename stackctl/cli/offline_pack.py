@@ -12,15 +12,15 @@ import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
-from stackctl.core.bundle.layout import parse_part_size
-from stackctl.core.bundle.places import ENGINE_FILES
-from stackctl.core.progress import write_size
+from stackctl.core.bundle.format.installed_paths import ENGINE_FILES
+from stackctl.core.bundle.format.layout import parse_part_size
+from stackctl.core.text.progress import write_size
 from stackctl.errors import Finding, Severity
 
 if TYPE_CHECKING:
     from stackctl.adapters.image_sources import ImageSources
-    from stackctl.core.bundle.manifest import Manifest
-    from stackctl.core.bundle.signature import SecretKey
+    from stackctl.core.bundle.format.manifest import Manifest
+    from stackctl.core.bundle.format.signature import SecretKey
     from stackctl.operations.effects import Effects
     from stackctl.operations.offline.pack import PackEffects, PackResult
 
@@ -250,7 +250,7 @@ def _list_rows(manifest: Manifest) -> Iterator[tuple[str, str, str, str]]:
 
 def _load_key(path: Path) -> SecretKey:
     from stackctl.adapters.files import load_text
-    from stackctl.core.bundle.signature import parse_secret_key
+    from stackctl.core.bundle.format.signature import parse_secret_key
 
     return parse_secret_key(load_text(path) or "", str(path))
 
@@ -265,8 +265,8 @@ def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) ->
     from stackctl.adapters.model_store import load_free_bytes
     from stackctl.adapters.open_source import open_source
     from stackctl.adapters.version_memory import VersionMemory
-    from stackctl.core.bundle.signature import sign
-    from stackctl.core.catalog import CATALOG_FILE, parse_catalog
+    from stackctl.core.bundle.format.signature import sign
+    from stackctl.core.models.catalog import CATALOG_FILE, parse_catalog
     from stackctl.operations.offline.gather import Sources, find_provenance
     from stackctl.operations.offline.pack import PackEffects
 
@@ -312,8 +312,8 @@ def _build_image_sources(effects: Effects, warnings: list[Finding]) -> ImageSour
     import platform
 
     from stackctl.adapters.image_sources import ImageSources
-    from stackctl.core.bundle.load_checks import ARCHITECTURES
-    from stackctl.core.bundle.oci import Platform
+    from stackctl.core.bundle.load.checks import ARCHITECTURES
+    from stackctl.core.images.oci import Platform
 
     def warn(text: str) -> None:
         warnings.append(Finding("images", text, severity=Severity.WARNING))

@@ -45,7 +45,7 @@ def offline_prove(
     if inside is not None:
         _rehearse_inside(context, inside, wait_timeout)
         return
-    from stackctl.core.bundle.signature import sign
+    from stackctl.core.bundle.format.signature import sign
     from stackctl.operations.offline.prove import ProveRequest, run_prove
     from stackctl.operations.offline.site_key import load_signing_key
 
@@ -63,8 +63,8 @@ def offline_prove(
 
 
 def _show(saved: SavedReceipt, as_json: bool) -> None:
-    from stackctl.core.receipt import build_receipt_values
-    from stackctl.core.receipt_page import render_page
+    from stackctl.core.proof.receipt import build_receipt_values
+    from stackctl.core.proof.receipt_page import render_page
 
     files = {"receipt": str(saved.path), "signature": str(saved.signature), "page": str(saved.page)}
     if as_json:
@@ -98,7 +98,7 @@ def _build_stage(effects: Effects) -> Stage:
     from stackctl.adapters.compose_runtime import ComposeRuntime
     from stackctl.adapters.offline_folder import OfflineFolder
     from stackctl.cli.offline_verify import find_image_check
-    from stackctl.core.bundle.places import OFFLINE_FOLDER
+    from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
     from stackctl.operations.offline.stage import Stage
 
     def rehearse_isolated(wait_timeout_s: float | None) -> str:

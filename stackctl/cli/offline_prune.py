@@ -48,8 +48,8 @@ def offline_prune(context: Context, keep: int, interrupted: bool, yes: bool, as_
 
 
 def _show(pruning: Pruning, is_done: bool) -> None:
-    from stackctl.core.bundle.release import title_release
-    from stackctl.core.progress import write_size
+    from stackctl.core.bundle.load.release import title_release
+    from stackctl.core.text.progress import write_size
 
     things = [
         *(f"release {title_release(item)}" for item in pruning.removed),

@@ -11,7 +11,7 @@ import click
 
 from stackctl.cli.console import print_json, print_table, print_warnings
 from stackctl.cli.main import Context
-from stackctl.core.progress import write_size
+from stackctl.core.text.progress import write_size
 from stackctl.errors import BundleError, Severity
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from stackctl.cli.console import print_error
-from stackctl.core.failures import decode_text, explain_failure
+from stackctl.core.text.failures import decode_text, explain_failure
 from stackctl.errors import StackError
 
 INTERRUPTED = 130

@@ -15,7 +15,7 @@ from stackctl.cli.main import Context
 @click.pass_obj
 def status(context: Context, as_json: bool) -> None:
     """Show what runs; 'health' says whether it works."""
-    from stackctl.core.health import write_duration
+    from stackctl.core.health.probes import write_duration
     from stackctl.operations.inspect import StackStatus, load_status
     from stackctl.operations.leftovers import check_start
 

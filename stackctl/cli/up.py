@@ -9,7 +9,7 @@ import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.main import Context
-from stackctl.core.stack import find_gateway_url
+from stackctl.core.stack.stack import find_gateway_url
 
 if TYPE_CHECKING:
     from stackctl.operations.up import DryRun, UpResult

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stackctl.core.health import list_model_names
-from stackctl.core.runtime import ChatPiece
-from stackctl.core.settings import Settings
-from stackctl.core.settings_sources import check_secrets
-from stackctl.core.stack import find_gateway_url
+from stackctl.core.health.probes import list_model_names
+from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.sources import check_secrets
+from stackctl.core.stack.runtime import ChatPiece
+from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.site import load_settings

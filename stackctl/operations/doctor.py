@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from stackctl.core.doctor import check_host
-from stackctl.core.doctor_input import DiskNeed, DoctorInput, ImageFacts, ModelEntry, PortNeed
-from stackctl.core.doctor_models import build_context_advice
-from stackctl.core.dotenv import set_values
-from stackctl.core.engines import LLAMA_CPP
-from stackctl.core.host import Choice, Host, choose_runtime
-from stackctl.core.image_build import list_builds, list_pulls
-from stackctl.core.models import ServedModel
-from stackctl.core.stack_checks import check_bind_address
+from stackctl.core.engine.engines import LLAMA_CPP
+from stackctl.core.health.doctor import check_host
+from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, ImageFacts, ModelEntry, PortNeed
+from stackctl.core.health.doctor_models import build_context_advice
+from stackctl.core.images.build import list_builds, list_pulls
+from stackctl.core.machine.host import Choice, Host, choose_runtime
+from stackctl.core.models.served import ServedModel
+from stackctl.core.settings.dotenv import set_values
+from stackctl.core.stack.checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.installations import list_installations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stackctl.core.health import HealthReport
+from stackctl.core.health.probes import HealthReport
 from stackctl.errors import ConfigError, NotRunning, RuntimeFailure, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.loaded_files import keep_identities, load_identities

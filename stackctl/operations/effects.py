@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from stackctl.core.doctor_input import FileFacts
-    from stackctl.core.engine_build import Build, Toolkit
-    from stackctl.core.engine_choice import EngineForm
-    from stackctl.core.engine_trial import EngineRecord, TrialResult
-    from stackctl.core.gpu import GpuMemory
-    from stackctl.core.host import Host
-    from stackctl.core.model_files import ModelFile
-    from stackctl.core.runtime import Answer, ChatPiece, ServiceState, StartPlan
-    from stackctl.core.stack import Service
+    from stackctl.core.engine.build import Build, Toolkit
+    from stackctl.core.engine.choice import EngineForm
+    from stackctl.core.engine.trial import EngineRecord, TrialResult
+    from stackctl.core.health.doctor_input import FileFacts
+    from stackctl.core.machine.gpu import GpuMemory
+    from stackctl.core.machine.host import Host
+    from stackctl.core.models.files import ModelFile
+    from stackctl.core.stack.runtime import Answer, ChatPiece, ServiceState, StartPlan
+    from stackctl.core.stack.stack import Service
     from stackctl.operations.site import LoadedSite
     from stackctl.operations.state import State
 

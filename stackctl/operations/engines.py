@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stackctl.core.engine_build import NATIVE, PORTABLE, Build
-from stackctl.core.engine_choice import EngineChoice, EngineForm, choose_form, list_allowed_engines
-from stackctl.core.engine_trial import REPACK_OFF, EngineRecord, TrialResult
-from stackctl.core.engines import (
+from stackctl.core.engine.build import NATIVE, PORTABLE, Build
+from stackctl.core.engine.choice import EngineChoice, EngineForm, choose_form, list_allowed_engines
+from stackctl.core.engine.engines import (
     AUTO,
     ENGINE_FOLDER,
     ENGINES,
@@ -18,13 +17,14 @@ from stackctl.core.engines import (
     EngineParameters,
     build_environment,
 )
-from stackctl.core.settings import Settings
-from stackctl.core.stack import find_accelerator
+from stackctl.core.engine.trial import REPACK_OFF, EngineRecord, TrialResult
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.stack import find_accelerator
 from stackctl.errors import EngineRefused, RuntimeFailure
 from stackctl.operations.effects import Effects
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.release import Release
+    from stackctl.core.bundle.load.release import Release
 
 
 def choose_process_engine(effects: Effects, settings: Settings, release: Release | None) -> EngineChoice:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stackctl.core.engine_build import Build, GpuBuildPlan, plan_gpu_build
-from stackctl.core.engine_trial import EngineRecord
-from stackctl.core.engines import AUTO, LLAMA_CPP
-from stackctl.core.host import Choice, Host, choose_gpu, choose_runtime
+from stackctl.core.engine.build import Build, GpuBuildPlan, plan_gpu_build
+from stackctl.core.engine.engines import AUTO, LLAMA_CPP
+from stackctl.core.engine.trial import EngineRecord
+from stackctl.core.machine.host import Choice, Host, choose_gpu, choose_runtime
 from stackctl.errors import ConfigError, EngineRefused, Finding, RuntimeFailure, Severity
 from stackctl.operations.effects import Effects
 from stackctl.operations.engines import build_server_form, uses_gpu

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackctl.core.gpu import GpuMemory
-from stackctl.core.gpu_proof import GpuFacts, GpuProof, parse_proof
-from stackctl.core.offload import parse_offload
-from stackctl.core.runtime import ServiceState
-from stackctl.core.stack import Service
+from stackctl.core.engine.offload import parse_offload
+from stackctl.core.health.gpu_proof import GpuFacts, GpuProof, parse_proof
+from stackctl.core.machine.gpu import GpuMemory
+from stackctl.core.stack.runtime import ServiceState
+from stackctl.core.stack.stack import Service
 from stackctl.operations.effects import Effects, Runtime
 
 

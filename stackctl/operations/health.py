@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from stackctl.core.gpu_proof import judge_gpu
-from stackctl.core.health import (
+from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_unasked
+from stackctl.core.health.gpu_proof import judge_gpu
+from stackctl.core.health.probes import (
     HealthReport,
     ProbeResult,
     Status,
@@ -23,10 +24,9 @@ from stackctl.core.health import (
     judge_service,
     sort_results,
 )
-from stackctl.core.health_answers import build_question, judge_answer, judge_stream, list_unasked
-from stackctl.core.models import ServedModel
-from stackctl.core.runtime import Answer, ServiceState, StartPlan
-from stackctl.core.stack import Service, find_gateway_url
+from stackctl.core.models.served import ServedModel
+from stackctl.core.stack.runtime import Answer, ServiceState, StartPlan
+from stackctl.core.stack.stack import Service, find_gateway_url
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.gpu_proofs import Engine, keep_proof
 from stackctl.operations.loaded_files import find_replaced

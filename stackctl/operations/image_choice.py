@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stackctl.core.compose_view import Images, choose_images, choose_release_images
-from stackctl.core.engines import ENGINE_FOLDER, Engine
-from stackctl.core.image_pins import LOCK_FILE, check_pins, parse_pins, pin_images
-from stackctl.core.settings_sources import Origin, ResolvedSettings
-from stackctl.core.stack import GATEWAY
+from stackctl.core.engine.engines import ENGINE_FOLDER, Engine
+from stackctl.core.images.pins import LOCK_FILE, check_pins, parse_pins, pin_images
+from stackctl.core.settings.sources import Origin, ResolvedSettings
+from stackctl.core.stack.compose_view import Images, choose_images, choose_release_images
+from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import Finding
 from stackctl.operations.effects import Effects
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.release import Release
+    from stackctl.core.bundle.load.release import Release
 
 
 def load_pins(effects: Effects) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stackctl.core.image_pins import LOCK_FILE, PinChange, compare_pins, list_tagged, render_pins
+from stackctl.core.images.pins import LOCK_FILE, PinChange, compare_pins, list_tagged, render_pins
 from stackctl.errors import ConfigError, Finding, ImageUnavailable, StackError
 from stackctl.operations.effects import Effects
 from stackctl.operations.engines import choose_compose_engine

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from stackctl.core.compose_view import OWN_IMAGES
-from stackctl.core.image_prune import EngineImage, PruneItem, plan_removals
-from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.images.prune import EngineImage, PruneItem, plan_removals
+from stackctl.core.stack.compose_view import OWN_IMAGES
+from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.operations.effects import Effects
 from stackctl.operations.engines import choose_compose_engine
 from stackctl.operations.image_choice import load_images

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 
-from stackctl.core.dotenv import parse_dotenv, set_values
-from stackctl.core.reference import render_env_example
-from stackctl.core.settings import Settings
-from stackctl.core.stackfile_reader import build_schema
+from stackctl.core.settings.dotenv import parse_dotenv, set_values
+from stackctl.core.settings.reference import render_env_example
+from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.stackfile_reader import build_schema
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stackctl.core.health import list_model_names
-from stackctl.core.models import ServedModel
-from stackctl.core.runtime import ServiceState
-from stackctl.core.stack import find_gateway_url
+from stackctl.core.health.probes import list_model_names
+from stackctl.core.models.served import ServedModel
+from stackctl.core.stack.runtime import ServiceState
+from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import NotRunning
 from stackctl.operations.down import check_service_names
 from stackctl.operations.effects import Effects, Runtime

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackctl.core.engine_build import Build
-from stackctl.core.engine_choice import EngineChoice
-from stackctl.core.engines import ENGINE_FOLDER, LIBRARY_VARIABLE
-from stackctl.core.render import GATEWAY_CONFIG
-from stackctl.core.stack import GATEWAY, Layout
+from stackctl.core.engine.build import Build
+from stackctl.core.engine.choice import EngineChoice
+from stackctl.core.engine.engines import ENGINE_FOLDER, LIBRARY_VARIABLE
+from stackctl.core.stack.render import GATEWAY_CONFIG
+from stackctl.core.stack.stack import GATEWAY, Layout
 from stackctl.operations.effects import Effects
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from stackctl.core.runtime import ServiceState
-from stackctl.core.stack import Service
+from stackctl.core.stack.runtime import ServiceState
+from stackctl.core.stack.stack import Service
 from stackctl.operations.effects import Effects
 
 # Runtimes tell whole seconds, so a start may seem earlier than it was.

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackctl.core.catalog import Catalog
-from stackctl.core.checksums import Checksum
-from stackctl.core.hub import Reference
+from stackctl.core.download.hub import Reference
+from stackctl.core.models.catalog import Catalog
+from stackctl.core.models.checksums import Checksum
 from stackctl.errors import ConfigError, Finding, Severity
 from stackctl.operations.effects import Effects
 from stackctl.operations.models import (

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stackctl.core.hub import MAX_REDIRECTS, REDIRECTS, Source, follow_redirect, may_carry_token
-from stackctl.core.refusals import explain_status
-from stackctl.core.remote_file import RemoteFile, read_count, read_remote
-from stackctl.core.transfer import (
+from stackctl.core.download.hub import MAX_REDIRECTS, REDIRECTS, Source, follow_redirect, may_carry_token
+from stackctl.core.download.refusals import explain_status
+from stackctl.core.download.remote_file import RemoteFile, read_count, read_remote
+from stackctl.core.download.transfer import (
     MAX_RETRY_AFTER_S,
     MAX_TRIES,
     HostUnreachable,

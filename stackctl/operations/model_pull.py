@@ -9,16 +9,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stackctl.core.catalog import CatalogModel
-from stackctl.core.checksums import Checksum
-from stackctl.core.gguf import GGUFError
-from stackctl.core.hub import Source, build_catalog_sources, build_sources, parse_reference
-from stackctl.core.model_files import ModelFile
-from stackctl.core.progress import write_size
-from stackctl.core.refusals import explain_by_hand, explain_unreachable
-from stackctl.core.remote_file import RemoteFile
-from stackctl.core.settings import Settings
-from stackctl.core.transfer import GO_ON_HINT, HostUnreachable, check_announced, choose_offset, parse_partial
+from stackctl.core.download.hub import Source, build_catalog_sources, build_sources, parse_reference
+from stackctl.core.download.refusals import explain_by_hand, explain_unreachable
+from stackctl.core.download.remote_file import RemoteFile
+from stackctl.core.download.transfer import GO_ON_HINT, HostUnreachable, check_announced, choose_offset, parse_partial
+from stackctl.core.models.catalog import CatalogModel
+from stackctl.core.models.checksums import Checksum
+from stackctl.core.models.files import ModelFile
+from stackctl.core.models.gguf import GGUFError
+from stackctl.core.settings.settings import Settings
+from stackctl.core.text.progress import write_size
 from stackctl.errors import ConfigError, Finding, RuntimeFailure, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.model_connection import Connection, probe

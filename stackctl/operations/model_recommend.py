@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stackctl.core.engines import can_use_gpu
-from stackctl.core.fit import GIB, Device
-from stackctl.core.host import choose_gpu, choose_runtime
-from stackctl.core.recommend import Candidate, Plan, build_plans, list_candidates, measure_device
-from stackctl.core.settings import Settings
+from stackctl.core.engine.engines import can_use_gpu
+from stackctl.core.machine.host import choose_gpu, choose_runtime
+from stackctl.core.models.fit import GIB, Device
+from stackctl.core.models.recommend import Candidate, Plan, build_plans, list_candidates, measure_device
+from stackctl.core.settings.settings import Settings
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
 from stackctl.operations.engines import choose_compose_engine, choose_process_engine

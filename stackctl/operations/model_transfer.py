@@ -8,10 +8,8 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stackctl.core.gguf import GGUFError, parse_gguf
-from stackctl.core.progress import Transfer
-from stackctl.core.remote_file import RemoteFile, read_count
-from stackctl.core.transfer import (
+from stackctl.core.download.remote_file import RemoteFile, read_count
+from stackctl.core.download.transfer import (
     CHECKPOINT_BYTES,
     GO_ON_HINT,
     PROGRESS_BYTES,
@@ -22,6 +20,8 @@ from stackctl.core.transfer import (
     check_announced,
     read_start,
 )
+from stackctl.core.models.gguf import GGUFError, parse_gguf
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import ConfigError, RuntimeFailure
 from stackctl.operations.model_connection import Connection
 from stackctl.operations.models import PartialFile

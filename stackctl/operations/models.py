@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from stackctl.core.catalog import CATALOG_FILE, Catalog, Use, parse_catalog
-from stackctl.core.checksums import SUFFIX, Checksum, parse_checksum
-from stackctl.core.gguf import GGUFHeader
-from stackctl.core.model_files import MISSING, ModelFile, bare_name, build_model_header, check_model_files
-from stackctl.core.progress import Transfer, write_size
-from stackctl.core.settings import Settings
-from stackctl.core.transfer import Reply
+from stackctl.core.download.transfer import Reply
+from stackctl.core.models.catalog import CATALOG_FILE, Catalog, Use, parse_catalog
+from stackctl.core.models.checksums import SUFFIX, Checksum, parse_checksum
+from stackctl.core.models.files import MISSING, ModelFile, bare_name, build_model_header, check_model_files
+from stackctl.core.models.gguf import GGUFHeader
+from stackctl.core.settings.settings import Settings
+from stackctl.core.text.progress import Transfer, write_size
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects
 

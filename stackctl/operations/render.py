@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackctl.core.diff import render_diff
+from stackctl.core.stack.rendered_changes import render_diff
 from stackctl.errors import Finding
 from stackctl.operations.effects import Effects
 from stackctl.operations.site import load_site, render_site

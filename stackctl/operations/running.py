@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stackctl.core.runtime import StartPlan
+from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import NotRunning, StackError
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.site import LoadedSite, build_plan, load_known_answer, load_release, load_site, render_site
@@ -62,6 +62,6 @@ def find_successor(effects: Effects, state: State) -> str:
         return ""
     if release is None:
         return ""
-    from stackctl.core.bundle.release import explain_successor
+    from stackctl.core.bundle.load.release import explain_successor
 
     return explain_successor(release.manifest, state.release)

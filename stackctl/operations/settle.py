@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stackctl.core.engines import can_use_gpu
-from stackctl.core.host import (
+from stackctl.core.engine.engines import can_use_gpu
+from stackctl.core.machine.host import (
     Choice,
     DockerFacts,
     Host,
@@ -15,7 +15,7 @@ from stackctl.core.host import (
     choose_runtime,
     explain_no_compose,
 )
-from stackctl.core.stack_checks import check_bind_address
+from stackctl.core.stack.checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.gpu_engine import suggest_engine
@@ -23,7 +23,7 @@ from stackctl.operations.site import LoadedSite
 from stackctl.operations.state import State, load_state
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.release import Release
+    from stackctl.core.bundle.load.release import Release
 
 
 def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) -> tuple[State, tuple[Finding, ...]]:

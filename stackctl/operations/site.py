@@ -7,17 +7,33 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.places import CURRENT, FILES, KNOWN_ANSWER_FILE, OFFLINE_FOLDER
-from stackctl.core.compose_view import RELAY_FILE, Images
-from stackctl.core.dotenv import DotenvFile, parse_dotenv
-from stackctl.core.engine_choice import EngineChoice
-from stackctl.core.gateway_config import NO_KEY, check_gateway_config
-from stackctl.core.gguf import GGUFHeader
-from stackctl.core.model_files import ModelFile, ModelMode, build_model_header, check_model_files
-from stackctl.core.models import DEMO_MODEL_FILE, ModelRequest, build_requests, build_served_models, check_contexts
-from stackctl.core.places import add_places
-from stackctl.core.provider_checks import check_provider_keys
-from stackctl.core.render import (
+from stackctl.core.bundle.format.installed_paths import CURRENT, FILES, KNOWN_ANSWER_FILE, OFFLINE_FOLDER
+from stackctl.core.engine.choice import EngineChoice
+from stackctl.core.gateway.config import NO_KEY, check_gateway_config
+from stackctl.core.models.files import ModelFile, ModelMode, build_model_header, check_model_files
+from stackctl.core.models.gguf import GGUFHeader
+from stackctl.core.models.served import (
+    DEMO_MODEL_FILE,
+    ModelRequest,
+    build_requests,
+    build_served_models,
+    check_contexts,
+)
+from stackctl.core.settings.dotenv import DotenvFile, parse_dotenv
+from stackctl.core.settings.locate import add_places
+from stackctl.core.settings.provider_checks import check_provider_keys
+from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.sources import (
+    ResolvedSettings,
+    check_secrets,
+    list_possible_variables,
+    resolve_settings,
+)
+from stackctl.core.settings.stackfile import StackFile
+from stackctl.core.settings.stackfile_reader import parse_stackfile
+from stackctl.core.stack.checks import check_engine_variables, check_site_path
+from stackctl.core.stack.compose_view import RELAY_FILE, Images
+from stackctl.core.stack.render import (
     GATEWAY_CONFIG,
     OVERRIDE_FILE,
     OVERRIDE_NAMES,
@@ -26,19 +42,9 @@ from stackctl.core.render import (
     RenderInput,
     render_files,
 )
-from stackctl.core.runtime import StartPlan
-from stackctl.core.settings import Settings
-from stackctl.core.settings_sources import (
-    ResolvedSettings,
-    check_secrets,
-    list_possible_variables,
-    resolve_settings,
-)
-from stackctl.core.stack import Layout, Runtime, Stack, build_stack
-from stackctl.core.stack_checks import check_engine_variables, check_site_path
-from stackctl.core.stackfile import StackFile
-from stackctl.core.stackfile_reader import parse_stackfile
-from stackctl.core.yamltree import parse_yaml
+from stackctl.core.stack.runtime import StartPlan
+from stackctl.core.stack.stack import Layout, Runtime, Stack, build_stack
+from stackctl.core.text.yamltree import parse_yaml
 from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects
 from stackctl.operations.engines import choose_compose_engine, choose_process_engine
@@ -47,7 +53,7 @@ from stackctl.operations.installations import build_layout
 from stackctl.operations.models import suggest_pulls
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.release import Release
+    from stackctl.core.bundle.load.release import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ def load_release(effects: Effects, started: str | None = None) -> Release | None
 
 
 def _load_manifest(effects: Effects, title: str) -> str | None:
-    from stackctl.core.bundle.release import find_short_id, release_folder
+    from stackctl.core.bundle.load.release import find_short_id, release_folder
 
     short_id = find_short_id(title)
     folder = effects.site / OFFLINE_FOLDER / release_folder(short_id)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackctl.core.diff import render_diff
-from stackctl.core.health import HealthReport
-from stackctl.core.host import Choice
-from stackctl.core.render import OVERRIDE_FILE
-from stackctl.core.runtime import StartPlan
+from stackctl.core.health.probes import HealthReport
+from stackctl.core.machine.host import Choice
+from stackctl.core.stack.render import OVERRIDE_FILE
+from stackctl.core.stack.rendered_changes import render_diff
+from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import ConfigError, EngineRefused, Finding, ImageUnavailable, Severity
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.engines import check_engine_left, refuse_engine, try_engine

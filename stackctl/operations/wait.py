@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stackctl.core.health import HealthReport, ProbeResult, Status
-from stackctl.core.runtime import Answer, Phase, ServiceState
-from stackctl.core.stack import Service, find_gateway_url
+from stackctl.core.health.probes import HealthReport, ProbeResult, Status
+from stackctl.core.stack.runtime import Answer, Phase, ServiceState
+from stackctl.core.stack.stack import Service, find_gateway_url
 from stackctl.errors import Finding, Severity, UnhealthyError
 from stackctl.operations.effects import Effects
 from stackctl.operations.gpu_proofs import Engine, keep_proof

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stackctl.adapters.files import find_cache_dir
-from stackctl.core.dotenv import set_values
+from stackctl.core.settings.dotenv import set_values
 from tests.bench.groups import (
     measure_cli,
     measure_engines,

@@ -16,8 +16,8 @@ from typing import Any
 
 from stackctl.cli.console import Progress
 from stackctl.cli.main import build_effects
-from stackctl.core.engines import ENGINES, EngineParameters, build_arguments, build_environment
-from stackctl.core.runtime import StartPlan
+from stackctl.core.engine.engines import ENGINES, EngineParameters, build_arguments, build_environment
+from stackctl.core.stack.runtime import StartPlan
 from stackctl.operations.health import check_health
 from stackctl.operations.running import load_running
 from stackctl.operations.site import build_plan, load_site, render_site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackctl.core.dotenv import set_values
+from stackctl.core.settings.dotenv import set_values
 from tests.bench.commands import STACKCTL, run
 from tests.bench.disk import MIB
 from tests.bench.offline_loading import measure_load, measure_verify

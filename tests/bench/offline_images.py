@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, ImageNotFound
 
-from stackctl.core.bundle.manifest_reader import parse_manifest
+from stackctl.core.bundle.format.manifest_reader import parse_manifest
 from tests.bench.commands import STACKCTL, run, run_shell
 from tests.bench.disk import MIB, measure_size
 from tests.bench.offline_packing import Packer

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from stackctl.cli.main import main
-from stackctl.core.dotenv import set_values
-from stackctl.core.settings import setting_names
+from stackctl.core.settings.dotenv import set_values
+from stackctl.core.settings.settings import setting_names
 from tests.ports import claim_ports
 
 

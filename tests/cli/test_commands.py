@@ -14,11 +14,11 @@ import pytest
 
 from stackctl import __version__
 from stackctl.cli.main import COMMANDS
-from stackctl.core.chat_events import list_pieces
-from stackctl.core.compose_view import RELAY_FILE
-from stackctl.core.dotenv import parse_dotenv, set_values
-from stackctl.core.render import TEMPLATES
-from stackctl.core.runtime import ChatPiece
+from stackctl.core.health.chat_events import list_pieces
+from stackctl.core.settings.dotenv import parse_dotenv, set_values
+from stackctl.core.stack.compose_view import RELAY_FILE
+from stackctl.core.stack.render import TEMPLATES
+from stackctl.core.stack.runtime import ChatPiece
 from tests.cli.conftest import Command
 from tests.fakes import CHECKOUT, KEYS, World, write_env
 

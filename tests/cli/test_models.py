@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.dotenv import set_values
+from stackctl.core.settings.dotenv import set_values
 from tests.cli.conftest import Command
 from tests.fakes import CHECKOUT
 from tests.gguf_files import write_model, write_shards

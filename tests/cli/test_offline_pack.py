@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.cli import offline_pack
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.operations.offline.pack import PackResult
 from tests.bundle_builder import ImageBytes, assemble_bundle, make_bytes
 from tests.cli.conftest import Command, Outcome

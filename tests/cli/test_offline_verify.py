@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.signature import parse_public_key, parse_secret_key, render_public_key, render_secret_key
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.signature import (
+    parse_public_key,
+    parse_secret_key,
+    render_public_key,
+    render_secret_key,
+)
 from tests.bundle_builder import OTHER_SECRET, SECRET, ImageBytes, build_bundle, make_bytes
 from tests.cli.conftest import Command
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.dotenv import parse_dotenv
+from stackctl.core.settings.dotenv import parse_dotenv
 from tests.cli.conftest import use_free_ports
 from tests.fakes import CHECKOUT, KEYS
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackctl.core.dotenv import set_values
+from stackctl.core.settings.dotenv import set_values
 from tests.docker.airgap import AirgappedEngine
 from tests.docker.sites import COMMAND_DEADLINE_S, Done, build_environment
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.manifest_reader import parse_manifest
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.manifest_reader import parse_manifest
 from tests.docker.sites import Site
 
 PART_SIZE = "420m"  # just more than the gateway's largest layer

@@ -15,8 +15,8 @@ from typing import Any
 from docker import DockerClient
 from docker.models.containers import Container
 
-from stackctl.core.dotenv import parse_dotenv, set_values
-from stackctl.core.settings import setting_names
+from stackctl.core.settings.dotenv import parse_dotenv, set_values
+from stackctl.core.settings.settings import setting_names
 
 REPOSITORY = Path(__file__).parents[2]
 ANSWERS = {

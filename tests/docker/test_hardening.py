@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from stackctl.core.dotenv import parse_dotenv
+from stackctl.core.settings.dotenv import parse_dotenv
 from tests.docker.sites import Site, run_inside
 
 pytestmark = pytest.mark.docker

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stackctl.adapters.image_loader import ImageLoader
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.manifest_reader import find_members
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import StackError
 from tests.bundle_builder import ImageBytes, build_bundle, make_bytes
 from tests.docker.airgap import STORES, AirgappedEngine, airgapped_engine, explain_no_airgap

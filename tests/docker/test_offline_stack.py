@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
-from stackctl.core.bundle.manifest import Manifest, Platform
-from stackctl.core.bundle.signature import parse_public_key, render_public_key, verify
+from stackctl.core.bundle.format.manifest import Manifest, Platform
+from stackctl.core.bundle.format.signature import parse_public_key, render_public_key, verify
 from tests.bundle_builder import SECRET, ImageBytes, build_bundle, make_bytes
 from tests.docker.airgap import STORES, Store, airgapped_engine
 from tests.docker.offline_site import OfflineSite, network_without_routes, open_bare_site, open_engine_site

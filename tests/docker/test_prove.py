@@ -14,7 +14,7 @@ import pytest
 from docker import DockerClient
 
 from stackctl.adapters.engine_events import watch_engine
-from stackctl.core.bundle.signature import parse_public_key, verify
+from stackctl.core.bundle.format.signature import parse_public_key, verify
 from tests.docker.registry import find_registry_program, open_registry
 from tests.docker.required import give_up
 from tests.docker.sites import IMAGES, MakeSite, Site, build_environment, wait_for

@@ -9,7 +9,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from stackctl.core.render import RenderedFiles
+from stackctl.core.stack.render import RenderedFiles
 from stackctl.operations.site import LoadedSite, load_site, render_site
 from tests.fakes import World
 

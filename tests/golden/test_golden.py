@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stackctl.core.compose_view import RELAY_FILE
-from stackctl.core.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
+from stackctl.core.stack.compose_view import RELAY_FILE
+from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
 from stackctl.operations.site import load_site, render_site
 from tests.fakes import CHECKOUT, World
 from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expected

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stackctl.adapters import environments
 from stackctl.adapters.files import find_cache_dir, find_data_root
-from stackctl.core.engines import ENGINE_FOLDER, XLLAMACPP
+from stackctl.core.engine.engines import ENGINE_FOLDER, XLLAMACPP
 
 HELD_MIB = 900
 

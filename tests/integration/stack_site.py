@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from stackctl.core.dotenv import parse_dotenv, set_values
-from stackctl.core.settings import Settings
-from stackctl.core.supervisor_view import find_socket
+from stackctl.core.settings.dotenv import parse_dotenv, set_values
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.supervisor_view import find_socket
 from tests.ports import claim_ports
 
 T = TypeVar("T")

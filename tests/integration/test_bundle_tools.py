@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.bundle.layout import blob_path
-from stackctl.core.bundle.signature import (
+from stackctl.core.bundle.format.layout import blob_path
+from stackctl.core.bundle.format.signature import (
     parse_public_key,
     parse_secret_key,
     render_public_key,

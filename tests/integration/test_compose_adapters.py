@@ -14,7 +14,7 @@ import pytest
 
 from stackctl.adapters import compose_runtime, images
 from stackctl.adapters.compose_runtime import ASK_GPU, FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL, ComposeRuntime
-from stackctl.core.render import COMPOSE_FILE
+from stackctl.core.stack.render import COMPOSE_FILE
 
 
 class LocalContainer:

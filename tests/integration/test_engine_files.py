@@ -11,7 +11,10 @@ import pytest
 
 from stackctl.adapters import engine_files
 from stackctl.adapters.engine_files import inspect_engine
-from stackctl.core.bundle.engine_files import (
+from stackctl.core.bundle.format.manifest import Manifest, PackedEngine, encode_manifest
+from stackctl.core.bundle.format.manifest_reader import check_manifest, parse_manifest
+from stackctl.core.bundle.load.checks import Machine, check_machine
+from stackctl.core.bundle.pack.engine_files import (
     EngineFacts,
     Library,
     find_glibc,
@@ -21,9 +24,6 @@ from stackctl.core.bundle.engine_files import (
     parse_libraries,
     parse_version,
 )
-from stackctl.core.bundle.load_checks import Machine, check_machine
-from stackctl.core.bundle.manifest import Manifest, PackedEngine, encode_manifest
-from stackctl.core.bundle.manifest_reader import check_manifest, parse_manifest
 from stackctl.errors import BundleError, Severity
 from tests.bundle_builder import assemble_bundle
 

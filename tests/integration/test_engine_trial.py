@@ -13,9 +13,9 @@ from build_llama_server import NoAnswer, check_answer, check_device
 from engine_trial import find_function, try_engine
 
 from stackctl.adapters import engine_store
-from stackctl.core.engine_choice import EngineForm
-from stackctl.core.engine_trial import EngineRecord
-from stackctl.core.engines import ENGINE_FOLDER, ENGINES, LLAMA_CPP
+from stackctl.core.engine.choice import EngineForm
+from stackctl.core.engine.engines import ENGINE_FOLDER, ENGINES, LLAMA_CPP
+from stackctl.core.engine.trial import EngineRecord
 from tests.integration.conftest import MakeSite
 from tests.integration.stack_site import DEMO_MODEL, REPOSITORY, clean_environment, is_alive, wait_for
 from tests.integration.test_engines import prepare_command

@@ -26,9 +26,9 @@ import pytest
 
 from stackctl.adapters import engine_build, engine_store, environments
 from stackctl.adapters.files import find_cache_dir
-from stackctl.core import engines
-from stackctl.core.engine_build import NATIVE
-from stackctl.core.engines import ENGINES, Engine, EngineParameters
+from stackctl.core.engine import engines
+from stackctl.core.engine.build import NATIVE
+from stackctl.core.engine.engines import ENGINES, Engine, EngineParameters
 from tests.ports import claim_port
 
 REPOSITORY = Path(__file__).parents[2]

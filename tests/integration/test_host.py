@@ -16,7 +16,7 @@ from stackctl.adapters.commands import run_command
 from stackctl.adapters.host import load_disk, load_file_facts, load_host
 from stackctl.adapters.ports import load_ports
 from stackctl.adapters.processes import load_resident_bytes
-from stackctl.core.host import DockerFacts, Host, choose_gpu, choose_runtime, parse_docker_info
+from stackctl.core.machine.host import DockerFacts, Host, choose_gpu, choose_runtime, parse_docker_info
 
 GIB = 1 << 30
 DOCKER = DockerFacts("28.2.2", "28.5.2", compose_version="2.40.3", operating_system="Debian GNU/Linux 12")

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from stackctl.adapters.parts_check import locate_damage
 from stackctl.adapters.parts_reader import open_bundles, read_members
 from stackctl.cli.bundle_reader import build_reader
-from stackctl.core.bundle.layout import BLOCK, END, build_header, pad
-from stackctl.core.bundle.manifest import Manifest, Part, encode_manifest, hash_body, render_sums
-from stackctl.core.bundle.manifest_reader import parse_manifest
-from stackctl.core.bundle.members import list_members, member_path
-from stackctl.core.bundle.opened import check_signature
+from stackctl.core.bundle.format.layout import BLOCK, END, build_header, pad
+from stackctl.core.bundle.format.manifest import Manifest, Part, encode_manifest, hash_body, render_sums
+from stackctl.core.bundle.format.manifest_reader import parse_manifest
+from stackctl.core.bundle.format.members import list_members, member_path
+from stackctl.core.bundle.format.opened import check_signature
 from stackctl.errors import BundleError, Severity
 from stackctl.operations.offline.verify import verify_bundles
 from tests.bundle_builder import SECRET, assemble_bundle, write_bundle, write_manifest

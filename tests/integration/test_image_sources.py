@@ -8,7 +8,7 @@ import pytest
 
 from stackctl.adapters import image_sources
 from stackctl.adapters.image_sources import ImageSources
-from stackctl.core.bundle.oci import Platform
+from stackctl.core.images.oci import Platform
 from stackctl.errors import BundleError, ImageUnavailable
 from tests.fake_registry import FakeRegistry, open_fake_registry
 from tests.image_documents import digest

@@ -18,7 +18,7 @@ from stackctl import __version__
 from stackctl.adapters.files import find_cache_dir
 from stackctl.adapters.own_wheel import build_own_wheel
 from stackctl.adapters.wheelhouse import collect_wheels
-from stackctl.core.bundle.manifest import Platform
+from stackctl.core.bundle.format.manifest import Platform
 from tests.bundle_builder import build_bundle
 from tests.integration.stack_site import REPOSITORY
 

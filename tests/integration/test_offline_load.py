@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stackctl.core.bundle.load_journal import parse_journal
-from stackctl.core.bundle.load_plan import plan_load
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.places import model_folder
-from stackctl.core.bundle.signature import render_public_key
+from stackctl.core.bundle.format.installed_paths import model_folder
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.signature import render_public_key
+from stackctl.core.bundle.load.journal import parse_journal
+from stackctl.core.bundle.load.plan import plan_load
 from tests.bundle_builder import SECRET, build_bundle
 from tests.gguf_files import write_model
 from tests.integration.stack_site import REPOSITORY, clean_environment

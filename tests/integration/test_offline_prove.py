@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters.namespaces import check_namespaces
-from stackctl.core.bundle.signature import parse_public_key, verify
+from stackctl.core.bundle.format.signature import parse_public_key, verify
 from stackctl.errors import BundleError, RuntimeFailure
 from tests.integration.conftest import MakeSite
 from tests.integration.stack_site import Site, wait_for

@@ -12,9 +12,9 @@ import pytest
 
 from stackctl.adapters import parts_writer
 from stackctl.adapters.parts_writer import JOURNAL, PartsWriter
-from stackctl.core.bundle.layout import END, build_header, pad
-from stackctl.core.bundle.plan import Blob, EngineBlob, InMemory, PartPlan, PlacedBlob
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.layout import END, build_header, pad
+from stackctl.core.bundle.pack.plan import Blob, EngineBlob, InMemory, PartPlan, PlacedBlob
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError
 
 MIB = 1024 * 1024

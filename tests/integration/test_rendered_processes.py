@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 
-from stackctl.core.render import SUPERVISOR_FILE, RenderedFiles
+from stackctl.core.stack.render import SUPERVISOR_FILE, RenderedFiles
 from stackctl.operations.site import load_site, render_site
 from tests.fakes import World
 from tests.hostile_texts import HOSTILE, TEXTS, build_hostile_world

@@ -14,7 +14,7 @@ import pytest
 from stackctl.adapters import process_runtime, supervisor
 from stackctl.adapters.process_runtime import ProcessRuntime
 from stackctl.adapters.site_processes import find_site_processes
-from stackctl.core.supervisor_view import find_socket
+from stackctl.core.stack.supervisor_view import find_socket
 from tests.fakes import raised_by
 from tests.sleeping_site import SERVICES, SleepingSite, is_alive, wait_for
 

@@ -12,8 +12,8 @@ from supervisor.xmlrpc import Faults
 
 from stackctl.adapters import supervisor
 from stackctl.adapters.supervisor import Supervisor
-from stackctl.core.runtime import Phase
-from stackctl.core.supervisor_view import find_socket
+from stackctl.core.stack.runtime import Phase
+from stackctl.core.stack.supervisor_view import find_socket
 from stackctl.errors import RuntimeFailure
 from tests.fakes import raised_by
 from tests.sleeping_site import SERVICES, SleepingSite, is_alive, wait_for

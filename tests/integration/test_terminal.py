@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import pytest
 
-from stackctl.core.tables import measure_text
+from stackctl.core.text.tables import measure_text
 from tests.fakes import CHECKOUT
 from tests.integration.conftest import MakeSite
 from tests.integration.stack_site import STACKCTL, Site, clean_environment

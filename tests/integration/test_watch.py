@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters.namespaces import check_namespaces, run_isolated
-from stackctl.core.proof import Watch, list_attempts, parse_watch
+from stackctl.core.proof.sightings import Watch, list_attempts, parse_watch
 from stackctl.errors import RuntimeFailure
 from tests.fakes import CHECKOUT
 

@@ -21,8 +21,8 @@ from uv import find_uv_bin
 from stackctl.adapters import wheel_downloads
 from stackctl.adapters.own_wheel import build_own_wheel
 from stackctl.adapters.wheelhouse import collect_wheels
-from stackctl.core.bundle.wheel_choice import Wheel
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.pack.wheel_choice import Wheel
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, RuntimeFailure
 from tests.integration.stack_site import REPOSITORY, wait_for
 from tests.package_index import PackageIndex, open_package_index

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.core.bundle.manifest import PackedEngine
-from stackctl.core.bundle.release import Release
-from stackctl.core.engine_choice import EngineChoice
-from stackctl.core.engines import LLAMA_CPP, LLAMA_CPP_PYTHON, XLLAMACPP, Engine
-from stackctl.core.settings import Settings
+from stackctl.core.bundle.format.manifest import PackedEngine
+from stackctl.core.bundle.load.release import Release
+from stackctl.core.engine.choice import EngineChoice
+from stackctl.core.engine.engines import LLAMA_CPP, LLAMA_CPP_PYTHON, XLLAMACPP, Engine
+from stackctl.core.settings.settings import Settings
 from stackctl.errors import Finding, RuntimeFailure, Severity
 from stackctl.operations.doctor import run_doctor
 from stackctl.operations.engines import choose_compose_engine, choose_process_engine

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from stackctl.core.engine_build import Toolkit, parse_build, plan_gpu_build, write_build
-from stackctl.core.gpu import Gpu
-from stackctl.core.host import Host
+from stackctl.core.engine.build import Toolkit, parse_build, plan_gpu_build, write_build
+from stackctl.core.machine.gpu import Gpu
+from stackctl.core.machine.host import Host
 from stackctl.errors import ConfigError, EngineRefused, Finding, RuntimeFailure
 from stackctl.operations.doctor import run_doctor
 from stackctl.operations.up import UpResult, run_up

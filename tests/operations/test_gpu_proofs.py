@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from stackctl.core.doctor_input import DoctorInput
-from stackctl.core.gpu import Gpu, GpuMemory
-from stackctl.core.health import ProbeResult
-from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.health.doctor_input import DoctorInput
+from stackctl.core.health.probes import ProbeResult
+from stackctl.core.machine.gpu import Gpu, GpuMemory
+from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.errors import Finding
 from stackctl.operations import doctor
 from stackctl.operations.down import run_restart

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from stackctl.core.engines import OFFICIAL_IMAGES
-from stackctl.core.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.engine.engines import OFFICIAL_IMAGES
+from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.errors import ConfigError, ImageUnavailable, StackError
 from stackctl.operations.images_pin import run_pin
 from stackctl.operations.site import load_site, render_site

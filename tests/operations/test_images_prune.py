@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackctl.core.image_prune import EngineImage, PruneItem
-from stackctl.core.render import COMPOSE_FILE
+from stackctl.core.images.prune import EngineImage, PruneItem
+from stackctl.core.stack.render import COMPOSE_FILE
 from stackctl.operations.images_prune import plan_prune, run_prune
 from stackctl.operations.site import load_site
 from tests.fakes import World

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.health import ProbeResult
+from stackctl.core.health.probes import ProbeResult
 from stackctl.operations.down import run_down, run_restart
 from stackctl.operations.health import check_health
 from stackctl.operations.running import load_running

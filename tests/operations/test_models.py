@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters import files, gguf, model_store
-from stackctl.core.transfer import HostUnreachable, Reply, TransferInterrupted
+from stackctl.core.download.transfer import HostUnreachable, Reply, TransferInterrupted
 from stackctl.errors import ConfigError, RuntimeFailure
 from stackctl.operations.effects import Effects
 from stackctl.operations.model_pull import run_pull

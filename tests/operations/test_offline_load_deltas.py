@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.bundle.manifest_reader import find_members
+from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.operations.offline.load import preview_load
 from stackctl.operations.offline.load_effects import LoadRequest
 from tests.bundle_builder import SECRET, ImageBytes, make_bytes

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from stackctl.adapters.offline_folder import OfflineFolder
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.manifest_reader import find_members
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import RuntimeFailure, StackError
 from tests.bundle_builder import ImageBytes
 from tests.fakes import raised_by

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from stackctl.adapters.offline_folder import OfflineFolder
-from stackctl.core.bundle.layout import BLOCK, pad
-from stackctl.core.bundle.manifest import Manifest, hash_model, seal_manifest
-from stackctl.core.bundle.manifest_reader import find_members
-from stackctl.core.bundle.members import list_members
+from stackctl.core.bundle.format.layout import BLOCK, pad
+from stackctl.core.bundle.format.manifest import Manifest, hash_model, seal_manifest
+from stackctl.core.bundle.format.manifest_reader import find_members
+from stackctl.core.bundle.format.members import list_members
 from stackctl.operations.offline.load import run_load
 from stackctl.operations.offline.load_effects import LoadRequest
 from stackctl.operations.offline.verify import verify_bundles

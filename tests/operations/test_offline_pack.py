@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from stackctl.core.bundle.chunks import FileDigest
-from stackctl.core.bundle.engine_files import EngineFacts, Library
-from stackctl.core.bundle.manifest import Manifest, PackedEngine
-from stackctl.core.bundle.oci import OCI_CONFIG, OCI_LAYER, ImageBlob, ImageContent
-from stackctl.core.bundle.oci_documents import build_facts
-from stackctl.core.bundle.packed_versions import PackedVersion
-from stackctl.core.bundle.plan import Draft, InMemory, Source
-from stackctl.core.bundle.sbom import Component
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.chunks import FileDigest
+from stackctl.core.bundle.format.manifest import Manifest, PackedEngine
+from stackctl.core.bundle.pack.engine_files import EngineFacts, Library
+from stackctl.core.bundle.pack.packed_versions import PackedVersion
+from stackctl.core.bundle.pack.plan import Draft, InMemory, Source
+from stackctl.core.bundle.pack.sbom import Component
+from stackctl.core.images.oci import OCI_CONFIG, OCI_LAYER, ImageBlob, ImageContent
+from stackctl.core.images.oci_documents import build_facts
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.gather import Provenance, Sources
 from stackctl.operations.offline.gather_engine import EngineRequest

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stackctl.cli.bundle_reader import build_reader
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.manifest_reader import find_members
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import Severity
 from stackctl.operations.offline.verify import Verified, verify_bundles
 from tests.bundle_builder import SECRET, make_bytes

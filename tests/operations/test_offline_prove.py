@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.bundle.signature import parse_public_key, sign, verify
-from stackctl.core.runtime import StartPlan
+from stackctl.core.bundle.format.signature import parse_public_key, sign, verify
+from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import BundleError, ConfigError, Finding, RuntimeFailure
 from stackctl.operations.offline.prove import ProveRequest, run_prove
 from stackctl.operations.offline.site_key import load_signing_key

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters.offline_folder import OfflineFolder
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.places import model_folder
-from stackctl.core.bundle.release import title_release
+from stackctl.core.bundle.format.installed_paths import model_folder
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.load.release import title_release
 from stackctl.operations.offline.load import run_load
 from stackctl.operations.offline.load_effects import LoadRequest
 from stackctl.operations.offline.prune import Pruning, plan_prune, run_prune

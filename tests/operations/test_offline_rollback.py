@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.errors import BundleError
 from tests.bundle_builder import ImageBytes, build_bundle, make_bytes
 from tests.fakes import raised_by

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackctl.cli.bundle_reader import build_reader
-from stackctl.core.bundle.signature import PublicKey
+from stackctl.core.bundle.format.signature import PublicKey
 from stackctl.errors import Severity
 from stackctl.operations.offline.reading import BundleReader
 from stackctl.operations.offline.verify import Verified, verify_bundles

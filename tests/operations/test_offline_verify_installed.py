@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from stackctl.cli.bundle_reader import build_reader
-from stackctl.core.bundle.load_record import LoadRecord, render_record
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.places import model_folder
+from stackctl.core.bundle.format.installed_paths import model_folder
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.load.record import LoadRecord, render_record
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.offline.reading import BundleReader
 from stackctl.operations.offline.verify import Verified
@@ -32,7 +32,7 @@ def _list_errors(found: Sequence[Verified]) -> list[tuple[str, str]]:
 
 
 def _install(site: Path, folder: Path, manifest: Manifest, files: dict[str, bytes], models: dict[str, bytes]) -> Path:
-    """What loading leaves behind, as core/bundle/places.py has it."""
+    """What loading leaves behind, as core/bundle/format/installed_paths.py has it."""
     offline = site / "offline"
     release = offline / "releases" / manifest.short_id
     release.mkdir(parents=True)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from stackctl.core.doctor_models import GATEWAY_BYTES
-from stackctl.core.fit import GIB
-from stackctl.core.gpu import Gpu, MigSlice
-from stackctl.core.host import Host
+from stackctl.core.health.doctor_models import GATEWAY_BYTES
+from stackctl.core.machine.gpu import Gpu, MigSlice
+from stackctl.core.machine.host import Host
+from stackctl.core.models.fit import GIB
 from stackctl.operations.model_recommend import Recommendation, recommend_models
 from tests.fakes import DOCKER, World, write_env
 

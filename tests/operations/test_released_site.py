@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from stackctl.adapters.compose_runtime import ComposeRuntime
-from stackctl.core.bundle.manifest import Manifest, PackedEngine, encode_manifest, seal_manifest
-from stackctl.core.bundle.release import explain_successor, find_short_id, title_release
-from stackctl.core.health import Status
-from stackctl.core.host import Choice, Host
-from stackctl.core.image_build import list_builds, list_loaded, list_pulls
-from stackctl.core.render import COMPOSE_FILE
-from stackctl.core.runtime import Answer
-from stackctl.core.settings_sources import Origin
+from stackctl.core.bundle.format.manifest import Manifest, PackedEngine, encode_manifest, seal_manifest
+from stackctl.core.bundle.load.release import explain_successor, find_short_id, title_release
+from stackctl.core.health.probes import Status
+from stackctl.core.images.build import list_builds, list_loaded, list_pulls
+from stackctl.core.machine.host import Choice, Host
+from stackctl.core.settings.sources import Origin
+from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.runtime import Answer
 from stackctl.errors import ConfigError
 from stackctl.operations.doctor import run_doctor
 from stackctl.operations.health import check_health

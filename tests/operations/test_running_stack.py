@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.core.runtime import Answer, Phase, ServiceState
+from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.errors import ConfigError, NotRunning, UnhealthyError
 from stackctl.operations.chat import ask
 from stackctl.operations.down import run_down, run_restart

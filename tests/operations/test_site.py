@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.dotenv import parse_dotenv
-from stackctl.core.gguf import GGUFError
-from stackctl.core.model_files import ModelFile
+from stackctl.core.models.files import ModelFile
+from stackctl.core.models.gguf import GGUFError
+from stackctl.core.settings.dotenv import parse_dotenv
 from stackctl.errors import ConfigError
 from stackctl.operations.doctor import run_doctor
 from stackctl.operations.init import run_init

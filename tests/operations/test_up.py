@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from stackctl.core.host import DockerFacts, Host, PortHolder
-from stackctl.core.runtime import Answer, Phase, ServiceState
+from stackctl.core.machine.host import DockerFacts, Host, PortHolder
+from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.errors import ConfigError, ImageUnavailable, RuntimeFailure, UnhealthyError
 from stackctl.operations.down import run_down
 from stackctl.operations.state import load_state

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stackctl.core.bundle.diff import diff_bundles, render_lines
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.pack.diff import diff_bundles, render_lines
 from tests.bundle_builder import ImageBytes, assemble_bundle, make_bytes
 
 MODEL = make_bytes("model", 10_000)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.chunks import MAX_CHUNK_BYTES, list_chunks
-from stackctl.core.bundle.layout import (
+from stackctl.core.bundle.format.chunks import MAX_CHUNK_BYTES, list_chunks
+from stackctl.core.bundle.format.layout import (
     BLOCK,
     END,
     MAX_MEMBER_BYTES,

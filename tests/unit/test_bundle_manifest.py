@@ -12,8 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.manifest import Manifest, build_alias, encode_manifest, hash_body, hash_model, render_sums
-from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES, parse_manifest
+from stackctl.core.bundle.format.manifest import (
+    Manifest,
+    build_alias,
+    encode_manifest,
+    hash_body,
+    hash_model,
+    render_sums,
+)
+from stackctl.core.bundle.format.manifest_reader import MAX_MANIFEST_BYTES, parse_manifest
 from stackctl.errors import BundleError
 from tests.bundle_builder import ImageBytes, assemble_bundle, make_bytes
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.chunks import MAX_CHUNK_BYTES, list_chunks
-from stackctl.core.bundle.layout import MAX_MEMBER_BYTES, PART_SIZES, Entry, plan_parts
-from stackctl.core.bundle.manifest import (
+from stackctl.core.bundle.format.chunks import MAX_CHUNK_BYTES, list_chunks
+from stackctl.core.bundle.format.layout import MAX_MEMBER_BYTES, PART_SIZES, Entry, plan_parts
+from stackctl.core.bundle.format.manifest import (
     BootstrapFile,
     Manifest,
     ModelFile,
@@ -21,9 +21,9 @@ from stackctl.core.bundle.manifest import (
     Requirements,
     hash_model,
 )
-from stackctl.core.bundle.manifest import Model as PackedModel
-from stackctl.core.bundle.manifest_reader import check_manifest
-from stackctl.core.bundle.plan import (
+from stackctl.core.bundle.format.manifest import Model as PackedModel
+from stackctl.core.bundle.format.manifest_reader import check_manifest
+from stackctl.core.bundle.pack.plan import (
     Blob,
     Contents,
     Draft,

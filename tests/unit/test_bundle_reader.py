@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from stackctl.adapters.parts_check import hash_chunks, hash_part, hash_parts, locate_damage
 from stackctl.adapters.parts_reader import PIECE_BYTES, open_bundles, read_blob, read_members
 from stackctl.adapters.untrusted_files import read_whole
-from stackctl.core.bundle.layout import BLOCK
-from stackctl.core.bundle.manifest import Manifest, Member
-from stackctl.core.bundle.members import describe_owners, list_members
+from stackctl.core.bundle.format.layout import BLOCK
+from stackctl.core.bundle.format.manifest import Manifest, Member
+from stackctl.core.bundle.format.members import describe_owners, list_members
 from stackctl.errors import BundleError
 from tests.bundle_builder import ImageBytes, build_bundle, make_bytes
 from tests.bundle_damage import flip_byte

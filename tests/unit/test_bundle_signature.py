@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.opened import OpenedBundle, check_signature
-from stackctl.core.bundle.signature import (
+from stackctl.core.bundle.format.opened import OpenedBundle, check_signature
+from stackctl.core.bundle.format.signature import (
     AlteredContent,
     SecretKey,
     build_secret_key,

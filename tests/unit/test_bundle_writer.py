@@ -12,9 +12,9 @@ import pytest
 
 from stackctl.adapters import bundle_writer
 from stackctl.adapters.bundle_writer import BundleWriter, find_partial, find_partial_bytes, list_bundles
-from stackctl.core.bundle.manifest import SIGNATURE_NAME, BootstrapFile, Manifest, encode_manifest
-from stackctl.core.bundle.plan import Blob, Draft, InMemory, build_draft, hash_bytes
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.manifest import SIGNATURE_NAME, BootstrapFile, Manifest, encode_manifest
+from stackctl.core.bundle.pack.plan import Blob, Draft, InMemory, build_draft, hash_bytes
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError
 from tests.unit.test_bundle_plan import make_contents
 

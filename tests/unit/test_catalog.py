@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.catalog import Catalog, CatalogModel, parse_catalog
-from stackctl.core.fit import GIB, Device
-from stackctl.core.recommend import Candidate, Plan, build_plans, list_candidates
+from stackctl.core.models.catalog import Catalog, CatalogModel, parse_catalog
+from stackctl.core.models.fit import GIB, Device
+from stackctl.core.models.recommend import Candidate, Plan, build_plans, list_candidates
 from stackctl.errors import ConfigError
 
 MODELS = Path(__file__).parents[2] / "models"

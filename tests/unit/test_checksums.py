@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.checksums import Checksum, parse_checksum
+from stackctl.core.models.checksums import Checksum, parse_checksum
 
 DIGEST = "ab" * 32
 WORDS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12)

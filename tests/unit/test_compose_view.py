@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.core.compose_view import Container, build_compose_view
-from stackctl.core.engines import OFFICIAL_IMAGES
+from stackctl.core.engine.engines import OFFICIAL_IMAGES
+from stackctl.core.stack.compose_view import Container, build_compose_view
 from stackctl.operations.site import load_site, render_site
 from tests.fakes import World, write_env
 

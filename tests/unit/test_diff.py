@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackctl.core.diff import render_diff
+from stackctl.core.stack.rendered_changes import render_diff
 
 
 def test_equal_files_make_no_difference() -> None:

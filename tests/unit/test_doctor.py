@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from stackctl.adapters.host import load_file_facts
-from stackctl.core.doctor import check_host, has_errors
-from stackctl.core.doctor_input import DiskNeed, DoctorInput, FileFacts, ImageFacts, PortNeed
-from stackctl.core.gpu import Gpu
-from stackctl.core.host import Choice, DiskSpace, DockerFacts, PortHolder
+from stackctl.core.health.doctor import check_host, has_errors
+from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, FileFacts, ImageFacts, PortNeed
+from stackctl.core.machine.gpu import Gpu
+from stackctl.core.machine.host import Choice, DiskSpace, DockerFacts, PortHolder
 from stackctl.errors import Finding, Severity
 from tests.doctor_facts import CARD, DOCKER, GIB, NVIDIA, build_entry, build_host, check, find_line
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters.gguf import load_model_files
-from stackctl.core.doctor_input import DoctorInput, FileFacts
-from stackctl.core.doctor_models import build_context_advice
-from stackctl.core.host import DiskSpace
+from stackctl.core.health.doctor_input import DoctorInput, FileFacts
+from stackctl.core.health.doctor_models import build_context_advice
+from stackctl.core.machine.host import DiskSpace
 from tests.doctor_facts import CARD, GIB, NVIDIA, build_entry, build_host, check, find_line
 from tests.gguf_files import write_model
 

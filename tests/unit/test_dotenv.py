@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.dotenv import parse_dotenv, set_values
+from stackctl.core.settings.dotenv import parse_dotenv, set_values
 from stackctl.errors import Severity
 
 names = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True)

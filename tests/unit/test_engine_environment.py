@@ -11,13 +11,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.engine_environment import (
+from stackctl.core.settings.engine_environment import (
     check_environment,
     list_references,
     list_values,
     parse_environment,
 )
-from stackctl.core.stackfile_reader import build_schema
+from stackctl.core.settings.stackfile_reader import build_schema
 from stackctl.errors import ConfigError
 from stackctl.operations.site import load_site
 from tests.fakes import World, raised_by, write_env

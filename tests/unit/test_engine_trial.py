@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.engine_trial import EngineRecord, TrialResult, parse_record, parse_trial, write_record
+from stackctl.core.engine.trial import EngineRecord, TrialResult, parse_record, parse_trial, write_record
 
 RECORDS = st.builds(
     EngineRecord,

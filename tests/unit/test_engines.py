@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llama_cpp_python_server import Door
 
-from stackctl.core import engines
-from stackctl.core.engines import (
+from stackctl.core.engine import engines
+from stackctl.core.engine.engines import (
     ENGINES,
     LLAMA_CPP,
     LLAMA_CPP_PYTHON,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.failures import decode_text, explain_failure, find_hint
+from stackctl.core.text.failures import decode_text, explain_failure, find_hint
 from stackctl.errors import ConfigError, RuntimeFailure
 from tests.fakes import raised_by
 

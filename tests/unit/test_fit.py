@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.fit import GIB, MIB, Device, build_fit, default_context, largest_context
-from stackctl.core.gguf import GGUFHeader
-from stackctl.core.kv_cache import KV_CACHE_TYPES, build_cache_cost
+from stackctl.core.models.fit import GIB, MIB, Device, build_fit, default_context, largest_context
+from stackctl.core.models.gguf import GGUFHeader
+from stackctl.core.models.kv_cache import KV_CACHE_TYPES, build_cache_cost
 from stackctl.errors import ConfigError
 from tests.gguf_files import build_header
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment, StrictUndefined
 
-from stackctl.core.gateway_config import Deployment, GatewayConfig, check_gateway_config
-from stackctl.core.render import write_yaml
+from stackctl.core.gateway.config import Deployment, GatewayConfig, check_gateway_config
+from stackctl.core.stack.render import write_yaml
 
 TEMPLATE = Path(__file__).parents[2] / "services/api-gateway/config.p1.yaml.j2"
 

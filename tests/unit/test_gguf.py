@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackctl.adapters.gguf import load_gguf
-from stackctl.core.gguf import GGUFError, GGUFHeader, build_shard_names, parse_gguf, parse_split_name
-from stackctl.core.gguf_tables import TENSOR_TYPES
+from stackctl.core.models.gguf import GGUFError, GGUFHeader, build_shard_names, parse_gguf, parse_split_name
+from stackctl.core.models.gguf_tables import TENSOR_TYPES
 from stackctl.errors import ConfigError
 from tests.gguf_files import write_model
 

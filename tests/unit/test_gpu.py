@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.gpu import (
+from stackctl.core.engine.offload import check_offload, parse_offload
+from stackctl.core.machine.gpu import (
     Gpu,
     add_slices,
     explain_driver_mismatch,
@@ -20,7 +21,6 @@ from stackctl.core.gpu import (
     parse_nvidia_smi,
     parse_version,
 )
-from stackctl.core.offload import check_offload, parse_offload
 from stackctl.errors import Severity
 
 MIB = 1 << 20

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.gpu import GpuMemory
-from stackctl.core.gpu_proof import GpuFacts, GpuProof, judge_gpu, parse_proof
-from stackctl.core.health import HealthReport, Status
-from stackctl.core.offload import OffloadReport, parse_offload
+from stackctl.core.engine.offload import OffloadReport, parse_offload
+from stackctl.core.health.gpu_proof import GpuFacts, GpuProof, judge_gpu, parse_proof
+from stackctl.core.health.probes import HealthReport, Status
+from stackctl.core.machine.gpu import GpuMemory
 
 MIB, GIB = 1 << 20, 1 << 30
 PID = 4711

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stackctl.core.chat_events import split_lines
-from stackctl.core.health import (
+from stackctl.core.health.answers import RERANK_DOCUMENTS, build_question, judge_answer, judge_stream
+from stackctl.core.health.chat_events import split_lines
+from stackctl.core.health.probes import (
     HealthReport,
     ProbeResult,
     Status,
@@ -24,10 +25,9 @@ from stackctl.core.health import (
     sort_results,
     write_duration,
 )
-from stackctl.core.health_answers import RERANK_DOCUMENTS, build_question, judge_answer, judge_stream
-from stackctl.core.models import ServedModel
-from stackctl.core.runtime import Answer, Phase, ServiceState
-from stackctl.core.stackfile import Mode
+from stackctl.core.models.served import ServedModel
+from stackctl.core.settings.stackfile import Mode
+from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.operations.site import load_site
 from tests.fakes import World
 

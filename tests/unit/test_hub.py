@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.hub import Source, build_sources, follow_redirect, may_carry_token, parse_reference
+from stackctl.core.download.hub import Source, build_sources, follow_redirect, may_carry_token, parse_reference
 from stackctl.errors import ConfigError, RuntimeFailure
 
 HUB = "https://hub.example"

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from stackctl.core.compose_view import Images, choose_images
-from stackctl.core.engines import ENGINES, OFFICIAL_IMAGES
-from stackctl.core.image_build import ImageBuild, list_builds, list_pulls
-from stackctl.core.settings import Settings
+from stackctl.core.engine.engines import ENGINES, OFFICIAL_IMAGES
+from stackctl.core.images.build import ImageBuild, list_builds, list_pulls
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.compose_view import Images, choose_images
 
 OFFICIAL, OWN = ENGINES["llama.cpp"], ENGINES["llama-cpp-python"]
 

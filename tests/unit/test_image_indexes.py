@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.core.bundle.oci import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, ImageBlob, Platform
-from stackctl.core.bundle.oci_documents import choose_platform, find_document_type, parse_index, parse_platform
+from stackctl.core.images.oci import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, ImageBlob, Platform
+from stackctl.core.images.oci_documents import choose_platform, find_document_type, parse_index, parse_platform
 from stackctl.errors import BundleError
 from tests.image_documents import describe, describe_entry, digest, encode, make_config, make_index, make_manifest
 

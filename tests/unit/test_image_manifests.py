@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.oci import (
+from stackctl.core.images.oci import (
     DOCKER_CONFIG,
     DOCKER_MANIFEST,
     OCI_CONFIG,
@@ -19,7 +19,7 @@ from stackctl.core.bundle.oci import (
     ImageBlob,
     render_manifest,
 )
-from stackctl.core.bundle.oci_documents import (
+from stackctl.core.images.oci_documents import (
     MAX_DOCUMENT_BYTES,
     build_facts,
     find_config_path,

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.compose_view import OWN_IMAGES, choose_images
-from stackctl.core.engines import LLAMA_CPP, LLAMA_CPP_PYTHON, OFFICIAL_IMAGES
-from stackctl.core.image_pins import (
+from stackctl.core.engine.engines import LLAMA_CPP, LLAMA_CPP_PYTHON, OFFICIAL_IMAGES
+from stackctl.core.images.pins import (
     check_pins,
     compare_pins,
     list_tagged,
@@ -17,7 +16,8 @@ from stackctl.core.image_pins import (
     pin_images,
     render_pins,
 )
-from stackctl.core.settings import Settings
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.compose_view import OWN_IMAGES, choose_images
 from stackctl.errors import ConfigError
 from tests.fakes import raised_by
 

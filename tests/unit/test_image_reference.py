@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.image_reference import parse_reference
+from stackctl.core.images.reference import parse_reference
 from stackctl.errors import BundleError
 
 HEX = "0123456789abcdef" * 4

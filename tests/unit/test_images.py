@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.build_output import parse_build_failure
+from stackctl.core.images.build_output import parse_build_failure
 
 FAILED_STEP = """\
 #7 [build 3/5] RUN --mount=type=secret,id=ca python3 -m venv /opt/venv && pip install -r requirements.lock

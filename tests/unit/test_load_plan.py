@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.load_checks import Disk, Machine, check_machine, check_space
-from stackctl.core.bundle.load_journal import DONE, DROP, PART, parse_journal, render_lines
-from stackctl.core.bundle.load_plan import find_installed, plan_load
-from stackctl.core.bundle.load_record import LoadRecord, parse_record, render_record
-from stackctl.core.bundle.manifest import Manifest
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.load.checks import Disk, Machine, check_machine, check_space
+from stackctl.core.bundle.load.journal import DONE, DROP, PART, parse_journal, render_lines
+from stackctl.core.bundle.load.plan import find_installed, plan_load
+from stackctl.core.bundle.load.record import LoadRecord, parse_record, render_record
 from stackctl.errors import Severity
 from tests.bundle_builder import ImageBytes, build_bundle, make_bytes
 
@@ -132,7 +132,7 @@ def test_a_record_survives_being_written_and_others_are_none() -> None:
 
 
 def test_paths_of_a_release_are_this_sites(manifest: Manifest) -> None:
-    from stackctl.core.bundle.release import Release
+    from stackctl.core.bundle.load.release import Release
 
     release = Release(manifest, "/s/offline/releases/x", "/s/offline", "", "")
     assert Path(release.wheels) == Path("/s/offline/releases/x/files/wheels")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.load_tar import CHUNK_BYTES, build_load_tar, list_blobs
-from stackctl.core.bundle.oci import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, ImageBlob, ImageFacts
+from stackctl.core.images.load_tar import CHUNK_BYTES, build_load_tar, list_blobs
+from stackctl.core.images.oci import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, ImageBlob, ImageFacts
 from stackctl.errors import BundleError
 from tests.image_documents import digest
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.models import build_requests, build_served_models, choose_context
-from stackctl.core.settings import Settings
-from stackctl.core.stackfile import LocalModel, StackFile
+from stackctl.core.models.served import build_requests, build_served_models, choose_context
+from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.stackfile import LocalModel, StackFile
 from stackctl.errors import ConfigError
 from stackctl.operations.site import load_site
 from tests.fakes import World, raised_by, write_env

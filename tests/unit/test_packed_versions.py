@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackctl.adapters.version_memory import VersionMemory
-from stackctl.core.bundle.packed_versions import PackedVersion, parse_versions, render_versions
+from stackctl.core.bundle.pack.packed_versions import PackedVersion, parse_versions, render_versions
 from stackctl.errors import BundleError, Finding
 
 ONE, TWO = PackedVersion(1, "a" * 64), PackedVersion(2, "b" * 64)

@@ -8,8 +8,8 @@ import pytest
 
 from stackctl.adapters.commands import TIMED_OUT
 from stackctl.adapters.processes import load_gpu_memory
-from stackctl.core.gpu import GpuMemory
-from stackctl.core.runtime import CompletedCommand
+from stackctl.core.machine.gpu import GpuMemory
+from stackctl.core.stack.runtime import CompletedCommand
 
 MIB = 1 << 20
 LISTED = (0, "GPU 0: NVIDIA H200 (UUID: GPU-1a2b)\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackctl.core.progress import Transfer
+from stackctl.core.text.progress import Transfer
 
 GIB = 1 << 30
 

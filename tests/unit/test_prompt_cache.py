@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.prompt_cache import (
+from stackctl.core.models.prompt_cache import (
     CONVERSATIONS,
     choose_prompt_cache,
     count_entry_bytes,

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from stackctl.core.health import HealthReport, ProbeResult, Status
-from stackctl.core.proof import (
+from stackctl.core.health.probes import HealthReport, ProbeResult, Status
+from stackctl.core.proof.sightings import (
     Attempt,
     AttemptKind,
     Proof,

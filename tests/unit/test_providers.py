@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.core.providers import PREFIXES, RemoteEndpoint, list_endpoints
-from stackctl.core.stackfile import Provider, ProviderKind, RemoteModel, StackFile
+from stackctl.core.gateway.providers import PREFIXES, RemoteEndpoint, list_endpoints
+from stackctl.core.settings.stackfile import Provider, ProviderKind, RemoteModel, StackFile
 
 
 def build_endpoint(url: str = "http://h/v1", kind: ProviderKind = "openai", name: str = "p") -> RemoteEndpoint:

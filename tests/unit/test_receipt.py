@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from stackctl.core.health import HealthReport, ProbeResult, Status
-from stackctl.core.proof import Attempt, AttemptKind, Proof
-from stackctl.core.receipt import (
+from stackctl.core.health.probes import HealthReport, ProbeResult, Status
+from stackctl.core.proof.receipt import (
     NO_BUNDLE,
     AnswerFact,
     InstalledBundle,
@@ -19,7 +18,8 @@ from stackctl.core.receipt import (
     hash_configuration,
     render_receipt,
 )
-from stackctl.core.receipt_page import render_page
+from stackctl.core.proof.receipt_page import render_page
+from stackctl.core.proof.sightings import Attempt, AttemptKind, Proof
 
 ROWS = (
     ProbeResult("service", "inference-chat", Status.OK, "running", elapsed_s=0.0123),

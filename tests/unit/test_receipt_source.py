@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.bundle.load_record import LoadRecord
-from stackctl.core.bundle.places import model_folder
-from stackctl.core.bundle.release import Release
-from stackctl.core.models import ServedModel
-from stackctl.core.receipt_source import build_installed_bundle, build_model_fact
+from stackctl.core.bundle.format.installed_paths import model_folder
+from stackctl.core.bundle.load.record import LoadRecord
+from stackctl.core.bundle.load.release import Release
+from stackctl.core.models.served import ServedModel
+from stackctl.core.proof.receipt_source import build_installed_bundle, build_model_fact
 from stackctl.operations.site import load_site
 from tests.bundle_builder import assemble_bundle
 from tests.fakes import World

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stackctl.core.dotenv import parse_dotenv
-from stackctl.core.reference import render_env_example, render_reference
-from stackctl.core.settings import Settings, setting_names
-from stackctl.core.settings_sources import resolve_settings
+from stackctl.core.settings.dotenv import parse_dotenv
+from stackctl.core.settings.reference import render_env_example, render_reference
+from stackctl.core.settings.settings import Settings, setting_names
+from stackctl.core.settings.sources import resolve_settings
 
 
 def test_the_example_is_a_usable_file_with_every_setting_at_its_default() -> None:

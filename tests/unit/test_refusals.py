@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.core.hub import Source
-from stackctl.core.refusals import explain_status, read_retry_after
-from stackctl.core.transfer import Reply, TransferInterrupted
+from stackctl.core.download.hub import Source
+from stackctl.core.download.refusals import explain_status, read_retry_after
+from stackctl.core.download.transfer import Reply, TransferInterrupted
 
 HUB = "https://hub.example"
 DIGEST = "ab" * 32

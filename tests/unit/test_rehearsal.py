@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stackctl.core.rehearsal import build_rehearsal_files, list_images
+from stackctl.core.proof.rehearsal import build_rehearsal_files, list_images
 from tests.golden.rendering import load_expected
 
 COMPOSE = "compose.p1.yml"

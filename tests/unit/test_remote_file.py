@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.core.remote_file import RemoteFile, read_remote
+from stackctl.core.download.remote_file import RemoteFile, read_remote
 
 DIGEST = "ab" * 32
 

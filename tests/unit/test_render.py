@@ -9,8 +9,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stackctl.core.compose_view import RELAY_FILE
-from stackctl.core.render import (
+from stackctl.core.stack.compose_view import RELAY_FILE
+from stackctl.core.stack.render import (
     COMPOSE_FILE,
     GATEWAY_CONFIG,
     TEMPLATES,

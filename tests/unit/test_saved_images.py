@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.core.bundle.oci import OCI_CONFIG, OCI_INDEX, ImageBlob, Platform
-from stackctl.core.bundle.saved_image import SavedImage, read_containerd_image, read_docker_image
+from stackctl.core.images.oci import OCI_CONFIG, OCI_INDEX, ImageBlob, Platform
+from stackctl.core.images.saved_image import SavedImage, read_containerd_image, read_docker_image
 from stackctl.errors import BundleError
 from tests.image_documents import describe, describe_entry, digest, encode, make_config, make_index, make_manifest
 

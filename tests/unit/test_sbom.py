@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.core.bundle.sbom import Component, build_sbom, parse_wheel_metadata, render_licences, render_sbom
+from stackctl.core.bundle.pack.sbom import Component, build_sbom, parse_wheel_metadata, render_licences, render_sbom
 
 PROGRAM = Component("program", "stackctl", "0.1.0", "0" * 64, "Apache-2.0")
 IMAGE = Component("image", "ghcr.io/ggml-org/llama.cpp:server", "", "1" * 64, "MIT", "ghcr.io/ggml-org/llama.cpp")

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from stackctl.core.dotenv import parse_dotenv
-from stackctl.core.settings import Settings, list_settings, mask_value, setting_names
-from stackctl.core.settings_sources import Origin, ResolvedSettings, check_secrets, resolve_settings
+from stackctl.core.settings.dotenv import parse_dotenv
+from stackctl.core.settings.settings import Settings, list_settings, mask_value, setting_names
+from stackctl.core.settings.sources import Origin, ResolvedSettings, check_secrets, resolve_settings
 from stackctl.errors import ConfigError, Finding
 from tests.fakes import KEYS, raised_by
 

@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.providers import list_endpoints
-from stackctl.core.stackfile import StackFile
-from stackctl.core.stackfile_reader import build_schema, parse_stackfile
+from stackctl.core.gateway.providers import list_endpoints
+from stackctl.core.settings.stackfile import StackFile
+from stackctl.core.settings.stackfile_reader import build_schema, parse_stackfile
 from stackctl.errors import ConfigError
 from tests.fakes import CHECKOUT, raised_by
 

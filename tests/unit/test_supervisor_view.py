@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.settings import Settings
-from stackctl.core.supervisor_view import SupervisorView, build_supervisor_view, find_secrets, find_socket
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.supervisor_view import SupervisorView, build_supervisor_view, find_secrets, find_socket
 from stackctl.operations.site import load_site, render_site
 from tests.fakes import World, write_env
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.tables import GAP, LEAST_WIDTH, layout_rows, measure_text
+from stackctl.core.text.tables import GAP, LEAST_WIDTH, layout_rows, measure_text
 
 cells = st.text(st.characters(codec="utf-8", exclude_categories=("C", "M", "Z")) | st.just(" "), max_size=60)
 tables = st.integers(1, 6).flatmap(

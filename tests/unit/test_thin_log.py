@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.offload import parse_offload
+from stackctl.core.engine.offload import parse_offload
 from stackctl.thin_log import thin
 
 START = b"""launch: inference-chat starts as process 7, 2026-11-27 10:00:00+0000

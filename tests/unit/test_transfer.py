@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stackctl.core.hub import Source
-from stackctl.core.remote_file import RemoteFile
-from stackctl.core.transfer import (
+from stackctl.core.download.hub import Source
+from stackctl.core.download.remote_file import RemoteFile
+from stackctl.core.download.transfer import (
     Partial,
     Reply,
     build_range_headers,

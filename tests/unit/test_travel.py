@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.bundle.travel import (
+from stackctl.core.bundle.pack.travel import (
     MACHINE_SETTINGS,
     check_compose,
     check_texts,
     drop_machine_settings,
     render_settings,
 )
-from stackctl.core.dotenv import DotenvFile, parse_dotenv
-from stackctl.core.settings import Settings, setting_names
-from stackctl.core.settings_sources import resolve_settings
+from stackctl.core.settings.dotenv import DotenvFile, parse_dotenv
+from stackctl.core.settings.settings import Settings, setting_names
+from stackctl.core.settings.sources import resolve_settings
 
 
 def travel(values: dict[str, str]) -> dict[str, str]:

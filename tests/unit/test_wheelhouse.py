@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackctl.adapters.wheelhouse import describe_wheel
-from stackctl.core.bundle.lock_file import LockEntry, parse_lock, select_entries
-from stackctl.core.bundle.wheel_choice import (
+from stackctl.core.bundle.pack.lock_file import LockEntry, parse_lock, select_entries
+from stackctl.core.bundle.pack.wheel_choice import (
     Wheel,
     choose_wheel,
     explain_refusal,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stackctl.core.yamltree import parse_yaml
+from stackctl.core.text.yamltree import parse_yaml
 from stackctl.errors import ConfigError
 from tests.fakes import raised_by
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.layout import part_name
-from stackctl.core.bundle.load_checks import check_machine, check_version
-from stackctl.core.bundle.manifest import ID_DIGITS, Manifest, Member
-from stackctl.core.bundle.manifest_reader import parse_manifest
-from stackctl.core.bundle.opened import OpenedBundle, SignatureVerdict, check_signature
-from stackctl.core.dotenv import parse_dotenv
+from stackctl.core.bundle.format.layout import part_name
+from stackctl.core.bundle.format.manifest import ID_DIGITS, Manifest, Member
+from stackctl.core.bundle.format.manifest_reader import parse_manifest
+from stackctl.core.bundle.format.opened import OpenedBundle, SignatureVerdict, check_signature
+from stackctl.core.bundle.load.checks import check_machine, check_version
+from stackctl.core.settings.dotenv import parse_dotenv
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.offline.beside import check_bootstrap, check_folders
 from stackctl.operations.offline.copies import find_whole_copies

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stackctl.core.bundle.folder_checks import check_bundle_folder, list_bundle_files
-from stackctl.core.bundle.manifest import BOOTSTRAP_FOLDER, SUMS_NAME, Manifest, render_sums
-from stackctl.core.bundle.opened import FolderEntry, OpenedBundle
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.folder_checks import check_bundle_folder, list_bundle_files
+from stackctl.core.bundle.format.manifest import BOOTSTRAP_FOLDER, SUMS_NAME, Manifest, render_sums
+from stackctl.core.bundle.format.opened import FolderEntry, OpenedBundle
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.reading import BundleReader
 

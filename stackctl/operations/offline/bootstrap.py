@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stackctl import __version__
-from stackctl.core.bundle.manifest import BootstrapFile
-from stackctl.core.bundle.plan import FileRange, InMemory, Source, hash_bytes
+from stackctl.core.bundle.format.manifest import BootstrapFile
+from stackctl.core.bundle.pack.plan import FileRange, InMemory, Source, hash_bytes
 from stackctl.errors import BundleError
 from stackctl.operations.effects import Effects
 from stackctl.operations.offline.gather import Gathered, Sources

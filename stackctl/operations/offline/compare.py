@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackctl.core.bundle.diff import BundleDiff, Change, diff_bundles, render_lines
-from stackctl.core.bundle.layout import part_name
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.manifest_reader import find_members, parse_manifest
-from stackctl.core.bundle.opened import OpenedBundle, check_signature
-from stackctl.core.bundle.places import CONFIG_FOLDER, RENDERED_FOLDER
-from stackctl.core.bundle.signature import PublicKey
+from stackctl.core.bundle.format.installed_paths import CONFIG_FOLDER, RENDERED_FOLDER
+from stackctl.core.bundle.format.layout import part_name
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.manifest_reader import find_members, parse_manifest
+from stackctl.core.bundle.format.opened import OpenedBundle, check_signature
+from stackctl.core.bundle.format.signature import PublicKey
+from stackctl.core.bundle.pack.diff import BundleDiff, Change, diff_bundles, render_lines
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.offline.copies import choose_copies
 from stackctl.operations.offline.reading import BundleReader

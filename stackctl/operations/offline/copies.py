@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stackctl.core.bundle.layout import part_name
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.opened import OpenedBundle
+from stackctl.core.bundle.format.layout import part_name
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.opened import OpenedBundle
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.reading import BundleReader
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest
-from stackctl.core.bundle.manifest_reader import parse_manifest
-from stackctl.core.bundle.places import FILES, OFFLINE_FOLDER, SETTINGS_FILE, STACK_FILE
-from stackctl.core.bundle.release import Release, release_folder
+from stackctl.core.bundle.format.installed_paths import FILES, OFFLINE_FOLDER, SETTINGS_FILE, STACK_FILE
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME, Manifest
+from stackctl.core.bundle.format.manifest_reader import parse_manifest
+from stackctl.core.bundle.load.release import Release, release_folder
 from stackctl.errors import ConfigError, Finding
 from stackctl.operations.effects import Effects
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from stackctl import __version__
-from stackctl.core.bundle.chunks import FileDigest
-from stackctl.core.bundle.manifest import (
+from stackctl.core.bundle.format.chunks import FileDigest
+from stackctl.core.bundle.format.manifest import (
     BootstrapFile,
     Descriptor,
     Image,
@@ -25,9 +25,8 @@ from stackctl.core.bundle.manifest import (
     build_alias,
     hash_model,
 )
-from stackctl.core.bundle.manifest_fields import is_file_name
-from stackctl.core.bundle.oci import ImageBlob, ImageContent
-from stackctl.core.bundle.plan import (
+from stackctl.core.bundle.format.manifest_fields import is_file_name
+from stackctl.core.bundle.pack.plan import (
     Blob,
     Contents,
     EngineBlob,
@@ -37,10 +36,11 @@ from stackctl.core.bundle.plan import (
     Source,
     hash_bytes,
 )
-from stackctl.core.catalog import Catalog
-from stackctl.core.compose_view import Images
-from stackctl.core.models import ServedModel
-from stackctl.core.printable import escape_text
+from stackctl.core.images.oci import ImageBlob, ImageContent
+from stackctl.core.models.catalog import Catalog
+from stackctl.core.models.served import ServedModel
+from stackctl.core.stack.compose_view import Images
+from stackctl.core.text.printable import escape_text
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects
 from stackctl.operations.models import load_checksum

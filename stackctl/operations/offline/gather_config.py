@@ -10,12 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from stackctl.core.bundle.places import KNOWN_ANSWER_FILE, RENDERED_FOLDER, SETTINGS_FILE, STACK_FILE, model_folder
-from stackctl.core.bundle.travel import check_compose, check_texts, drop_machine_settings, render_settings
-from stackctl.core.compose_view import GPUS, Images
-from stackctl.core.models import ServedModel
-from stackctl.core.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
-from stackctl.core.stack import GATEWAY
+from stackctl.core.bundle.format.installed_paths import (
+    KNOWN_ANSWER_FILE,
+    RENDERED_FOLDER,
+    SETTINGS_FILE,
+    STACK_FILE,
+    model_folder,
+)
+from stackctl.core.bundle.pack.travel import check_compose, check_texts, drop_machine_settings, render_settings
+from stackctl.core.models.served import ServedModel
+from stackctl.core.stack.compose_view import GPUS, Images
+from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
+from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects
 from stackctl.operations.offline.gather import Gathered

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from stackctl.core.bundle.engine_files import ENGINE_LICENCE, EngineFacts, title_engine
-from stackctl.core.bundle.manifest import PackedEngine
-from stackctl.core.bundle.places import ENGINE_FILES
-from stackctl.core.bundle.sbom import Component
-from stackctl.core.engine_choice import EngineForm
-from stackctl.core.engines import LLAMA_CPP
+from stackctl.core.bundle.format.installed_paths import ENGINE_FILES
+from stackctl.core.bundle.format.manifest import PackedEngine
+from stackctl.core.bundle.pack.engine_files import ENGINE_LICENCE, EngineFacts, title_engine
+from stackctl.core.bundle.pack.sbom import Component
+from stackctl.core.engine.choice import EngineForm
+from stackctl.core.engine.engines import LLAMA_CPP
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.effects import Effects
 from stackctl.operations.offline.gather import Gathered, Sources, pack_paths

@@ -8,13 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_plan import InstalledRange, list_file_ranges, list_model_ranges
-from stackctl.core.bundle.load_record import LoadRecord, parse_record
-from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest
-from stackctl.core.bundle.manifest_reader import parse_manifest
-from stackctl.core.bundle.places import CURRENT, LOAD_RECORD, LOCK, PREVIOUS, model_folder
-from stackctl.core.bundle.release import release_folder
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.installed_paths import CURRENT, LOAD_RECORD, LOCK, PREVIOUS, model_folder
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME, Manifest
+from stackctl.core.bundle.format.manifest_reader import parse_manifest
+from stackctl.core.bundle.load.plan import InstalledRange, list_file_ranges, list_model_ranges
+from stackctl.core.bundle.load.record import LoadRecord, parse_record
+from stackctl.core.bundle.load.release import release_folder
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, Finding, RuntimeFailure
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stackctl import __version__
-from stackctl.core.bundle.manifest import Image, Model
-from stackctl.core.bundle.places import LICENCES_FILE, SBOM_FILE
-from stackctl.core.bundle.plan import FileRange
-from stackctl.core.bundle.sbom import Component, render_licences, render_sbom
+from stackctl.core.bundle.format.installed_paths import LICENCES_FILE, SBOM_FILE
+from stackctl.core.bundle.format.manifest import Image, Model
+from stackctl.core.bundle.pack.plan import FileRange
+from stackctl.core.bundle.pack.sbom import Component, render_licences, render_sbom
 from stackctl.operations.offline.gather import Gathered
 
 LICENCE = "Apache-2.0"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackctl.core.bundle.signature import (
+from stackctl.core.bundle.format.signature import (
     ID_BYTES,
     SEED_BYTES,
     PublicKey,

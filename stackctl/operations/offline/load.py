@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_plan import RELEASE, list_image_blobs
-from stackctl.core.bundle.load_record import LoadRecord
-from stackctl.core.bundle.places import FILES, STAGING
-from stackctl.core.bundle.release import title_release
-from stackctl.core.progress import Transfer, write_size
+from stackctl.core.bundle.format.installed_paths import FILES, STAGING
+from stackctl.core.bundle.load.plan import RELEASE, list_image_blobs
+from stackctl.core.bundle.load.record import LoadRecord
+from stackctl.core.bundle.load.release import title_release
+from stackctl.core.text.progress import Transfer, write_size
 from stackctl.errors import BundleError, Finding, StackError
 from stackctl.operations.offline.arrival import Job, choose_arrivals, open_arrivals, prepare_job
 from stackctl.operations.offline.installed import (

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.load_checks import Disk, Machine
-    from stackctl.core.bundle.load_journal import Journal
-    from stackctl.core.bundle.load_plan import InstalledRange, Output, PartCopy, Wanted
-    from stackctl.core.bundle.manifest import Member
-    from stackctl.core.bundle.oci import ImageFacts
-    from stackctl.core.bundle.signature import PublicKey
+    from stackctl.core.bundle.format.manifest import Member
+    from stackctl.core.bundle.format.signature import PublicKey
+    from stackctl.core.bundle.load.checks import Disk, Machine
+    from stackctl.core.bundle.load.journal import Journal
+    from stackctl.core.bundle.load.plan import InstalledRange, Output, PartCopy, Wanted
+    from stackctl.core.images.oci import ImageFacts
     from stackctl.errors import BundleError, Finding
     from stackctl.operations.effects import Report
     from stackctl.operations.offline.reading import BundleReader

@@ -6,20 +6,20 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_plan import InstalledRange, blob_place, list_image_blobs, plan_blob
-from stackctl.core.bundle.load_tar import build_load_tar
-from stackctl.core.bundle.manifest import Image, Manifest
-from stackctl.core.bundle.manifest_reader import find_members
-from stackctl.core.bundle.members import describe_owners
-from stackctl.core.bundle.oci import ImageBlob, ImageFacts
+from stackctl.core.bundle.format.manifest import Image, Manifest
+from stackctl.core.bundle.format.manifest_reader import find_members
+from stackctl.core.bundle.format.members import describe_owners
+from stackctl.core.bundle.load.plan import InstalledRange, blob_place, list_image_blobs, plan_blob
+from stackctl.core.images.load_tar import build_load_tar
+from stackctl.core.images.oci import ImageBlob, ImageFacts
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.arrival import Arrival
 from stackctl.operations.offline.recover_layers import Recovery, find_recoveries, recover_layers, replace_layers
 from stackctl.operations.offline.staging import check_digest
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.manifest import Descriptor
-    from stackctl.core.progress import Transfer
+    from stackctl.core.bundle.format.manifest import Descriptor
+    from stackctl.core.text.progress import Transfer
     from stackctl.operations.effects import Report
     from stackctl.operations.offline.load_effects import ImageEngine, LoadEffects, Staging
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.opened import SignatureVerdict
-from stackctl.core.bundle.places import STAGING
-from stackctl.core.progress import write_size
+from stackctl.core.bundle.format.installed_paths import STAGING
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.opened import SignatureVerdict
+from stackctl.core.text.progress import write_size
 from stackctl.errors import Finding, Severity
 
 if TYPE_CHECKING:

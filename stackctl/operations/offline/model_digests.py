@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_plan import LoadPlan, Wanted, list_offsets, model_place
-from stackctl.core.bundle.manifest import Member, Model, ModelFile
-from stackctl.core.bundle.manifest_reader import list_content
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.manifest import Member, Model, ModelFile
+from stackctl.core.bundle.format.manifest_reader import list_content
+from stackctl.core.bundle.load.plan import LoadPlan, Wanted, list_offsets, model_place
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import Finding
 from stackctl.operations.offline.whole_models import build_contradiction
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from stackctl.core.bundle.engine_files import EngineFacts
-from stackctl.core.bundle.load_checks import ARCHITECTURES
-from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest, Platform, encode_manifest
-from stackctl.core.bundle.manifest_reader import MAX_MANIFEST_BYTES, MAX_SHOWN, check_manifest
-from stackctl.core.bundle.packed_versions import PackedVersion
-from stackctl.core.bundle.plan import (
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME, Manifest, Platform, encode_manifest
+from stackctl.core.bundle.format.manifest_reader import MAX_MANIFEST_BYTES, MAX_SHOWN, check_manifest
+from stackctl.core.bundle.load.checks import ARCHITECTURES
+from stackctl.core.bundle.pack.engine_files import EngineFacts
+from stackctl.core.bundle.pack.packed_versions import PackedVersion
+from stackctl.core.bundle.pack.plan import (
     Contents,
     Draft,
     Source,
@@ -22,11 +22,11 @@ from stackctl.core.bundle.plan import (
     is_contained,
     is_same_content,
 )
-from stackctl.core.bundle.sbom import Component
-from stackctl.core.engines import ENGINE_FOLDER, LLAMA_CPP, XLLAMACPP
-from stackctl.core.host import choose_runtime
-from stackctl.core.progress import Transfer, write_size
-from stackctl.core.stack import GATEWAY
+from stackctl.core.bundle.pack.sbom import Component
+from stackctl.core.engine.engines import ENGINE_FOLDER, LLAMA_CPP, XLLAMACPP
+from stackctl.core.machine.host import choose_runtime
+from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.text.progress import Transfer, write_size
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects
 from stackctl.operations.offline.bootstrap import gather_bootstrap

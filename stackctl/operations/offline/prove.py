@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl import __version__
-from stackctl.core.bundle.load_record import parse_record
-from stackctl.core.bundle.places import LOAD_RECORD, LOCK, OFFLINE_FOLDER, RECEIPTS
-from stackctl.core.bundle.release import Release
-from stackctl.core.proof import Proof, list_attempts, list_gaps, parse_watch
-from stackctl.core.receipt import (
+from stackctl.core.bundle.format.installed_paths import LOAD_RECORD, LOCK, OFFLINE_FOLDER, RECEIPTS
+from stackctl.core.bundle.load.record import parse_record
+from stackctl.core.bundle.load.release import Release
+from stackctl.core.proof.receipt import (
     InstalledBundle,
     Receipt,
     hash_configuration,
     list_answer_facts,
     render_receipt,
 )
-from stackctl.core.receipt_page import render_page
-from stackctl.core.receipt_source import build_installed_bundle, build_model_fact
+from stackctl.core.proof.receipt_page import render_page
+from stackctl.core.proof.receipt_source import build_installed_bundle, build_model_fact
+from stackctl.core.proof.sightings import Proof, list_attempts, list_gaps, parse_watch
 from stackctl.errors import Finding, RuntimeFailure
 from stackctl.operations.effects import Effects
 from stackctl.operations.offline.installed import check_content

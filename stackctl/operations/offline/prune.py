@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_plan import RELEASE
-from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest
-from stackctl.core.bundle.manifest_reader import parse_manifest
-from stackctl.core.bundle.places import RELEASES, STAGING, model_folder
-from stackctl.core.bundle.release import release_folder, title_release
+from stackctl.core.bundle.format.installed_paths import RELEASES, STAGING, model_folder
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME, Manifest
+from stackctl.core.bundle.format.manifest_reader import parse_manifest
+from stackctl.core.bundle.load.plan import RELEASE
+from stackctl.core.bundle.load.release import release_folder, title_release
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.installed import Installed, hold_offline_lock, load_installed, load_record
 from stackctl.operations.state import load_state

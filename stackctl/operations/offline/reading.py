@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackctl.core.bundle.manifest import Manifest, Member
-from stackctl.core.bundle.opened import FolderEntry, OpenedBundle
+from stackctl.core.bundle.format.manifest import Manifest, Member
+from stackctl.core.bundle.format.opened import FolderEntry, OpenedBundle
 from stackctl.errors import BundleError, Finding
 
 Count = Callable[[int], None]

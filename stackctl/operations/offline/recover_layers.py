@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_plan import Output, blob_place, plan_blob
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.oci import OCI_LAYER, ImageBlob, ImageFacts
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.load.plan import Output, blob_place, plan_blob
+from stackctl.core.images.oci import OCI_LAYER, ImageBlob, ImageFacts
 
 if TYPE_CHECKING:
     from stackctl.operations.offline.load_effects import ImageEngine, Staging

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stackctl.core.health import HealthReport
-from stackctl.core.host import Choice
-from stackctl.core.proof import parse_health, render_health
-from stackctl.core.rehearsal import (
+from stackctl.core.health.probes import HealthReport
+from stackctl.core.machine.host import Choice
+from stackctl.core.proof.rehearsal import (
     WATCH_SCRIPT,
     build_rehearsal_files,
     list_images,
     name_project,
     name_watch,
 )
-from stackctl.core.render import COMPOSE_FILE
-from stackctl.core.runtime import StartPlan
+from stackctl.core.proof.sightings import parse_health, render_health
+from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import RuntimeFailure, UnhealthyError
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.health import check_health

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_plan import MODELS, RELEASE
-from stackctl.core.bundle.load_record import LoadRecord, render_record
-from stackctl.core.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Model
-from stackctl.core.bundle.places import CURRENT, LOAD_RECORD, PREVIOUS, STAGING, model_folder
-from stackctl.core.bundle.release import release_folder
+from stackctl.core.bundle.format.installed_paths import CURRENT, LOAD_RECORD, PREVIOUS, STAGING, model_folder
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME, SIGNATURE_NAME, Model
+from stackctl.core.bundle.load.plan import MODELS, RELEASE
+from stackctl.core.bundle.load.record import LoadRecord, render_record
+from stackctl.core.bundle.load.release import release_folder
 from stackctl.errors import BundleError
 from stackctl.operations.init import complete_env
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.manifest import Manifest
-from stackctl.core.bundle.places import CURRENT, PREVIOUS
+from stackctl.core.bundle.format.installed_paths import CURRENT, PREVIOUS
+from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.current import check_own_stack
 from stackctl.operations.offline.installed import (

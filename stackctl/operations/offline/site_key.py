@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from stackctl.core.bundle.places import OFFLINE_FOLDER, SITE_KEY, SITE_PUBLIC_KEY
-from stackctl.core.bundle.signature import (
+from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER, SITE_KEY, SITE_PUBLIC_KEY
+from stackctl.core.bundle.format.signature import (
     SecretKey,
     build_secret_key,
     parse_secret_key,

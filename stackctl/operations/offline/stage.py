@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.manifest import Manifest
+    from stackctl.core.bundle.format.manifest import Manifest
     from stackctl.errors import Finding
     from stackctl.operations.effects import Runtime
     from stackctl.operations.offline.load_effects import OfflineFolder

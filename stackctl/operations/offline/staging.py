@@ -8,8 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.layout import part_name
-from stackctl.core.bundle.load_plan import (
+from stackctl.core.bundle.format.installed_paths import model_folder
+from stackctl.core.bundle.format.layout import part_name
+from stackctl.core.bundle.format.manifest import Manifest, Member, Model
+from stackctl.core.bundle.format.manifest_reader import MAX_SHOWN
+from stackctl.core.bundle.format.members import describe_owners
+from stackctl.core.bundle.load.plan import (
     InstalledRange,
     LoadPlan,
     PartCopy,
@@ -17,17 +21,13 @@ from stackctl.core.bundle.load_plan import (
     list_model_ranges,
     plan_blob,
 )
-from stackctl.core.bundle.manifest import Manifest, Member, Model
-from stackctl.core.bundle.manifest_reader import MAX_SHOWN
-from stackctl.core.bundle.members import describe_owners
-from stackctl.core.bundle.places import model_folder
-from stackctl.core.bundle.release import release_folder
+from stackctl.core.bundle.load.release import release_folder
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.arrival import Arrival
 from stackctl.operations.offline.installed import is_right
 
 if TYPE_CHECKING:
-    from stackctl.core.progress import Transfer
+    from stackctl.core.text.progress import Transfer
     from stackctl.operations.offline.load_effects import LoadEffects, OfflineFolder, Staging
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stackctl.core.bundle.folder_checks import check_entry
-from stackctl.core.bundle.manifest import MANIFEST_NAME, Manifest, Part
-from stackctl.core.bundle.manifest_reader import parse_manifest
-from stackctl.core.bundle.opened import FolderEntry, OpenedBundle, SignatureVerdict, check_signature
-from stackctl.core.bundle.signature import PublicKey
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.folder_checks import check_entry
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME, Manifest, Part
+from stackctl.core.bundle.format.manifest_reader import parse_manifest
+from stackctl.core.bundle.format.opened import FolderEntry, OpenedBundle, SignatureVerdict, check_signature
+from stackctl.core.bundle.format.signature import PublicKey
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.offline.beside import build_altered, build_findings, check_folders, list_bootstrap
 from stackctl.operations.offline.copies import COPY_HINT, choose_copies

@@ -9,12 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stackctl.core.bundle.folder_checks import check_entries
-from stackctl.core.bundle.load_record import parse_record
-from stackctl.core.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, Model, ModelFile
-from stackctl.core.bundle.manifest_reader import list_content, parse_manifest
-from stackctl.core.bundle.opened import FolderEntry, SignatureVerdict, check_signature
-from stackctl.core.bundle.places import (
+from stackctl.core.bundle.format.folder_checks import check_entries
+from stackctl.core.bundle.format.installed_paths import (
     CURRENT,
     FILES,
     LOAD_RECORD,
@@ -25,9 +21,13 @@ from stackctl.core.bundle.places import (
     STAGING,
     model_folder,
 )
-from stackctl.core.bundle.signature import PublicKey
-from stackctl.core.printable import escape_text
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, Model, ModelFile
+from stackctl.core.bundle.format.manifest_reader import list_content, parse_manifest
+from stackctl.core.bundle.format.opened import FolderEntry, SignatureVerdict, check_signature
+from stackctl.core.bundle.format.signature import PublicKey
+from stackctl.core.bundle.load.record import parse_record
+from stackctl.core.text.printable import escape_text
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.offline.beside import build_findings
 from stackctl.operations.offline.reading import BundleReader

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.layout import part_name
-from stackctl.core.bundle.manifest import Manifest, Member, ModelFile
-from stackctl.core.bundle.manifest_reader import find_members
+from stackctl.core.bundle.format.layout import part_name
+from stackctl.core.bundle.format.manifest import Manifest, Member, ModelFile
+from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import BundleError, Finding
 
 if TYPE_CHECKING:

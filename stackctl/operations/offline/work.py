@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stackctl.core.bundle.load_checks import check_space
-from stackctl.core.bundle.load_plan import InstalledRange, LoadPlan, list_file_ranges, plan_load
-from stackctl.core.bundle.manifest_reader import find_members
-from stackctl.core.bundle.release import release_folder
-from stackctl.core.progress import Transfer
+from stackctl.core.bundle.format.manifest_reader import find_members
+from stackctl.core.bundle.load.checks import check_space
+from stackctl.core.bundle.load.plan import InstalledRange, LoadPlan, list_file_ranges, plan_load
+from stackctl.core.bundle.load.release import release_folder
+from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.offline.arrival import FROM_HINT, Job
 from stackctl.operations.offline.installed import find_links, is_right

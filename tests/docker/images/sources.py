@@ -11,8 +11,8 @@ from stackctl.adapters.engine_images import (
     load_images,
 )
 from stackctl.adapters.registry import Registry
-from stackctl.core.bundle.load_tar import build_load_tar
-from stackctl.core.bundle.oci import ImageContent, Platform
+from stackctl.core.images.load_tar import build_load_tar
+from stackctl.core.images.oci import ImageContent, Platform
 from tests.docker.registry import PASSWORD, USER
 
 LOGIN = {"username": USER, "password": PASSWORD}

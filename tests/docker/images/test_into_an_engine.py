@@ -23,7 +23,7 @@ from stackctl.adapters.engine_images import (
     remove_alias,
 )
 from stackctl.adapters.registry import Registry
-from stackctl.core.bundle.load_tar import build_load_tar
+from stackctl.core.images.load_tar import build_load_tar
 from stackctl.errors import BundleError, ImageUnavailable, RuntimeFailure
 from tests.docker.airgap import AirgappedEngine, airgapped_engine, explain_no_airgap
 from tests.docker.images.sources import CONNECT, Source, find_platform, push

@@ -16,7 +16,7 @@ from stackctl.adapters.engine_images import (
     find_repo_digest,
 )
 from stackctl.adapters.registry import Registry
-from stackctl.core.bundle.oci import OCI_INDEX
+from stackctl.core.images.oci import OCI_INDEX
 from stackctl.errors import BundleError, ImageUnavailable
 from tests.docker.images.sources import LOGIN, Source, find_platform, push
 from tests.docker.registry import PASSWORD, USER, ServedRegistry, open_registry

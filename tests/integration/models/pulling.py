@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stackctl.core.settings import Settings
+from stackctl.core.settings.settings import Settings
 from tests.gguf_files import write_model
 from tests.integration.hub_server import Hub
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.transfer import CHECKPOINT_BYTES
+from stackctl.core.download.transfer import CHECKPOINT_BYTES
 from tests.integration.hub_server import PIECE, Hub
 from tests.integration.models.pulling import (
     DEADLINE_S,

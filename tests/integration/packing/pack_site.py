@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackctl.core.dotenv import set_values
+from stackctl.core.settings.dotenv import set_values
 from tests.gguf_files import write_model
 from tests.integration.stack_site import STACKCTL, clean_environment
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.gguf_walk import read_content
+from stackctl.core.models.gguf_walk import read_content
 from tests.gguf_files import write_model, write_shards
 from tests.integration.packing.pack_site import MIB, PackSite, add_model, list_content
 

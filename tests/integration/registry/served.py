@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stackctl.core.bundle.oci import Platform
+from stackctl.core.images.oci import Platform
 from tests.fake_registry import FakeRegistry
 
 AMD64 = Platform("linux", "amd64")

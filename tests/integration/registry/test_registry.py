@@ -11,7 +11,7 @@ from stackctl.adapters import registry_connection
 from stackctl.adapters.registry import Registry
 from stackctl.adapters.registry_connection import ATTEMPTS, CHUNK_BYTES
 from stackctl.adapters.registry_digests import find_digests
-from stackctl.core.bundle.oci import OCI_LAYER, ImageBlob, Platform
+from stackctl.core.images.oci import OCI_LAYER, ImageBlob, Platform
 from stackctl.errors import BundleError, ImageUnavailable
 from tests.image_documents import digest
 from tests.integration.registry.served import AMD64, LAYER, Serve

@@ -1,0 +1,1 @@
+"""What a bundle is on its disk and at a site: parts, manifest, signature. Pure."""

@@ -1,0 +1,1 @@
+"""What loading a bundle checks, writes and records. Pure."""

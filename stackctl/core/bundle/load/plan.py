@@ -1,0 +1,193 @@
+"""What loading a bundle writes: every file with its size, and where in them each content goes. Pure.
+
+In: the manifest, and which of its models the store has already. Out: a ``LoadPlan`` of paths in the staging folder.
+A content that stands at several places is read once and written to all of them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackctl.core.bundle.format.installed_paths import FILES, is_program, model_folder
+from stackctl.core.bundle.format.manifest import Image, Manifest, Member, Model, ModelFile
+from stackctl.core.bundle.format.manifest_reader import list_content
+
+MODELS = "models"
+RELEASE = "release"
+BLOBS = "blobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file to make: its path in the staging folder and its size in bytes; and whether it is to be run."""
+
+    path: str
+    size: int
+    is_program: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a content goes: a file in the staging folder and an offset in bytes."""
+
+    path: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A content and every place that it goes to."""
+
+    sha256: str
+    size: int
+    places: tuple[Place, ...]
+
+    @property
+    def written_bytes(self) -> int:
+        """What writing it costs."""
+        return self.size * len(self.places)
+
+    @property
+    def key(self) -> str:
+        """Names this content at these places; when either changes, what a journal says of it no longer holds."""
+        places = "".join(f"{place.path}\0{place.offset}\0" for place in self.places)
+        return f"{self.sha256}-{zlib.crc32(places.encode()):08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class PartCopy:
+    """A member of a part that is to be written.
+
+    Attributes:
+        path: of the part.
+    """
+
+    path: Path
+    member: Member
+    content: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """All that is to be written.
+
+    Attributes:
+        carried: what the bundle's parts have, in the parts' order.
+        inherited: what a delta takes from its base, sorted by digest.
+    """
+
+    outputs: tuple[Output, ...]
+    carried: tuple[tuple[Member, Wanted], ...]
+    inherited: tuple[Wanted, ...]
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """Every content."""
+        return (*(wanted for _, wanted in self.carried), *self.inherited)
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledRange:
+    """A stretch of an installed file: its path under ``offline/``, offset and length in bytes."""
+
+    path: str
+    offset: int
+    size: int
+    sha256: str
+
+
+def plan_load(
+    manifest: Manifest,
+    kept_models: Collection[str] = (),
+    staged_blobs: Collection[str] = (),
+    *,
+    keeps_files: bool = False,
+    linked: Collection[str] = (),
+) -> LoadPlan:
+    """Say what is to be written.
+
+    Args:
+        kept_models: digests of the models that the store has; nothing of them is written.
+        keeps_files: whether the release's own files are installed already.
+        linked: paths of those of its files that another release has, and that are not written again.
+        staged_blobs: digests of image blobs that are kept in staging, because their parts come one after another.
+    """
+    sizes = {item.sha256: item.size for item in list_content(manifest)}
+    outputs: list[Output] = []
+    places: dict[str, list[Place]] = {}
+    for model in manifest.models:
+        if model.digest not in kept_models:
+            for file in model.files:
+                path = model_place(model, file)
+                outputs.append(Output(path, file.size))
+                for sha256, offset in list_offsets(file, sizes):
+                    places.setdefault(sha256, []).append(Place(path, offset))
+    for packed in () if keeps_files else [file for file in manifest.files if file.path not in linked]:
+        path = f"{RELEASE}/{FILES}/{packed.path}"
+        outputs.append(Output(path, packed.size, is_program(packed.path)))
+        places.setdefault(packed.sha256, []).append(Place(path, 0))
+    for sha256 in sorted(staged_blobs):
+        outputs.append(Output(blob_place(sha256), sizes[sha256]))
+        places.setdefault(sha256, []).append(Place(blob_place(sha256), 0))
+    wanted = {sha256: Wanted(sha256, sizes[sha256], tuple(found)) for sha256, found in places.items()}
+    carried = tuple((member, wanted[member.sha256]) for member in manifest.blobs if member.sha256 in wanted)
+    inherited = tuple(wanted[item.sha256] for item in manifest.inherited if item.sha256 in wanted)
+    return LoadPlan(tuple(outputs), carried, inherited)
+
+
+def plan_blob(sha256: str, size: int) -> Wanted:
+    """An image's blob as it is kept in staging."""
+    return Wanted(sha256, size, (Place(blob_place(sha256), 0),))
+
+
+def model_place(model: Model, file: ModelFile) -> str:
+    """Where a model's file is staged."""
+    return f"{MODELS}/{model.digest[:16]}/{file.path}"
+
+
+def blob_place(sha256: str) -> str:
+    """Where an image's blob is staged."""
+    return f"{BLOBS}/{sha256}"
+
+
+def list_offsets(file: ModelFile, sizes: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """Each chunk of a model's file with its offset in bytes."""
+    offset = 0
+    for sha256 in file.chunks:
+        yield sha256, offset
+        offset += sizes[sha256]
+
+
+def list_model_ranges(manifest: Manifest, model: Model) -> Iterator[InstalledRange]:
+    """Where each chunk of an installed model lies, in the files' order."""
+    sizes = {item.sha256: item.size for item in list_content(manifest)}
+    for file in model.files:
+        for sha256, offset in list_offsets(file, sizes):
+            yield InstalledRange(str(model_folder(model.digest) / file.path), offset, sizes[sha256], sha256)
+
+
+def list_file_ranges(manifest: Manifest, release_folder: str) -> Iterator[InstalledRange]:
+    """Where each file of an installed release lies."""
+    for file in manifest.files:
+        yield InstalledRange(f"{release_folder}/{FILES}/{file.path}", 0, file.size, file.sha256)
+
+
+def find_installed(manifest: Manifest, release_folder: str) -> dict[str, InstalledRange]:
+    """One place of each content that an installed release has on the disk, by digest; images' blobs have none.
+
+    Args:
+        release_folder: its path under ``offline/``.
+    """
+    found = {item.sha256: item for model in manifest.models for item in list_model_ranges(manifest, model)}
+    for item in list_file_ranges(manifest, release_folder):
+        found.setdefault(item.sha256, item)
+    return found
+
+
+def list_image_blobs(images: Collection[Image]) -> dict[str, int]:
+    """Every blob that the engine is given for these images, with its size; the registry's index stays in the parts."""
+    blobs = (blob for image in images for blob in (image.manifest, image.config, *image.layers))
+    return {blob.digest.removeprefix("sha256:"): blob.size for blob in blobs}

@@ -1,0 +1,1 @@
+"""Downloads of model files: where they are, what is asked for, what an answer means. Pure."""

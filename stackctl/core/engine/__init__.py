@@ -1,0 +1,1 @@
+"""The inference engines: what each can do, how one is built, tried and chosen. Pure."""

@@ -1,0 +1,1 @@
+"""What the gateway is configured with: deployments, providers, routes. Pure."""

@@ -1,0 +1,91 @@
+"""Other servers behind the gateway: what `stack.yml` says of them, in LiteLLM's terms. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from stackctl.core.settings.stackfile import Mode, ProviderKind, StackFile
+
+# LiteLLM's provider prefix for each kind; what speaks OpenAI's format without being OpenAI keeps its schemas.
+PREFIXES: dict[ProviderKind, str] = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "lm_studio": "lm_studio",
+    "ollama": "ollama_chat",
+    "vllm": "hosted_vllm",
+    "openai-compatible": "openai",
+}
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+CONTAINER_HOST = "host.docker.internal"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEndpoint:
+    """One model of one provider, under its served name.
+
+    Attributes:
+        litellm_model: LiteLLM's name of it, with the provider's prefix.
+        url: base URL as the operator wrote it, without a slash at its end; empty for the provider's own.
+        key_variable: variable that holds the key; empty when it needs none.
+        headers: request header and the variable that holds its value.
+    """
+
+    served_name: str
+    provider: str
+    litellm_model: str
+    mode: Mode
+    url: str
+    key_variable: str
+    headers: tuple[tuple[str, str], ...]
+    context_length: int | None
+
+    @property
+    def url_variable(self) -> str:
+        """Variable in which the gateway finds the base URL."""
+        stem = "".join(c if c.isalnum() and c.isascii() else "_" for c in self.provider.upper())
+        return f"PROVIDER_{stem}_URL"
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether the URL is a loopback one, which a container reaches under another name."""
+        return urlsplit(self.url).hostname in _LOOPBACK
+
+    @property
+    def needs_name_server(self) -> bool:
+        """Whether a name has to be looked up to reach it: not an address, and not this machine."""
+        if self.is_on_this_machine:
+            return False
+        try:
+            ip_address(urlsplit(self.url).hostname or "")
+        except ValueError:
+            return True
+        return False
+
+    def find_url(self, in_container: bool) -> str:
+        """The base URL as the gateway must use it."""
+        if not (in_container and self.is_on_this_machine):
+            return self.url
+        parts = urlsplit(self.url)
+        user, at, _ = parts.netloc.rpartition("@")
+        port = f":{parts.port}" if parts.port else ""
+        return parts._replace(netloc=f"{user}{at}{CONTAINER_HOST}{port}").geturl()
+
+
+def list_endpoints(stackfile: StackFile) -> tuple[RemoteEndpoint, ...]:
+    """Every model of every provider, in the file's order."""
+    return tuple(
+        RemoteEndpoint(
+            served_name=served_name,
+            provider=name,
+            litellm_model=f"{PREFIXES[provider.kind]}/{model.model}",
+            mode=model.mode,
+            url=(provider.api_base or "").rstrip("/"),  # LiteLLM puts '/v1/messages' behind it as it stands
+            key_variable=provider.api_key or "",
+            headers=tuple(sorted(provider.headers.items())),
+            context_length=model.context_length,
+        )
+        for name, provider in stackfile.providers.items()
+        for served_name, model in provider.models.items()
+    )

@@ -1,0 +1,149 @@
+"""What ``doctor`` looks at, as plain values, so that its checks need no disk and no real host. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from stackctl.core.machine.gpu import Gpu, parse_image_cuda
+from stackctl.core.machine.host import Choice, Host
+from stackctl.core.models.files import ModelFile, ModelMode
+from stackctl.errors import Finding
+
+NO_GPU: Final = Choice("none", "")
+
+
+@dataclass(frozen=True, slots=True)
+class PortNeed:
+    """A port that a service is to listen on; ``is_own`` when this stack holds it already."""
+
+    setting: str
+    port: int
+    is_own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DiskNeed:
+    """Bytes that will be written under a path, and the setting that moves them elsewhere."""
+
+    purpose: str
+    path: str
+    needed_bytes: int
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a file without understanding it.
+
+    Attributes:
+        mode: permission bits; None when there is no such file.
+        user_id, group_id: its owner.
+        head: its first bytes, empty when it cannot be read or was not asked for.
+        identity: size in bytes, time of its last change of content in ns, inode; another file has another one.
+        age_s: since anything about it changed, its place in the folder, too.
+    """
+
+    path: str
+    mode: int | None = None
+    head: bytes = b""
+    user_id: int = 0
+    group_id: int = 0
+    identity: list[int] = field(default_factory=list)
+    age_s: float = 0.0
+
+    def is_readable_by(self, user_id: int, group_id: int) -> bool:
+        """Whether a process of this user and group may read the file, as the kernel decides it; root always may."""
+        if self.mode is None or not user_id:
+            return True
+        if self.user_id == user_id:
+            return bool(self.mode & 0o400)
+        return bool(self.mode & (0o040 if self.group_id == group_id else 0o004))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model that is to be served.
+
+    Attributes:
+        setting: where its file is named: ``CHAT_MODEL`` or ``models.<name>.file``.
+        path: the file that the setting names.
+        files: all files of the model in order, n >= 1.
+        context_length: tokens of each slot; 0 when the default is to be taken.
+        gpu_layers: None lets the engine decide, 0 keeps it on the CPU.
+        permissions: of each file, as far as they are known.
+    """
+
+    served_name: str
+    setting: str
+    path: str
+    files: tuple[ModelFile, ...]
+    mode: ModelMode = "chat"
+    context_length: int = 0
+    slots: int = 1
+    gpu_layers: int | None = None
+    permissions: tuple[FileFacts, ...] = ()
+
+    @property
+    def context_setting(self) -> str:
+        """The setting that gives its context."""
+        if self.setting.startswith("models."):
+            return self.setting.removesuffix(".file") + ".context_length"
+        return "CONTEXT_LENGTH"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """An engine image and the CUDA version it was built with; empty when it has none."""
+
+    name: str
+    cuda: tuple[int, ...] = ()
+
+    @classmethod
+    def from_name(cls, name: str) -> ImageFacts:
+        """What the image's name tells."""
+        return cls(name, parse_image_cuda(name))
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorInput:
+    """All that is checked before anything is pulled, built or started.
+
+    Attributes:
+        runtime_wanted: ``STACK_RUNTIME`` as it was set; ``runtime`` is what will be used.
+        gpu_wanted: ``STACK_GPU`` as it was set; ``gpu`` is what will be used.
+        gpu_access: ``GPU_ACCESS``.
+        gpu_devices: ``all``, or indices and UUIDs separated by commas.
+        container_user: user and group of the engine's container.
+        image: of the engine, in the compose runtime with the chosen GPU.
+        held_memory_bytes, held_gpu_bytes: what this stack's engines hold now; it counts as available.
+        env_file: ``.env``, with its mode.
+        ca_bundle: with its head, when one is configured; ``ca_setting`` names it.
+        settings_findings: what the parser of ``.env`` found, passed on as it is.
+        engine_findings: what is known of the process runtime's engine, passed on as it is.
+    """
+
+    host: Host
+    runtime: Literal["compose", "process"] = "process"
+    runtime_wanted: str = "auto"
+    gpu: Choice = field(default=NO_GPU)
+    gpu_wanted: str = "auto"
+    gpu_devices: str = "all"
+    gpu_access: str = "auto"
+    container_user: tuple[int, int] = (0, 0)
+    image: ImageFacts | None = None
+    kv_cache_type: str = "f16"
+    ports: tuple[PortNeed, ...] = ()
+    models: tuple[ModelEntry, ...] = ()
+    disks: tuple[DiskNeed, ...] = ()
+    held_memory_bytes: int = 0
+    held_gpu_bytes: int = 0
+    env_file: FileFacts | None = None
+    ca_bundle: FileFacts | None = None
+    ca_setting: str = "BUILD_CA_BUNDLE"
+    settings_findings: tuple[Finding, ...] = ()
+    engine_findings: tuple[Finding, ...] = ()
+
+    def select_gpus(self) -> tuple[Gpu, ...]:
+        """GPUs of the chosen kind that ``gpu_devices`` names, by index, UUID or a slice's UUID."""
+        return self.host.select_gpus(self.gpu.value, self.gpu_devices)

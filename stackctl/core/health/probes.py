@@ -1,0 +1,248 @@
+"""Layered health: what each answer of a service says, judged to results; and the report they make. Pure.
+
+Layers, from the bottom: service, port, engine, model, context, gpu, gateway, route, completion, stream,
+embeddings, rerank.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any
+
+from stackctl.core.models.served import ServedModel
+from stackctl.core.stack.runtime import Answer, Phase, ServiceState
+
+
+class Status(StrEnum):
+    """One probe's outcome.
+
+    ``warning`` works, but not as well or not as surely as it should; ``loading`` is not yet; ``skipped`` could not be
+    asked because a lower layer failed.
+    """
+
+    OK = "ok"
+    WARNING = "warning"
+    LOADING = "loading"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What one probe found.
+
+    Attributes:
+        subject: a service's or a served model's name.
+        detail: what was seen, and what was expected if it was not that.
+        hint: one next step when it failed.
+    """
+
+    layer: str
+    subject: str
+    status: Status
+    detail: str = ""
+    hint: str = ""
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """All results, in layers' order.
+
+    Attributes:
+        runtime: where the services run.
+        device: what the models run on, in words.
+        notice: what is no fault and still to be done: a release that was loaded and does not run yet.
+    """
+
+    runtime: str
+    device: str
+    results: tuple[ProbeResult, ...]
+    notice: str = ""
+
+    @property
+    def status(self) -> Status:
+        """Failed if anything failed, else loading if anything loads, else ok: a warning stops nobody."""
+        seen = {result.status for result in self.results}
+        return next((s for s in (Status.FAILED, Status.LOADING) if s in seen), Status.OK)
+
+
+def judge_service(name: str, state: ServiceState | None) -> ProbeResult:
+    """The runtime's word on a service."""
+    if state is None:
+        return ProbeResult("service", name, Status.FAILED, "not started", "run 'stackctl up'")
+    notes = [f"up {write_duration(state.uptime_s)}"] if state.uptime_s else []
+    notes += [state.detail] if state.detail else []
+    notes += [f"restarted {state.restarts} time{'s' if state.restarts > 1 else ''}"] if state.restarts else []
+    is_started = state.phase in (Phase.RUNNING, Phase.STARTING)  # whether it is ready, the layers above say
+    detail = ", ".join([Phase.RUNNING.value if is_started else state.phase.value, *notes])
+    if is_started:
+        return ProbeResult("service", name, Status.OK, detail)
+    hint = "run 'stackctl up'" if state.phase is Phase.PAUSED else f"run 'stackctl logs {name}'"
+    return ProbeResult("service", name, Status.FAILED, detail, hint)
+
+
+def judge_port(name: str, port: int, answer: Answer, state: ServiceState | None) -> ProbeResult:
+    """Whether anything answers on the service's port; a process that has just started may not listen yet."""
+    if answer.status:
+        return ProbeResult("port", name, Status.OK, f"{port} answers", elapsed_s=answer.elapsed_s)
+    young = state is not None and state.phase is Phase.STARTING
+    status = Status.LOADING if young else Status.FAILED
+    detail = f"{port}: {'not yet: ' if young else ''}{answer.error}"
+    return ProbeResult("port", name, status, detail, "" if young else f"run 'stackctl logs {name}'", answer.elapsed_s)
+
+
+def judge_engine(name: str, answer: Answer, progress: float | None = None) -> ProbeResult:
+    """llama.cpp answers 503 while it loads the model: alive, not dead."""
+    if answer.status == 200:
+        return ProbeResult("engine", name, Status.OK, "ready", elapsed_s=answer.elapsed_s)
+    if answer.status == 503:
+        share = f", {progress:.0%}" if progress is not None else ""
+        return ProbeResult("engine", name, Status.LOADING, f"loading the model{share}", elapsed_s=answer.elapsed_s)
+    if not answer.status:
+        return ProbeResult("engine", name, Status.SKIPPED, "its port does not answer")
+    return ProbeResult(
+        "engine",
+        name,
+        Status.FAILED,
+        f"/health answered {answer.status}; expected 200",
+        f"run 'stackctl logs {name}'",
+        answer.elapsed_s,
+    )
+
+
+def judge_model(model: ServedModel, answer: Answer) -> tuple[ProbeResult, ProbeResult]:
+    """The engine's own account (``/props``) of its file and its context per slot, against what was configured."""
+    props = read_json(answer) if answer.status == 200 else None
+    if props is None:
+        status = Status.LOADING if answer.status == 503 else Status.SKIPPED
+        detail = (
+            "the model is loading"
+            if answer.status == 503
+            else f"/props did not answer ({answer.error or answer.status})"
+        )
+        return tuple(ProbeResult(layer, model.served_name, status, detail) for layer in ("model", "context"))  # type: ignore[return-value]
+    loaded = PurePosixPath(str(props.get("model_path", ""))).name
+    wanted = PurePosixPath(model.path).name
+    restart = f"run 'stackctl restart {model.service}'"
+    if loaded == wanted:
+        file = ProbeResult("model", model.served_name, Status.OK, loaded, elapsed_s=answer.elapsed_s)
+    else:
+        file = ProbeResult(
+            "model",
+            model.served_name,
+            Status.FAILED,
+            f"{loaded or 'no file'} is loaded; configured is {wanted}",
+            restart,
+            answer.elapsed_s,
+        )
+    settings = props.get("default_generation_settings")
+    context = settings.get("n_ctx") if isinstance(settings, Mapping) else None
+    slots = props.get("total_slots")
+    detail = f"{context} tokens x {slots} slots"
+    if context == model.context_length and slots == model.slots:
+        return file, ProbeResult("context", model.served_name, Status.OK, detail)
+    expected = f"{detail}; configured is {model.context_length} x {model.slots}"
+    return file, ProbeResult("context", model.served_name, Status.FAILED, expected, restart)
+
+
+def judge_replaced(result: ProbeResult, replaced: str) -> ProbeResult:
+    """A model that is served from a file which is not there any more is not the one that is configured.
+
+    Args:
+        replaced: name of the file that lies in the place of another; empty for none.
+    """
+    if result.layer != "model" or result.status is not Status.OK or not replaced:
+        return result
+    detail = f"{replaced} is another file than the one that was loaded"
+    return replace(result, status=Status.FAILED, detail=detail, hint="run 'stackctl up'")
+
+
+def judge_gateway(name: str, answer: Answer) -> ProbeResult:
+    """The gateway's readiness."""
+    if answer.status == 200:
+        return ProbeResult("gateway", name, Status.OK, "ready", elapsed_s=answer.elapsed_s)
+    if answer.status == 503:
+        return ProbeResult("gateway", name, Status.LOADING, "starting", elapsed_s=answer.elapsed_s)
+    if not answer.status:
+        return ProbeResult("gateway", name, Status.SKIPPED, "its port does not answer")
+    return ProbeResult(
+        "gateway",
+        name,
+        Status.FAILED,
+        f"readiness answered {answer.status}; expected 200",
+        f"run 'stackctl logs {name}'",
+        answer.elapsed_s,
+    )
+
+
+def judge_route(served_name: str, answer: Answer) -> ProbeResult:
+    """Whether the gateway lists the model, asked with the clients' own key."""
+    if not answer.status:
+        return ProbeResult("route", served_name, Status.SKIPPED, "the gateway does not answer")
+    if answer.status in (401, 403):
+        return ProbeResult(
+            "route",
+            served_name,
+            Status.FAILED,
+            f"GATEWAY_KEY was refused ({answer.status})",
+            "another program may hold the port, or run 'stackctl up' after a changed key",
+        )
+    names = list_model_names(answer)
+    if served_name in names:
+        return ProbeResult("route", served_name, Status.OK, "listed", elapsed_s=answer.elapsed_s)
+    return ProbeResult(
+        "route",
+        served_name,
+        Status.FAILED,
+        f"not listed; listed are: {', '.join(names) or 'none'}",
+        "run 'stackctl up'",
+        answer.elapsed_s,
+    )
+
+
+def list_model_names(answer: Answer) -> list[str]:
+    """Ids of an OpenAI-style model list; empty when it is none."""
+    body = read_json(answer)
+    items = body.get("data") if body else None
+    return [] if not isinstance(items, list) else [str(item.get("id")) for item in items if isinstance(item, Mapping)]
+
+
+def write_duration(seconds: float) -> str:
+    """A duration as people say it: ``8 s``, ``12 min``, ``3 h``, ``5 d``."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def sort_results(results: Iterable[ProbeResult]) -> tuple[ProbeResult, ...]:
+    """Results from the bottom layer up, names in order within one."""
+    order = (
+        "service",
+        "port",
+        "engine",
+        "model",
+        "context",
+        "gpu",
+        "gateway",
+        "route",
+        "completion",
+        "stream",
+        "embeddings",
+        "rerank",
+    )
+    return tuple(sorted(results, key=lambda result: (order.index(result.layer), result.subject)))
+
+
+def read_json(answer: Answer) -> dict[str, Any] | None:
+    """The body as a JSON object; ``None`` when it is none."""
+    try:
+        value = json.loads(answer.body)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

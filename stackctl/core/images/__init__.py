@@ -1,0 +1,1 @@
+"""Container images: names, pins, builds, and what they are made of. Pure."""

@@ -1,0 +1,73 @@
+"""Whether an image that a person named can be what it is named for, before a container is made of it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stackctl.core.engine.engines import LLAMA_CPP, Engine
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.compose_view import Images
+from stackctl.core.stack.stack import GATEWAY
+from stackctl.errors import Finding
+
+# What llama-server answers to --version, and what its loader says where a GPU's driver is not at hand.
+_LLAMA_VERSION: Final = re.compile(r"^version: \d+|error while loading shared libraries: libcuda", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedImage:
+    """An image that a setting names.
+
+    Attributes:
+        program: a word that the command which it starts has: ``llama-server``.
+        answers_version: whether the program can be recognised behind another one by its answer to ``--version``.
+    """
+
+    setting: str
+    image: str
+    program: str
+    answers_version: bool = False
+
+
+def list_named_images(settings: Settings, engine: Engine, images: Images) -> tuple[NamedImage, ...]:
+    """The images that INFERENCE_IMAGE and GATEWAY_IMAGE name, by their digests where these are pinned."""
+    is_official = engine is LLAMA_CPP
+    program = "llama-server" if is_official else "/opt/engine/server.py"
+    inference = NamedImage("INFERENCE_IMAGE", images.inference["none"], program, answers_version=is_official)
+    gateway = NamedImage("GATEWAY_IMAGE", images.gateway, "gateway")
+    return (*((inference,) if settings.inference_image else ()), *((gateway,) if settings.gateway_image else ()))
+
+
+def check_architecture(named: NamedImage, architecture: str, of_engine: str) -> tuple[Finding, ...]:
+    """An image of another processor would end with 'exec format error', again and again."""
+    if not architecture or architecture == of_engine:
+        return ()
+    message = f"'{named.image}' is for {architecture}, and this Docker engine runs {of_engine}"
+    return (
+        Finding(named.setting, message, f"name an image for {of_engine}: docker pull --platform linux/{of_engine}"),
+    )
+
+
+def starts_program(named: NamedImage, command: Sequence[str]) -> bool:
+    """Whether the image's entry point and command are the expected program."""
+    return any(named.program == word.rsplit("/", 1)[-1] or named.program == word for word in command)
+
+
+def check_program(named: NamedImage, command: Sequence[str], version: str) -> tuple[Finding, ...]:
+    """Another program would be given the engine's arguments and refuse them, or do anything.
+
+    Args:
+        command: the image's entry point and command.
+        version: what it printed when it was run with ``--version``; empty when it was not run.
+    """
+    if starts_program(named, command) or (named.answers_version and _LLAMA_VERSION.search(version)):
+        return ()
+    shown = " ".join(command) or "nothing"
+    message = f"'{named.image}' starts '{shown}', and {named.program} was expected"
+    hint = f"name an image of {'llama.cpp' if named.answers_version else named.program}, or clear {named.setting}"
+    if named.setting == "GATEWAY_IMAGE":
+        hint = f"name an image that was built from services/{GATEWAY}, or clear {named.setting}"
+    return (Finding(named.setting, message, hint),)

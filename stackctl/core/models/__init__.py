@@ -1,0 +1,1 @@
+"""Model files and the models served from them: headers, catalog, memory, context. Pure."""

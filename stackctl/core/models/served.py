@@ -1,0 +1,295 @@
+"""Which models the stack serves itself: served name, file, port and one context figure for each. Pure.
+
+In: settings and `stack.yml`. Out: ``ModelRequest`` values (what was asked for), and, once the files' headers
+are read, ``ServedModel`` values (what will run).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from stackctl.core.engine.engines import round_context
+from stackctl.core.models.gguf import GGUFHeader
+from stackctl.core.models.prompt_cache import (
+    AUTO,
+    choose_prompt_cache,
+    count_entry_bytes,
+    count_free_bytes,
+    share_free_bytes,
+)
+from stackctl.core.settings.engine_environment import SHARED, check_environment, parse_environment
+from stackctl.core.settings.settings import Settings, list_secrets
+from stackctl.core.settings.stackfile import LocalModel, Mode, StackFile
+from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
+
+DEMO_MODEL_FILE = "demo.gguf"
+NO_MODEL = "none"
+MAX_DEFAULT_CONTEXT = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A model as the operator asked for it, before its file was looked at.
+
+    Attributes:
+        setting: where it was asked for: a setting's name or a path in `stack.yml`.
+        path: absolute path of the GGUF file, of a split model its first shard.
+        offset: its port is ``INFERENCE_PORT`` plus this.
+        context_length: tokens per slot, 0 to take the model's own.
+        environment: variables of its engine beside ours; ``${NAME}`` refers to `.env`.
+        prompt_cache: ``auto`` or a size as text.
+    """
+
+    served_name: str
+    setting: str
+    path: str
+    mode: Mode
+    offset: int
+    context_length: int
+    slots: int
+    gpu_layers: int | None
+    arguments: tuple[str, ...] = ()
+    is_demo: bool = False
+    context_setting: str = "CONTEXT_LENGTH"
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prompt_cache: str = AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that one engine of ours serves.
+
+    Attributes:
+        service: name of its service, unique: ``inference-chat``.
+        shards: absolute paths of all its files, at least one; the first is given to the engine.
+        context_length: tokens per slot: the one figure that engine, gateway and clients are told.
+        slots: requests the engine answers at the same time.
+        size_bytes: of all shards.
+        environment: variables of its engine beside ours; ``${NAME}`` refers to `.env`.
+        prompt_cache_mib: host memory that its engine may keep past prompts in.
+    """
+
+    served_name: str
+    service: str
+    setting: str
+    mode: Mode
+    shards: tuple[str, ...]
+    port: int
+    context_length: int
+    slots: int
+    gpu_layers: int | None
+    arguments: tuple[str, ...]
+    header: GGUFHeader
+    size_bytes: int
+    is_demo: bool
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prompt_cache_mib: int = 0
+
+    @property
+    def path(self) -> str:
+        """The file given to the engine."""
+        return self.shards[0]
+
+    @property
+    def url_variable(self) -> str:
+        """Variable in which the gateway finds this engine's base URL."""
+        return f"{self.service.upper().replace('-', '_')}_URL"
+
+
+# Served name, setting and port offset of the three models that `.env` names. The offsets are fixed, so that
+# configuring a code model does not move the embedding model to another port.
+_NAMED: tuple[tuple[str, str, Mode, int], ...] = (
+    ("local-chat", "CHAT_MODEL", "chat", 0),
+    ("local-code", "CODE_MODEL", "chat", 1),
+    ("local-embed", "EMBEDDING_MODEL", "embedding", 2),
+)
+
+
+def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_model: str) -> tuple[ModelRequest, ...]:
+    """List the models to serve.
+
+    Args:
+        site: absolute path of the site folder.
+        demo_model: absolute path of the demo model, for what is not configured.
+
+    Raises:
+        ConfigError: a served name is given both in `.env` and in `stack.yml`, or nothing is served.
+    """
+    folder = PurePosixPath(site) / settings.models_dir
+    shared = _read_environments(settings, stackfile)
+    requests: list[ModelRequest] = []
+    findings: list[Finding] = []
+    for served_name, setting, mode, offset in _NAMED:
+        name = str(getattr(settings, setting.lower()))
+        taken = served_name in stackfile.models
+        if name == NO_MODEL and setting == "CHAT_MODEL":
+            message = f"is '{NO_MODEL}', and a stack without a chat model has nothing to prove that it works"
+            findings.append(Finding(setting, message, "name a GGUF file in MODELS_DIR, or leave CHAT_MODEL empty"))
+            continue
+        if taken and name and name != NO_MODEL:
+            message = f"'{served_name}' is also served by models.{served_name} in stack.yml"
+            findings.append(Finding(setting, message, f"keep one: clear {setting} in .env, or rename the other"))
+        # No code model is a choice; no chat or embedding model is a new machine, which the demo serves.
+        if taken or name == NO_MODEL or (not name and setting == "CODE_MODEL"):
+            continue
+        path = str(folder / name) if name else demo_model
+        requests.append(
+            ModelRequest(
+                served_name,
+                setting,
+                path,
+                mode,
+                offset,
+                settings.context_length,
+                settings.inference_slots,
+                _read_gpu_layers(settings, None),
+                is_demo=not name,
+                environment=shared,
+                prompt_cache=settings.prompt_cache,
+            )
+        )
+    for index, (served_name, model) in enumerate(stackfile.models.items()):
+        environment = shared | dict(model.environment)
+        request = _build_extra(settings, served_name, model, folder, len(_NAMED) + index)
+        requests.append(replace(request, environment=environment))
+    if findings:
+        raise ConfigError("The models cannot be served like this.", findings[0].hint, findings)
+    return tuple(requests)
+
+
+def _read_environments(settings: Settings, stackfile: StackFile) -> dict[str, str]:
+    """The variables that every engine is given, once those of each model are checked, too.
+
+    Raises:
+        ConfigError: one would change what a setting decides, or holds a secret.
+    """
+    shared = parse_environment(settings.inference_environment)
+    secrets = list_secrets()
+    findings = check_environment(SHARED, shared, secrets)
+    for name, model in stackfile.models.items():
+        findings += check_environment(f"models.{name}.environment", model.environment, secrets)
+    raise_config_error("An engine's environment is not usable.", findings)
+    return shared
+
+
+def _build_extra(
+    settings: Settings, served_name: str, model: LocalModel, folder: PurePosixPath, offset: int
+) -> ModelRequest:
+    return ModelRequest(
+        served_name=served_name,
+        setting=f"models.{served_name}.file",
+        path=str(folder / model.file),
+        mode=model.mode,
+        offset=offset,
+        context_length=model.context_length or settings.context_length,
+        slots=model.slots or settings.inference_slots,
+        gpu_layers=_read_gpu_layers(settings, model.gpu_layers),
+        arguments=model.arguments,
+        context_setting=f"models.{served_name}.context_length" if model.context_length else "CONTEXT_LENGTH",
+        prompt_cache=model.prompt_cache or settings.prompt_cache,
+    )
+
+
+def _read_gpu_layers(settings: Settings, own: int | None) -> int | None:
+    """Layers to offload: None lets the engine decide, 0 keeps it on the CPU."""
+    if settings.stack_gpu == "none":
+        return 0
+    wanted = settings.gpu_layers if own is None else own
+    return None if wanted < 0 else wanted
+
+
+def build_served_models(
+    settings: Settings,
+    requests: tuple[ModelRequest, ...],
+    headers: Mapping[str, GGUFHeader],
+    shards: Mapping[str, tuple[str, ...]],
+    sizes: Mapping[str, int],
+    max_slots: int | None,
+    memory_bytes: int = 0,
+) -> tuple[ServedModel, ...]:
+    """Join each request with what its file says.
+
+    Args:
+        headers, shards, sizes: by a request's path; sizes in bytes over all shards.
+        max_slots: the engine's limit, None for no limit.
+        memory_bytes: of the machine, 0 where it is not known.
+    """
+    services = _name_services(tuple(request.served_name for request in requests))
+    contexts = [choose_context(request.context_length, headers[request.path]) for request in requests]
+    loads = [
+        (headers[request.path], context, request.slots) for request, context in zip(requests, contexts, strict=True)
+    ]
+    all_slots = [request.slots if max_slots is None else min(request.slots, max_slots) for request in requests]
+    wanted = [
+        (request.prompt_cache, slots)
+        for request, slots in zip(requests, all_slots, strict=True)
+        if request.mode == "chat"
+    ]
+    free_bytes = share_free_bytes(count_free_bytes(memory_bytes, loads, settings.kv_cache_type), wanted)
+    models = []
+    for request, service, context, slots in zip(requests, services, contexts, all_slots, strict=True):
+        header = headers[request.path]
+        entry_bytes = count_entry_bytes(header, context, settings.kv_cache_type)
+        is_chat = request.mode == "chat"
+        models.append(
+            ServedModel(
+                served_name=request.served_name,
+                service=service,
+                setting=request.setting,
+                mode=request.mode,
+                shards=shards[request.path],
+                port=settings.inference_port + request.offset,
+                context_length=context,
+                slots=slots,
+                gpu_layers=request.gpu_layers,
+                arguments=request.arguments,
+                header=header,
+                size_bytes=sizes[request.path],
+                is_demo=request.is_demo,
+                environment=request.environment,
+                prompt_cache_mib=choose_prompt_cache(request.prompt_cache, entry_bytes, slots, free_bytes)
+                if is_chat
+                else 0,
+            )
+        )
+    return tuple(models)
+
+
+def check_contexts(requests: tuple[ModelRequest, ...], headers: Mapping[str, GGUFHeader]) -> list[Finding]:
+    """A warning for each context beyond what the model was trained for: the engine cuts it there."""
+    return [
+        Finding(
+            request.context_setting,
+            f"{request.served_name} was trained for {headers[request.path].context_length} tokens and is given no more;"
+            f" asked for were {request.context_length}",
+            f"set {request.context_setting} to {headers[request.path].context_length} or less",
+            severity=Severity.WARNING,
+        )
+        for request in requests
+        if 0 < headers[request.path].context_length < request.context_length and not request.is_demo
+    ]
+
+
+def choose_context(wanted: int, header: GGUFHeader) -> int:
+    """Tokens per slot as the engine will report them: what was asked for, or the model's own up to 8192.
+
+    The machine's memory has no say here, only in the prompt cache beside it: what a model promises is the same
+    everywhere. Whether it fits is ``doctor``'s to tell, with the largest context that does.
+    """
+    trained = header.context_length or max(wanted, MAX_DEFAULT_CONTEXT)
+    return round_context(wanted or min(trained, MAX_DEFAULT_CONTEXT), trained)
+
+
+def _name_services(served_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Service names from served names: ``local-chat`` is ``inference-chat``; unique and DNS-safe."""
+    names: list[str] = []
+    for served_name in served_names:
+        stem = "".join(c if c.isalnum() and c.isascii() else "-" for c in served_name.lower())
+        stem = stem.removeprefix("local-").strip("-")[:40].rstrip("-") or "model"
+        name, number = f"inference-{stem}", 2
+        while name in names:
+            name, number = f"inference-{stem}-{number}", number + 1
+        names.append(name)
+    return tuple(names)

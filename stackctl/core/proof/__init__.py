@@ -1,0 +1,1 @@
+"""The proof that the stack works without a network: rehearsal, sightings, receipt. Pure."""

@@ -1,0 +1,1 @@
+"""What a person writes: settings, `.env`, `stack.yml`, and where each value comes from. Pure."""

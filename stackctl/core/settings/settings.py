@@ -1,0 +1,311 @@
+"""Settings of this machine: one class that is the home of each setting's default, type, bounds, unit and help.
+
+Pure. `.env.example`, the reference page and ``stackctl config`` are made from this class; settings_sources.py
+resolves its values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from stackctl.core.text.printable import hide_user
+
+
+def _setting(
+    default: Any,
+    help_text: str,
+    *,
+    group: str,
+    choices: tuple[str, ...] = (),
+    bounds: tuple[float, float] | None = None,
+    unit: str = "",
+    pattern: str = "",
+    expected: str = "",
+    secret: bool = False,
+    generated: bool = False,
+    private: bool = False,
+) -> Any:
+    """A dataclass field that carries all that is known about one setting."""
+    metadata = {
+        "help": help_text,
+        "group": group,
+        "choices": choices,
+        "bounds": bounds,
+        "unit": unit,
+        "pattern": pattern,
+        "expected": expected,
+        "secret": secret,
+        "generated": generated,
+    }
+    # What may be secret must not stand in a representation: those end up in tracebacks and logs.
+    return field(default=default, metadata=metadata, repr=not (secret or private))
+
+
+_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+_MEMORY = r"auto|0|[1-9][0-9]*[kmg]"
+_MEMORY_TEXT = "auto, 0 or a size such as 24g"
+_GROUPS = r"[A-Za-z0-9_-]+(,[A-Za-z0-9_-]+)*"
+_USER = r"[1-9][0-9]*:[1-9][0-9]*"
+_HTTP_URL = r"https?://[^\s/@?#]+(/[^\s@?#]*)?"
+_DEVICES = r"all|[A-Za-z0-9:._-]+(,[A-Za-z0-9:._-]+)*"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Resolved settings; a field's name in upper case is the setting's name in `.env`."""
+
+    stack_name: str = _setting(
+        "ai-stack",
+        "Name of the Compose project and of the stack on this machine.",
+        group="Stack",
+        pattern=_NAME,
+        expected="lower-case letters, digits, '-' and '_'",
+    )
+    stack_profile: str = _setting("p1", "Which set of services to run.", group="Stack", choices=("p1",))
+    stack_runtime: str = _setting(
+        "auto",
+        "How services run: containers, or supervised processes where there is no Docker engine.",
+        group="Stack",
+        choices=("auto", "compose", "process"),
+    )
+    stack_gpu: str = _setting(
+        "auto", "Which GPU the engine uses.", group="Stack", choices=("auto", "none", "nvidia", "amd", "vulkan")
+    )
+    stack_build_engine: str = _setting(
+        "ask",
+        "Build an engine for a GPU that the process runtime's own leaves alone: 'ask' does so on a terminal.",
+        group="Stack",
+        choices=("ask", "always", "never"),
+    )
+    gpu_devices: str = _setting(
+        "all",
+        "GPU indices or UUIDs to use, separated by commas.",
+        group="Stack",
+        pattern=_DEVICES,
+        expected="'all' or a list such as 0,1",
+    )
+    gpu_access: str = _setting(
+        "auto",
+        "How containers reach an NVIDIA GPU: the container toolkit's runtime, or CDI devices, which outlive"
+        " 'systemctl daemon-reload'; auto takes CDI where the engine has nothing else.",
+        group="Stack",
+        choices=("auto", "toolkit", "cdi"),
+    )
+    gpu_groups: str = _setting(
+        "video,render",
+        "Groups that own the AMD or Vulkan device files; numbers where the image lacks the names.",
+        group="Stack",
+        pattern=_GROUPS,
+        expected="a list such as 44,992",
+    )
+
+    log_max_size: str = _setting(
+        "20m",
+        "Size at which a service's log file is put aside and a new one begun.",
+        group="Stack",
+        pattern=r"[1-9][0-9]*[kmg]",
+        expected="a size such as 20m",
+    )
+    log_max_files: int = _setting(
+        25,
+        "Log files kept of each service; a container's are compressed, and 12 times as many are kept on a GPU.",
+        group="Stack",
+        bounds=(2, 1000),
+        unit="files",
+    )
+
+    chat_model: str = _setting(
+        "", "GGUF file in MODELS_DIR served as local-chat; empty serves the demo model.", group="Models"
+    )
+    code_model: str = _setting("", "GGUF file served as local-code; empty serves none.", group="Models")
+    embedding_model: str = _setting(
+        "", "GGUF file served as local-embed; empty serves the demo model, 'none' serves none.", group="Models"
+    )
+    models_dir: str = _setting("models", "Folder of GGUF files, relative to the site or absolute.", group="Models")
+    context_length: int = _setting(
+        0,
+        "Context of each slot; 0 takes the model's own, up to 8192.",
+        group="Models",
+        bounds=(0, 16_777_216),
+        unit="tokens",
+    )
+    inference_slots: int = _setting(
+        4, "Requests that one engine answers at the same time.", group="Models", bounds=(1, 256), unit="slots"
+    )
+    kv_cache_type: str = _setting(
+        "f16", "Element type of the KV cache.", group="Models", choices=("f32", "f16", "q8_0", "q4_0")
+    )
+    gpu_layers: int = _setting(
+        -1,
+        "Layers to offload to the GPU; -1 lets the engine fit as many as it can.",
+        group="Models",
+        bounds=(-1, 10_000),
+        unit="layers",
+    )
+
+    hf_endpoint: str = _setting(
+        "https://huggingface.co",
+        "Hub, or a mirror of it, that 'stackctl models pull' downloads from.",
+        group="Model hub",
+        pattern=_HTTP_URL,
+        expected="an address such as https://hub.example, without a user name",
+    )
+    hf_token: str = _setting(
+        "", "Access token for gated or private models; sent to HF_ENDPOINT only.", group="Model hub", secret=True
+    )
+    hf_hub_offline: bool = _setting(
+        False, "Never reach out for models: 'stackctl models pull' refuses at once.", group="Model hub"
+    )
+
+    inference_engine: str = _setting(
+        "auto",
+        "Engine that serves the models.",
+        group="Inference",
+        choices=("auto", "llama.cpp", "xllamacpp", "llama-cpp-python"),
+    )
+    inference_port: int = _setting(
+        8001,
+        "First engine port: chat here, code on the next, embeddings on the one after.",
+        group="Inference",
+        bounds=(1, 65_000),
+        unit="port",
+    )
+    inference_threads: int = _setting(
+        0, "CPU threads of each engine; 0 lets the engine choose.", group="Inference", bounds=(0, 1024), unit="threads"
+    )
+    inference_image: str = _setting(
+        "", "Image that replaces the engine's own; empty takes the pinned official one.", group="Inference"
+    )
+    inference_environment: str = _setting(
+        "",
+        "Variables for every engine beside ours, as NAME=value NAME=value; stack.yml has them for one model.",
+        group="Inference",
+        private=True,
+    )
+    prompt_cache: str = _setting(
+        "auto",
+        "Host memory in which each engine keeps past prompts; auto decides by slots, context and memory, 0 is none.",
+        group="Inference",
+        pattern=_MEMORY,
+        expected=_MEMORY_TEXT,
+    )
+    inference_memlock: str = _setting(
+        "",
+        "Memory that an engine container may lock (ulimits.memlock), for --mlock; empty leaves Docker's default.",
+        group="Inference",
+        pattern=r"unlimited|[1-9][0-9]*[kmg]",
+        expected="unlimited or a size such as 24g",
+    )
+    inference_shm_size: str = _setting(
+        "",
+        "Shared memory of an engine container (shm_size), which several GPUs talk through; empty leaves Docker's 64m.",
+        group="Inference",
+        pattern=r"[1-9][0-9]*[kmg]",
+        expected="a size such as 1g",
+    )
+    inference_memory_limit: str = _setting(
+        "auto",
+        "Memory limit of each engine container; auto computes it from the model, 0 sets none.",
+        group="Inference",
+        pattern=_MEMORY,
+        expected=_MEMORY_TEXT,
+    )
+
+    api_gateway_port: int = _setting(
+        8000, "Port that editors and SDKs point at.", group="Gateway", bounds=(1, 65_535), unit="port"
+    )
+    bind_address: str = _setting(
+        "127.0.0.1",
+        "Address the gateway listens on; the process runtime takes loopback only.",
+        group="Gateway",
+        pattern=r"[0-9a-fA-F:.]+",
+        expected="an IP address",
+    )
+    gateway_workers: int = _setting(
+        1,
+        "Gateway processes; more answer more requests at once and take about 175 MB each.",
+        group="Gateway",
+        bounds=(1, 64),
+        unit="processes",
+    )
+    gateway_image: str = _setting("", "Image that replaces the one built from services/api-gateway.", group="Gateway")
+    gateway_memory_limit: str = _setting(
+        "auto",
+        "Memory limit of the gateway container; auto computes it from the workers, 0 sets none.",
+        group="Gateway",
+        pattern=_MEMORY,
+        expected=_MEMORY_TEXT,
+    )
+    gateway_request_timeout_s: int = _setting(
+        600, "Longest time one request may take.", group="Gateway", bounds=(1, 86_400), unit="seconds"
+    )
+    gateway_log_prompts: bool = _setting(False, "Write prompts and answers to the gateway's log.", group="Gateway")
+
+    gateway_admin_key: str = _setting(
+        "", "Key for administration (/metrics).", group="Keys", secret=True, generated=True
+    )
+    gateway_key: str = _setting("", "Key that clients send.", group="Keys", secret=True, generated=True)
+    inference_api_key: str = _setting(
+        "", "Key between the gateway and the engines.", group="Keys", secret=True, generated=True
+    )
+
+    bundle_public_key: str = _setting(
+        "", "Public key that bundles must be signed with: its file, or its line.", group="Bundles"
+    )
+
+    base_image: str = _setting(
+        "docker.io/library/python:3.11.14-slim-bookworm", "Python image that our Dockerfiles build on.", group="Build"
+    )
+    build_base_image: str = _setting(
+        "docker.io/library/python:3.11.14-bookworm",
+        "Image with a C++ compiler in which llama-cpp-python is built.",
+        group="Build",
+    )
+    build_ca_bundle: str = _setting(
+        "", "PEM file of the company's certificate authority, given to builds as a secret.", group="Build"
+    )
+    pip_index_url: str = _setting(
+        "",
+        "Package index mirror for image builds and environments; empty takes pip's own.",
+        group="Build",
+        private=True,
+    )
+    selinux_relabel: bool = _setting(
+        False,
+        "Give model files the SELinux label that containers may read (bind.selinux: z); for hosts that enforce it.",
+        group="Build",
+    )
+    container_user: str = _setting(
+        "10001:10001",
+        "User and group that containers run as; never root.",
+        group="Build",
+        pattern=_USER,
+        expected="UID:GID, neither of them 0",
+    )
+
+
+def list_settings() -> tuple[Field[Any], ...]:
+    """Every setting as its dataclass field, in the order of the class."""
+    return fields(Settings)
+
+
+def setting_names() -> tuple[str, ...]:
+    """Every setting's name as it stands in `.env`."""
+    return tuple(item.name.upper() for item in fields(Settings))
+
+
+def default_value(name: str) -> Any:
+    """The default of the setting of this name."""
+    return next(item.default for item in fields(Settings) if item.name.upper() == name)
+
+
+def list_secrets() -> frozenset[str]:
+    """Names of the settings that must never be printed."""
+    return frozenset(item.name.upper() for item in fields(Settings) if item.metadata["secret"])
+
+
+def mask_value(item: Field[Any], value: Any) -> str:
+    """The value as text, a secret as its length only."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"(secret, {len(text)} characters)" if item.metadata["secret"] and text else hide_user(text)

@@ -1,0 +1,206 @@
+"""Where settings come from: flag, environment, `.env`, an installed release, default; each value checked. Pure.
+
+In: the parsed `.env`, the environment and the flags, as mappings. Out: ``Settings`` and the origin of each value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from stackctl.core.settings.dotenv import DotenvFile
+from stackctl.core.settings.settings import Settings, setting_names
+from stackctl.core.text.printable import escape_text, hide_user, is_text
+from stackctl.errors import ConfigError, Finding, Severity, raise_config_error, suggest_nearest
+
+# Of the keys that we make ourselves; a provider's own may be anything.
+MIN_KEY_LENGTH = 16
+
+
+class Origin(StrEnum):
+    """Where a setting's value came from, strongest first."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    DOTENV = ".env"
+    RELEASE = "release"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSettings:
+    """Settings with their origins, and the other variables that `stack.yml` may name (providers' keys).
+
+    Attributes:
+        values: the settings.
+        origins: setting name in upper case to where its value came from.
+        variables: variables of `.env` and the environment that `stack.yml` refers to by name, those with a value.
+        blank: those that are there without one.
+        findings: warnings worth showing, such as a key set twice.
+    """
+
+    values: Settings
+    origins: Mapping[str, Origin]
+    variables: Mapping[str, str] = field(repr=False)
+    findings: tuple[Finding, ...] = ()
+    blank: frozenset[str] = frozenset()
+
+
+def resolve_settings(
+    dotenv: DotenvFile,
+    environment: Mapping[str, str],
+    flags: Mapping[str, str],
+    referenced: frozenset[str] = frozenset(),
+    release: DotenvFile | None = None,
+) -> ResolvedSettings:
+    """Merge the sources (flag > environment > `.env` > release > default) and check every value.
+
+    Args:
+        dotenv: the parsed `.env`.
+        environment: the process environment.
+        flags: setting name in upper case to the text given on the command line.
+        referenced: variables that `stack.yml` names; they are allowed in `.env` beside the settings.
+        release: settings that an installed release brought.
+
+    Raises:
+        ConfigError: with one finding for each unknown key, wrong type or value out of bounds.
+    """
+    packed = release or DotenvFile("")
+    findings = [*dotenv.findings, *packed.findings]
+    findings += [*_check_known(dotenv, referenced), *_check_known(packed, referenced)]
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for item in fields(Settings):
+        name = item.name.upper()
+        text, origin = _pick_source(name, (flags, environment, dotenv.values, packed.values))
+        origins[name] = origin
+        if text is None:
+            values[item.name] = item.default
+            continue
+        value, problem = _parse_value(item, text)
+        if problem:
+            findings.append(_describe_problem(item, problem, origin, packed if origin is Origin.RELEASE else dotenv))
+        values[item.name] = value
+    raise_config_error("The settings are not usable.", findings)
+    known = {name: environment.get(name) or dotenv.values.get(name, "") for name in sorted(referenced)}
+    variables = {name: value for name, value in known.items() if value}
+    blank = frozenset(name for name in referenced - variables.keys() if name in dotenv.values or name in environment)
+    return ResolvedSettings(Settings(**values), origins, variables, tuple(findings), blank)
+
+
+def list_possible_variables(names: Iterable[str]) -> frozenset[str]:
+    """Names that `stack.yml` may mean, when it cannot be read: all but settings and what looks like a mistyped one."""
+    known = setting_names()
+    return frozenset(name for name in names if name not in known and not suggest_nearest(name, known))
+
+
+def check_secrets(settings: Settings, env_file: str) -> None:
+    """Refuse to start without the keys: an empty key would leave the gateway open or closed to everyone.
+
+    Raises:
+        ConfigError: names each key that is not set.
+    """
+    missing = [f.name.upper() for f in fields(Settings) if f.metadata["generated"] and not getattr(settings, f.name)]
+    findings = [
+        Finding(
+            name,
+            "is not set; the stack does not start without it",
+            f"run 'stackctl init' to generate {name}",
+            file=env_file,
+        )
+        for name in missing
+    ]
+    if findings:
+        raise ConfigError("A secret is not set.", findings[0].hint, findings)
+    if settings.gateway_key == settings.gateway_admin_key:
+        finding = Finding(
+            "GATEWAY_ADMIN_KEY",
+            "is the same as GATEWAY_KEY; every client would be an administrator",
+            "empty GATEWAY_ADMIN_KEY and run 'stackctl init' to generate another",
+            file=env_file,
+        )
+        raise ConfigError("The keys are not usable.", finding.hint, (finding,))
+
+
+def _pick_source(name: str, sources: Sequence[Mapping[str, str]]) -> tuple[str | None, Origin]:
+    """The first source that has it; sources in the order of ``Origin``."""
+    for source, origin in zip(sources, Origin, strict=False):
+        # An empty value means "not set", as in Compose's ${NAME:-default}.
+        if source.get(name):
+            return source[name], origin
+    return None, Origin.DEFAULT
+
+
+def _check_known(dotenv: DotenvFile, referenced: frozenset[str]) -> list[Finding]:
+    known = {*setting_names(), *referenced}
+    found = []
+    for name in dotenv.values:
+        if name not in known:
+            nearest = suggest_nearest(name, known)
+            hint = nearest or f"remove {name}, or name it in stack.yml if a provider needs it"
+            found.append(
+                Finding(name, "is not a setting of this stack", hint, file=dotenv.path, line=dotenv.lines[name])
+            )
+    return found
+
+
+def _describe_problem(item: Field[Any], problem: str, origin: Origin, file: DotenvFile) -> Finding:
+    name = item.name.upper()
+    hint = f"empty {name} and run 'stackctl init' to generate one" if item.metadata["generated"] else f"correct {name}"
+    in_file = origin in (Origin.DOTENV, Origin.RELEASE)
+    place = {"file": file.path, "line": file.lines[name]} if in_file else {"file": f"({origin})", "line": 0}
+    return Finding(name, problem, hint, Severity.ERROR, **place)  # type: ignore[arg-type]
+
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+
+def _parse_value(item: Field[Any], text: str) -> tuple[Any, str]:
+    """The value and an empty string, or the default and what is wrong with the text."""
+    assert item.default is not MISSING
+    meta = item.metadata
+    # What has no representation may hold a secret.
+    kind = "secret" if meta["secret"] else "text"
+    shown = f"'{hide_user(text)}'" if item.repr else f"a {kind} of {len(text)} characters"
+    if not is_text(text):
+        return item.default, f"is {escape_text(shown)}, which is not UTF-8"
+    if isinstance(item.default, bool):
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE, ""
+        return item.default, f"is {shown}; expected true or false"
+    if isinstance(item.default, int):
+        return _parse_integer(item, text)
+    if meta["choices"] and text not in meta["choices"]:
+        nearest = suggest_nearest(text, meta["choices"])
+        return item.default, f"is {shown}; expected one of {', '.join(meta['choices'])}" + (
+            f"; {nearest}" if nearest else ""
+        )
+    if meta["pattern"] and not re.fullmatch(meta["pattern"], text):
+        return item.default, f"is {shown}; expected {meta['expected']}"
+    if meta["generated"] and not _is_header_safe(text):
+        return (
+            item.default,
+            f"is {shown} with spaces or characters that no HTTP header carries; expected printable ASCII",
+        )
+    if meta["generated"] and len(text) < MIN_KEY_LENGTH:
+        return item.default, f"is {shown}, which can be guessed; expected at least {MIN_KEY_LENGTH}"
+    return text, ""
+
+
+def _parse_integer(item: Field[Any], text: str) -> tuple[int, str]:
+    low, high = item.metadata["bounds"]
+    expected = f"expected a whole number from {low} to {high} ({item.metadata['unit']})"
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        return 0, f"is '{text}'; {expected}"
+    value = int(text)
+    if not low <= value <= high:
+        return 0, f"is {value}; {expected}"
+    return value, ""
+
+
+def _is_header_safe(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

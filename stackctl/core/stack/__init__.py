@@ -1,0 +1,1 @@
+"""The Stack, and the files that it is rendered to. Pure."""

@@ -1,0 +1,148 @@
+"""What must hold between settings, models and `stack.yml` before there is a stack: checks to findings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+
+from stackctl.core.engine.engines import Engine
+from stackctl.core.gateway.providers import RemoteEndpoint
+from stackctl.core.models.served import ServedModel
+from stackctl.core.settings.engine_environment import list_references
+from stackctl.core.settings.provider_checks import check_routes
+from stackctl.core.settings.settings import Settings, default_value
+from stackctl.core.settings.stackfile import Mode, StackFile
+from stackctl.core.text.printable import is_text
+from stackctl.errors import ConfigError, Finding, suggest_nearest
+
+LAST_PORT = 65_535
+
+
+def check_ports(settings: Settings, models: tuple[ServedModel, ...]) -> list[Finding]:
+    """Every service has a port of its own, within the range."""
+    findings = []
+    gateway = settings.api_gateway_port
+    for model in models:
+        if model.port > LAST_PORT:
+            message = f"puts {model.served_name} on port {model.port}; the last port is {LAST_PORT}"
+            findings.append(Finding("INFERENCE_PORT", message, "choose a lower INFERENCE_PORT"))
+        elif model.port == gateway:
+            formula = f"INFERENCE_PORT + {model.port - settings.inference_port}"
+            # Of the two, the one that was changed is the one to look at.
+            if settings.inference_port == default_value("INFERENCE_PORT"):
+                subject, message = "API_GATEWAY_PORT", f"{gateway} is also the port of {model.served_name} ({formula})"
+            else:
+                subject, message = (
+                    "INFERENCE_PORT",
+                    f"puts {model.served_name} on {gateway}, the gateway's port ({formula})",
+                )
+            findings.append(Finding(subject, message, "choose another API_GATEWAY_PORT or INFERENCE_PORT"))
+    return findings
+
+
+def check_engine(engine: Engine, models: tuple[ServedModel, ...]) -> list[Finding]:
+    """The engine can serve what is asked of it."""
+    return [
+        Finding(
+            model.setting,
+            f"{model.served_name} is for {model.mode}, which the engine {engine.name} does not do",
+            "choose another INFERENCE_ENGINE",
+        )
+        for model in models
+        if model.mode not in engine.modes
+    ]
+
+
+def check_names(
+    stackfile: StackFile, models: tuple[ServedModel, ...], endpoints: tuple[RemoteEndpoint, ...]
+) -> list[Finding]:
+    """Served names are unique; routes and limits name one."""
+    findings: list[Finding] = []
+    owners = {model.served_name: model.setting for model in models}
+    modes: dict[str, Mode] = {model.served_name: model.mode for model in models}
+    for endpoint in endpoints:
+        place = f"providers.{endpoint.provider}.models.{endpoint.served_name}"
+        if endpoint.served_name in owners:
+            message = f"'{endpoint.served_name}' is already served by {owners[endpoint.served_name]}"
+            findings.append(Finding(place, message, "rename one of them", file="stack.yml"))
+        owners.setdefault(endpoint.served_name, place)
+        modes.setdefault(endpoint.served_name, endpoint.mode)
+    variables: dict[str, str] = {}
+    for endpoint in endpoints:
+        other = variables.setdefault(endpoint.url_variable, endpoint.provider)
+        if other != endpoint.provider:
+            message = f"differs from '{other}' only in characters that a variable's name does not have"
+            findings.append(Finding(f"providers.{endpoint.provider}", message, "rename one of them", file="stack.yml"))
+    for name, route in stackfile.routes.items():
+        findings += _check_known((name, *route.fallbacks), owners, f"routes.{name}")
+    findings += _check_known(stackfile.limits.models, owners, "limits.models")
+    return [*findings, *check_routes(stackfile, modes)]
+
+
+def check_engine_variables(stackfile: StackFile, variables: Mapping[str, str]) -> list[Finding]:
+    """Every variable of `.env` that an engine is given is set.
+
+    Args:
+        variables: those that are, with their values.
+    """
+    return [
+        Finding(
+            f"models.{name}.environment.{own}",
+            f"names {variable}, which is not set",
+            f"add {variable}=... to .env",
+        )
+        for name, model in stackfile.models.items()
+        for own, variable in list_references(model.environment).items()
+        if variable not in variables
+    ]
+
+
+def check_site_path(site: str) -> None:
+    """Refuse a path that no rendered file can hold, or supervisor's cannot: there, `` ;`` and `` #`` begin a comment.
+
+    Raises:
+        ConfigError: names the characters.
+    """
+    if not is_text(site):
+        raise ConfigError(f"The site's path is not UTF-8: {site!r}.", "rename the folder")
+    for mark in (" ;", " #", "\n", "\r"):
+        if mark in site:
+            raise ConfigError(f"The site's path has {mark!r} in it: {site!r}.", "rename the folder")
+
+
+def check_address(settings: Settings) -> list[Finding]:
+    """BIND_ADDRESS is an address."""
+    try:
+        ip_address(settings.bind_address)
+    except ValueError:
+        return [
+            Finding(
+                "BIND_ADDRESS",
+                f"is '{settings.bind_address}'; expected an IP address",
+                "set BIND_ADDRESS=127.0.0.1",
+            )
+        ]
+    return []
+
+
+def check_bind_address(settings: Settings, runtime: str) -> list[Finding]:
+    """The process runtime has no firewall of its own around a service, so it stays on this machine."""
+    address = ip_address(settings.bind_address)
+    if runtime == "process" and not address.is_loopback:
+        message = f"is {address}; the process runtime listens on loopback only"
+        return [Finding("BIND_ADDRESS", message, "set BIND_ADDRESS=127.0.0.1, or use the compose runtime")]
+    return []
+
+
+def _check_known(names: Iterable[str], known: Iterable[str], place: str) -> list[Finding]:
+    served = list(known)
+    return [
+        Finding(
+            place,
+            f"'{name}' is no served name",
+            suggest_nearest(name, served) or f"served are: {', '.join(served)}",
+            file="stack.yml",
+        )
+        for name in names
+        if name not in served
+    ]

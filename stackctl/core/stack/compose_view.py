@@ -1,0 +1,330 @@
+"""What the Compose templates show: one ``Container`` for each service, every derived value computed here. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+
+from stackctl.core.engine.engines import OFFICIAL_IMAGES, Engine
+from stackctl.core.models.fit import Device, build_fit
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.stack import GATEWAY, GPU_LOG_VERBOSITY, INGRESS, Service, Stack
+from stackctl.core.text.sizes import parse_size_bytes
+
+MIB = 1024 * 1024
+# Beyond weights, KV cache, buffers and prompt cache: the process itself.
+ENGINE_OVERHEAD_BYTES = 512 * MIB
+GATEWAY_BASE_BYTES = 512 * MIB
+GATEWAY_WORKER_BYTES = 768 * MIB
+INGRESS_BYTES = 128 * MIB
+GPUS = ("nvidia", "amd", "vulkan")
+# An engine on a GPU writes 50 lines a request, and what it writes is compressed to a twelfth.
+GPU_LOG_FILES = 12
+
+INFERENCE_NETWORK = "inference"
+EDGE_NETWORK = "edge"
+PROVIDERS_NETWORK = "providers"
+# Where a container's look-ups of what is no service end: inside it, where nobody listens.
+NO_NAME_SERVER = "127.0.0.1"
+RELAY_FILE = "relay.py"
+# Where the names of images begin that are built here: a registry of this name there can never be.
+OWN_IMAGES = "stackctl.invalid"
+_LOG_VERBOSITY = "LLAMA_ARG_LOG_VERBOSITY"
+_RELAY_PATH = f"/{RELAY_FILE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images of the compose runtime.
+
+    Attributes:
+        inference: by accelerator, ``none`` being the CPU.
+        inference_is_local: built here or given by name only, so never pulled.
+        is_released: a bundle brought them, so nothing is ever pulled or built.
+    """
+
+    gateway: str
+    inference: Mapping[str, str]
+    gateway_is_local: bool
+    inference_is_local: bool
+    is_released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One file of the host, read-only in the container.
+
+    Attributes:
+        source: absolute path, or the name of a rendered file.
+        is_rendered: whether it lies beside the Compose file, wherever the project's folder is.
+        selinux: label for containers, "z"; empty leaves the file's own.
+        create_host_path: what Compose does where the file is not there. With it off, Compose (2.40) does not hand
+            ``selinux`` on to the engine; that every file is there was checked before.
+    """
+
+    source: str
+    target: str
+    selinux: str = ""
+    is_rendered: bool = False
+
+    @property
+    def create_host_path(self) -> str:
+        """A YAML boolean."""
+        return "true" if self.selinux else "false"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One service as Compose runs it; field names are Compose's where it has one.
+
+    Attributes:
+        entrypoint, command: empty leaves the image's own.
+        environment: name to literal value.
+        secrets: name to the variable that Compose takes the value from.
+        ports: published as ``address:port:port``.
+        name_servers: empty for the engine's own, which know the names of the whole world.
+        mem_limit: bytes, 0 for none.
+        start_period_s: how long the health check may fail before it counts.
+        gpu_images: accelerator to the image that replaces this one.
+        log_verbosity: of an engine on a GPU; empty where a variable of `.env` says it.
+        memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the engine's default.
+        shm_size: bytes, 0 leaves the engine's default.
+    """
+
+    name: str
+    image: str
+    pull_policy: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str]
+    ports: tuple[str, ...]
+    networks: tuple[str, ...]
+    name_servers: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    healthcheck: tuple[str, ...]
+    mem_limit: int
+    pids_limit: int
+    start_period_s: int
+    stop_grace_period_s: int
+    reaches_host: bool
+    digest: str
+    gpu_images: Mapping[str, str]
+    log_verbosity: str = GPU_LOG_VERBOSITY
+    memlock: int | None = None
+    shm_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeView:
+    """The context of every Compose template.
+
+    Attributes:
+        gpu_device_ids: chosen devices, empty for all.
+        cdi_device_ids: the same as CDI names them.
+        has_providers_network: whether the gateway reaches anything but the engines.
+        masquerade: "true" when that is on other machines, so that their answers need an address to come back to.
+    """
+
+    project: str
+    user: str
+    containers: tuple[Container, ...]
+    gpu_device_ids: tuple[str, ...]
+    cdi_device_ids: tuple[str, ...]
+    gpu_groups: tuple[str, ...]
+    log_max_size: str
+    log_max_files: int
+    has_providers_network: bool
+    masquerade: str
+
+    @property
+    def gpu_log_max_files(self) -> int:
+        """Files of an engine on a GPU: as much disk as of another service."""
+        return self.log_max_files * GPU_LOG_FILES
+
+    @property
+    def engines(self) -> tuple[Container, ...]:
+        """The containers that an overlay gives a GPU to."""
+        return tuple(container for container in self.containers if container.gpu_images)
+
+
+def choose_images(settings: Settings, engine: Engine, gateway_tag: str, inference_tag: str) -> Images:
+    """The images to run; INFERENCE_IMAGE and GATEWAY_IMAGE replace them altogether.
+
+    Args:
+        gateway_tag, inference_tag: content digests of the two service folders, so that an image built from
+            other sources has another name.
+    """
+    official = engine.launcher is None
+    if settings.inference_image:
+        inference = dict.fromkeys(("none", *GPUS), settings.inference_image)
+    elif official:
+        inference = {str(key): value for key, value in OFFICIAL_IMAGES.items()}
+    else:
+        tag = _tag_build(inference_tag, settings.base_image, settings.build_base_image)
+        image = f"{OWN_IMAGES}/{engine.name}:{tag}"
+        inference = {**dict.fromkeys(("none", *GPUS), image), "nvidia": f"{image}-cuda"}
+    return Images(
+        gateway=settings.gateway_image or f"{OWN_IMAGES}/{GATEWAY}:{_tag_build(gateway_tag, settings.base_image)}",
+        inference=inference,
+        gateway_is_local=not settings.gateway_image,
+        inference_is_local=not settings.inference_image and not official,
+    )
+
+
+def _tag_build(sources: str, *base_images: str) -> str:
+    """A tag that changes with everything an image is built from, so that equal images of all stacks are one."""
+    return hashlib.sha256("\n".join((sources, *base_images)).encode()).hexdigest()[:12]
+
+
+def choose_release_images(brought: Mapping[str, str], gateway_image: str, inference_image: str) -> Images:
+    """The images of an installed release.
+
+    Args:
+        brought: use ("api-gateway", "inference.nvidia") to the name it was loaded under; an accelerator that the
+            release has no image for is refused before anything starts, so its name is never used.
+        gateway_image, inference_image: what this site itself names instead; empty for nothing.
+    """
+    cpu = brought.get("inference.none", "")
+    inference = {gpu: inference_image or brought.get(f"inference.{gpu}", cpu) for gpu in ("none", *GPUS)}
+    return Images(gateway_image or brought.get(GATEWAY, ""), inference, True, True, is_released=True)
+
+
+def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Images) -> ComposeView:
+    """Everything the templates need."""
+    settings = stack.settings
+    devices = () if settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(","))
+    return ComposeView(
+        project=settings.stack_name,
+        user=settings.container_user,
+        containers=tuple(_build_container(stack, service, images) for service in services),
+        gpu_device_ids=devices,
+        cdi_device_ids=tuple(f"nvidia.com/gpu={device}" for device in devices or ("all",)),
+        gpu_groups=tuple(settings.gpu_groups.split(",")),
+        log_max_size=settings.log_max_size,
+        log_max_files=settings.log_max_files,
+        has_providers_network=bool(stack.endpoints),
+        masquerade=str(not all(item.is_on_this_machine for item in stack.endpoints)).lower(),
+    )
+
+
+def _build_container(stack: Stack, service: Service, images: Images) -> Container:
+    """A container as an engine needs it, and what is different for the gateway and its ingress."""
+    uses_curl = service.model is not None and stack.engine.launcher is None
+    container = Container(
+        name=service.name,
+        image=images.inference["none"],
+        pull_policy="never" if images.inference_is_local else "missing",
+        entrypoint=(),
+        command=service.arguments,
+        environment=dict(sorted(service.environment.items())),
+        secrets=dict(sorted(service.secrets.items())),
+        ports=(),
+        networks=(INFERENCE_NETWORK,),
+        name_servers=(NO_NAME_SERVER,),
+        mounts=_list_mounts(service, "z" if stack.settings.selinux_relabel else ""),
+        healthcheck=_build_healthcheck(service, uses_curl=uses_curl),
+        mem_limit=_choose_memory(stack.settings, service),
+        pids_limit=512,
+        start_period_s=round(service.ready_timeout_s),
+        stop_grace_period_s=15,
+        reaches_host=False,
+        digest=service.digest,
+        gpu_images={gpu: images.inference[gpu] for gpu in GPUS},
+    )
+    if service.model:
+        return _complete_engine(stack, service, container)
+    gateway = replace(
+        container,
+        image=images.gateway,
+        pull_policy="never" if images.gateway_is_local else "missing",
+        stop_grace_period_s=30,
+        gpu_images={},
+    )
+    return _complete_ingress(stack, gateway) if service.name == INGRESS else _complete_gateway(stack, gateway)
+
+
+def _complete_engine(stack: Stack, service: Service, container: Container) -> Container:
+    """What the operator gives an engine's container beyond what every container has."""
+    settings = stack.settings
+    default = "" if _LOG_VERBOSITY in service.secrets else GPU_LOG_VERBOSITY
+    return replace(
+        container,
+        log_verbosity=service.environment.get(_LOG_VERBOSITY, default),
+        memlock=_parse_memlock(settings.inference_memlock) if settings.inference_memlock else None,
+        shm_size=parse_size_bytes(settings.inference_shm_size) if settings.inference_shm_size else 0,
+    )
+
+
+def _complete_ingress(stack: Stack, container: Container) -> Container:
+    """What is published: the gateway's image has Python, which is all that the relay needs."""
+    settings = stack.settings
+    port = settings.api_gateway_port
+    return replace(
+        container,
+        entrypoint=("python3", "-I", "-S", _RELAY_PATH),
+        ports=(f"{_write_address(settings.bind_address)}:{port}:{port}",),
+        networks=(EDGE_NETWORK, INFERENCE_NETWORK),
+        pids_limit=32,
+    )
+
+
+def _complete_gateway(stack: Stack, container: Container) -> Container:
+    """On the engines' network alone, unless there are providers to reach."""
+    if not stack.endpoints:
+        return container
+    return replace(
+        container,
+        networks=(INFERENCE_NETWORK, PROVIDERS_NETWORK),
+        name_servers=() if any(item.needs_name_server for item in stack.endpoints) else (NO_NAME_SERVER,),
+        reaches_host=any(item.is_on_this_machine for item in stack.endpoints),
+    )
+
+
+def _write_address(address: str) -> str:
+    return f"[{address}]" if ip_address(address).version == 6 else address
+
+
+def _list_mounts(service: Service, selinux: str) -> tuple[Mount, ...]:
+    if service.name == INGRESS:
+        return (Mount(RELAY_FILE, _RELAY_PATH, selinux, is_rendered=True),)
+    if service.model is None:
+        return (Mount("config.p1.yaml", service.environment["GATEWAY_CONFIG"], selinux, is_rendered=True),)
+    return tuple(Mount(path, f"/models/{path.rsplit('/', 1)[-1]}", selinux) for path in service.model.shards)
+
+
+def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
+    """A check of our own: the official engine image's asks port 8080 whatever the port is.
+
+    Docker may give every container the proxy of its client's configuration; loopback is never asked through one.
+    """
+    if not service.health_path:
+        script = f"import socket; socket.create_connection(('127.0.0.1', {service.port}), 4)"
+        return ("CMD", "python3", "-I", "-S", "-c", script)
+    url = f"http://127.0.0.1:{service.port}{service.health_path}"
+    if uses_curl:
+        return ("CMD", "curl", "--fail", "--silent", "--output", "/dev/null", "--max-time", "4", "--noproxy", "*", url)
+    ask = f"import urllib.request as r; r.build_opener(r.ProxyHandler({{}})).open('{url}', timeout=4)"
+    return ("CMD", "python3", "-c", ask)
+
+
+def _choose_memory(settings: Settings, service: Service) -> int:
+    model = service.model
+    if service.name == INGRESS:
+        return INGRESS_BYTES
+    text = settings.gateway_memory_limit if model is None else settings.inference_memory_limit
+    if text != "auto":
+        return parse_size_bytes(text)
+    if model is None:
+        return GATEWAY_BASE_BYTES + settings.gateway_workers * GATEWAY_WORKER_BYTES
+    fit = build_fit(model.header, model.context_length, model.slots, Device(0), settings.kv_cache_type)
+    needed = fit.needed_bytes + ENGINE_OVERHEAD_BYTES + model.prompt_cache_mib * MIB
+    # Whole steps of 256 MiB: a figure that a person can read, and no jitter from one build to the next.
+    step = 256 * MIB
+    return -(-needed // step) * step
+
+
+def _parse_memlock(text: str) -> int:
+    return -1 if text == "unlimited" else parse_size_bytes(text)

@@ -1,0 +1,149 @@
+"""Templates and a Stack to the files that everything runs from. Pure: texts in, texts out, equal bytes for equal input.
+
+Templates hold no logic beyond ``if`` and ``for``; every value passes a filter that writes it for the file's
+format, so a quote, a colon, a ``$`` or a newline in a value survives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
+
+from stackctl.core.stack.compose_view import RELAY_FILE, Images, build_compose_view
+from stackctl.core.stack.stack import Layout, Service, Stack, build_services
+from stackctl.core.stack.supervisor_view import build_supervisor_view
+from stackctl.errors import RenderError
+
+GATEWAY_CONFIG = "config.p1.yaml"
+COMPOSE_FILE = "compose.p1.yml"
+SUPERVISOR_FILE = "supervisord.p1.conf"
+# Way to a GPU to the file laid over the Compose file: one for each kind, and NVIDIA's by CDI devices.
+GPU_OVERLAYS = {gpu: f"compose.p1.gpu-{gpu}.yml" for gpu in ("amd", "nvidia", "nvidia-cdi", "vulkan")}
+
+# What people put beside `stack.yml` to add to the Compose file or to change it, by Compose's own names, and the name
+# under which a copy of it is started from.
+OVERRIDE_FILE = "compose.override.yml"
+OVERRIDE_NAMES = (OVERRIDE_FILE, "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
+
+# What JSON leaves as it is and YAML readers refuse or fold.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+# Rendered file to the template, in the project's folders, that it is made from.
+TEMPLATES: Mapping[str, str] = {
+    COMPOSE_FILE: "compose/compose.p1.yml.j2",
+    **{name: f"compose/gpu-{gpu}.yml.j2" for gpu, name in GPU_OVERLAYS.items()},
+    GATEWAY_CONFIG: "services/api-gateway/config.p1.yaml.j2",
+    SUPERVISOR_FILE: "services/supervisord.p1.conf.j2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RenderInput:
+    """All that rendering depends on beside the Stack.
+
+    Attributes:
+        templates: path of each template of ``TEMPLATES`` to its text.
+        process_layout: how the process runtime sees paths.
+        launcher: the command in front of every supervised one.
+        images: the images of the compose runtime.
+        state_dir: absolute path of the site's state folder.
+        relay: text of the ingress's program, which goes beside the Compose file as it is.
+    """
+
+    templates: Mapping[str, str]
+    process_layout: Layout
+    launcher: tuple[str, ...]
+    images: Images
+    state_dir: str
+    relay: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFiles:
+    """Rendered files by relative path, and the services that each runtime starts from them."""
+
+    files: Mapping[str, str]
+    compose_services: tuple[Service, ...]
+    process_services: tuple[Service, ...]
+
+
+def render_files(stack: Stack, compose_stack: Stack, source: RenderInput) -> RenderedFiles:
+    """Render every file.
+
+    Args:
+        stack: as the process runtime runs it.
+        compose_stack: as containers run it; the engine may be another one.
+
+    Raises:
+        RenderError: a template is wrong; names it and the line.
+    """
+    environment = _build_environment(source.templates)
+    config = _render(environment, GATEWAY_CONFIG, gateway=stack.gateway)
+    digests = tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in (config, source.relay))
+    compose_services = build_services(compose_stack, Layout("compose"), *digests)
+    process_services = build_services(stack, source.process_layout, *digests)
+    compose = build_compose_view(compose_stack, compose_services, source.images)
+    files = {
+        GATEWAY_CONFIG: config,
+        RELAY_FILE: source.relay,
+        COMPOSE_FILE: _render(environment, COMPOSE_FILE, compose=compose),
+        SUPERVISOR_FILE: _render(
+            environment,
+            SUPERVISOR_FILE,
+            supervisor=build_supervisor_view(stack.settings, process_services, source.state_dir, source.launcher),
+        ),
+    }
+    for name in GPU_OVERLAYS.values():
+        files[name] = _render(environment, name, compose=compose)
+    return RenderedFiles(dict(sorted(files.items())), compose_services, process_services)
+
+
+def write_yaml(value: Any) -> str:
+    """A value as a YAML flow scalar or collection: JSON, which every YAML 1.1 and 1.2 reader takes literally."""
+    if isinstance(value, Mapping):
+        value = dict(value)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def write_compose(value: Any) -> str:
+    """The same with ``$`` doubled, because Compose replaces variables inside scalars."""
+    return write_yaml(value).replace("$", "$$")
+
+
+def write_ini(value: Any) -> str:
+    """A value for supervisor's INI: one line, ``%`` doubled because supervisor expands it."""
+    return str(value).replace("%", "%%").replace("\n", " ")
+
+
+def write_ini_twice(value: Any) -> str:
+    """The same for a log file's path, which supervisor expands a second time."""
+    return write_ini(value).replace("%", "%%")
+
+
+def _build_environment(templates: Mapping[str, str]) -> Environment:
+    environment = Environment(
+        loader=DictLoader(dict(templates)),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701  # YAML and INI, not HTML; every value passes a filter of its own
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(yaml=write_yaml, compose=write_compose, ini=write_ini, ini_twice=write_ini_twice)
+    return environment
+
+
+def _render(environment: Environment, name: str, **context: object) -> str:
+    template = TEMPLATES[name]
+    try:
+        return environment.get_template(template).render(context)
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        place = f"{template}:{line}" if line else template
+        raise RenderError(f"{place}: {error.message or error}", f"correct the template {template}") from error

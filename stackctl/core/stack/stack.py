@@ -1,0 +1,277 @@
+"""The Stack: everything that runs, as one frozen value that both runtimes, health and the documents read. Pure.
+
+In: settings, `stack.yml`, the models' facts. Out: ``Stack`` and, for a runtime's ``Layout`` (how paths and hosts
+look from inside it), its ``Service`` values: command, environment, secrets, port and probe, each stated once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stackctl.core.engine.engines import (
+    API_KEY_VARIABLE,
+    Accelerator,
+    Engine,
+    EngineParameters,
+    build_arguments,
+    build_environment,
+)
+from stackctl.core.gateway.config import GatewayConfig
+from stackctl.core.gateway.deployments import build_gateway_config
+from stackctl.core.gateway.providers import RemoteEndpoint, list_endpoints
+from stackctl.core.models.served import ServedModel
+from stackctl.core.settings.engine_environment import list_references, list_values
+from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.stackfile import StackFile
+from stackctl.core.stack.checks import check_address, check_engine, check_names, check_ports
+from stackctl.errors import ConfigError
+
+GATEWAY = "api-gateway"
+# Containers only: what is published for the gateway, which itself is on no network with a way out.
+INGRESS = "ingress"
+Runtime = Literal["compose", "process"]
+
+# Slowest reading that a deadline allows for: a network share or a Windows drive seen from WSL2.
+SLOWEST_READ_BYTES_PER_S = 50 * 1024 * 1024
+ENGINE_START_S = 60.0
+# At its default the engine's log does not say how many layers are on the GPU, which health proves.
+GPU_LOG_VERBOSITY = "4"
+GATEWAY_START_S = 120.0
+INGRESS_START_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One stack, whichever runtime it runs in.
+
+    Attributes:
+        engine: name-independent facts of the engine that serves the models.
+        gateway: what LiteLLM is configured with.
+        endpoints: other servers behind the gateway.
+        variables: names of the secrets that providers need.
+    """
+
+    settings: Settings
+    engine: Engine
+    models: tuple[ServedModel, ...]
+    gateway: GatewayConfig
+    endpoints: tuple[RemoteEndpoint, ...]
+    variables: tuple[str, ...]
+
+    def find_model(self, served_name: str) -> ServedModel | None:
+        """The model of ours with this served name."""
+        return next((model for model in self.models if model.served_name == served_name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a runtime sees paths and hosts.
+
+    Attributes:
+        engine_command: what comes before the engine's arguments; empty where the image has an entry point.
+        engine_environment: what this machine's form of the engine needs beside what every engine is given.
+        gateway_command: the same for the gateway.
+        python_path: folder of the gateway's package, empty where the image knows it.
+        gateway_source: digest of that package, so that an upgrade restarts the gateway; an image's name holds its own.
+        gateway_config: path of the rendered LiteLLM configuration as the gateway sees it.
+        scratch: a folder that services may write to.
+    """
+
+    runtime: Runtime
+    engine_command: tuple[str, ...] = ()
+    engine_environment: Mapping[str, str] = field(default_factory=dict)
+    gateway_command: tuple[str, ...] = ()
+    python_path: str = ""
+    gateway_source: str = ""
+    gateway_config: str = "/etc/api-gateway/config.yaml"
+    scratch: str = "/tmp"  # noqa: S108  # inside a container: its own tmpfs
+
+    def find_model_path(self, path: str) -> str:
+        """A model file's path as the engine sees it."""
+        return path if self.runtime == "process" else f"/models/{path.rsplit('/', 1)[-1]}"
+
+    def choose_host(self, service: str) -> str:
+        """The name under which one service reaches another."""
+        return "127.0.0.1" if self.runtime == "process" else service
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One thing to run.
+
+    Attributes:
+        arguments: the command line; in a container, what follows the image's entry point.
+        environment: variables that are not secret.
+        secrets: variable in the service to the setting that holds its value.
+        health_path: answers 200 when the service is ready, without a key; empty for the ingress, which only passes
+            on what the gateway answers.
+        ready_timeout_s: how long it may take to get there.
+        model: what it serves; None for the gateway and its ingress.
+    """
+
+    name: str
+    port: int
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str]
+    health_path: str
+    ready_timeout_s: float
+    model: ServedModel | None = None
+
+    @property
+    def digest(self) -> str:
+        """Changes when anything that this service reads at its start changes, secrets apart."""
+        content = [
+            self.name,
+            self.port,
+            self.arguments,
+            sorted(self.environment.items()),
+            sorted(self.secrets.items()),
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def find_gateway_url(settings: Settings) -> str:
+    """Base URL of the gateway as this machine reaches it, without a trailing slash."""
+    # An unspecified address is listened on, never connected to.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_gateway_port}"
+
+
+def build_services(stack: Stack, layout: Layout, config_digest: str, relay_digest: str) -> tuple[Service, ...]:
+    """The services of a stack in one runtime, engines first and the gateway last.
+
+    Args:
+        config_digest: of the rendered gateway configuration; part of the gateway's environment, so that a
+            changed configuration is a changed service.
+        relay_digest: the same of the ingress's program.
+    """
+    engines = tuple(_build_engine_service(stack, model, layout) for model in stack.models)
+    ingress = (_build_ingress_service(stack, relay_digest),) if layout.runtime == "compose" else ()
+    return (*engines, *ingress, _build_gateway_service(stack, layout, config_digest))
+
+
+def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> Service:
+    settings = stack.settings
+    in_container = layout.runtime == "compose"
+    parameters = EngineParameters(
+        model_path=layout.find_model_path(model.path),
+        alias=model.served_name,
+        # In a container only the internal network reaches it; as a process, only this machine.
+        host="0.0.0.0" if in_container else "127.0.0.1",  # noqa: S104
+        port=model.port,
+        context_length=model.context_length,
+        slots=model.slots,
+        mode=model.mode,
+        gpu_layers=model.gpu_layers,
+        threads=settings.inference_threads or None,
+        pooling="mean" if model.mode == "embedding" and not model.header.pooling_type else None,
+        accelerator=find_accelerator(settings),
+        gpu_devices=() if in_container or settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(",")),
+        cache_type=None if settings.kv_cache_type == "f16" else settings.kv_cache_type,
+        prompt_cache_mib=model.prompt_cache_mib,
+        extra_arguments=model.arguments,
+    )
+    environment = build_environment(stack.engine, parameters) | dict(layout.engine_environment)
+    if in_container:
+        environment |= {"HOME": layout.scratch}
+    elif stack.engine.gpu and settings.stack_gpu != "none":
+        environment |= {"LLAMA_ARG_LOG_VERBOSITY": GPU_LOG_VERBOSITY}
+    references = list_references(model.environment)
+    # What the operator names in .env takes the place of ours: a variable stands once in what is rendered.
+    own = {name: value for name, value in environment.items() if name not in references}
+    return Service(
+        name=model.service,
+        port=model.port,
+        arguments=(*layout.engine_command, *build_arguments(stack.engine, parameters)),
+        environment=own | list_values(model.environment),
+        secrets=references | {API_KEY_VARIABLE: "INFERENCE_API_KEY"},
+        health_path=stack.engine.health_path,
+        ready_timeout_s=ENGINE_START_S + model.size_bytes / SLOWEST_READ_BYTES_PER_S,
+        model=model,
+    )
+
+
+def find_accelerator(settings: Settings) -> Accelerator:
+    """Whose variable hides the devices that were not chosen: the named kind's; NVIDIA's where none is named."""
+    kinds: dict[str, Accelerator] = {"none": "none", "amd": "amd", "vulkan": "vulkan"}
+    return kinds.get(settings.stack_gpu, "nvidia")
+
+
+def _build_gateway_service(stack: Stack, layout: Layout, config_digest: str) -> Service:
+    settings = stack.settings
+    in_container = layout.runtime == "compose"
+    environment = {
+        # Published on BIND_ADDRESS by the engine; inside, every address of the container's own.
+        "GATEWAY_HOST": "0.0.0.0" if in_container else settings.bind_address,  # noqa: S104
+        "GATEWAY_PORT": str(settings.api_gateway_port),
+        "GATEWAY_CONFIG": layout.gateway_config,
+        "GATEWAY_CONFIG_DIGEST": config_digest,
+        "GATEWAY_WORKERS": str(settings.gateway_workers),
+        "GATEWAY_LOG_PROMPTS": str(settings.gateway_log_prompts).lower(),
+        "HOME": layout.scratch,
+    }
+    if layout.python_path:
+        environment |= {"PYTHONPATH": layout.python_path, "GATEWAY_SOURCE_DIGEST": layout.gateway_source}
+    for model in stack.models:
+        environment[model.url_variable] = f"http://{layout.choose_host(model.service)}:{model.port}/v1"
+    if in_container:
+        # As a process it reaches them at loopback, which it never asks a proxy for.
+        environment["GATEWAY_DIRECT_HOSTS"] = ",".join(_list_direct_hosts(stack))
+    for endpoint in stack.endpoints:
+        environment[endpoint.url_variable] = endpoint.find_url(in_container)
+    if taken := sorted(environment.keys() & set(stack.variables)):
+        message = f"A provider in stack.yml takes a secret from {taken[0]}, which tells the gateway something else."
+        raise ConfigError(message, "give the secret a name of its own in .env and in stack.yml")
+    own = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEY", "INFERENCE_API_KEY"}
+    return Service(
+        name=GATEWAY,
+        port=settings.api_gateway_port,
+        arguments=layout.gateway_command,
+        environment=environment,
+        secrets={name: name for name in sorted(own | set(stack.variables))},
+        health_path="/health/readiness",
+        ready_timeout_s=GATEWAY_START_S,
+    )
+
+
+def _list_direct_hosts(stack: Stack) -> list[str]:
+    """Hosts that a container never asks through a proxy: the engines, and this machine where a provider is on it."""
+    near = ["host.docker.internal"] if any(item.is_on_this_machine for item in stack.endpoints) else []
+    return [*(model.service for model in stack.models), *near]
+
+
+def _build_ingress_service(stack: Stack, relay_digest: str) -> Service:
+    port = stack.settings.api_gateway_port
+    return Service(
+        name=INGRESS,
+        port=port,
+        arguments=("0.0.0.0", str(port), GATEWAY),  # noqa: S104  # published on BIND_ADDRESS by the engine
+        environment={"RELAY_DIGEST": relay_digest},
+        secrets={},
+        health_path="",
+        ready_timeout_s=INGRESS_START_S,
+    )
+
+
+def build_stack(settings: Settings, stackfile: StackFile, engine: Engine, models: tuple[ServedModel, ...]) -> Stack:
+    """Put the stack together.
+
+    Raises:
+        ConfigError: a port is used twice, a name is served twice, or a route or limit names no model.
+    """
+    endpoints = list_endpoints(stackfile)
+    findings = [
+        *check_address(settings),
+        *check_ports(settings, models),
+        *check_engine(engine, models),
+        *check_names(stackfile, models, endpoints),
+    ]
+    if findings:
+        raise ConfigError("The configuration does not make a stack.", findings[0].hint, findings)
+    gateway = build_gateway_config(settings, stackfile, models, endpoints)
+    return Stack(settings, engine, models, gateway, endpoints, tuple(sorted(stackfile.list_provider_variables())))

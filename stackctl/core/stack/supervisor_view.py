@@ -1,0 +1,109 @@
+"""What the supervisor template shows: one ``Program`` for each service of the process runtime. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.stack import GPU_LOG_VERBOSITY, Service
+from stackctl.core.text.sizes import parse_size_bytes
+
+# An engine that dies within this time never worked: supervisor waits longer before each further try, then gives
+# up. One that dies later is started again at once.
+START_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One supervised process.
+
+    Attributes:
+        command: one line in shell quoting, as supervisor reads it.
+        stop_wait_s: time to end by itself after SIGTERM.
+    """
+
+    name: str
+    command: str
+    log_file: str
+    stop_wait_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorView:
+    """The context of the supervisor template; all paths absolute.
+
+    Attributes:
+        log_max_bytes: size at which a program's log is put aside.
+        log_backups: files put aside that are kept.
+    """
+
+    socket: str
+    pid_file: str
+    log_file: str
+    directory: str
+    programs: tuple[Program, ...]
+    log_max_bytes: int
+    log_backups: int
+    start_s: int = START_S
+
+
+def build_supervisor_view(
+    settings: Settings, services: tuple[Service, ...], state_dir: str, launcher: tuple[str, ...]
+) -> SupervisorView:
+    """Paths, command lines and environments of the programs.
+
+    Args:
+        launcher: the command that adds a service's secrets and becomes it (``stackctl/launch.py``).
+    """
+    return SupervisorView(
+        socket=find_socket(state_dir),
+        pid_file=f"{state_dir}/supervisord.pid",
+        log_file=f"{state_dir}/logs/supervisord.log",
+        directory=f"{state_dir}/scratch",
+        programs=tuple(_build_program(service, state_dir, launcher) for service in services),
+        log_max_bytes=parse_size_bytes(settings.log_max_size),
+        log_backups=settings.log_max_files - 1,
+    )
+
+
+def find_socket(state_dir: str) -> str:
+    """Path of supervisor's control socket: short, because a socket's path may have 107 bytes and a site's more."""
+    name = hashlib.sha256(state_dir.encode()).hexdigest()[:16]
+    return f"/tmp/stackctl-{name}/supervisor.sock"  # noqa: S108  # in a folder of mode 0700 that up makes and checks
+
+
+def find_secrets(state_dir: str) -> str:
+    """The file, of mode 0600, from which the launcher takes each service's secrets."""
+    return f"{state_dir}/secrets.json"
+
+
+def _build_program(service: Service, state_dir: str, launcher: tuple[str, ...]) -> Program:
+    # Whoever asks for another verbosity wants to see all of it.
+    is_thinned = service.environment.get("LLAMA_ARG_LOG_VERBOSITY") == GPU_LOG_VERBOSITY
+    start = write_start(service.arguments, service.environment, is_thinned=is_thinned)
+    words = (*launcher, find_secrets(state_dir), service.name, start)
+    return Program(
+        name=service.name,
+        command=shlex.join(words),
+        log_file=f"{state_dir}/logs/{service.name}.log",
+        stop_wait_s=30 if service.model is None else 15,
+    )
+
+
+def write_start(arguments: tuple[str, ...], environment: Mapping[str, str], *, is_thinned: bool = False) -> str:
+    """Command line and environment as one word that supervisor's INI reader leaves as it is.
+
+    Args:
+        is_thinned: whether its log passes ``stackctl/thin_log.py``.
+
+    Supervisor's own ``environment=`` cannot hold every value: an apostrophe ends its quoting, `` ;`` and `` #``
+    begin a comment, a newline ends the line. JSON with these characters escaped survives, and so does the value.
+    """
+    start = {"argv": arguments, "env": dict(sorted(environment.items()))}
+    text = json.dumps(start | ({"thin_log": True} if is_thinned else {}))
+    return re.sub("[;#%']", lambda match: f"\\u{ord(match[0]):04x}", text)
