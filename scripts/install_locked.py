@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stackctl.adapters.pip_settings import find_installer_settings
+from stackctl.adapters.process.pip_settings import find_installer_settings
 
 
 def main() -> int:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stackctl.adapters import files, parts_reader
-from stackctl.adapters.offline_folder import OfflineFolder
-from stackctl.adapters.part_copy import copy_members
+from stackctl.adapters.bundle import parts_reader
+from stackctl.adapters.bundle.offline_folder import OfflineFolder
+from stackctl.adapters.bundle.part_copy import copy_members
+from stackctl.adapters.files import site_files
 from stackctl.cli.bundle_reader import build_reader
 from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER, model_folder
 from stackctl.core.bundle.format.manifest import Manifest
@@ -117,8 +118,8 @@ class Place:
         return replace(
             self.world.effects,
             load_text=self._load_text,
-            save_text=files.save_text,
-            hold_lock=files.hold_lock,
+            save_text=site_files.save_text,
+            hold_lock=site_files.hold_lock,
             remove_file=lambda path: path.unlink(missing_ok=True),
             is_link=Path.is_symlink,
         )
@@ -160,7 +161,7 @@ class Place:
         return found
 
     def _load_text(self, path: Path) -> str | None:
-        return files.load_text(path) if path.is_relative_to(self.site) else self.world.effects.load_text(path)
+        return site_files.load_text(path) if path.is_relative_to(self.site) else self.world.effects.load_text(path)
 
 
 def damage(path: Path, offset: int) -> None:

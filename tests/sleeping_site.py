@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stackctl.adapters.process_runtime import ProcessRuntime
+from stackctl.adapters.process.process_runtime import ProcessRuntime
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.operations.site import build_plan, load_site, render_site
 from tests.fakes import CHECKOUT, World, write_env

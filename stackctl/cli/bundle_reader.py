@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 def build_reader(effects: Effects) -> BundleReader:
     """The real disk."""
-    from stackctl.adapters import parts_check, parts_reader, untrusted_files
+    from stackctl.adapters.bundle import parts_check, parts_reader
+    from stackctl.adapters.files import untrusted_files
     from stackctl.operations.offline.reading import BundleReader
 
     return BundleReader(

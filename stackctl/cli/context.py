@@ -35,7 +35,7 @@ class Context:
         Raises:
             ConfigError: there is none.
         """
-        from stackctl.adapters.site_folders import find_site
+        from stackctl.adapters.files.site_folders import find_site
 
         return find_site(self.folder, os.environ, is_named=self.is_named)
 
@@ -77,7 +77,7 @@ class Context:
 
     def remember(self) -> None:
         """Note the site, to be named where a command finds none."""
-        from stackctl.adapters.site_folders import find_mark, remember_site
+        from stackctl.adapters.files.site_folders import find_mark, remember_site
 
         if find_mark(self.folder):
             remember_site(self.folder, os.environ)

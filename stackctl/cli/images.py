@@ -32,7 +32,7 @@ def pin(context: Context, dry_run: bool, as_json: bool) -> None:
     From then on the rendered Compose file names images by digest: what a tag is moved to later does not run here. Run
     it again to take what the tags name then; delete images.lock to go by tags alone.
     """
-    from stackctl.adapters.registry_digests import find_digests
+    from stackctl.adapters.registry.registry_digests import find_digests
     from stackctl.operations.images_pin import run_pin
 
     with context.open() as effects:
@@ -67,9 +67,9 @@ def prune(context: Context, yes: bool, dry_run: bool, as_json: bool) -> None:
     import os
     import sys
 
-    from stackctl.adapters.docker_engine import connect_engine
-    from stackctl.adapters.engine_prune import EngineImages
-    from stackctl.adapters.site_folders import load_known_sites
+    from stackctl.adapters.docker.docker_engine import connect_engine
+    from stackctl.adapters.docker.image_prune import EngineImages
+    from stackctl.adapters.files.site_folders import load_known_sites
     from stackctl.operations.images_prune import plan_prune, run_prune
 
     with context.open() as effects:

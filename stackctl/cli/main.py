@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl import __version__
-from stackctl.adapters.interrupts import hold_interrupts, interrupt_once
+from stackctl.adapters.machine.interrupts import hold_interrupts, interrupt_once
 from stackctl.cli.console import Progress
 from stackctl.cli.context import Context as Context
 from stackctl.cli.program import INTERRUPTED, prepare_streams, run_program
 from stackctl.errors import RuntimeFailure
 
 if TYPE_CHECKING:
-    from stackctl.adapters.process_runtime import Need
+    from stackctl.adapters.process.process_runtime import Need
     from stackctl.core.machine.host import Host
     from stackctl.operations.effects import Effects, Runtime
     from stackctl.operations.installations import Installation
@@ -121,11 +121,15 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
     import time
 
     import stackctl
-    from stackctl.adapters import engine_store, environments, files, gguf, host, http, processes
-    from stackctl.adapters.commands import run_command
+    from stackctl.adapters.files import site_files
+    from stackctl.adapters.http import service_calls
+    from stackctl.adapters.machine import host, processes
+    from stackctl.adapters.machine.commands import run_command
+    from stackctl.adapters.models import gguf
+    from stackctl.adapters.process import engine_store, environments
     from stackctl.operations.effects import Effects
 
-    data_root, cache_dir = files.find_data_root(), files.find_cache_dir(os.environ)
+    data_root, cache_dir = site_files.find_data_root(), site_files.find_cache_dir(os.environ)
 
     def load_host(with_docker: bool) -> Host:
         # Without Docker's answer it is the quicker by 0.3 s.
@@ -142,12 +146,12 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         launcher=Path(stackctl.__file__).with_name("launch.py"),
         report=progress.report,
         confirm=progress.confirm,
-        load_text=files.load_text,
-        save_text=files.save_text,
+        load_text=site_files.load_text,
+        save_text=site_files.save_text,
         remove_file=lambda path: path.unlink(missing_ok=True),
         is_link=Path.is_symlink,
-        hash_folder=files.hash_folder,
-        hold_lock=files.hold_lock,
+        hash_folder=site_files.hash_folder,
+        hold_lock=site_files.hold_lock,
         load_model_files=gguf.load_model_files,
         find_program=shutil.which,
         load_cpu_features=processes.load_cpu_features,
@@ -163,9 +167,9 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         find_runtime=lambda state: _find_runtime(effects, state),
         find_forgotten=lambda name: _find_forgotten(effects, name),
         hold_interrupts=hold_interrupts,
-        is_same_file=files.is_same_file,
-        fetch=http.fetch,
-        stream_chat=http.stream_chat,
+        is_same_file=site_files.is_same_file,
+        fetch=service_calls.fetch,
+        stream_chat=service_calls.stream_chat,
         make_key=lambda: f"sk-{secrets.token_urlsafe(32)}",
         clock=time.monotonic,
         sleep=time.sleep,
@@ -178,7 +182,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
 
     settings = loaded.settings
     if name == "compose":
-        from stackctl.adapters.compose_runtime import ComposeRuntime
+        from stackctl.adapters.docker.compose_runtime import ComposeRuntime
         from stackctl.core.images.build import list_builds, list_loaded, list_pulls
         from stackctl.core.images.checks import list_named_images
 
@@ -194,7 +198,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
             former=_find_former(effects, load_state(effects)),
             named=list_named_images(settings, engine, loaded.images),
         )
-    from stackctl.adapters.process_runtime import ProcessRuntime
+    from stackctl.adapters.process.process_runtime import ProcessRuntime
     from stackctl.operations.installations import list_installations
 
     wheels = Path(loaded.release.wheels) if loaded.release else None
@@ -206,11 +210,11 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
 
 def _find_runtime(effects: Effects, state: State) -> Runtime:
     if state.runtime == "compose":
-        from stackctl.adapters.compose_runtime import ComposeRuntime
+        from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 
         former = _find_former(effects, state)
         return ComposeRuntime(state.project, effects.rendered_dir, (), (), uses_curl=True, former=former)
-    from stackctl.adapters.process_runtime import ProcessRuntime
+    from stackctl.adapters.process.process_runtime import ProcessRuntime
 
     return ProcessRuntime(effects.state_dir, effects.rendered_dir, (), _find_former(effects, state))
 
@@ -225,11 +229,11 @@ def _find_former(effects: Effects, state: State | None) -> Path | None:
 
 def _find_forgotten(effects: Effects, name: str) -> tuple[Runtime, ...]:
     if name == "compose":
-        from stackctl.adapters.compose_runtime import ComposeRuntime, find_projects
+        from stackctl.adapters.docker.compose_runtime import ComposeRuntime, find_projects
 
         projects = find_projects(effects.rendered_dir)
         return tuple(ComposeRuntime(item, effects.rendered_dir, (), (), uses_curl=True) for item in projects)
-    from stackctl.adapters.process_runtime import ProcessRuntime
+    from stackctl.adapters.process.process_runtime import ProcessRuntime
 
     runtime = ProcessRuntime(effects.state_dir, effects.rendered_dir, ())
     return (runtime,) if runtime.list_states() or runtime.list_leftovers() else ()
@@ -238,8 +242,8 @@ def _find_forgotten(effects: Effects, name: str) -> tuple[Runtime, ...]:
 def _build_need(effects: Effects, item: Installation, index_url: str, wheels: Path | None) -> Need:
     import shlex
 
-    from stackctl.adapters import engine_build, environments
-    from stackctl.adapters.process_runtime import Need
+    from stackctl.adapters.process import engine_build, environments
+    from stackctl.adapters.process.process_runtime import Need
 
     def is_built() -> bool:
         return engine_build.is_built(item.target)

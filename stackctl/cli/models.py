@@ -247,7 +247,7 @@ def _write_size(size: int) -> str:
 
 def build_store_effects() -> StoreEffects:
     """The real world of model files; the HTTP client is made when the first request needs it."""
-    from stackctl.adapters import gguf, model_store
+    from stackctl.adapters.models import gguf, model_store
     from stackctl.operations.models import StoreEffects
 
     return StoreEffects(
@@ -268,6 +268,6 @@ def build_store_effects() -> StoreEffects:
 def _open_reply(
     ca_bundle: Path | None, method: str, url: str, headers: Mapping[str, str]
 ) -> AbstractContextManager[Reply]:
-    from stackctl.adapters.download import open_reply
+    from stackctl.adapters.http.download import open_reply
 
     return open_reply(ca_bundle, method, url, headers)

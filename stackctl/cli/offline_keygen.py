@@ -23,7 +23,7 @@ def offline_keygen(context: Context, out: Path) -> None:
     """Make a key to sign bundles with, and its public half, which the site checks them with."""
     import secrets
 
-    from stackctl.adapters.new_files import create_files
+    from stackctl.adapters.files.new_files import create_files
     from stackctl.operations.offline.keys import DEFAULT_PREFIX, make_keys
 
     made = make_keys(out / DEFAULT_PREFIX if out.is_dir() else out, secrets.token_bytes, create_files)

@@ -99,12 +99,12 @@ def build_load_effects(effects: Effects) -> LoadEffects:
     from datetime import UTC, datetime
 
     from stackctl import __version__
-    from stackctl.adapters import parts_reader
-    from stackctl.adapters.engine_files import load_driver_version
-    from stackctl.adapters.image_loader import ImageLoader
-    from stackctl.adapters.offline_folder import OfflineFolder
-    from stackctl.adapters.part_copy import copy_members
-    from stackctl.adapters.streams import prefetch
+    from stackctl.adapters.bundle import parts_reader
+    from stackctl.adapters.bundle.engine_files import load_driver_version
+    from stackctl.adapters.bundle.offline_folder import OfflineFolder
+    from stackctl.adapters.bundle.part_copy import copy_members
+    from stackctl.adapters.docker.image_loader import ImageLoader
+    from stackctl.adapters.files.streams import prefetch
     from stackctl.cli.bundle_reader import build_reader
     from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
     from stackctl.core.bundle.load.checks import Machine

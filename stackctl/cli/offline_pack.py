@@ -18,7 +18,7 @@ from stackctl.core.text.progress import write_size
 from stackctl.errors import Finding, Severity
 
 if TYPE_CHECKING:
-    from stackctl.adapters.image_sources import ImageSources
+    from stackctl.adapters.docker.image_sources import ImageSources
     from stackctl.core.bundle.format.manifest import Manifest
     from stackctl.core.bundle.format.signature import SecretKey
     from stackctl.operations.effects import Effects
@@ -112,7 +112,7 @@ def offline_pack(
     as_json: bool,
 ) -> None:
     """Pack this stack into a bundle that installs and proves itself where there is no network."""
-    from stackctl.adapters.bundle_writer import load_manifest
+    from stackctl.adapters.bundle.bundle_writer import load_manifest
     from stackctl.operations.offline.gather_engine import EngineRequest
     from stackctl.operations.offline.pack import PackRequest, run_pack
 
@@ -249,7 +249,7 @@ def _list_rows(manifest: Manifest) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _load_key(path: Path) -> SecretKey:
-    from stackctl.adapters.files import load_text
+    from stackctl.adapters.files.site_files import load_text
     from stackctl.core.bundle.format.signature import parse_secret_key
 
     return parse_secret_key(load_text(path) or "", str(path))
@@ -260,11 +260,12 @@ def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) ->
     import time
     from functools import partial
 
-    from stackctl.adapters import bundle_writer, engine_files, own_wheel, wheelhouse
-    from stackctl.adapters.content_hashes import ContentHashes
-    from stackctl.adapters.model_store import load_free_bytes
-    from stackctl.adapters.open_source import open_source
-    from stackctl.adapters.version_memory import VersionMemory
+    from stackctl.adapters.bundle import bundle_writer, engine_files
+    from stackctl.adapters.bundle.open_source import open_source
+    from stackctl.adapters.bundle.version_memory import VersionMemory
+    from stackctl.adapters.files.content_hashes import ContentHashes
+    from stackctl.adapters.models.model_store import load_free_bytes
+    from stackctl.adapters.wheels import own_wheel, wheelhouse
     from stackctl.core.bundle.format.signature import sign
     from stackctl.core.models.catalog import CATALOG_FILE, parse_catalog
     from stackctl.operations.offline.gather import Sources, find_provenance
@@ -311,7 +312,7 @@ def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) ->
 def _build_image_sources(effects: Effects, warnings: list[Finding]) -> ImageSources:
     import platform
 
-    from stackctl.adapters.image_sources import ImageSources
+    from stackctl.adapters.docker.image_sources import ImageSources
     from stackctl.core.bundle.load.checks import ARCHITECTURES
     from stackctl.core.images.oci import Platform
 

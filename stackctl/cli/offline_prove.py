@@ -94,9 +94,10 @@ def _build_stage(effects: Effects) -> Stage:
     """The adapters that a rehearsal needs; nothing else of this file constructs one."""
     from datetime import UTC, datetime
 
-    from stackctl.adapters import engine_events, namespaces
-    from stackctl.adapters.compose_runtime import ComposeRuntime
-    from stackctl.adapters.offline_folder import OfflineFolder
+    from stackctl.adapters.bundle.offline_folder import OfflineFolder
+    from stackctl.adapters.docker import image_events
+    from stackctl.adapters.docker.compose_runtime import ComposeRuntime
+    from stackctl.adapters.process import namespaces
     from stackctl.cli.offline_verify import find_image_check
     from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
     from stackctl.operations.offline.stage import Stage
@@ -113,11 +114,11 @@ def _build_stage(effects: Effects) -> Stage:
         make_rehearsal=lambda project, folder, loaded, images: ComposeRuntime(
             project, folder, (), (), uses_curl=loaded.compose.engine.launcher is None, loaded=images
         ),
-        stop_containers=engine_events.stop_containers,
-        watch_engine=engine_events.watch_engine,
+        stop_containers=image_events.stop_containers,
+        watch_engine=image_events.watch_engine,
         rehearse_isolated=rehearse_isolated,
         watch_namespace=lambda folder: namespaces.watch_namespace(folder, effects.launcher.with_name("watch.py")),
-        remove_if_killed=engine_events.remove_if_killed,
+        remove_if_killed=image_events.remove_if_killed,
         now=lambda: datetime.now(UTC),
         folder=OfflineFolder(effects.site / OFFLINE_FOLDER),
         check_images=lambda manifest: find_image_check(effects)(manifest),

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from stackctl.adapters.files import find_cache_dir
+from stackctl.adapters.files.site_files import find_cache_dir
 from stackctl.core.settings.dotenv import set_values
 from tests.bench.groups import (
     measure_cli,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from stackctl.adapters.parts_writer import JOURNAL, Journal
+from stackctl.adapters.bundle.parts_writer import JOURNAL, Journal
 from stackctl.core.models.gguf_walk import read_content
 from tests.bench.commands import STACKCTL, Run, copy, find_peak, find_seconds, run, run_json, run_shell, write_rate
 from tests.bench.disk import MIB, DiskWatch, measure_size

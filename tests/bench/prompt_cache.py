@@ -23,9 +23,9 @@ from pathlib import Path
 
 import httpx
 
-from stackctl.adapters import environments
-from stackctl.adapters.files import find_cache_dir, find_data_root
-from stackctl.adapters.gguf import load_model_files
+from stackctl.adapters.files.site_files import find_cache_dir, find_data_root
+from stackctl.adapters.models.gguf import load_model_files
+from stackctl.adapters.process import environments
 from stackctl.core.engine.engines import ENGINE_FOLDER, XLLAMACPP, EngineParameters, build_arguments, build_environment
 from stackctl.core.models.files import build_model_header
 from stackctl.core.models.prompt_cache import AUTO, choose_prompt_cache, count_entry_bytes

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from stackctl.adapters.http import fetch
+from stackctl.adapters.http.service_calls import fetch
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.02

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.compose_runtime import ComposeRuntime
+from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
 from tests.docker.required import give_up
 from tests.docker.sites import MakeSite, Site, build_environment

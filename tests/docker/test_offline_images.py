@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters.image_loader import ImageLoader
+from stackctl.adapters.docker.image_loader import ImageLoader
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import StackError

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from docker import DockerClient
 
-from stackctl.adapters.engine_events import watch_engine
+from stackctl.adapters.docker.image_events import watch_engine
 from stackctl.core.bundle.format.signature import parse_public_key, verify
 from tests.docker.registry import find_registry_program, open_registry
 from tests.docker.required import give_up

@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackctl.adapters import environments
-from stackctl.adapters.files import find_cache_dir, find_data_root
+from stackctl.adapters.files.site_files import find_cache_dir, find_data_root
+from stackctl.adapters.process import environments
 from stackctl.core.engine.engines import ENGINE_FOLDER, XLLAMACPP
 
 HELD_MIB = 900

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters import compose_runtime, images
-from stackctl.adapters.compose_runtime import ASK_GPU, FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL, ComposeRuntime
+from stackctl.adapters.docker import compose_runtime, image_fetch
+from stackctl.adapters.docker.compose_runtime import ASK_GPU, FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL, ComposeRuntime
 from stackctl.core.stack.render import COMPOSE_FILE
 
 
@@ -72,8 +72,8 @@ def test_a_container_that_does_not_say_its_version_is_not_left_running(
     )
     client.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(images, "VERSION_S", 0.5)
-    assert images._ask_version("someone/engine:1") == "no end within 0.5 s"
+    monkeypatch.setattr(image_fetch, "VERSION_S", 0.5)
+    assert image_fetch._ask_version("someone/engine:1") == "no end within 0.5 s"
     run, remove = (tmp_path / "asked").read_text().splitlines()
     name = run.partition("--name ")[2].partition(" ")[0]
     assert name

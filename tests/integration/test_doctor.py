@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackctl.adapters.commands import run_command
-from stackctl.adapters.gguf import load_model_files
-from stackctl.adapters.host import load_host
+from stackctl.adapters.machine.commands import run_command
+from stackctl.adapters.machine.host import load_host
+from stackctl.adapters.models.gguf import load_model_files
 from stackctl.core.health.doctor_input import DoctorInput, ModelEntry
 from tests.doctor_facts import check, find_line
 from tests.gguf_files import write_model

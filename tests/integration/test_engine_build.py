@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import engine_store
-from stackctl.adapters.engine_build import BUILD_FILE, load_toolkit, make_build
-from stackctl.adapters.engine_store import EngineStore
+from stackctl.adapters.process import engine_store
+from stackctl.adapters.process.engine_build import BUILD_FILE, load_toolkit, make_build
+from stackctl.adapters.process.engine_store import EngineStore
 from stackctl.cli.main import _build_need
 from stackctl.core.engine.build import NATIVE, PORTABLE, Build, Toolkit, parse_build, write_build
 from stackctl.errors import EngineRefused, RuntimeFailure

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import engine_files
-from stackctl.adapters.engine_files import inspect_engine
+from stackctl.adapters.bundle import engine_files
+from stackctl.adapters.bundle.engine_files import inspect_engine
 from stackctl.core.bundle.format.manifest import Manifest, PackedEngine, encode_manifest
 from stackctl.core.bundle.format.manifest_reader import check_manifest, parse_manifest
 from stackctl.core.bundle.load.checks import Machine, check_machine

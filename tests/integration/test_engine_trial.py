@@ -12,7 +12,7 @@ import pytest
 from build_llama_server import NoAnswer, check_answer, check_device
 from engine_trial import find_function, try_engine
 
-from stackctl.adapters import engine_store
+from stackctl.adapters.process import engine_store
 from stackctl.core.engine.choice import EngineForm
 from stackctl.core.engine.engines import ENGINE_FOLDER, ENGINES, LLAMA_CPP
 from stackctl.core.engine.trial import EngineRecord

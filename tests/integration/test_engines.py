@@ -24,8 +24,8 @@ from typing import Any
 import httpx
 import pytest
 
-from stackctl.adapters import engine_build, engine_store, environments
-from stackctl.adapters.files import find_cache_dir
+from stackctl.adapters.files.site_files import find_cache_dir
+from stackctl.adapters.process import engine_build, engine_store, environments
 from stackctl.core.engine import engines
 from stackctl.core.engine.build import NATIVE
 from stackctl.core.engine.engines import ENGINES, Engine, EngineParameters

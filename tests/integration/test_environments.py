@@ -13,8 +13,8 @@ from threading import Event
 
 import pytest
 
-from stackctl.adapters import environments
-from stackctl.adapters.commands import stop_streams
+from stackctl.adapters.machine.commands import stop_streams
+from stackctl.adapters.process import environments
 from stackctl.errors import RuntimeFailure
 from tests.integration.stack_site import REPOSITORY
 from tests.package_index import SOURCE, PackageIndex, open_package_index, render_backend

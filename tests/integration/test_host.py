@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.commands import run_command
-from stackctl.adapters.host import load_disk, load_file_facts, load_host
-from stackctl.adapters.ports import load_ports
-from stackctl.adapters.processes import load_resident_bytes
+from stackctl.adapters.machine.commands import run_command
+from stackctl.adapters.machine.host import load_disk, load_file_facts, load_host
+from stackctl.adapters.machine.ports import load_ports
+from stackctl.adapters.machine.processes import load_resident_bytes
 from stackctl.core.machine.host import DockerFacts, Host, choose_gpu, choose_runtime, parse_docker_info
 
 GIB = 1 << 30

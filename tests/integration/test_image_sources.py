@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import image_sources
-from stackctl.adapters.image_sources import ImageSources
+from stackctl.adapters.docker import image_sources
+from stackctl.adapters.docker.image_sources import ImageSources
 from stackctl.core.images.oci import Platform
 from stackctl.errors import BundleError, ImageUnavailable
 from tests.fake_registry import FakeRegistry, open_fake_registry

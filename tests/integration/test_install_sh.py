@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from stackctl import __version__
-from stackctl.adapters.files import find_cache_dir
-from stackctl.adapters.own_wheel import build_own_wheel
-from stackctl.adapters.wheelhouse import collect_wheels
+from stackctl.adapters.files.site_files import find_cache_dir
+from stackctl.adapters.wheels.own_wheel import build_own_wheel
+from stackctl.adapters.wheels.wheelhouse import collect_wheels
 from stackctl.core.bundle.format.manifest import Platform
 from tests.bundle_builder import build_bundle
 from tests.integration.stack_site import REPOSITORY

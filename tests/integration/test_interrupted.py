@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.site_processes import find_site_processes
+from stackctl.adapters.process.site_processes import find_site_processes
 from tests.integration.conftest import MakeSite
 from tests.integration.stack_site import DEADLINE_S, Site, clean_environment
 from tests.ports import is_free

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.namespaces import check_namespaces
+from stackctl.adapters.process.namespaces import check_namespaces
 from stackctl.core.bundle.format.signature import parse_public_key, verify
 from stackctl.errors import BundleError, RuntimeFailure
 from tests.integration.conftest import MakeSite

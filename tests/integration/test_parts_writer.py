@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import parts_writer
-from stackctl.adapters.parts_writer import JOURNAL, PartsWriter
+from stackctl.adapters.bundle import parts_writer
+from stackctl.adapters.bundle.parts_writer import JOURNAL, PartsWriter
 from stackctl.core.bundle.format.layout import END, build_header, pad
 from stackctl.core.bundle.pack.plan import Blob, EngineBlob, InMemory, PartPlan, PlacedBlob
 from stackctl.core.text.progress import Transfer

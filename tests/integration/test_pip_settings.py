@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from stackctl.adapters.pip_settings import find_installer_settings
+from stackctl.adapters.process.pip_settings import find_installer_settings
 
 
 @pytest.fixture(autouse=True)

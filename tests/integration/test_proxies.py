@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from stackctl.adapters.docker_engine import connect_engine
-from stackctl.adapters.download import load_client, open_reply
+from stackctl.adapters.docker.docker_engine import connect_engine
+from stackctl.adapters.http.download import load_client, open_reply
 from stackctl.errors import StackError
 from tests.integration.conftest import MakeSite
 from tests.ports import claim_port

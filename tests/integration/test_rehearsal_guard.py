@@ -15,7 +15,7 @@ from tests.integration.stack_site import wait_for
 PROGRAM = """
 import sys
 from pathlib import Path
-from stackctl.adapters.engine_events import remove_if_killed
+from stackctl.adapters.docker.image_events import remove_if_killed
 with remove_if_killed("x-prove", Path(sys.argv[1]), 0):
     print("ready", flush=True)
     sys.stdin.readline()

@@ -8,7 +8,7 @@ import sys
 
 from uv import find_uv_bin
 
-from stackctl.adapters.pip_settings import find_installer_settings
+from stackctl.adapters.process.pip_settings import find_installer_settings
 from stackctl.core.bundle.pack.sbom import Component, render_sbom
 
 # In an environment of its own: a validator with the formats of JSON Schema has many dependencies.

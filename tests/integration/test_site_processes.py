@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import process_runtime, supervisor
-from stackctl.adapters.process_runtime import ProcessRuntime
-from stackctl.adapters.site_processes import find_site_processes
+from stackctl.adapters.process import process_runtime, supervisor
+from stackctl.adapters.process.process_runtime import ProcessRuntime
+from stackctl.adapters.process.site_processes import find_site_processes
 from stackctl.core.stack.supervisor_view import find_socket
 from tests.fakes import raised_by
 from tests.sleeping_site import SERVICES, SleepingSite, is_alive, wait_for

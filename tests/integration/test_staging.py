@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.durable_files import ManyWriter
-from stackctl.adapters.staging import Staging
+from stackctl.adapters.bundle.staging import Staging
+from stackctl.adapters.files.durable_files import ManyWriter
 
 
 def list_open() -> list[str]:

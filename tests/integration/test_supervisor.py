@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from supervisor.xmlrpc import Faults
 
-from stackctl.adapters import supervisor
-from stackctl.adapters.supervisor import Supervisor
+from stackctl.adapters.process import supervisor
+from stackctl.adapters.process.supervisor import Supervisor
 from stackctl.core.stack.runtime import Phase
 from stackctl.core.stack.supervisor_view import find_socket
 from stackctl.errors import RuntimeFailure

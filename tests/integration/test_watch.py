@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.namespaces import check_namespaces, run_isolated
+from stackctl.adapters.process.namespaces import check_namespaces, run_isolated
 from stackctl.core.proof.sightings import Watch, list_attempts, parse_watch
 from stackctl.errors import RuntimeFailure
 from tests.fakes import CHECKOUT
@@ -18,7 +18,7 @@ SCRIPT = CHECKOUT / "stackctl" / "watch.py"
 INSIDE = """
 import subprocess, sys
 from pathlib import Path
-from stackctl.adapters.namespaces import watch_namespace
+from stackctl.adapters.process.namespaces import watch_namespace
 folder, script, program = sys.argv[1:]
 with watch_namespace(Path(folder), Path(script)) as watch:
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from stackctl.adapters.pip_settings import find_installer_settings
+from stackctl.adapters.process.pip_settings import find_installer_settings
 from tests.integration.stack_site import ANSWERS, REPOSITORY, Site, clean_environment
 
 QUESTION = "What are you?"

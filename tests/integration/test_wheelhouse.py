@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from stackctl.adapters import wheel_downloads
-from stackctl.adapters.own_wheel import build_own_wheel
-from stackctl.adapters.wheelhouse import collect_wheels
+from stackctl.adapters.wheels import wheel_downloads
+from stackctl.adapters.wheels.own_wheel import build_own_wheel
+from stackctl.adapters.wheels.wheelhouse import collect_wheels
 from stackctl.core.bundle.pack.wheel_choice import Wheel
 from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, RuntimeFailure
@@ -33,15 +33,15 @@ DEADLINE_S = 120.0
 COLLECT = """
 import sys
 from pathlib import Path
-from stackctl.adapters.wheelhouse import collect_wheels
+from stackctl.adapters.wheels.wheelhouse import collect_wheels
 collect_wheels(Path(sys.argv[1]), ("3.12",), Path(sys.argv[2]), sys.argv[3], print)
 """
 BUILD = """
 import sys
 from pathlib import Path
 import stackctl
-from stackctl.adapters import wheel_downloads
-from stackctl.adapters.own_wheel import build_own_wheel
+from stackctl.adapters.wheels import wheel_downloads
+from stackctl.adapters.wheels.own_wheel import build_own_wheel
 assert stackctl.__file__.startswith(sys.argv[1]), stackctl.__file__
 build_own_wheel(Path(sys.argv[2]))
 """
@@ -368,7 +368,7 @@ def test_secrets_that_lie_in_a_checkout_s_folders_stay_there(tmp_path: Path, mon
             shutil.copy(REPOSITORY / name, checkout / name)
     for folder in ("services/api-gateway", "compose"):
         (checkout / folder / ".env").write_text("GATEWAY_KEY=sk-planted\n")
-    monkeypatch.setattr("stackctl.adapters.own_wheel.find_data_root", lambda: checkout)
+    monkeypatch.setattr("stackctl.adapters.wheels.own_wheel.find_data_root", lambda: checkout)
     assert b"sk-planted" not in build_own_wheel(tmp_path / "out").read_bytes()
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import files, gguf, model_store
+from stackctl.adapters.files import site_files
+from stackctl.adapters.models import gguf, model_store
 from stackctl.core.download.transfer import HostUnreachable, Reply, TransferInterrupted
 from stackctl.errors import ConfigError, RuntimeFailure
 from stackctl.operations.effects import Effects
@@ -94,8 +95,8 @@ def setup(tmp_path: Path) -> Setup:
         world.effects,
         site=tmp_path,
         data_root=CHECKOUT,
-        load_text=files.load_text,
-        save_text=files.save_text,
+        load_text=site_files.load_text,
+        save_text=site_files.save_text,
         remove_file=lambda path: path.unlink(missing_ok=True),
         is_link=Path.is_symlink,
         load_model_files=gguf.load_model_files,
@@ -150,7 +151,7 @@ def test_a_server_without_ranges_on_a_breaking_line_ends_at_last(setup: Setup) -
 
 
 def test_a_host_that_disappears_for_a_while_is_waited_for(setup: Setup) -> None:
-    gone = setup.server.fail(HostUnreachable("This machine cannot reach files.example."))
+    gone = setup.server.fail(HostUnreachable("This machine cannot reach site_files.example."))
     setup.server.script = [
         setup.server.send(setup.server.data, 2 * MIB),
         gone,
@@ -165,7 +166,7 @@ def test_a_host_that_disappears_for_a_while_is_waited_for(setup: Setup) -> None:
 def test_a_host_that_was_never_there_is_not_waited_for(setup: Setup) -> None:
     @contextmanager
     def refuse(ca_bundle: Path | None, method: str, url: str, headers: Mapping[str, str]) -> Iterator[Reply]:
-        raise HostUnreachable("This machine cannot reach files.example: refused.")
+        raise HostUnreachable("This machine cannot reach site_files.example: refused.")
         yield
 
     with pytest.raises(RuntimeFailure, match=r"models add tiny\.gguf") as caught:

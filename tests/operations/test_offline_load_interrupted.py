@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters.offline_folder import OfflineFolder
+from stackctl.adapters.bundle.offline_folder import OfflineFolder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import RuntimeFailure, StackError
@@ -112,7 +112,7 @@ def test_what_the_kernel_lost_is_written_again(place: Place, disk: Path, monkeyp
         real(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", lose)
-    monkeypatch.setattr("stackctl.adapters.staging.SYNC_BYTES", 1)
+    monkeypatch.setattr("stackctl.adapters.bundle.staging.SYNC_BYTES", 1)
     assert "cannot be written" in refused(lambda: place.load(bundle))
     assert place.load(bundle).status == "loaded"
     assert read_model(place, manifest) == MODEL
@@ -135,7 +135,7 @@ def test_an_unplugged_source_at_any_read_is_continued(
                 return super().readinto(buffer)
 
         with monkeypatch.context() as patch:
-            patch.setattr("stackctl.adapters.untrusted_files.FileIO", Unplugged)
+            patch.setattr("stackctl.adapters.files.untrusted_files.FileIO", Unplugged)
             yield calls
 
     assert interrupt_everywhere(tmp_path, (bundle,), manifest, unplug) > 5

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters.offline_folder import OfflineFolder
+from stackctl.adapters.bundle.offline_folder import OfflineFolder
 from stackctl.core.bundle.format.layout import BLOCK, pad
 from stackctl.core.bundle.format.manifest import Manifest, hash_model, seal_manifest
 from stackctl.core.bundle.format.manifest_reader import find_members

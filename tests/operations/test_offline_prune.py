@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.offline_folder import OfflineFolder
+from stackctl.adapters.bundle.offline_folder import OfflineFolder
 from stackctl.core.bundle.format.installed_paths import model_folder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.release import title_release

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters.compose_runtime import ComposeRuntime
+from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 from stackctl.core.bundle.format.manifest import Manifest, PackedEngine, encode_manifest, seal_manifest
 from stackctl.core.bundle.load.release import explain_successor, find_short_id, title_release
 from stackctl.core.health.probes import Status

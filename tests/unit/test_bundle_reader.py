@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackctl.adapters.parts_check import hash_chunks, hash_part, hash_parts, locate_damage
-from stackctl.adapters.parts_reader import PIECE_BYTES, open_bundles, read_blob, read_members
-from stackctl.adapters.untrusted_files import read_whole
+from stackctl.adapters.bundle.parts_check import hash_chunks, hash_part, hash_parts, locate_damage
+from stackctl.adapters.bundle.parts_reader import PIECE_BYTES, open_bundles, read_blob, read_members
+from stackctl.adapters.files.untrusted_files import read_whole
 from stackctl.core.bundle.format.layout import BLOCK
 from stackctl.core.bundle.format.manifest import Manifest, Member
 from stackctl.core.bundle.format.members import describe_owners, list_members

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import bundle_writer
-from stackctl.adapters.bundle_writer import BundleWriter, find_partial, find_partial_bytes, list_bundles
+from stackctl.adapters.bundle import bundle_writer
+from stackctl.adapters.bundle.bundle_writer import BundleWriter, find_partial, find_partial_bytes, list_bundles
 from stackctl.core.bundle.format.manifest import SIGNATURE_NAME, BootstrapFile, Manifest, encode_manifest
 from stackctl.core.bundle.pack.plan import Blob, Draft, InMemory, build_draft, hash_bytes
 from stackctl.core.text.progress import Transfer

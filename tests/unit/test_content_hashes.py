@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.content_hashes import ContentHashes, read_range, read_stamp
-from stackctl.adapters.streams import PIECE_BYTES
+from stackctl.adapters.files.content_hashes import ContentHashes, read_range, read_stamp
+from stackctl.adapters.files.streams import PIECE_BYTES
 from stackctl.errors import BundleError
 from tests.gguf_files import write_model
 

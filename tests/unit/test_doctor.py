@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters.host import load_file_facts
+from stackctl.adapters.machine.host import load_file_facts
 from stackctl.core.health.doctor import check_host, has_errors
 from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, FileFacts, ImageFacts, PortNeed
 from stackctl.core.machine.gpu import Gpu

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.gguf import load_model_files
+from stackctl.adapters.models.gguf import load_model_files
 from stackctl.core.health.doctor_input import DoctorInput, FileFacts
 from stackctl.core.health.doctor_models import build_context_advice
 from stackctl.core.machine.host import DiskSpace

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.files import find_cache_dir, hash_folder, hold_lock, load_text, make_private, save_text
+from stackctl.adapters.files.site_files import (
+    find_cache_dir,
+    hash_folder,
+    hold_lock,
+    load_text,
+    make_private,
+    save_text,
+)
 from stackctl.errors import ConfigError, RuntimeFailure
 from tests.fakes import raised_by
 

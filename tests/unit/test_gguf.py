@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackctl.adapters.gguf import load_gguf
+from stackctl.adapters.models.gguf import load_gguf
 from stackctl.core.models.gguf import GGUFError, GGUFHeader, build_shard_names, parse_gguf, parse_split_name
 from stackctl.core.models.gguf_tables import TENSOR_TYPES
 from stackctl.errors import ConfigError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stackctl.adapters.interrupts import CLEANING, ENDING, SIGNALS, hold_interrupts, interrupt_once
+from stackctl.adapters.machine.interrupts import CLEANING, ENDING, SIGNALS, hold_interrupts, interrupt_once
 
 
 @pytest.fixture(autouse=True)

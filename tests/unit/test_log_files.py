@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.log_files import START_LINES, read_from_mark, read_tail
+from stackctl.adapters.files.log_files import START_LINES, read_from_mark, read_tail
 
 MARK = "launch: chat starts as process 7,"
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.adapters.gguf import load_gguf, load_model_files
+from stackctl.adapters.models.gguf import load_gguf, load_model_files
 from stackctl.core.models.files import ModelFile, ModelMode, build_model_header, check_model_files, suggest_file
 from stackctl.errors import Finding, Severity
 from tests.gguf_files import write_model, write_shards

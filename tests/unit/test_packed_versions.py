@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.adapters.version_memory import VersionMemory
+from stackctl.adapters.bundle.version_memory import VersionMemory
 from stackctl.core.bundle.pack.packed_versions import PackedVersion, parse_versions, render_versions
 from stackctl.errors import BundleError, Finding
 

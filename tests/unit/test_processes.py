@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from stackctl.adapters.commands import TIMED_OUT
-from stackctl.adapters.processes import load_gpu_memory
+from stackctl.adapters.machine.commands import TIMED_OUT
+from stackctl.adapters.machine.processes import load_gpu_memory
 from stackctl.core.machine.gpu import GpuMemory
 from stackctl.core.stack.runtime import CompletedCommand
 

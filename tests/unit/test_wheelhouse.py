@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.adapters.wheelhouse import describe_wheel
+from stackctl.adapters.wheels.wheelhouse import describe_wheel
 from stackctl.core.bundle.pack.lock_file import LockEntry, parse_lock, select_entries
 from stackctl.core.bundle.pack.wheel_choice import (
     Wheel,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Staging(Protocol):
-    """What is being loaded; adapters/staging.py says what each method does."""
+    """What is being loaded; adapters/bundle/staging.py says what each method does."""
 
     journal: Journal
 
@@ -41,7 +41,7 @@ class Staging(Protocol):
 
 
 class OfflineFolder(Protocol):
-    """Installed releases and the models' store; adapters/offline_folder.py says what each method does."""
+    """Installed releases and the models' store; adapters/bundle/offline_folder.py says what each method does."""
 
     root: Path
 
@@ -63,7 +63,7 @@ class OfflineFolder(Protocol):
 
 
 class ImageEngine(Protocol):
-    """The container engine as loading sees it; adapters/engine_images.py says what each method does."""
+    """The container engine as loading sees it; adapters/docker/image_store.py says what each method does."""
 
     @property
     def keeps_blobs(self) -> bool: ...

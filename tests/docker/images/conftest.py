@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from docker import DockerClient
 
-from stackctl.adapters.registry import Registry
+from stackctl.adapters.registry.registry import Registry
 from tests.docker.airgap import STORES, AirgappedEngine, Store, airgapped_engine, explain_no_airgap
 from tests.docker.images.sources import Source, find_platform, push
 from tests.docker.registry import ServedRegistry, find_registry_program, open_registry

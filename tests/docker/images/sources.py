@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from docker import DockerClient
 
-from stackctl.adapters.engine_images import (
+from stackctl.adapters.docker.image_store import (
     load_images,
 )
-from stackctl.adapters.registry import Registry
+from stackctl.adapters.registry.registry import Registry
 from stackctl.core.images.load_tar import build_load_tar
 from stackctl.core.images.oci import ImageContent, Platform
 from tests.docker.registry import PASSWORD, USER

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from docker import DockerClient
 
-from stackctl.adapters.engine_images import (
+from stackctl.adapters.docker.image_store import (
     check_identity,
     load_images,
     remove_alias,

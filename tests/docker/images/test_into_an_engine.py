@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
-from stackctl.adapters.engine_export import read_image, stream_layers
-from stackctl.adapters.engine_images import (
+from stackctl.adapters.docker.image_export import read_image, stream_layers
+from stackctl.adapters.docker.image_store import (
     check_identity,
     find_present_layers,
     find_repo_digest,
@@ -22,7 +22,7 @@ from stackctl.adapters.engine_images import (
     load_images,
     remove_alias,
 )
-from stackctl.adapters.registry import Registry
+from stackctl.adapters.registry.registry import Registry
 from stackctl.core.images.load_tar import build_load_tar
 from stackctl.errors import BundleError, ImageUnavailable, RuntimeFailure
 from tests.docker.airgap import AirgappedEngine, airgapped_engine, explain_no_airgap

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from docker import DockerClient
 
-from stackctl.adapters.engine_images import (
+from stackctl.adapters.docker.image_store import (
     find_repo_digest,
 )
-from stackctl.adapters.registry import Registry
+from stackctl.adapters.registry.registry import Registry
 from stackctl.core.images.oci import OCI_INDEX
 from stackctl.errors import BundleError, ImageUnavailable
 from tests.docker.images.sources import LOGIN, Source, find_platform, push

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.content_hashes import ContentHashes, read_range
-from stackctl.adapters.parts_writer import JOURNAL, Journal
+from stackctl.adapters.bundle.parts_writer import JOURNAL, Journal
+from stackctl.adapters.files.content_hashes import ContentHashes, read_range
 from stackctl.errors import BundleError
 from tests.gguf_files import write_model
 from tests.integration.packing.pack_site import MIB, PackSite, add_model

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.registry import Registry
+from stackctl.adapters.registry.registry import Registry
 from tests.fake_registry import FakeRegistry, open_fake_registry
 from tests.integration.registry.served import LAYER, Serve
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters.registry_auth import Login, find_login, parse_challenge
+from stackctl.adapters.registry.registry_auth import Login, find_login, parse_challenge
 from stackctl.errors import ImageUnavailable
 from tests.integration.registry.served import save_config, save_helper, save_login
 

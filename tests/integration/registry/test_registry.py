@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters import registry_connection
-from stackctl.adapters.registry import Registry
-from stackctl.adapters.registry_connection import ATTEMPTS, CHUNK_BYTES
-from stackctl.adapters.registry_digests import find_digests
+from stackctl.adapters.registry import registry_connection
+from stackctl.adapters.registry.registry import Registry
+from stackctl.adapters.registry.registry_connection import ATTEMPTS, CHUNK_BYTES
+from stackctl.adapters.registry.registry_digests import find_digests
 from stackctl.core.images.oci import OCI_LAYER, ImageBlob, Platform
 from stackctl.errors import BundleError, ImageUnavailable
 from tests.image_documents import digest

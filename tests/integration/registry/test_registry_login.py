@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.registry import Registry
-from stackctl.adapters.registry_auth import find_login
-from stackctl.adapters.registry_connection import CHUNK_BYTES
+from stackctl.adapters.registry.registry import Registry
+from stackctl.adapters.registry.registry_auth import find_login
+from stackctl.adapters.registry.registry_connection import CHUNK_BYTES
 from stackctl.errors import ImageUnavailable
 from tests.integration.registry.served import AMD64, BASIC, LAYER, Serve, save_config, save_login
 

@@ -1,0 +1,1 @@
+"""Bundles on their disks, and what is loaded from them."""

@@ -1,0 +1,1 @@
+"""HTTP: to services of this stack, and to the world outside."""

@@ -1,0 +1,1 @@
+"""This machine: its host, its ports and processes, other programs, signals."""

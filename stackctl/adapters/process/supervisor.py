@@ -1,0 +1,199 @@
+"""Talk to one site's supervisord: start it, ask it, end it. The library's XML-RPC over its unix socket."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stackctl.adapters.machine.commands import run_command
+from stackctl.errors import RuntimeFailure
+
+# supervisor.xmlrpc.Faults
+ALREADY_STARTED = 60
+NOT_RUNNING = 70
+
+START_TIMEOUT_S = 15.0
+ANSWER_S = 5.0
+# A program that is stopped has time to end by itself; the answer comes when it is gone.
+STOP_ANSWER_S = 90.0
+POLL_S = 0.05
+
+# What services may see of the caller's environment: where programs and devices are, how to reach a provider
+# through a company's proxy. Nothing else, so a shell's variables never change what the stack does.
+_PASSED = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "LANG",
+        "TZ",
+        "TMPDIR",
+        "LD_LIBRARY_PATH",
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "CUDA_VISIBLE_DEVICES",
+        "HIP_VISIBLE_DEVICES",
+        "ROCM_PATH",
+        "GGML_VK_VISIBLE_DEVICES",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+    }
+)
+
+
+class ProtocolFault(Exception):
+    """supervisord answered a call with a fault; ``code`` is its own, 0 when the answer was none of the protocol's."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisor:
+    """One supervisord.
+
+    Attributes:
+        config: the rendered configuration.
+        socket: path of its control socket, in a folder of its own.
+    """
+
+    config: Path
+    socket: Path
+
+    def find_pid(self) -> int:
+        """Process id of the supervisord that answers at the socket; 0 when none does, or when it is going."""
+        try:
+            return int(self.call("getPID")) if self.socket.exists() else 0
+        except (OSError, ProtocolFault):
+            return 0
+
+    def call(self, method: str, *arguments: Any, timeout_s: float = ANSWER_S) -> Any:
+        """One call of supervisor's XML-RPC interface.
+
+        Raises:
+            OSError: nobody answers.
+            ProtocolFault: it refused.
+        """
+        # Imported here: it takes 0.1 s, which a start has when supervisord is already on its way.
+        from stackctl.adapters.process.unix_rpc import Error, Fault, connect
+
+        try:
+            with connect(self.socket, timeout_s) as proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
+        except Fault as fault:
+            raise ProtocolFault(fault.faultString, fault.faultCode) from fault
+        except Error as error:
+            raise ProtocolFault(str(error), 0) from error
+
+    def start(self, folder: Path) -> None:
+        """Start supervisord in the background and wait until it answers.
+
+        Args:
+            folder: its working folder, by which it is found again.
+
+        Raises:
+            RuntimeFailure: it did not start; with what it said.
+        """
+        self._make_socket_folder()
+        environment = {k: v for k, v in os.environ.items() if k in _PASSED or k.startswith("LC_")}
+        argv = [
+            "env",
+            "-i",
+            *(f"{k}={v}" for k, v in sorted(environment.items())),
+            sys.executable,
+            "-I",
+            "-m",
+            "supervisor.supervisord",
+            "-c",
+            str(self.config),
+        ]
+        done = run_command(argv, START_TIMEOUT_S, folder=folder)
+        if done.code:
+            raise RuntimeFailure(
+                f"The process supervisor did not start: {done.stderr.strip() or done.stdout.strip()}",
+                "run 'stackctl doctor'",
+            )
+        if not wait_until(lambda: self.find_pid() > 0, START_TIMEOUT_S):
+            raise RuntimeFailure(
+                f"The process supervisor does not answer at {self.socket}.", "run 'stackctl down', then 'up'"
+            )
+
+    def apply_config(self) -> list[str]:
+        """Read the configuration again and start, restart or remove just what changed; names of what was started."""
+        added, changed, removed = self._demand("reloadConfig")[0]
+        for name in (*removed, *changed):
+            self._demand("stopProcessGroup", name)
+            self._demand("removeProcessGroup", name)
+        for name in (*added, *changed):
+            self._demand("addProcessGroup", name)
+        return [*added, *changed]
+
+    def restart(self, name: str) -> None:
+        """Stop the program if it runs, and start it without waiting for it to be ready."""
+        self._demand("stopProcess", name, ignored=NOT_RUNNING)
+        self._demand("startProcess", name, False, ignored=ALREADY_STARTED)
+
+    def list_processes(self) -> list[dict[str, Any]]:
+        """Supervisor's own facts of each program; empty when it does not run."""
+        try:
+            return list(self.call("getAllProcessInfo"))
+        except (OSError, ProtocolFault):
+            return []
+
+    def shut_down(self) -> bool:
+        """Tell supervisord to end every program and itself; whether one answered. It takes a while after that."""
+        try:
+            return bool(self.socket.exists() and self.call("shutdown"))
+        except (OSError, ProtocolFault):
+            return False
+
+    def _demand(self, method: str, *arguments: Any, ignored: int | None = None) -> Any:
+        """A call that must succeed, apart from the fault that says that nothing was to do.
+
+        Raises:
+            RuntimeFailure: it was refused, or nobody answers any more.
+        """
+        try:
+            return self.call(method, *arguments, timeout_s=STOP_ANSWER_S)
+        except ProtocolFault as fault:
+            if fault.code == ignored:
+                return None
+            refused = f"refused {' '.join(map(str, (method, *arguments)))}: {fault}"
+        except OSError as error:
+            refused = f"does not answer any more: {error}"
+        raise RuntimeFailure(f"The process supervisor {refused}", "run 'stackctl down', then 'stackctl up'")
+
+    def _make_socket_folder(self) -> None:
+        """A folder that only this user can enter; anything else at that place is refused."""
+        folder = self.socket.parent
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise RuntimeFailure(
+                f"{folder} is not a folder that only this user can enter.", f"remove it: rm -r {folder}"
+            )
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Ask until the condition holds; ``False`` when it did not within the time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True

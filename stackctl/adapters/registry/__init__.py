@@ -1,0 +1,1 @@
+"""Image registries: reading images as they have them."""

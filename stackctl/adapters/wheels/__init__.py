@@ -1,0 +1,1 @@
+"""Python wheels: our own, an index's, and collections of them."""
