@@ -23,11 +23,11 @@ from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.checks import Disk, Machine
 from stackctl.core.images.oci import ImageFacts
 from stackctl.errors import BundleError, Finding
+from stackctl.operations.bundle.load.effects import LoadEffects, LoadRequest
+from stackctl.operations.bundle.load.load import run_load
+from stackctl.operations.bundle.load.result import LoadResult
+from stackctl.operations.bundle.load.rollback import RollbackResult, run_rollback
 from stackctl.operations.effects import Effects, Report
-from stackctl.operations.offline.load import run_load
-from stackctl.operations.offline.load_effects import LoadEffects, LoadRequest
-from stackctl.operations.offline.load_result import LoadResult
-from stackctl.operations.offline.rollback import RollbackResult, run_rollback
 from tests.bundle_builder import SECRET, ImageBytes, build_bundle, make_bytes
 from tests.fakes import World, raised_by
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from stackctl.core.bundle.load.plan import InstalledRange
 from stackctl.errors import Finding
-from stackctl.operations.offline.prove import ProveRequest, SavedReceipt, run_prove
-from stackctl.operations.offline.rehearse import rehearse_processes, render_rehearsal
-from stackctl.operations.offline.stage import Stage
+from stackctl.operations.bundle.prove.effects import Stage
+from stackctl.operations.bundle.prove.prove import ProveRequest, SavedReceipt, run_prove
+from stackctl.operations.bundle.prove.rehearse import rehearse_processes, render_rehearsal
 from tests.fakes import SITE, FakeRuntime, World
 
 READY = {"kind": "ready", "addresses": ["127.0.0.1", "172.18.0.2"], "gateways": []}

@@ -1,1 +1,1 @@
-"""All input and output, and no decisions: processes, Docker, HTTP, files."""
+"""All input and output, and no decisions; rooms by what is spoken to: this machine, files, Docker, registries, HTTP."""

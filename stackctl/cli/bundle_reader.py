@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stackctl.operations.bundle.check.reading import BundleReader
     from stackctl.operations.effects import Effects
-    from stackctl.operations.offline.reading import BundleReader
 
 
 def build_reader(effects: Effects) -> BundleReader:
     """The real disk."""
     from stackctl.adapters.bundle import parts_check, parts_reader
     from stackctl.adapters.files import untrusted_files
-    from stackctl.operations.offline.reading import BundleReader
+    from stackctl.operations.bundle.check.reading import BundleReader
 
     return BundleReader(
         find_folders=parts_reader.find_folders,

@@ -26,7 +26,7 @@ def chat(
     context: Context, message: str, model: str, system: str, max_tokens: int | None, temperature: float | None
 ) -> None:
     """Ask MESSAGE ('-' reads standard input) and print the answer as it comes."""
-    from stackctl.operations.chat import ask
+    from stackctl.operations.look.chat import ask
 
     first = written = 0.0
     tokens = 0

@@ -21,7 +21,7 @@ from stackctl.errors import UnhealthyError
 def doctor(context: Context, as_json: bool, set_context: bool) -> None:
     """Check this machine and this site before anything is pulled, built or started."""
     from stackctl.core.health.doctor import has_errors
-    from stackctl.operations.doctor import run_doctor, set_fitting_context
+    from stackctl.operations.look.doctor import run_doctor, set_fitting_context
 
     with context.open() if set_context else context.open_anywhere() as effects:
         changed = set_fitting_context(effects) if set_context else {}

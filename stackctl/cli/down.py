@@ -12,7 +12,7 @@ from stackctl.cli.main import Context
 @click.pass_obj
 def down(context: Context) -> None:
     """Stop the stack; models, settings and logs stay."""
-    from stackctl.operations.down import run_down
+    from stackctl.operations.run.down import run_down
 
     with context.open() as effects:
         stopped = run_down(effects)

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 def health(context: Context, as_json: bool, watch: bool, interval: float, no_completion: bool) -> None:
     """Ask every layer of every service whether it works. Never calls a provider that may cost money."""
     from stackctl.core.health.probes import HealthReport, Status
-    from stackctl.operations.health import check_health
-    from stackctl.operations.leftovers import check_start
-    from stackctl.operations.running import load_running
+    from stackctl.operations.look.health import check_health
+    from stackctl.operations.run.leftovers import check_start
+    from stackctl.operations.site.running import load_running
 
     while True:
         with context.open() as effects:

@@ -33,7 +33,7 @@ def pin(context: Context, dry_run: bool, as_json: bool) -> None:
     it again to take what the tags name then; delete images.lock to go by tags alone.
     """
     from stackctl.adapters.registry.registry_digests import find_digests
-    from stackctl.operations.images_pin import run_pin
+    from stackctl.operations.images.pin import run_pin
 
     with context.open() as effects:
         result = run_pin(effects, lambda names: find_digests(names, effects.report), dry_run=dry_run)
@@ -70,7 +70,7 @@ def prune(context: Context, yes: bool, dry_run: bool, as_json: bool) -> None:
     from stackctl.adapters.docker.docker_engine import connect_engine
     from stackctl.adapters.docker.image_prune import EngineImages
     from stackctl.adapters.files.site_folders import load_known_sites
-    from stackctl.operations.images_prune import plan_prune, run_prune
+    from stackctl.operations.images.prune import plan_prune, run_prune
 
     with context.open() as effects:
         store = EngineImages(connect_engine())

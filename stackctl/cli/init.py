@@ -15,7 +15,7 @@ from stackctl.cli.main import Context
 @click.pass_obj
 def init(context: Context, folder: Path | None) -> None:
     """Make FOLDER (the site by default) ready: .env with fresh keys, stack.yml and models/. Overwrites nothing."""
-    from stackctl.operations.init import run_init
+    from stackctl.operations.site.init import run_init
 
     site = Context((folder or context.folder).resolve())
     with site.open_here() as effects:

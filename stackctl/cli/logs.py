@@ -15,7 +15,7 @@ from stackctl.cli.main import Context
 @click.pass_obj
 def logs(context: Context, services: tuple[str, ...], follow: bool, lines: int) -> None:
     """Show the output of SERVICES (all by default)."""
-    from stackctl.operations.inspect import follow_logs, load_logs
+    from stackctl.operations.look.status import follow_logs, load_logs
 
     with context.open() as effects:
         if follow:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from stackctl.adapters.process.process_runtime import Need
     from stackctl.core.machine.host import Host
     from stackctl.operations.effects import Effects, Runtime
-    from stackctl.operations.installations import Installation
-    from stackctl.operations.site import LoadedSite
-    from stackctl.operations.state import State
+    from stackctl.operations.engine.installations import Installation
+    from stackctl.operations.site.load import LoadedSite
+    from stackctl.operations.site.state import State
 
 COMMANDS = {
     "init": "Make a site folder: .env with fresh keys, stack.yml, models/.",
@@ -178,7 +178,7 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
 
 
 def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> Runtime:
-    from stackctl.operations.state import load_state
+    from stackctl.operations.site.state import load_state
 
     settings = loaded.settings
     if name == "compose":
@@ -199,7 +199,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
             named=list_named_images(settings, engine, loaded.images),
         )
     from stackctl.adapters.process.process_runtime import ProcessRuntime
-    from stackctl.operations.installations import list_installations
+    from stackctl.operations.engine.installations import list_installations
 
     wheels = Path(loaded.release.wheels) if loaded.release else None
     needs = tuple(
@@ -221,7 +221,7 @@ def _find_runtime(effects: Effects, state: State) -> Runtime:
 
 def _find_former(effects: Effects, state: State | None) -> Path | None:
     """The state folder from which the stack was started, if its site was moved since."""
-    from stackctl.operations.state import find_former_site
+    from stackctl.operations.site.state import find_former_site
 
     former = find_former_site(effects, state) if state else None
     return former / effects.state_dir.name if former else None

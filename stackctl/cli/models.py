@@ -17,9 +17,9 @@ from stackctl.errors import ConfigError, Severity
 
 if TYPE_CHECKING:
     from stackctl.core.download.transfer import Reply
-    from stackctl.operations.model_check import CheckedFile
-    from stackctl.operations.model_recommend import Recommendation
-    from stackctl.operations.models import BroughtModel, StoreEffects
+    from stackctl.operations.models.check import CheckedFile
+    from stackctl.operations.models.folder import BroughtModel, StoreEffects
+    from stackctl.operations.models.recommend import Recommendation
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -54,7 +54,7 @@ def pull(context: Context, name: str, as_json: bool) -> None:
     NAME is a catalog name (see 'stackctl models recommend'), hf:owner/repo/file.gguf[@revision], or the web address of
     a .gguf file; #sha256=HEX after it pins the content. All shards of a split model are downloaded.
     """
-    from stackctl.operations.model_pull import run_pull
+    from stackctl.operations.models.pull import run_pull
 
     with context.open() as effects:
         result = run_pull(effects, build_store_effects(), name)
@@ -68,7 +68,7 @@ def pull(context: Context, name: str, as_json: bool) -> None:
 @click.pass_obj
 def add(context: Context, file: Path, move: bool, as_json: bool) -> None:
     """Copy a model file of this machine, with all its shards, into MODELS_DIR, checked and recorded."""
-    from stackctl.operations.model_add import run_add
+    from stackctl.operations.models.add import run_add
 
     if move and file.is_symlink():
         raise click.BadParameter(f"{file} is a link; add it without --move", param_hint="--move")
@@ -86,7 +86,7 @@ def verify(context: Context, names: tuple[str, ...], as_json: bool) -> None:
 
     NAME is a file, a catalog name, a served name or a setting such as CHAT_MODEL.
     """
-    from stackctl.operations.model_check import verify_models
+    from stackctl.operations.models.check import verify_models
 
     with context.open() as effects:
         checked = verify_models(effects, build_store_effects(), names)
@@ -109,7 +109,7 @@ def verify(context: Context, names: tuple[str, ...], as_json: bool) -> None:
 @click.pass_obj
 def recommend(context: Context, memory_gb: float | None, as_json: bool) -> None:
     """Say which catalog models fit this machine, and the lines that serve them."""
-    from stackctl.operations.model_recommend import recommend_models
+    from stackctl.operations.models.recommend import recommend_models
 
     with context.open_anywhere() as effects:
         found = recommend_models(effects, memory_gb)
@@ -120,7 +120,7 @@ def recommend(context: Context, memory_gb: float | None, as_json: bool) -> None:
 
 
 def _list(context: Context, as_json: bool) -> None:
-    from stackctl.operations.inspect import list_models
+    from stackctl.operations.look.status import list_models
 
     with context.open() as effects:
         found = list_models(effects)
@@ -248,7 +248,7 @@ def _write_size(size: int) -> str:
 def build_store_effects() -> StoreEffects:
     """The real world of model files; the HTTP client is made when the first request needs it."""
     from stackctl.adapters.models import gguf, model_store
-    from stackctl.operations.models import StoreEffects
+    from stackctl.operations.models.folder import StoreEffects
 
     return StoreEffects(
         open_reply=_open_reply,

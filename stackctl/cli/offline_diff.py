@@ -14,7 +14,7 @@ from stackctl.core.text.progress import write_size
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.pack.diff import State
-    from stackctl.operations.offline.compare import Comparison
+    from stackctl.operations.bundle.check.compare import Comparison
 
 _BUNDLE = click.Path(path_type=Path)
 
@@ -28,8 +28,8 @@ _BUNDLE = click.Path(path_type=Path)
 def offline_diff(context: Context, old: Path, new: Path, key: str | None, as_json: bool) -> None:
     """Show what is new, gone and changed from bundle OLD to NEW. The manifests (bundle.json) are enough."""
     from stackctl.cli.bundle_reader import build_reader
-    from stackctl.operations.offline.compare import compare_bundles
-    from stackctl.operations.offline.keys import find_public_key
+    from stackctl.operations.bundle.check.compare import compare_bundles
+    from stackctl.operations.bundle.keys import find_public_key
 
     with context.open_anywhere() as effects:
         found = compare_bundles(build_reader(effects), old, new, find_public_key(effects, key))

@@ -24,7 +24,7 @@ def offline_keygen(context: Context, out: Path) -> None:
     import secrets
 
     from stackctl.adapters.files.new_files import create_files
-    from stackctl.operations.offline.keys import DEFAULT_PREFIX, make_keys
+    from stackctl.operations.bundle.keys import DEFAULT_PREFIX, make_keys
 
     made = make_keys(out / DEFAULT_PREFIX if out.is_dir() else out, secrets.token_bytes, create_files)
     print_text(

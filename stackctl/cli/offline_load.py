@@ -12,9 +12,9 @@ from stackctl.cli.console import print_json, print_note, print_text, print_warni
 from stackctl.cli.main import Context
 
 if TYPE_CHECKING:
+    from stackctl.operations.bundle.load.effects import LoadEffects
+    from stackctl.operations.bundle.load.result import LoadResult
     from stackctl.operations.effects import Effects
-    from stackctl.operations.offline.load_effects import LoadEffects
-    from stackctl.operations.offline.load_result import LoadResult
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -46,9 +46,9 @@ def offline_load(
 
     Run it again after an interruption, or with the next disk: it goes on where it was.
     """
-    from stackctl.operations.offline.keys import find_public_key
-    from stackctl.operations.offline.load import preview_load, run_load
-    from stackctl.operations.offline.load_effects import LoadRequest
+    from stackctl.operations.bundle.keys import find_public_key
+    from stackctl.operations.bundle.load.effects import LoadRequest
+    from stackctl.operations.bundle.load.load import preview_load, run_load
 
     here, context = context.folder, context.find_place()
     if context.folder != here:
@@ -108,7 +108,7 @@ def build_load_effects(effects: Effects) -> LoadEffects:
     from stackctl.cli.bundle_reader import build_reader
     from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
     from stackctl.core.bundle.load.checks import Machine
-    from stackctl.operations.offline.load_effects import LoadEffects
+    from stackctl.operations.bundle.load.effects import LoadEffects
 
     folder = OfflineFolder(effects.site / OFFLINE_FOLDER)
     docker = effects.load_host(True).docker

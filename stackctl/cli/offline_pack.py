@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from stackctl.adapters.docker.image_sources import ImageSources
     from stackctl.core.bundle.format.manifest import Manifest
     from stackctl.core.bundle.format.signature import SecretKey
+    from stackctl.operations.bundle.pack.pack import PackEffects, PackResult
     from stackctl.operations.effects import Effects
-    from stackctl.operations.offline.pack import PackEffects, PackResult
 
 DEFAULT_PYTHONS = ("3.11", "3.12", "3.13")
 OLDEST_PYTHON = 11
@@ -113,8 +113,8 @@ def offline_pack(
 ) -> None:
     """Pack this stack into a bundle that installs and proves itself where there is no network."""
     from stackctl.adapters.bundle.bundle_writer import load_manifest
-    from stackctl.operations.offline.gather_engine import EngineRequest
-    from stackctl.operations.offline.pack import PackRequest, run_pack
+    from stackctl.operations.bundle.pack.gather_engine import EngineRequest
+    from stackctl.operations.bundle.pack.pack import PackRequest, run_pack
 
     warnings: list[Finding] = []
     with context.open({"STACK_GPU": gpu}) as effects:
@@ -268,8 +268,8 @@ def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) ->
     from stackctl.adapters.wheels import own_wheel, wheelhouse
     from stackctl.core.bundle.format.signature import sign
     from stackctl.core.models.catalog import CATALOG_FILE, parse_catalog
-    from stackctl.operations.offline.gather import Sources, find_provenance
-    from stackctl.operations.offline.pack import PackEffects
+    from stackctl.operations.bundle.pack.gather import Sources, find_provenance
+    from stackctl.operations.bundle.pack.pack import PackEffects
 
     secret, memory = _load_key(key) if key else None, VersionMemory(key, warnings.append)
     catalog = parse_catalog(effects.load_text(effects.data_root / CATALOG_FILE) or "")

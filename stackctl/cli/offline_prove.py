@@ -14,9 +14,9 @@ from stackctl.cli.main import Context
 from stackctl.errors import UnhealthyError
 
 if TYPE_CHECKING:
+    from stackctl.operations.bundle.prove.effects import Stage
+    from stackctl.operations.bundle.prove.prove import SavedReceipt
     from stackctl.operations.effects import Effects
-    from stackctl.operations.offline.prove import SavedReceipt
-    from stackctl.operations.offline.stage import Stage
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -46,8 +46,8 @@ def offline_prove(
         _rehearse_inside(context, inside, wait_timeout)
         return
     from stackctl.core.bundle.format.signature import sign
-    from stackctl.operations.offline.prove import ProveRequest, run_prove
-    from stackctl.operations.offline.site_key import load_signing_key
+    from stackctl.operations.bundle.prove.prove import ProveRequest, run_prove
+    from stackctl.operations.bundle.prove.site_key import load_signing_key
 
     with context.open() as effects:
         secret = load_signing_key(effects, key, _make_random)
@@ -77,7 +77,7 @@ def _show(saved: SavedReceipt, as_json: bool) -> None:
 
 def _rehearse_inside(context: Context, result: Path, wait_timeout: float | None) -> None:
     """The part of a proof that runs in namespaces of its own; its progress goes to stdout, line by line."""
-    from stackctl.operations.offline.rehearse import rehearse_processes, render_rehearsal
+    from stackctl.operations.bundle.prove.rehearse import rehearse_processes, render_rehearsal
 
     with context.open({"STACK_RUNTIME": "process"}) as effects:
         rehearsal = rehearse_processes(replace(effects, report=print_text), _build_stage(effects), wait_timeout)
@@ -100,7 +100,7 @@ def _build_stage(effects: Effects) -> Stage:
     from stackctl.adapters.process import namespaces
     from stackctl.cli.offline_verify import find_image_check
     from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
-    from stackctl.operations.offline.stage import Stage
+    from stackctl.operations.bundle.prove.effects import Stage
 
     def rehearse_isolated(wait_timeout_s: float | None) -> str:
         result = effects.state_dir / "prove" / "rehearsal.json"

@@ -10,7 +10,7 @@ from stackctl.cli.console import print_json, print_text
 from stackctl.cli.main import Context
 
 if TYPE_CHECKING:
-    from stackctl.operations.offline.prune import Pruning
+    from stackctl.operations.bundle.load.prune import Pruning
 
 
 @click.command("offline-prune")
@@ -25,7 +25,7 @@ def offline_prune(context: Context, keep: int, interrupted: bool, yes: bool, as_
     The current release, the one before it and the one that runs always stay.
     """
     from stackctl.cli.offline_load import build_load_effects
-    from stackctl.operations.offline.prune import plan_prune, run_prune
+    from stackctl.operations.bundle.load.prune import plan_prune, run_prune
 
     with context.open() as effects:
         prune = run_prune if yes else plan_prune

@@ -15,7 +15,7 @@ from stackctl.cli.main import Context
 def offline_rollback(context: Context, release: str, as_json: bool) -> None:
     """Go back to the release before, or to the kept one whose id begins with ID; all of it is checked first."""
     from stackctl.cli.offline_load import build_load_effects
-    from stackctl.operations.offline.rollback import run_rollback
+    from stackctl.operations.bundle.load.rollback import run_rollback
 
     with context.open() as effects:
         result = run_rollback(effects, build_load_effects(effects), release)

@@ -15,9 +15,9 @@ from stackctl.core.text.progress import write_size
 from stackctl.errors import BundleError, Severity
 
 if TYPE_CHECKING:
+    from stackctl.operations.bundle.check.verify import Verified
+    from stackctl.operations.bundle.check.verify_installed import CheckImages
     from stackctl.operations.effects import Effects
-    from stackctl.operations.offline.verify import Verified
-    from stackctl.operations.offline.verify_installed import CheckImages
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -45,9 +45,9 @@ def offline_verify(
     if bool(bundles) == installed:
         raise click.UsageError("Name one or more bundles, or give --installed.")
     from stackctl.cli.bundle_reader import build_reader
-    from stackctl.operations.offline.keys import find_public_key
-    from stackctl.operations.offline.verify import VERIFY_HINT, verify_bundles
-    from stackctl.operations.offline.verify_installed import REPAIR_HINT, verify_installed
+    from stackctl.operations.bundle.check.verify import VERIFY_HINT, verify_bundles
+    from stackctl.operations.bundle.check.verify_installed import REPAIR_HINT, verify_installed
+    from stackctl.operations.bundle.keys import find_public_key
 
     with context.open() if installed else context.open_anywhere() as effects:
         public_key, reader = find_public_key(effects, key), build_reader(effects)
@@ -66,8 +66,8 @@ def offline_verify(
 def find_image_check(effects: Effects) -> CheckImages:
     """Compares a manifest's images with the engine's, where an engine answers."""
     from stackctl.cli.offline_load import build_load_effects
-    from stackctl.operations.offline.load_images import build_facts
-    from stackctl.operations.offline.verify_installed import skip_images
+    from stackctl.operations.bundle.check.verify_installed import skip_images
+    from stackctl.operations.bundle.load.images import build_facts
 
     load = build_load_effects(effects)
     if not load.machine.docker:

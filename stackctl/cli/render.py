@@ -22,7 +22,7 @@ from stackctl.errors import RenderError
 @click.pass_obj
 def render(context: Context, out: Path | None, check: bool) -> None:
     """Write the Compose files, the gateway's configuration and the supervisor's, and nothing else."""
-    from stackctl.operations.render import check_rendered, run_render
+    from stackctl.operations.site.render import check_rendered, run_render
 
     with context.open() as effects:
         if check:

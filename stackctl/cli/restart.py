@@ -14,7 +14,7 @@ from stackctl.cli.main import Context
 @click.pass_obj
 def restart(context: Context, services: tuple[str, ...], wait_timeout: float | None) -> None:
     """Restart SERVICES (all by default) and wait until the stack is healthy."""
-    from stackctl.operations.down import run_restart
+    from stackctl.operations.run.down import run_restart
 
     with context.open() as effects:
         run_restart(effects, services, wait_timeout)

@@ -16,8 +16,8 @@ from stackctl.cli.main import Context
 def status(context: Context, as_json: bool) -> None:
     """Show what runs; 'health' says whether it works."""
     from stackctl.core.health.probes import write_duration
-    from stackctl.operations.inspect import StackStatus, load_status
-    from stackctl.operations.leftovers import check_start
+    from stackctl.operations.look.status import StackStatus, load_status
+    from stackctl.operations.run.leftovers import check_start
 
     with context.open() as effects:
         found, remarks = load_status(effects), check_start(effects)

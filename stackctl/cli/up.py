@@ -12,7 +12,7 @@ from stackctl.cli.main import Context
 from stackctl.core.stack.stack import find_gateway_url
 
 if TYPE_CHECKING:
-    from stackctl.operations.up import DryRun, UpResult
+    from stackctl.operations.run.up import DryRun, UpResult
 
 
 @click.command()
@@ -40,7 +40,7 @@ def up(
     as_json: bool,
 ) -> None:
     """Start the stack and wait until it answers."""
-    from stackctl.operations.up import preview_up, run_up
+    from stackctl.operations.run.up import preview_up, run_up
 
     context = Context(context.site)
     flags = {

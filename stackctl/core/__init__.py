@@ -1,1 +1,1 @@
-"""Pure layer: values in, values out. No environment, disk, socket, clock or click."""
+"""Pure layer, in rooms by feature: values in, values out. No environment, disk, socket, clock or click."""

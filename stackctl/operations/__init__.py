@@ -1,1 +1,1 @@
-"""One straight line per job: up, down, health, doctor, models."""
+"""One straight line per job, in rooms: site, engine, run, look, models, images, bundle."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from stackctl.core.models.files import ModelFile
     from stackctl.core.stack.runtime import Answer, ChatPiece, ServiceState, StartPlan
     from stackctl.core.stack.stack import Service
-    from stackctl.operations.site import LoadedSite
-    from stackctl.operations.state import State
+    from stackctl.operations.site.load import LoadedSite
+    from stackctl.operations.site.state import State
 
 Report = Callable[[str], None]
 

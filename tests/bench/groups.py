@@ -18,9 +18,9 @@ from stackctl.cli.console import Progress
 from stackctl.cli.main import build_effects
 from stackctl.core.engine.engines import ENGINES, EngineParameters, build_arguments, build_environment
 from stackctl.core.stack.runtime import StartPlan
-from stackctl.operations.health import check_health
-from stackctl.operations.running import load_running
-from stackctl.operations.site import build_plan, load_site, render_site
+from stackctl.operations.look.health import check_health
+from stackctl.operations.site.load import build_plan, load_site, render_site
+from stackctl.operations.site.running import load_running
 from tests.bench.load import Load, Target, run_load
 from tests.bench.report import Figure
 from tests.bench.services import run_service

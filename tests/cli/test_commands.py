@@ -208,7 +208,9 @@ def test_the_tokens_that_a_model_thinks_take_time_and_are_not_shown(
     events: list[dict[str, object]] = [{"choices": [{"delta": delta}]} for delta in deltas]
     events.append({"choices": [], "usage": {"completion_tokens": 10}})
     clock = itertools.count(1.0)
-    monkeypatch.setattr("stackctl.operations.chat.ask", lambda *_, **__: itertools.chain(*map(list_pieces, events)))
+    monkeypatch.setattr(
+        "stackctl.operations.look.chat.ask", lambda *_, **__: itertools.chain(*map(list_pieces, events))
+    )
     monkeypatch.setattr("stackctl.cli.chat.time", SimpleNamespace(monotonic=lambda: next(clock)))
     done = stackctl("chat", "ping")
     assert (done.code, done.out) == (0, "pong\n")
@@ -217,7 +219,7 @@ def test_the_tokens_that_a_model_thinks_take_time_and_are_not_shown(
 
 def test_a_few_tokens_that_came_at_once_tell_no_speed(stackctl: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = [ChatPiece("po"), ChatPiece("ng"), ChatPiece("", 3)]
-    monkeypatch.setattr("stackctl.operations.chat.ask", lambda *_, **__: iter(pieces))
+    monkeypatch.setattr("stackctl.operations.look.chat.ask", lambda *_, **__: iter(pieces))
     assert stackctl("chat", "ping").err == "[3 tokens]\n"
 
 
@@ -330,7 +332,7 @@ def test_what_needs_no_site_works_in_any_folder(
 def test_a_bug_is_exit_code_1_and_shows_its_traceback_on_demand(
     stackctl: Command, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import stackctl.operations.site as operation
+    import stackctl.operations.site.load as operation
 
     def fail(effects: object) -> None:
         raise ZeroDivisionError("planned")

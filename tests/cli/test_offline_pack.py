@@ -8,7 +8,7 @@ import pytest
 
 from stackctl.cli import offline_pack
 from stackctl.core.bundle.format.manifest import Manifest
-from stackctl.operations.offline.pack import PackResult
+from stackctl.operations.bundle.pack.pack import PackResult
 from tests.bundle_builder import ImageBytes, assemble_bundle, make_bytes
 from tests.cli.conftest import Command, Outcome
 
@@ -27,7 +27,7 @@ def pack(stackctl: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     (tmp_path / "stack.yml").touch()
 
     def run(result: PackResult, *options: object) -> Outcome:
-        monkeypatch.setattr("stackctl.operations.offline.pack.run_pack", lambda *_, **__: result)
+        monkeypatch.setattr("stackctl.operations.bundle.pack.pack.run_pack", lambda *_, **__: result)
         monkeypatch.setattr(offline_pack, "_build_world", lambda *_: None)
         return stackctl("--site", tmp_path, "offline-pack", "--out", tmp_path, *options)
 

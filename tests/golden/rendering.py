@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from stackctl.core.stack.render import RenderedFiles
-from stackctl.operations.site import LoadedSite, load_site, render_site
+from stackctl.operations.site.load import LoadedSite, load_site, render_site
 from tests.fakes import World
 
 CASES = Path(__file__).parent / "cases"

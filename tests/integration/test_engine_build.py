@@ -17,7 +17,7 @@ from stackctl.adapters.process.engine_store import EngineStore
 from stackctl.cli.main import _build_need
 from stackctl.core.engine.build import NATIVE, PORTABLE, Build, Toolkit, parse_build, write_build
 from stackctl.errors import EngineRefused, RuntimeFailure
-from stackctl.operations.installations import Installation
+from stackctl.operations.engine.installations import Installation
 from tests.fakes import CHECKOUT, World
 
 # Stands for the build: tells that it runs, and ends when it is told to.

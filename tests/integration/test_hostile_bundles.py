@@ -28,7 +28,7 @@ from stackctl.core.bundle.format.manifest_reader import parse_manifest
 from stackctl.core.bundle.format.members import list_members, member_path
 from stackctl.core.bundle.format.opened import check_signature
 from stackctl.errors import BundleError, Severity
-from stackctl.operations.offline.verify import verify_bundles
+from stackctl.operations.bundle.check.verify import verify_bundles
 from tests.bundle_builder import SECRET, assemble_bundle, write_bundle, write_manifest
 from tests.fakes import World
 
@@ -269,7 +269,7 @@ def test_nothing_is_parsed_that_nobody_vouches_for(tmp_path: Path, monkeypatch: 
     def refuse(*arguments: object) -> Manifest:
         raise AssertionError("parsed")
 
-    monkeypatch.setattr("stackctl.operations.offline.verify.parse_manifest", refuse)
+    monkeypatch.setattr("stackctl.operations.bundle.check.verify.parse_manifest", refuse)
     (found,) = verify_bundles(build_reader(World().effects), [folder], SECRET.public)
     assert "altered after key" in found.findings[0].message
 

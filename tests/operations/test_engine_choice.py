@@ -10,9 +10,9 @@ from stackctl.core.engine.choice import EngineChoice
 from stackctl.core.engine.engines import LLAMA_CPP, LLAMA_CPP_PYTHON, XLLAMACPP, Engine
 from stackctl.core.settings.settings import Settings
 from stackctl.errors import Finding, RuntimeFailure, Severity
-from stackctl.operations.doctor import run_doctor
-from stackctl.operations.engines import choose_compose_engine, choose_process_engine
-from stackctl.operations.up import run_up
+from stackctl.operations.engine.engines import choose_compose_engine, choose_process_engine
+from stackctl.operations.look.doctor import run_doctor
+from stackctl.operations.run.up import run_up
 from tests.bundle_builder import assemble_bundle
 from tests.fakes import World, raised_by, write_env
 

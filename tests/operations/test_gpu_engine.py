@@ -10,8 +10,8 @@ from stackctl.core.engine.build import Toolkit, parse_build, plan_gpu_build, wri
 from stackctl.core.machine.gpu import Gpu
 from stackctl.core.machine.host import Host
 from stackctl.errors import ConfigError, EngineRefused, Finding, RuntimeFailure
-from stackctl.operations.doctor import run_doctor
-from stackctl.operations.up import UpResult, run_up
+from stackctl.operations.look.doctor import run_doctor
+from stackctl.operations.run.up import UpResult, run_up
 from tests.fakes import World, raised_by, write_env
 
 H200 = Gpu(

@@ -11,11 +11,11 @@ from stackctl.core.health.probes import ProbeResult
 from stackctl.core.machine.gpu import Gpu, GpuMemory
 from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.errors import Finding
-from stackctl.operations import doctor
-from stackctl.operations.down import run_restart
-from stackctl.operations.health import check_health
-from stackctl.operations.running import load_running
-from stackctl.operations.up import run_up
+from stackctl.operations.look import doctor
+from stackctl.operations.look.health import check_health
+from stackctl.operations.run.down import run_restart
+from stackctl.operations.run.up import run_up
+from stackctl.operations.site.running import load_running
 from tests.fakes import DOCKER, SITE, FakeRuntime, World, raised_by, write_env
 
 GIB = 1 << 30

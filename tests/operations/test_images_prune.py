@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stackctl.core.images.prune import EngineImage, PruneItem
 from stackctl.core.stack.render import COMPOSE_FILE
-from stackctl.operations.images_prune import plan_prune, run_prune
-from stackctl.operations.site import load_site
+from stackctl.operations.images.prune import plan_prune, run_prune
+from stackctl.operations.site.load import load_site
 from tests.fakes import World
 
 OLD, USED, THEIRS, TWICE = (f"stackctl.invalid/api-gateway:{name}" for name in ("old", "used", "theirs", "twice"))

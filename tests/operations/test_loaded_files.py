@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from stackctl.core.health.probes import ProbeResult
-from stackctl.operations.down import run_down, run_restart
-from stackctl.operations.health import check_health
-from stackctl.operations.running import load_running
-from stackctl.operations.up import run_up
+from stackctl.operations.look.health import check_health
+from stackctl.operations.run.down import run_down, run_restart
+from stackctl.operations.run.up import run_up
+from stackctl.operations.site.running import load_running
 from tests.fakes import SITE, FakeRuntime, World, write_env
 
 SHARDS = ("big-00001-of-00002.gguf", "big-00002-of-00002.gguf")

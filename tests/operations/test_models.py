@@ -15,8 +15,8 @@ from stackctl.adapters.models import gguf, model_store
 from stackctl.core.download.transfer import HostUnreachable, Reply, TransferInterrupted
 from stackctl.errors import ConfigError, RuntimeFailure
 from stackctl.operations.effects import Effects
-from stackctl.operations.model_pull import run_pull
-from stackctl.operations.models import BroughtModel, StoreEffects
+from stackctl.operations.models.folder import BroughtModel, StoreEffects
+from stackctl.operations.models.pull import run_pull
 from tests.fakes import CHECKOUT, World
 from tests.gguf_files import write_model
 

@@ -8,8 +8,8 @@ import resource
 import shutil
 from pathlib import Path
 
-from stackctl.operations.offline.load import preview_load, run_load
-from stackctl.operations.offline.load_effects import LoadRequest
+from stackctl.operations.bundle.load.effects import LoadRequest
+from stackctl.operations.bundle.load.load import preview_load, run_load
 from tests.bundle_builder import SECRET
 from tests.fakes import raised_by
 from tests.loading import FILES, MODEL, Place, build, damage, read_model

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stackctl.core.bundle.format.manifest_reader import find_members
-from stackctl.operations.offline.load import preview_load
-from stackctl.operations.offline.load_effects import LoadRequest
+from stackctl.operations.bundle.load.effects import LoadRequest
+from stackctl.operations.bundle.load.load import preview_load
 from tests.bundle_builder import SECRET, ImageBytes, make_bytes
 from tests.fakes import raised_by
 from tests.loading import FILES, MODEL, Place, build, damage, read_model, refused

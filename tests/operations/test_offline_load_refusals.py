@@ -19,9 +19,9 @@ from stackctl.core.bundle.format.layout import BLOCK, pad
 from stackctl.core.bundle.format.manifest import Manifest, hash_model, seal_manifest
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.core.bundle.format.members import list_members
-from stackctl.operations.offline.load import run_load
-from stackctl.operations.offline.load_effects import LoadRequest
-from stackctl.operations.offline.verify import verify_bundles
+from stackctl.operations.bundle.check.verify import verify_bundles
+from stackctl.operations.bundle.load.effects import LoadRequest
+from stackctl.operations.bundle.load.load import run_load
 from tests.bundle_builder import OTHER_SECRET, SECRET, ImageBytes, assemble_bundle, write_bundle
 from tests.fakes import CHECKOUT, raised_by
 from tests.loading import FILES, MODEL, Place, build, damage, refused

@@ -12,7 +12,7 @@ from stackctl.cli.bundle_reader import build_reader
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import Severity
-from stackctl.operations.offline.verify import Verified, verify_bundles
+from stackctl.operations.bundle.check.verify import Verified, verify_bundles
 from tests.bundle_builder import SECRET, make_bytes
 from tests.fakes import World, raised_by
 from tests.loading import MODEL, Place, build, damage, read_model, refused

@@ -13,11 +13,11 @@ import pytest
 from stackctl.core.bundle.format.signature import parse_public_key, sign, verify
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import BundleError, ConfigError, Finding, RuntimeFailure
-from stackctl.operations.offline.prove import ProveRequest, run_prove
-from stackctl.operations.offline.site_key import load_signing_key
-from stackctl.operations.site import load_site, render_site
-from stackctl.operations.state import load_state
-from stackctl.operations.up import run_up
+from stackctl.operations.bundle.prove.prove import ProveRequest, run_prove
+from stackctl.operations.bundle.prove.site_key import load_signing_key
+from stackctl.operations.run.up import run_up
+from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.state import load_state
 from tests.fakes import SITE, World, raised_by, write_env
 from tests.operations.test_released_site import FILES, MODELS, install
 from tests.theatre import LOOKUP, PROVE, READY, SERVICES, Theatre, write_watch

@@ -10,10 +10,10 @@ from stackctl.adapters.bundle.offline_folder import OfflineFolder
 from stackctl.core.bundle.format.installed_paths import model_folder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.release import title_release
-from stackctl.operations.offline.load import run_load
-from stackctl.operations.offline.load_effects import LoadRequest
-from stackctl.operations.offline.prune import Pruning, plan_prune, run_prune
-from stackctl.operations.state import State, save_state
+from stackctl.operations.bundle.load.effects import LoadRequest
+from stackctl.operations.bundle.load.load import run_load
+from stackctl.operations.bundle.load.prune import Pruning, plan_prune, run_prune
+from stackctl.operations.site.state import State, save_state
 from tests.bundle_builder import SECRET, ImageBytes, make_bytes
 from tests.loading import FILES, Place, build, refused
 from tests.operations.test_offline_load_interrupted import failing_at

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from stackctl.cli.bundle_reader import build_reader
 from stackctl.core.bundle.format.signature import PublicKey
 from stackctl.errors import Severity
-from stackctl.operations.offline.reading import BundleReader
-from stackctl.operations.offline.verify import Verified, verify_bundles
+from stackctl.operations.bundle.check.reading import BundleReader
+from stackctl.operations.bundle.check.verify import Verified, verify_bundles
 from tests.bundle_builder import OTHER_SECRET, SECRET, make_bytes
 from tests.bundle_damage import FILES, MODEL, build_full_bundle, flip_byte, take_snapshot
 from tests.fakes import World

@@ -14,9 +14,9 @@ from stackctl.core.bundle.format.installed_paths import model_folder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.record import LoadRecord, render_record
 from stackctl.errors import BundleError, Finding, Severity
-from stackctl.operations.offline.reading import BundleReader
-from stackctl.operations.offline.verify import Verified
-from stackctl.operations.offline.verify_installed import verify_installed
+from stackctl.operations.bundle.check.reading import BundleReader
+from stackctl.operations.bundle.check.verify import Verified
+from stackctl.operations.bundle.check.verify_installed import verify_installed
 from tests.bundle_builder import SECRET
 from tests.bundle_damage import FILES, MODEL, build_full_bundle, flip_byte, take_snapshot
 from tests.fakes import World

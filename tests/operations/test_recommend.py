@@ -10,7 +10,7 @@ from stackctl.core.health.doctor_models import GATEWAY_BYTES
 from stackctl.core.machine.gpu import Gpu, MigSlice
 from stackctl.core.machine.host import Host
 from stackctl.core.models.fit import GIB
-from stackctl.operations.model_recommend import Recommendation, recommend_models
+from stackctl.operations.models.recommend import Recommendation, recommend_models
 from tests.fakes import DOCKER, World, write_env
 
 OLD = Gpu("nvidia", 0, "NVIDIA Old", uuid="GPU-old", memory_total_bytes=40 * GIB, memory_used_bytes=39 * GIB)

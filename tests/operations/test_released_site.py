@@ -17,13 +17,13 @@ from stackctl.core.settings.sources import Origin
 from stackctl.core.stack.render import COMPOSE_FILE
 from stackctl.core.stack.runtime import Answer
 from stackctl.errors import ConfigError
-from stackctl.operations.doctor import run_doctor
-from stackctl.operations.health import check_health
-from stackctl.operations.inspect import list_models, load_status
-from stackctl.operations.running import load_running
-from stackctl.operations.settle import choose_device
-from stackctl.operations.site import load_known_answer, load_release, load_settings, load_site, render_site
-from stackctl.operations.up import run_up
+from stackctl.operations.look.doctor import run_doctor
+from stackctl.operations.look.health import check_health
+from stackctl.operations.look.status import list_models, load_status
+from stackctl.operations.run.up import run_up
+from stackctl.operations.site.load import load_known_answer, load_release, load_settings, load_site, render_site
+from stackctl.operations.site.placement import choose_device
+from stackctl.operations.site.running import load_running
 from tests.bundle_builder import ImageBytes, build_bundle
 from tests.fakes import SITE, World, raised_by, write_env
 
@@ -137,7 +137,9 @@ def test_an_own_stack_file_that_says_something_else_is_refused(world: World, rel
 def test_a_gpu_that_the_release_has_no_image_for(
     world: World, release: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stackctl.operations.settle.choose_gpu", lambda host, wanted: Choice("nvidia", "NVIDIA X"))
+    monkeypatch.setattr(
+        "stackctl.operations.site.placement.choose_gpu", lambda host, wanted: Choice("nvidia", "NVIDIA X")
+    )
     loaded = load_site(world.effects)
     choice, (warning,) = choose_device(world.effects, world.host, loaded, "compose")
     assert choice.value == "none"
@@ -240,7 +242,9 @@ def test_an_engine_that_the_release_brought_computes_on_what_it_was_built_for(
     )
     files = {**FILES, "engine/llama-server": b"program"}
     install(world, tmp_path, files=files, images=[], runtimes=("process",), engine=engine)
-    monkeypatch.setattr("stackctl.operations.settle.choose_gpu", lambda host, wanted: Choice("nvidia", "NVIDIA X"))
+    monkeypatch.setattr(
+        "stackctl.operations.site.placement.choose_gpu", lambda host, wanted: Choice("nvidia", "NVIDIA X")
+    )
     loaded = load_site(world.effects)
     assert loaded.choice.form.command[0].endswith("/files/engine/llama-server")
     choice, findings = choose_device(world.effects, Host(), loaded, "process")

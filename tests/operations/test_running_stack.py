@@ -12,14 +12,14 @@ import pytest
 
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.errors import ConfigError, NotRunning, UnhealthyError
-from stackctl.operations.chat import ask
-from stackctl.operations.down import run_down, run_restart
-from stackctl.operations.health import check_health
-from stackctl.operations.inspect import list_models, load_logs, load_status
-from stackctl.operations.leftovers import check_start
-from stackctl.operations.running import load_running
-from stackctl.operations.state import load_state
-from stackctl.operations.up import run_up
+from stackctl.operations.look.chat import ask
+from stackctl.operations.look.health import check_health
+from stackctl.operations.look.status import list_models, load_logs, load_status
+from stackctl.operations.run.down import run_down, run_restart
+from stackctl.operations.run.leftovers import check_start
+from stackctl.operations.run.up import run_up
+from stackctl.operations.site.running import load_running
+from stackctl.operations.site.state import load_state
 from tests.fakes import SITE, World, raised_by, write_env
 
 SERVICES = ["inference-chat", "inference-embed", "ingress", "api-gateway"]

@@ -11,9 +11,9 @@ import pytest
 from stackctl.core.machine.host import DockerFacts, Host, PortHolder
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.errors import ConfigError, ImageUnavailable, RuntimeFailure, UnhealthyError
-from stackctl.operations.down import run_down
-from stackctl.operations.state import load_state
-from stackctl.operations.up import preview_up, run_up
+from stackctl.operations.run.down import run_down
+from stackctl.operations.run.up import preview_up, run_up
+from stackctl.operations.site.state import load_state
 from tests.fakes import DOCKER, SITE, World, raised_by, write_env
 
 SERVICES = ["inference-chat", "inference-embed", "ingress", "api-gateway"]

@@ -19,7 +19,7 @@ from stackctl.core.settings.engine_environment import (
 )
 from stackctl.core.settings.stackfile_reader import build_schema
 from stackctl.errors import ConfigError
-from stackctl.operations.site import load_site
+from stackctl.operations.site.load import load_site
 from tests.fakes import World, raised_by, write_env
 
 SECRETS = frozenset({"GATEWAY_KEY", "INFERENCE_API_KEY"})

@@ -28,7 +28,7 @@ from stackctl.core.health.probes import (
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.stackfile import Mode
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
-from stackctl.operations.site import load_site
+from stackctl.operations.site.load import load_site
 from tests.fakes import World
 
 REFUSED = Answer(0, error="Connection refused")

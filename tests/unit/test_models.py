@@ -12,7 +12,7 @@ from stackctl.core.models.served import build_requests, build_served_models, cho
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.stackfile import LocalModel, StackFile
 from stackctl.errors import ConfigError
-from stackctl.operations.site import load_site
+from stackctl.operations.site.load import load_site
 from tests.fakes import World, raised_by, write_env
 from tests.gguf_files import build_header
 

@@ -13,7 +13,7 @@ from stackctl.core.models.prompt_cache import (
     count_free_bytes,
     share_free_bytes,
 )
-from stackctl.operations.site import load_site
+from stackctl.operations.site.load import load_site
 from tests.fakes import World, write_env
 from tests.gguf_files import build_header
 

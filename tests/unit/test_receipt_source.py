@@ -12,7 +12,7 @@ from stackctl.core.bundle.load.record import LoadRecord
 from stackctl.core.bundle.load.release import Release
 from stackctl.core.models.served import ServedModel
 from stackctl.core.proof.receipt_source import build_installed_bundle, build_model_fact
-from stackctl.operations.site import load_site
+from stackctl.operations.site.load import load_site
 from tests.bundle_builder import assemble_bundle
 from tests.fakes import World
 

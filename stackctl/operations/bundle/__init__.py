@@ -1,0 +1,1 @@
+"""Air-gapped bundles: pack, check, load, prove."""

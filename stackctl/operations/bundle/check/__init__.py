@@ -1,0 +1,1 @@
+"""Read bundles and compare them with what they say of themselves."""

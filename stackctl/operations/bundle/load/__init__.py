@@ -1,0 +1,1 @@
+"""Load bundles into a site, go back, remove what nothing needs."""

@@ -1,0 +1,183 @@
+"""Give the engine a bundle's images as one stream that no file holds, then check that they are the ones it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stackctl.core.bundle.format.manifest import Image, Manifest
+from stackctl.core.bundle.format.manifest_reader import find_members
+from stackctl.core.bundle.format.members import describe_owners
+from stackctl.core.bundle.load.plan import InstalledRange, blob_place, list_image_blobs, plan_blob
+from stackctl.core.images.load_tar import build_load_tar
+from stackctl.core.images.oci import ImageBlob, ImageFacts
+from stackctl.errors import BundleError, Finding
+from stackctl.operations.bundle.load.acceptance import Arrival
+from stackctl.operations.bundle.load.recover_layers import Recovery, find_recoveries, recover_layers, replace_layers
+from stackctl.operations.bundle.load.staging import check_digest
+
+if TYPE_CHECKING:
+    from stackctl.core.bundle.format.manifest import Descriptor
+    from stackctl.core.text.progress import Transfer
+    from stackctl.operations.bundle.load.effects import ImageEngine, LoadEffects, Staging
+    from stackctl.operations.effects import Report
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesToLoad:
+    """What the engine lacks.
+
+    Attributes:
+        nameless: those that are there, but not under their alias.
+        images: those that are not there.
+        present: digests of layers that the engine has already.
+        blobs: what the parts have to give, by SHA-256, with its size.
+        recoveries: layers that the engine has to be asked for.
+        lost: SHA-256 of blobs that nobody here has.
+    """
+
+    nameless: tuple[Image, ...]
+    images: tuple[Image, ...]
+    present: frozenset[str]
+    blobs: dict[str, int]
+    recoveries: tuple[Recovery, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+NO_IMAGES = ImagesToLoad((), (), frozenset(), {})
+
+
+def find_images_to_load(engine: ImageEngine, manifest: Manifest, base: Manifest | None = None) -> ImagesToLoad:
+    """Compare a bundle's images with what the engine has; changes nothing.
+
+    Args:
+        base: the installed release that a delta builds on.
+    """
+    nameless: list[Image] = []
+    lacking: list[Image] = []
+    for image in manifest.images:
+        facts = build_facts(manifest, image)
+        if engine.check(facts, image.alias):
+            (nameless if engine.has(facts) else lacking).append(image)
+    present = engine.find_present([build_facts(manifest, image) for image in lacking]) if lacking else frozenset()
+    skipped = {digest.removeprefix("sha256:") for digest in present}
+    needed = {sha256: size for sha256, size in list_image_blobs(lacking).items() if sha256 not in skipped}
+    carried = find_members(manifest)
+    blobs = {sha256: size for sha256, size in needed.items() if sha256 in carried}
+    there = _keep_intact(engine, base) if base and len(blobs) < len(needed) else None
+    recoveries = find_recoveries(engine, there, needed.keys() - blobs.keys()) if there else ()
+    lost = needed.keys() - blobs.keys() - {item.layer.removeprefix("sha256:") for item in recoveries}
+    return ImagesToLoad(tuple(nameless), tuple(lacking), present, blobs, recoveries, tuple(sorted(lost)))
+
+
+def _keep_intact(engine: ImageEngine, manifest: Manifest) -> Manifest:
+    """The manifest with those of its images only that the engine still has."""
+    images = [image for image in manifest.images if not engine.check(build_facts(manifest, image), image.alias)]
+    return manifest.model_copy(update={"images": tuple(images)})
+
+
+def check_available(manifest: Manifest, images: ImagesToLoad) -> list[Finding]:
+    """Blobs that a delta left out although the engine does not have them."""
+    owners = describe_owners(manifest, images.lost)
+    hint = "load the base again, or pack the full bundle"
+    return [
+        Finding("; ".join(owners.get(sha256, (sha256,))), "is left to the base, and the engine does not have it", hint)
+        for sha256 in images.lost
+    ]
+
+
+def send_images(
+    load: LoadEffects,
+    engine: ImageEngine,
+    staging: Staging,
+    arrival: Arrival,
+    images: ImagesToLoad,
+    progress: Transfer,
+    report: Report,
+) -> None:
+    """Stream the images from the parts, or from staging where an earlier run put them, and check what arrived.
+
+    Raises:
+        BundleError: a blob is bad, or the engine has something else than what was sent.
+        RuntimeFailure: the engine broke off.
+    """
+    manifest = arrival.manifest
+    recovered = recover_layers(engine, staging, images.recoveries)
+    sizes = images.blobs | {blob.digest.removeprefix("sha256:"): blob.size for blob in recovered.values()}
+
+    def open_blob(digest: str) -> Iterator[bytes]:
+        sha256 = digest.removeprefix("sha256:")
+        for piece in _read_blob(load, staging, arrival, sha256, sizes[sha256]):
+            progress.add(len(piece))
+            yield piece
+
+    named = [(build_facts(manifest, image), image.alias) for image in images.images]
+    sent = [(replace_layers(facts, recovered), alias) for facts, alias in named]
+    if sent:
+        engine.load(build_load_tar(sent, open_blob, {}, images.present), report)
+    named += name_images(engine, manifest, images)
+    findings = [finding for facts, alias in named for finding in engine.check(facts, alias)]
+    if findings:
+        raise BundleError("The engine does not have the images that were sent to it.", findings[0].hint, findings)
+
+
+def _read_blob(load: LoadEffects, staging: Staging, arrival: Arrival, sha256: str, size: int) -> Iterator[bytes]:
+    """A blob's checked bytes, from staging or from its part."""
+    if staging.is_done(plan_blob(sha256, size)):
+        item = InstalledRange(blob_place(sha256), 0, size, sha256)
+        return check_digest(staging.read(item.path, 0, size), item)
+    member = find_members(arrival.manifest)[sha256]
+    path = arrival.find_part(member)
+    assert path is not None, "every part that is needed was found to be reachable"
+    return load.read_blob(path, member)
+
+
+def name_images(engine: ImageEngine, manifest: Manifest, images: ImagesToLoad) -> list[tuple[ImageFacts, str]]:
+    """Give images that the engine has their names; which they were."""
+    named = [(build_facts(manifest, image), image.alias) for image in images.nameless]
+    for facts, alias in named:
+        engine.name(facts, alias)
+    return named
+
+
+def check_blobs(
+    load: LoadEffects, arrival: Arrival, blobs: Collection[str], count: Callable[[int], None]
+) -> list[Finding]:
+    """Read blobs as far as their parts are here, so that one run names all that are bad.
+
+    Args:
+        blobs: SHA-256 of each.
+        count: called with the bytes that were read.
+    """
+    members = find_members(arrival.manifest)
+    owners = describe_owners(arrival.manifest, blobs)
+    findings = []
+    for sha256 in blobs:
+        path = arrival.find_part(members[sha256]) if sha256 in members else None
+        try:
+            for piece in load.read_blob(path, members[sha256]) if path else ():
+                count(len(piece))
+        except BundleError as error:
+            findings.append(Finding("; ".join(owners.get(sha256, (sha256,))), error.message, error.hint))
+    return findings
+
+
+def build_facts(manifest: Manifest, image: Image) -> ImageFacts:
+    """A manifest's image in the words of the engine's adapter."""
+    return ImageFacts(
+        reference=image.reference,
+        index=_build_blob(image.index) if image.index else None,
+        manifest=_build_blob(image.manifest),
+        config=_build_blob(image.config),
+        layers=tuple(_build_blob(layer) for layer in image.layers),
+        diff_ids=image.diff_ids,
+        os=manifest.platform.os,
+        architecture=manifest.platform.architecture,
+        variant="",
+        source=image.source,
+    )
+
+
+def _build_blob(blob: Descriptor) -> ImageBlob:
+    return ImageBlob(blob.digest, blob.size, blob.media_type)

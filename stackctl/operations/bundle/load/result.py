@@ -1,0 +1,76 @@
+"""What became of the bundles that were to be loaded, as values; what other loads left in staging is named, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from stackctl.core.bundle.format.installed_paths import STAGING
+from stackctl.core.bundle.format.manifest import Manifest
+from stackctl.core.bundle.format.opened import SignatureVerdict
+from stackctl.core.text.progress import write_size
+from stackctl.errors import Finding, Severity
+
+if TYPE_CHECKING:
+    from stackctl.operations.bundle.load.acceptance import Arrival, Job
+
+Status = Literal["loaded", "already current", "would be loaded", "left out"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What became of one bundle.
+
+    Attributes:
+        written_bytes: to this site's disk, by this run.
+        images: names under which the engine was given images by this run.
+        runtimes: those whose parts are here now.
+        done: what was done, for people, a line each.
+    """
+
+    manifest: Manifest
+    verdict: SignatureVerdict
+    status: Status
+    written_bytes: int = 0
+    images: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def build_result(
+    job: Job, status: Status, done: tuple[str, ...], written_bytes: int = 0, images: tuple[str, ...] = ()
+) -> LoadResult:
+    """The result of one bundle, with what other loads have left lying."""
+    left = [
+        Finding(
+            name,
+            f"is left of another load that was interrupted, {write_size(size)}",
+            f"run that load again, or remove {job.load.folder.root / STAGING / name}",
+            Severity.WARNING,
+        )
+        for name, size in job.load.folder.list_staging().items()
+        if name != job.manifest.short_id
+    ]
+    verdict, warnings = job.arrival.verdict, (*job.warnings, *left)
+    return LoadResult(job.manifest, verdict, status, written_bytes, images, job.runtimes, done, warnings)
+
+
+def leave_out(arrival: Arrival) -> LoadResult:
+    """The result of a bundle that nothing needs."""
+    return LoadResult(arrival.manifest, arrival.verdict, "left out", done=("a newer one was given",))
+
+
+def describe_images(job: Job, count: int) -> str:
+    """What was done with the bundle's images, in words; empty when it has none.
+
+    Args:
+        count: of those that the engine was given.
+    """
+    if job.engine:
+        return f"{len(job.manifest.images)} images, {count} of them given to the engine"
+    if "compose" not in job.manifest.runtimes:
+        return ""
+    if not job.load.machine.docker:
+        return "images skipped: no Docker engine answers; this release runs as processes here"
+    return "images skipped: STACK_RUNTIME=process; without it, loading the bundle again brings them"

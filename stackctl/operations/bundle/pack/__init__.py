@@ -1,0 +1,1 @@
+"""Pack the stack into a bundle."""

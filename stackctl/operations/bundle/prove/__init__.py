@@ -1,0 +1,1 @@
+"""Prove that the stack works without a network."""

@@ -1,0 +1,153 @@
+"""Prove that the stack works without a network: rehearse it, judge what was seen, and keep a signed receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackctl import __version__
+from stackctl.core.bundle.format.installed_paths import LOAD_RECORD, LOCK, OFFLINE_FOLDER, RECEIPTS
+from stackctl.core.bundle.load.record import parse_record
+from stackctl.core.bundle.load.release import Release
+from stackctl.core.proof.receipt import (
+    InstalledBundle,
+    Receipt,
+    hash_configuration,
+    list_answer_facts,
+    render_receipt,
+)
+from stackctl.core.proof.receipt_page import render_page
+from stackctl.core.proof.receipt_source import build_installed_bundle, build_model_fact
+from stackctl.core.proof.sightings import Proof, list_attempts, list_gaps, parse_watch
+from stackctl.errors import Finding, RuntimeFailure
+from stackctl.operations.bundle.load.installed import check_content
+from stackctl.operations.bundle.prove.effects import Stage
+from stackctl.operations.bundle.prove.rehearse import (
+    Rehearsal,
+    check_not_running,
+    find_lock,
+    parse_rehearsal,
+    rehearse_containers,
+    stop_leftovers,
+)
+from stackctl.operations.effects import Effects
+from stackctl.operations.site.load import LoadedSite, load_known_answer, load_site, render_site
+from stackctl.operations.site.placement import settle
+
+
+@dataclass(frozen=True, slots=True)
+class ProveRequest:
+    """Where to put the receipt, and who signs it.
+
+    Attributes:
+        sign: the signature file of these bytes.
+        out: path of the receipt; by default in the site's ``offline/receipts``.
+        wait_timeout_s: replaces the deadline that follows from the models' sizes.
+    """
+
+    sign: Callable[[bytes], str]
+    out: Path | None = None
+    wait_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedReceipt:
+    """A receipt and its three files: JSON, its signature, and the page for a person."""
+
+    receipt: Receipt
+    path: Path
+    signature: Path
+    page: Path
+
+
+def run_prove(effects: Effects, stage: Stage, request: ProveRequest) -> SavedReceipt:
+    """Start the stack where no route out exists, watch and ask it, stop it, and write the receipt.
+
+    Raises:
+        ConfigError: bad input; nothing was started.
+        RuntimeFailure: the stack runs already, is not complete here, or could not be started.
+    """
+    stage.folder.prepare()
+    # No load or rollback may come between: the receipt names the release that was rehearsed.
+    with effects.hold_lock(stage.folder.root / LOCK):
+        return save_receipt(effects, _build_receipt(effects, stage, request), request)
+
+
+def _build_receipt(effects: Effects, stage: Stage, request: ProveRequest) -> Receipt:
+    started = stage.now()
+    check_not_running(effects)
+    loaded = load_site(effects)
+    findings = _check_release(effects, stage, loaded.release) if loaded.release else []
+    runtime, rehearsal = _rehearse(effects, stage, loaded, request)
+    if loaded.release and runtime == "compose":
+        findings += stage.check_images(loaded.release.manifest)
+    watches = [parse_watch(service, text) for service, text in rehearsal.watches.items()]
+    proof = Proof(
+        rehearsal.health,
+        rehearsal.failure,
+        list_attempts(watches, rehearsal.own_names),
+        rehearsal.pulled,
+        (*list_gaps(watches), *([rehearsal.gap] if rehearsal.gap else [])),
+        tuple(f"{finding.subject}: {finding.message}" for finding in findings),
+    )
+    models = loaded.choose_stack(runtime).models
+    return Receipt(
+        proof=proof,
+        bundle=_load_bundle(effects, loaded.release),
+        stack_name=loaded.settings.stack_name,
+        stackctl_version=__version__,
+        configuration=hash_configuration(render_site(effects, loaded).files),
+        images=rehearsal.images,
+        models=tuple(build_model_fact(model, loaded.release) for model in models),
+        answers=list_answer_facts(models, load_known_answer(effects, loaded.release)),
+        started=started,
+        finished=stage.now(),
+    )
+
+
+def save_receipt(effects: Effects, receipt: Receipt, request: ProveRequest) -> SavedReceipt:
+    """Write the receipt, its signature and its page.
+
+    Raises:
+        RuntimeFailure: one of them cannot be written.
+    """
+    path = request.out or effects.site / OFFLINE_FOLDER / RECEIPTS / f"{receipt.file_stem}.json"
+    text = render_receipt(receipt)
+    saved = SavedReceipt(receipt, path, path.with_name(f"{path.name}.minisig"), _name_page(path))
+    files = {saved.signature: request.sign(text.encode()), saved.page: render_page(receipt), path: text}
+    try:
+        for file, content in files.items():
+            effects.save_text(file, content, 0o644)
+    except OSError as error:
+        message = f"The proof {receipt.verdict}, but its receipt {path} cannot be written: {error.strerror}."
+        raise RuntimeFailure(message, "name another place with --out, and prove again") from error
+    return saved
+
+
+def _name_page(path: Path) -> Path:
+    """Beside the receipt, and never its own name."""
+    return path.with_name(path.name.removesuffix(".json") + ".txt")
+
+
+def _check_release(effects: Effects, stage: Stage, release: Release) -> list[Finding]:
+    """Each stretch of the release's files that is not what its bundle brought."""
+    effects.report("checking that everything of the release is right")
+    return list(check_content(effects, stage.folder, release.manifest))
+
+
+def _rehearse(effects: Effects, stage: Stage, loaded: LoadedSite, request: ProveRequest) -> tuple[str, Rehearsal]:
+    with effects.hold_lock(find_lock(effects)):
+        check_not_running(effects)
+        stop_leftovers(effects, stage, loaded)
+        state, _ = settle(effects, loaded)
+        if state.runtime == "compose":
+            return "compose", rehearse_containers(effects, stage, state, request.wait_timeout_s)
+    # Inside, the program takes the lock itself.
+    return "process", parse_rehearsal(stage.rehearse_isolated(request.wait_timeout_s))
+
+
+def _load_bundle(effects: Effects, release: Release | None) -> InstalledBundle | None:
+    if release is None:
+        return None
+    return build_installed_bundle(release, parse_record(effects.load_text(Path(release.folder) / LOAD_RECORD) or ""))

@@ -1,0 +1,71 @@
+"""Where the process runtime finds its programs, and which of them this machine has to get before it can start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackctl.core.engine.build import Build
+from stackctl.core.engine.choice import EngineChoice
+from stackctl.core.engine.engines import ENGINE_FOLDER, LIBRARY_VARIABLE
+from stackctl.core.stack.render import GATEWAY_CONFIG
+from stackctl.core.stack.stack import GATEWAY, Layout
+from stackctl.operations.effects import Effects
+
+if TYPE_CHECKING:
+    from stackctl.operations.site.load import LoadedSite
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Something that the process runtime needs on this machine before it can start.
+
+    Attributes:
+        target: the program that is there when the installation is.
+        lock: hashed requirements of the environment; None for what is built from source.
+        variables: what the installation needs in its environment.
+        build: how it is built; None for an environment.
+    """
+
+    title: str
+    target: Path
+    lock: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    build: Build | None = None
+
+
+def list_installations(effects: Effects, loaded: LoadedSite) -> tuple[Installation, ...]:
+    """What the process runtime of this site needs: the gateway's environment, and the engine's or its binary."""
+    gateway = Installation(
+        GATEWAY,
+        Path(loaded.layout.gateway_command[0]),
+        effects.data_root / "services" / GATEWAY / "requirements.lock",
+    )
+    form = loaded.choice.form
+    engine, program = form.engine, Path(form.command[0])
+    found = [gateway]
+    if engine.lock_file is not None:
+        lock = effects.data_root / ENGINE_FOLDER / engine.lock_file
+        found.append(Installation(engine.name, program, lock, engine.install_variables))
+        program = Path(form.environment.get(LIBRARY_VARIABLE, "")) / "libllama.so"
+    if form.build is not None:
+        found.append(Installation(program.name, program, build=form.build))
+    return tuple(found)
+
+
+def build_layout(effects: Effects, choice: EngineChoice) -> Layout:
+    """Where a process finds its program: an environment made from the service's lock, or a binary."""
+    services = effects.data_root / "services"
+    gateway = effects.find_environment(services / GATEWAY / "requirements.lock", {})
+    return Layout(
+        runtime="process",
+        engine_command=choice.form.command,
+        engine_environment=choice.environment,
+        gateway_command=(str(gateway / "bin" / "python"), "-m", "gateway"),
+        python_path=str(services / GATEWAY),
+        gateway_source=effects.hash_folder(services / GATEWAY),
+        gateway_config=str(effects.rendered_dir / GATEWAY_CONFIG),
+        scratch=str(effects.state_dir / "scratch"),
+    )

@@ -1,0 +1,50 @@
+"""``images prune``: remove the images that were built on this machine and that nothing needs any more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from stackctl.core.images.prune import EngineImage, PruneItem, plan_removals
+from stackctl.core.stack.compose_view import OWN_IMAGES
+from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.operations.effects import Effects
+from stackctl.operations.engine.engines import choose_compose_engine
+from stackctl.operations.site.image_choice import load_images
+from stackctl.operations.site.load import load_release, load_settings
+
+_OWN_IMAGE = re.compile(rf"{re.escape(OWN_IMAGES)}/[\w./-]+:[\w.-]+", re.ASCII)
+
+
+class ImageStore(Protocol):
+    """The engine's images. The adapter says what each method does."""
+
+    def list_images(self) -> tuple[EngineImage, ...]: ...
+    def remove(self, name: str) -> bool: ...
+
+
+def plan_prune(effects: Effects, store: ImageStore, sites: Sequence[Path]) -> tuple[PruneItem, ...]:
+    """What would go and what stays.
+
+    Args:
+        sites: other sites of this user; what they were started from last is theirs, whether they run or not.
+
+    Raises:
+        ConfigError: this site's settings cannot be read, so nobody knows what it names.
+        RuntimeFailure: no engine answers.
+    """
+    resolved, _ = load_settings(effects)
+    images, _ = load_images(effects, resolved, choose_compose_engine(resolved.values), load_release(effects))
+    named = {images.gateway, *images.inference.values()}
+    for site in sites:
+        for name in (COMPOSE_FILE, *GPU_OVERLAYS.values()):
+            text = effects.load_text(site / effects.rendered_dir.relative_to(effects.site) / name) or ""
+            named.update(_OWN_IMAGE.findall(text))
+    return plan_removals(store.list_images(), named)
+
+
+def run_prune(store: ImageStore, items: Sequence[PruneItem]) -> tuple[PruneItem, ...]:
+    """Remove what is to go; those that were removed: a container may have been made of one since it was planned."""
+    return tuple(item for item in items if not item.kept and store.remove(item.image))

@@ -1,0 +1,191 @@
+"""Preflight: look at this machine and this site before anything is pulled, built or started. Changes nothing,
+unless it is asked to set the context that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from stackctl.core.engine.engines import LLAMA_CPP
+from stackctl.core.health.doctor import check_host
+from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, ImageFacts, ModelEntry, PortNeed
+from stackctl.core.health.doctor_models import build_context_advice
+from stackctl.core.images.build import list_builds, list_pulls
+from stackctl.core.machine.host import Choice, Host, choose_runtime
+from stackctl.core.models.served import ServedModel
+from stackctl.core.settings.dotenv import set_values
+from stackctl.core.stack.checks import check_bind_address
+from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
+from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.engine.installations import list_installations
+from stackctl.operations.site.load import LoadedSite, load_site
+from stackctl.operations.site.placement import choose_device, choose_for_release, list_foreign_ports, list_ports
+from stackctl.operations.site.state import load_state
+
+GIB = 1 << 30
+# What an engine or gateway image unpacks to, and what an environment of the process runtime takes.
+IMAGE_BYTES = 3 * GIB
+GPU_IMAGE_BYTES = 8 * GIB
+INSTALLATION_BYTES = GIB
+CA_HEAD_BYTES = 65_536
+
+
+def run_doctor(effects: Effects) -> tuple[Finding, ...]:
+    """Every finding about this machine and this site; a configuration that cannot be read is one, too."""
+    host = effects.load_host(True)
+    try:
+        loaded = load_site(effects)
+    except ConfigError as error:
+        problems = error.findings or (Finding("configuration", error.message, error.hint),)
+        return (*problems, *check_host(DoctorInput(host)))
+    facts, problems = _build_input(effects, host, loaded)
+    return (*problems, *check_host(facts))
+
+
+def set_fitting_context(effects: Effects) -> Mapping[str, int]:
+    """Write the largest context that fits to `.env`; what was set, empty when the configured one fits.
+
+    Raises:
+        ConfigError: a model of `stack.yml` does not fit; its context is for a person to change.
+    """
+    facts, _ = _build_input(effects, effects.load_host(True), load_site(effects))
+    advice = build_context_advice(facts)
+    foreign = [name for name in advice if not name.isupper()]
+    if foreign:
+        name = foreign[0]
+        raise ConfigError(f"{name} in stack.yml is more than fits.", f"set {name} to {advice[name]}")
+    if advice:
+        path = effects.site / ".env"
+        text = set_values(effects.load_text(path) or "", {name: str(value) for name, value in advice.items()})
+        effects.save_text(path, text, 0o600)
+    return advice
+
+
+def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[DoctorInput, tuple[Finding, ...]]:
+    settings = loaded.settings
+    problems: list[Finding] = list(_check_images(loaded))
+    runtime_name = _try_runtime(host, loaded)
+    gpu = Choice("none", "")
+    try:
+        gpu, warnings = choose_device(effects, host, loaded, runtime_name)
+        problems += warnings
+    except ConfigError as error:
+        problems.append(Finding("STACK_GPU", error.message, error.hint))
+    problems += check_bind_address(settings, runtime_name)
+    runtime = effects.make_runtime(runtime_name, loaded, gpu.value)
+    stack = loaded.choose_stack(runtime_name)
+    try:
+        held, held_gpu = _sum_held(effects, runtime)
+        ports = _list_port_needs(effects, host, loaded, runtime)
+    except RuntimeFailure:  # no engine answers: the check of Docker says so, and nobody knows whose a port is
+        (held, held_gpu), ports = (0, 0), ()
+    ca_bundle = (
+        effects.load_file_facts(Path(settings.build_ca_bundle), CA_HEAD_BYTES) if settings.build_ca_bundle else None
+    )
+    user_id, _, group_id = settings.container_user.partition(":")
+    engine_image = next(iter(list_pulls(loaded.images, gpu.value)), "") if stack.engine is LLAMA_CPP else ""
+    facts = DoctorInput(
+        host=host,
+        runtime="compose" if runtime_name == "compose" else "process",
+        runtime_wanted=settings.stack_runtime,
+        gpu=gpu,
+        gpu_wanted=settings.stack_gpu,
+        gpu_devices=settings.gpu_devices,
+        gpu_access=settings.gpu_access,
+        container_user=(int(user_id), int(group_id)),
+        image=ImageFacts.from_name(engine_image) if runtime_name == "compose" and engine_image else None,
+        kv_cache_type=settings.kv_cache_type,
+        ports=ports,
+        models=tuple(_build_entry(effects, model) for model in stack.models),
+        disks=_list_disks(effects, host, loaded, runtime_name, gpu.value),
+        held_memory_bytes=held,
+        held_gpu_bytes=held_gpu,
+        env_file=effects.load_file_facts(effects.site / ".env"),
+        ca_bundle=ca_bundle,
+        settings_findings=loaded.warnings,
+        engine_findings=_list_engine_findings(loaded) if runtime_name == "process" else (),
+    )
+    return facts, tuple(problems)
+
+
+def _list_engine_findings(loaded: LoadedSite) -> tuple[Finding, ...]:
+    """What came of asking engines on this machine, and which one serves."""
+    findings = loaded.choice.list_findings()
+    return findings if loaded.choice.is_exhausted else (*findings, loaded.choice.describe())
+
+
+def _try_runtime(host: Host, loaded: LoadedSite) -> str:
+    """The runtime that would be used; what is wrong with the wanted one is the check's to say."""
+    wanted = loaded.settings.stack_runtime
+    try:
+        return choose_runtime(host, choose_for_release(loaded, wanted, "")[0]).value
+    except StackError:
+        return wanted
+
+
+def _check_images(loaded: LoadedSite) -> list[Finding]:
+    """Images that change under their name: what was tested is then not what runs."""
+    settings, images = loaded.settings, loaded.images
+    named = {
+        "INFERENCE_IMAGE": settings.inference_image and images.inference["none"],
+        "GATEWAY_IMAGE": settings.gateway_image and images.gateway,
+    }
+    return [
+        Finding(
+            name,
+            f"'{image}' names no fixed version",
+            "name a version's tag, or run 'stackctl images pin'",
+            Severity.WARNING,
+        )
+        for name, image in named.items()
+        if image and (image.endswith(":latest") or (":" not in image.rsplit("/", 1)[-1] and "@" not in image))
+    ]
+
+
+def _list_port_needs(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> tuple[PortNeed, ...]:
+    foreign = list_foreign_ports(effects, host, loaded, runtime)
+    return tuple(
+        PortNeed(setting, port, is_own=(port, setting) not in foreign)
+        for port, setting in list_ports(loaded, runtime.name)
+    )
+
+
+def _build_entry(effects: Effects, model: ServedModel) -> ModelEntry:
+    return ModelEntry(
+        served_name=model.served_name,
+        setting=model.setting,
+        path=model.path,
+        files=effects.load_model_files(Path(model.path)),
+        mode="chat" if model.mode == "chat" else "embedding",
+        context_length=model.context_length,
+        slots=model.slots,
+        gpu_layers=model.gpu_layers,
+        permissions=tuple(effects.load_file_facts(Path(path)) for path in model.shards),
+    )
+
+
+def _list_disks(effects: Effects, host: Host, loaded: LoadedSite, runtime: str, gpu: str) -> tuple[DiskNeed, ...]:
+    """Space for what is not there yet."""
+    needs = [DiskNeed("logs and state", str(effects.site), GIB)]
+    if runtime == "process":
+        missing = [item for item in list_installations(effects, loaded) if not item.target.exists()]
+        if missing:
+            needs.append(DiskNeed("environments", str(effects.cache_dir), INSTALLATION_BYTES * len(missing)))
+    elif host.docker is not None and host.docker.root_dir in host.disks:
+        count = len(list_pulls(loaded.images, gpu)) + len(
+            list_builds(loaded.settings, loaded.compose.engine, loaded.images, str(effects.data_root), gpu)
+        )
+        size = (GPU_IMAGE_BYTES if gpu != "none" else IMAGE_BYTES) * count
+        needs.append(DiskNeed("images", host.docker.root_dir, size))
+    return tuple(needs)
+
+
+def _sum_held(effects: Effects, runtime: Runtime) -> tuple[int, int]:
+    """Memory and GPU memory that this stack's own services hold now."""
+    state = load_state(effects)
+    if state is None or state.runtime != runtime.name:
+        return 0, 0
+    pids = [item.pid for item in runtime.list_states().values() if item.pid]
+    gpu_memory = effects.load_gpu_memory()
+    held = sum(effects.load_resident_bytes(pid) or 0 for pid in pids)
+    return held, sum(gpu_memory.gather(pid, effects.list_ancestors).held.get(pid, 0) for pid in pids)

@@ -1,0 +1,170 @@
+"""Health: ask every layer of every service side by side, and report what each answer says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_unasked
+from stackctl.core.health.gpu_proof import judge_gpu
+from stackctl.core.health.probes import (
+    HealthReport,
+    ProbeResult,
+    Status,
+    judge_engine,
+    judge_gateway,
+    judge_model,
+    judge_port,
+    judge_replaced,
+    judge_route,
+    judge_service,
+    sort_results,
+)
+from stackctl.core.models.served import ServedModel
+from stackctl.core.stack.runtime import Answer, ServiceState, StartPlan
+from stackctl.core.stack.stack import Service, find_gateway_url
+from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.engine.gpu_proofs import Engine, keep_proof
+from stackctl.operations.engine.loaded_files import find_replaced
+from stackctl.operations.site.running import Running
+
+PROBE_TIMEOUT_S = 5.0
+COMPLETION_TIMEOUT_S = 60.0
+
+# A smaller model is loaded before a share of it would mean anything beside the program's own memory.
+PROGRESS_BYTES = 1 << 30
+
+Results = tuple[ProbeResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """What every probe needs."""
+
+    effects: Effects
+    runtime: Runtime
+    plan: StartPlan
+    states: Mapping[str, ServiceState]
+    known: tuple[str, str]
+
+    @property
+    def gateway_url(self) -> str:
+        """Base URL of the gateway."""
+        return find_gateway_url(self.plan.stack.settings)
+
+
+def check_health(effects: Effects, running: Running, *, answers: bool = True) -> HealthReport:
+    """Run every free probe at the same time, then ask the models that can be asked.
+
+    Args:
+        answers: also ask each local model for a real answer; never a provider's, which may cost money.
+    """
+    runtime, plan = running.runtime, running.plan
+    asker = _Asker(effects, runtime, plan, runtime.list_states(), running.known_answer)
+    services = tuple(judge_service(service.name, asker.states.get(service.name)) for service in plan.services)
+    free = _run_jobs([job for service in plan.services for job in _list_jobs(asker, service)])
+    models = [service.model for service in plan.services if service.model and answers]
+    given = _run_jobs([partial(_probe_answer, asker, model, free) for model in models])
+    return HealthReport(runtime.name, running.device, sort_results([*services, *free, *given]), running.successor)
+
+
+def _run_jobs(jobs: Sequence[Callable[[], Results]]) -> Results:
+    """All at the same time; an interruption waits for none of them."""
+    pool = ThreadPoolExecutor(max(len(jobs), 1))
+    try:
+        return tuple(result for job in [pool.submit(job) for job in jobs] for result in job.result())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
+    model = service.model
+    if not service.health_path:
+        return []
+    if model is None:
+        names = [d.served_name for d in asker.plan.stack.gateway.deployments]
+        return [lambda: _probe_gateway(asker, service), lambda: _probe_routes(asker, tuple(names))]
+    return [
+        lambda: _probe_engine(asker, service),
+        lambda: _probe_model(asker, service, model),
+        lambda: _probe_gpu(asker, service, model),
+    ]
+
+
+def _probe_engine(asker: _Asker, service: Service) -> Results:
+    answer = _ask_engine(asker, service, service.health_path)
+    state = asker.states.get(service.name)
+    progress = load_progress(asker.effects, service, state) if answer.status == 503 else None
+    return judge_port(service.name, service.port, answer, state), judge_engine(service.name, answer, progress)
+
+
+def _probe_model(asker: _Asker, service: Service, model: ServedModel) -> Results:
+    results = judge_model(model, _ask_engine(asker, service, asker.plan.stack.engine.props_path))
+    replaced = find_replaced(asker.effects, service, asker.states.get(service.name))
+    return tuple(judge_replaced(result, replaced) for result in results)
+
+
+def _probe_gpu(asker: _Asker, service: Service, model: ServedModel) -> Results:
+    expected = asker.plan.gpu
+    if expected == "none" or model.gpu_layers == 0:
+        return (ProbeResult("gpu", model.served_name, Status.OK, "runs on the CPU; no GPU is expected"),)
+    state = asker.states.get(service.name)
+    if state is None or not state.start:
+        return (ProbeResult("gpu", model.served_name, Status.SKIPPED, "the engine does not run"),)
+    answer = _ask_engine(asker, service, service.health_path)
+    if answer.status != 200:
+        status = Status.LOADING if answer.status == 503 else Status.SKIPPED
+        return (ProbeResult("gpu", model.served_name, status, "the engine is not ready"),)
+    facts = keep_proof(asker.effects, Engine(asker.runtime, service, state, expected))
+    problem = asker.runtime.explain_lost_gpu(service.name) if expected == "nvidia" else ""
+    return (judge_gpu(model.served_name, service.name, replace(facts, container_problem=problem)),)
+
+
+def _probe_gateway(asker: _Asker, service: Service) -> Results:
+    answer = asker.effects.fetch(f"{asker.gateway_url}{service.health_path}", timeout_s=PROBE_TIMEOUT_S)
+    state = asker.states.get(service.name)
+    return judge_port(service.name, service.port, answer, state), judge_gateway(service.name, answer)
+
+
+def _probe_routes(asker: _Asker, names: tuple[str, ...]) -> Results:
+    key = asker.plan.variables["GATEWAY_KEY"]
+    answer = asker.effects.fetch(f"{asker.gateway_url}/v1/models", key=key, timeout_s=PROBE_TIMEOUT_S)
+    return tuple(judge_route(name, answer) for name in names)
+
+
+def _probe_answer(asker: _Asker, model: ServedModel, lower: Results) -> Results:
+    """One whole answer and, after it, one as a stream: an engine may have a single slot."""
+    if unasked := list_unasked(model, lower):
+        return unasked
+    question, known_answer = asker.known
+    path, body = build_question(model, question)
+    answered = judge_answer(model, _ask_gateway(asker, path, body), known_answer)
+    if model.mode != "chat":
+        return (answered,)
+    if answered.status is not Status.OK:
+        return answered, ProbeResult("stream", model.served_name, Status.SKIPPED, "not asked: no whole answer came")
+    return answered, judge_stream(model, _ask_gateway(asker, path, {**body, "stream": True}), known_answer)
+
+
+def _ask_gateway(asker: _Asker, path: str, body: Mapping[str, Any]) -> Answer:
+    key = asker.plan.variables["GATEWAY_KEY"]
+    return asker.effects.fetch(f"{asker.gateway_url}{path}", key=key, timeout_s=COMPLETION_TIMEOUT_S, body=body)
+
+
+def _ask_engine(asker: _Asker, service: Service, path: str) -> Answer:
+    return asker.runtime.fetch(service, path, asker.plan.secrets[service.name], PROBE_TIMEOUT_S)
+
+
+def load_progress(effects: Effects, service: Service, state: ServiceState | None) -> float | None:
+    """Share of the model's bytes that its process holds in memory: an estimate, ``None`` where it cannot be read.
+
+    llama.cpp maps the file, so what is resident is what has been read; it never says 100 % before it is ready.
+    """
+    if state is None or not state.pid or service.model is None or service.model.size_bytes < PROGRESS_BYTES:
+        return None
+    resident = effects.load_resident_bytes(state.pid)
+    return None if resident is None else min(math.floor(100 * resident / service.model.size_bytes) / 100, 0.99)

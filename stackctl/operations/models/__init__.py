@@ -1,0 +1,1 @@
+"""Model files: add, pull, check, recommend."""

@@ -1,1 +1,0 @@
-"""One module for each offline job: pack, verify, load, rollback, prove, diff."""

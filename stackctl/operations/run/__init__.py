@@ -1,0 +1,1 @@
+"""Start the stack, wait for it, stop it."""

@@ -1,0 +1,74 @@
+"""Stop and restart a started stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stackctl.core.health.probes import HealthReport
+from stackctl.errors import ConfigError, NotRunning, RuntimeFailure, suggest_nearest
+from stackctl.operations.effects import Effects
+from stackctl.operations.engine.loaded_files import keep_identities, load_identities
+from stackctl.operations.run.wait import wait_healthy
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.running import build_running
+from stackctl.operations.site.state import clear_state, find_former_site, load_state
+
+
+def run_down(effects: Effects) -> bool:
+    """Stop everything that ``up`` started here; whether anything was running.
+
+    Needs nothing but the state of that ``up``, and without it looks for what runs: neither a broken `.env` nor a lost
+    file may keep a stack running.
+
+    Raises:
+        RuntimeFailure: something could not be stopped.
+    """
+    with effects.hold_lock(effects.state_dir / "lock"):
+        state = load_state(effects)
+        if state is None:
+            runtimes = (*effects.find_forgotten("process"), *effects.find_forgotten("compose"))
+        else:
+            runtimes = (effects.find_runtime(state),)
+        stopped = [runtime.stop(effects.report) for runtime in runtimes]
+        clear_state(effects)
+        return any(stopped)
+
+
+def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float | None = None) -> HealthReport:
+    """Restart services (all, when none is named) and wait until the stack is healthy again.
+
+    Raises:
+        NotRunning: it is stopped.
+        ConfigError: there is no such service.
+        UnhealthyError: it did not become healthy in time.
+    """
+    with effects.hold_lock(effects.state_dir / "lock"):
+        state = load_state(effects)
+        if state is None:
+            raise NotRunning("The stack is not running.", "run 'stackctl up'")
+        former = find_former_site(effects, state)
+        if former:
+            raise RuntimeFailure(f"The site was moved here from {former} while its stack ran.", "run 'stackctl up'")
+        running = build_running(effects, load_site(effects, state.release), state)
+        chosen = names or tuple(service.name for service in running.plan.services)
+        check_service_names([service.name for service in running.plan.services], chosen)
+        restarted = tuple(service for service in running.plan.services if service.name in chosen)
+        identities = load_identities(effects, restarted)
+        running.runtime.restart(chosen, effects.report)
+        report = wait_healthy(effects, running, wait_timeout_s)
+        keep_identities(effects, identities, running.runtime.list_states())
+        return report
+
+
+def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:
+    """Refuse a service that the stack does not have.
+
+    Raises:
+        ConfigError: names the nearest.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"'{name}' is no service of this stack.",
+                suggest_nearest(name, known) or f"services are: {', '.join(known)}",
+            )

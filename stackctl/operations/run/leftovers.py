@@ -1,0 +1,53 @@
+"""What an earlier command left, or what a moved folder left behind: found, told and ended."""
+
+from __future__ import annotations
+
+from stackctl.errors import Finding, Severity
+from stackctl.operations.effects import Effects
+from stackctl.operations.site.state import find_former_site, load_state
+
+
+def check_start(effects: Effects) -> tuple[Finding, ...]:
+    """What is wrong with how the stack was started or stopped: its folder moved, or something is left of it."""
+    state = load_state(effects)
+    former = find_former_site(effects, state) if state else None
+    runtimes = (
+        (effects.find_runtime(state),)
+        if state
+        else (*effects.find_forgotten("process"), *effects.find_forgotten("compose"))
+    )
+    left = [pid for runtime in runtimes for pid in runtime.list_leftovers()]
+    services = [service for runtime in runtimes for service in runtime.list_states().values()]
+    pids = ", ".join(str(pid) for pid in (*left, *(service.pid for service in services)))
+    if left or (services and state is None):
+        hint = "run 'stackctl down' to end them, or 'stackctl up' to start again"
+        return (Finding("stack", f"an earlier command left processes behind: {pids}", hint, Severity.WARNING),)
+    if former and services:
+        hint = "run 'stackctl up': its services start again from here"
+        return (Finding("site", f"was moved here from {former} while its stack ran", hint, Severity.WARNING),)
+    return ()
+
+
+def end_leftovers(effects: Effects) -> None:
+    """End processes to which nothing leads any more: a command was killed, or a supervisor, or its socket removed.
+
+    Containers need no such care: Compose finds its own.
+    """
+    state = load_state(effects)
+    runtimes = effects.find_forgotten("process") if state is None else (effects.find_runtime(state),)
+    for runtime in runtimes:
+        if state is None or runtime.list_leftovers():
+            effects.report("ending what an earlier command left behind")
+            runtime.stop(effects.report)
+
+
+def leave_former_site(effects: Effects) -> None:
+    """Stop what runs from the paths of a folder that was moved: a service that is started again would not find them."""
+    state = load_state(effects)
+    former = find_former_site(effects, state) if state else None
+    if state is None or former is None:
+        return
+    runtime = effects.find_runtime(state)
+    if runtime.list_states():
+        effects.report(f"the site was moved here from {former}: its services start again")
+        runtime.stop(effects.report)

@@ -1,0 +1,180 @@
+"""Settle where a stack runs on this host, and refuse what cannot work before anything is pulled or started."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stackctl.core.engine.engines import can_use_gpu
+from stackctl.core.machine.host import (
+    Choice,
+    DockerFacts,
+    Host,
+    check_docker,
+    choose_gpu,
+    choose_runtime,
+    explain_no_compose,
+)
+from stackctl.core.stack.checks import check_bind_address
+from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
+from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.engine.gpu_engine import suggest_engine
+from stackctl.operations.site.load import LoadedSite
+from stackctl.operations.site.state import State, load_state
+
+if TYPE_CHECKING:
+    from stackctl.core.bundle.load.release import Release
+
+
+def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) -> tuple[State, tuple[Finding, ...]]:
+    """Choose runtime and device.
+
+    Args:
+        fixed: a runtime that replaces STACK_RUNTIME, and why.
+
+    Raises:
+        ConfigError: what is asked for cannot be had here, a port is taken, or the stack runs elsewhere.
+    """
+    settings = loaded.settings
+    wanted = fixed.value if fixed else settings.stack_runtime
+    host = effects.load_host(wanted != "process")
+    running_in = _find_running(effects, loaded)
+    # 'auto' is for a stack that does not run yet; one that runs stays where it is.
+    asked, reason = choose_for_release(loaded, wanted, running_in)
+    problem = explain_no_compose(host.docker)
+    if reason and asked == "compose" and problem:
+        hint = "start Docker, or load a bundle that was packed with --include-process-runtime"
+        raise ConfigError(f"The stack runs in containers: {reason}. But {problem}.", hint)
+    runtime = fixed or choose_runtime(host, asked)
+    runtime = replace(runtime, reason=reason or runtime.reason)
+    if running_in not in ("", runtime.value):
+        raise ConfigError(
+            f"The stack runs in the {running_in} runtime; asked for was {runtime.value}.", "run 'stackctl down' first"
+        )
+    raise_config_error("The stack cannot run like this.", check_bind_address(settings, runtime.value))
+    gpu, warnings = choose_device(effects, host, loaded, runtime.value)
+    if wanted == "auto" and runtime.value == "process":
+        warnings = (*check_docker(host.docker), *warnings)
+    _check_ports(effects, host, loaded, effects.make_runtime(runtime.value, loaded, gpu.value))
+    device = describe_device(gpu)
+    effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
+    release = loaded.release.title if loaded.release else ""
+    access = "cdi" if (host.docker or DockerFacts()).gives_by_cdi(settings.gpu_access) else "toolkit"
+    state = State(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.site), access)
+    return state, warnings
+
+
+def choose_device(effects: Effects, host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice, tuple[Finding, ...]]:
+    """The GPU that the engine of this runtime can use; a warning when one is there that it cannot.
+
+    Raises:
+        ConfigError: a GPU is asked for that the host or the engine does not have.
+    """
+    wanted = loaded.settings.stack_gpu
+    choice = choose_gpu(host, wanted)
+    engine = loaded.choose_stack(runtime).engine
+    usable = _can_compute(loaded, runtime, choice.value)
+    if runtime == "compose" and loaded.release and choice.value not in loaded.release.gpus:
+        return _choose_released_device(loaded.release, choice, wanted)
+    if choice.value == "none" or usable:
+        return choice, ()
+    message = f"{choice.reason} is there, but the engine {engine.name} of the {runtime} runtime computes on the CPU"
+    hint = suggest_engine(effects, loaded, host, choice.value)
+    if wanted != "auto":
+        raise ConfigError(f"STACK_GPU={wanted}: {message}.", hint)
+    return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
+
+
+def choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tuple[str, str]:
+    """The runtime to ask the host for, and why, unless STACK_RUNTIME says so.
+
+    A stack that runs stays where it is, and a release may be for one runtime only.
+
+    Raises:
+        ConfigError: it has none for the runtime that is wanted.
+    """
+    runtimes = loaded.release.manifest.runtimes if loaded.release else ("compose", "process")
+    if wanted == "auto" and running_in in runtimes:
+        return running_in, "where it runs already"
+    if wanted == "auto" and len(runtimes) == 1 and loaded.release:
+        return runtimes[0], f"release {loaded.release.title} has parts for it alone"
+    if wanted not in ("auto", *runtimes):
+        assert loaded.release is not None
+        raise ConfigError(
+            f"STACK_RUNTIME={wanted}: release {loaded.release.title} has parts for {', '.join(runtimes)} only.",
+            f"set STACK_RUNTIME={runtimes[0]}, or pack again with --include-process-runtime",
+        )
+    return wanted, ""
+
+
+def _choose_released_device(release: Release, choice: Choice, wanted: str) -> tuple[Choice, tuple[Finding, ...]]:
+    """The CPU, where the installed release has no engine image for the GPU that is there.
+
+    Raises:
+        ConfigError: that GPU was asked for, or there is no image for the CPU either.
+    """
+    message = f"release {release.title} has no engine image for '{choice.value}', only for {', '.join(release.gpus)}"
+    if wanted != "auto" or "none" not in release.gpus:
+        raise ConfigError(f"STACK_GPU={wanted}: {message}.", "set STACK_GPU=none, or pack again where that GPU is")
+    hint = "pack again where that GPU is, or set STACK_GPU=none"
+    return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
+
+
+def _can_compute(loaded: LoadedSite, runtime: str, gpu: str) -> bool:
+    """Whether the engine computes on such a GPU; of one that a release brought it is known what it was built for."""
+    release = loaded.release
+    if runtime == "process" and release and release.engine and loaded.choice.form.command == (release.engine,):
+        return release.manifest.engine is not None and release.manifest.engine.gpu == gpu
+    return can_use_gpu(loaded.choose_stack(runtime).engine, runtime, gpu)
+
+
+def describe_device(choice: Choice) -> str:
+    """The device in words: ``CPU (STACK_GPU=none)``, ``NVIDIA GPU (NVIDIA H200)``."""
+    titles = {"none": "CPU", "nvidia": "NVIDIA GPU", "amd": "AMD GPU", "vulkan": "GPU by Vulkan"}
+    return f"{titles[choice.value]} ({choice.reason})"
+
+
+def _find_running(effects: Effects, loaded: LoadedSite) -> str:
+    """The runtime in which this site's stack has services now, empty when it has none."""
+    state = load_state(effects)
+    if state is None or not effects.find_runtime(state).list_states():
+        return ""
+    if state.project != loaded.settings.stack_name:
+        message = f"The stack runs under the name '{state.project}'; STACK_NAME is now '{loaded.settings.stack_name}'."
+        raise ConfigError(message, "run 'stackctl down', then 'up'")
+    return state.runtime
+
+
+def _check_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> None:
+    """Every port is free, or held by this stack already.
+
+    Raises:
+        ConfigError: names the holder and the setting.
+    """
+    findings = []
+    for port, setting in list_foreign_ports(effects, host, loaded, runtime):
+        message = f"port {port} is in use by {host.ports[port].render_text()}"
+        findings.append(Finding(setting, message, f"stop it, or set another {setting} in .env"))
+    raise_config_error("A port is in use.", findings)
+
+
+def list_foreign_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> list[tuple[int, str]]:
+    """Wanted ports, with their settings, that something else than this stack listens on."""
+    own_pids = {state.pid for state in runtime.list_states().values() if state.pid}
+    own_ports = runtime.list_ports()
+    taken = []
+    for port, setting in list_ports(loaded, runtime.name):
+        holder = host.ports.get(port)
+        if holder is None or port in own_ports:
+            continue
+        if not own_pids.intersection((holder.pid, *effects.list_ancestors(holder.pid))):
+            taken.append((port, setting))
+    return taken
+
+
+def list_ports(loaded: LoadedSite, runtime: str) -> list[tuple[int, str]]:
+    """Ports of this machine that the stack listens on: engines in containers listen inside only."""
+    ports = [(loaded.settings.api_gateway_port, "API_GATEWAY_PORT")]
+    if runtime == "process":
+        ports += [(model.port, "INFERENCE_PORT") for model in loaded.process.models]
+    return ports

@@ -1,0 +1,74 @@
+"""Find the running stack: which runtime it is in, and the plan it was started from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackctl.core.stack.runtime import StartPlan
+from stackctl.errors import NotRunning, StackError
+from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.site.load import (
+    LoadedSite,
+    build_plan,
+    load_known_answer,
+    load_release,
+    load_site,
+    render_site,
+)
+from stackctl.operations.site.state import State, load_state
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started stack.
+
+    Attributes:
+        device: what the models run on, in words.
+        known_answer: question and answer of the demo model.
+        successor: what to do about a release that was loaded since it was started; empty where there is none.
+    """
+
+    loaded: LoadedSite
+    runtime: Runtime
+    plan: StartPlan
+    device: str
+    known_answer: tuple[str, str]
+    successor: str = ""
+
+
+def load_running(effects: Effects) -> Running:
+    """The stack that ``up`` started in this site, as it was started: what was loaded since does not run yet.
+
+    Raises:
+        NotRunning: it was not started, or was stopped.
+    """
+    state = load_state(effects)
+    if state is None:
+        raise NotRunning("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
+    return build_running(effects, load_site(effects, state.release), state)
+
+
+def build_running(effects: Effects, loaded: LoadedSite, state: State) -> Running:
+    """Join a loaded site with what ``up`` decided."""
+    runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
+    rendered = render_site(effects, loaded)
+    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)  # type: ignore[arg-type]
+    return Running(
+        loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release), find_successor(effects, state)
+    )
+
+
+def find_successor(effects: Effects, state: State) -> str:
+    """What to do about a release that was loaded since the stack was started; empty where there is none.
+
+    A site whose files cannot be read is others' to report.
+    """
+    try:
+        release = load_release(effects)
+    except StackError:
+        return ""
+    if release is None:
+        return ""
+    from stackctl.core.bundle.load.release import explain_successor
+
+    return explain_successor(release.manifest, state.release)
