@@ -251,7 +251,7 @@ class World:
         self.gpu_memory = GpuMemory()
         self.environment: dict[str, str] = {}
         self.python = "/opt/stackctl/bin/python"
-        self.launcher = DATA_ROOT / "stackctl" / "launch.py"
+        self.launcher = DATA_ROOT / "stackctl" / "programs" / "launch.py"
         self.service_environments = Path("/cache/envs")
         self.flags: dict[str, str] = {}
         self.programs: dict[str, str] = {}

@@ -55,5 +55,5 @@ def build_hostile_world(text: str, site: Path = Path("/site")) -> World:
     world = World(write_env(EMBEDDING_MODEL="none", KEY="planted"), yaml.safe_dump(stack), site)
     world.environment = {"CHAT_MODEL": f"{text}.gguf", "MODELS_DIR": text, "INFERENCE_IMAGE": text}
     world.python = sys.executable
-    world.launcher = CHECKOUT / "stackctl" / "launch.py"
+    world.launcher = CHECKOUT / "stackctl" / "programs" / "launch.py"
     return world

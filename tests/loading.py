@@ -17,7 +17,7 @@ from stackctl.adapters.bundle import parts_reader
 from stackctl.adapters.bundle.offline_folder import OfflineFolder
 from stackctl.adapters.bundle.part_copy import copy_members
 from stackctl.adapters.files import site_files
-from stackctl.cli.bundle_reader import build_reader
+from stackctl.cli.bundle.bundle_reader import build_reader
 from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER, model_folder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.checks import Disk, Machine

@@ -21,7 +21,7 @@ class SleepingSite:
     def __init__(self, folder: Path) -> None:
         self.world = World(site=folder)
         self.world.python = sys.executable
-        self.world.launcher = CHECKOUT / "stackctl" / "launch.py"
+        self.world.launcher = CHECKOUT / "stackctl" / "programs" / "launch.py"
         self.world.service_environments = folder / "envs"
         self.state_dir = self.world.effects.state_dir
         self.rendered_dir = self.world.effects.rendered_dir

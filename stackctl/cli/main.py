@@ -54,6 +54,12 @@ COMMANDS = {
     "offline-prune": "Remove old releases, with the models and images that only they used.",
     "offline-prove": "Show that the stack works without a network, with a signed receipt.",
 }
+# Where commands lie that are not in this folder itself; those on bundles are told by their name.
+_ROOMS = {
+    **dict.fromkeys(("init", "up", "down", "restart", "render"), "run."),
+    **dict.fromkeys(("status", "health", "doctor", "logs", "chat", "config"), "look."),
+    **{name: "bundle." for name in COMMANDS if name.startswith("offline-")},
+}
 
 
 class _LazyGroup(click.Group):
@@ -66,7 +72,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        command = getattr(import_module(f"stackctl.cli.{name}"), name)
+        command = getattr(import_module(f"stackctl.cli.{_ROOMS.get(cmd_name, '')}{name}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -143,7 +149,7 @@ def build_effects(site: Path, flags: Mapping[str, str], progress: Progress) -> E
         environment=os.environ,
         flags=flags,
         python=sys.executable,
-        launcher=Path(stackctl.__file__).with_name("launch.py"),
+        launcher=Path(stackctl.__file__).parent / "programs" / "launch.py",
         report=progress.report,
         confirm=progress.confirm,
         load_text=site_files.load_text,

@@ -77,7 +77,7 @@ class Effects:
         environment: the process environment.
         flags: setting name in upper case to the text given on the command line.
         python: the interpreter that runs ``stackctl``.
-        launcher: path of ``stackctl/launch.py``.
+        launcher: path of ``stackctl/programs/launch.py``.
         report: shows progress on stderr.
         confirm: asks a question with yes or no on a terminal; no where nobody can answer.
         make_runtime: the runtime of this name that can start the site's stack with this GPU.

@@ -211,7 +211,7 @@ def test_the_tokens_that_a_model_thinks_take_time_and_are_not_shown(
     monkeypatch.setattr(
         "stackctl.operations.look.chat.ask", lambda *_, **__: itertools.chain(*map(list_pieces, events))
     )
-    monkeypatch.setattr("stackctl.cli.chat.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("stackctl.cli.look.chat.time", SimpleNamespace(monotonic=lambda: next(clock)))
     done = stackctl("chat", "ping")
     assert (done.code, done.out) == (0, "pong\n")
     assert "[10 tokens, 1 tokens/s]" in done.err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.cli import offline_pack
+from stackctl.cli.bundle import offline_pack
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.operations.bundle.pack.pack import PackResult
 from tests.bundle_builder import ImageBytes, assemble_bundle, make_bytes

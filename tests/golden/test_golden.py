@@ -43,7 +43,7 @@ def test_the_rendered_files_are_the_expected_ones(name: str, pytestconfig: pytes
 
 
 def test_the_ingress_s_program_is_rendered_as_it_is() -> None:
-    program = (CHECKOUT / "stackctl" / RELAY_FILE).read_text(encoding="utf-8")
+    program = (CHECKOUT / "stackctl" / "programs" / RELAY_FILE).read_text(encoding="utf-8")
     assert load_case("demo")[1].files[RELAY_FILE] == program
 
 

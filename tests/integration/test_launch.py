@@ -16,7 +16,7 @@ import pytest
 
 from tests.fakes import CHECKOUT
 
-LAUNCHER = str(CHECKOUT / "stackctl" / "launch.py")
+LAUNCHER = str(CHECKOUT / "stackctl" / "programs" / "launch.py")
 TELL = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))"
 
 

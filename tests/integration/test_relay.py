@@ -14,7 +14,7 @@ import pytest
 
 from tests.fakes import CHECKOUT
 
-RELAY = CHECKOUT / "stackctl" / "relay.py"
+RELAY = CHECKOUT / "stackctl" / "programs" / "relay.py"
 DEADLINE_S = 30.0
 
 

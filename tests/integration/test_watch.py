@@ -13,7 +13,7 @@ from stackctl.core.proof.sightings import Watch, list_attempts, parse_watch
 from stackctl.errors import RuntimeFailure
 from tests.fakes import CHECKOUT
 
-SCRIPT = CHECKOUT / "stackctl" / "watch.py"
+SCRIPT = CHECKOUT / "stackctl" / "programs" / "watch.py"
 # Runs in the namespaces: watches them while it runs a program, and prints what the watch wrote.
 INSIDE = """
 import subprocess, sys

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackctl.core.engine.offload import parse_offload
-from stackctl.thin_log import thin
+from stackctl.programs.thin_log import thin
 
 START = b"""launch: inference-chat starts as process 7, 2026-11-27 10:00:00+0000
 0.00.051.545 I srv          init: loading model

@@ -56,7 +56,7 @@ def test_no_secret_is_ever_packed() -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0", exclude_categories=["C"]), min_size=1))
 def test_any_file_name_comes_back_as_it_was(name: str) -> None:
     wanted = name.rsplit("/", 1)[-1]
-    if wanted.strip() != wanted or not wanted or wanted == "..":
+    if wanted.strip() != wanted or not wanted or wanted in (".", ".."):
         return
     assert travel({"CHAT_MODEL": wanted}) == {"CHAT_MODEL": wanted}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stackctl.watch import ETH_ARP, ETH_IP4, ETH_IP6, UNREADABLE, find_event, read_name
+from stackctl.programs.watch import ETH_ARP, ETH_IP4, ETH_IP6, UNREADABLE, find_event, read_name
 
 SYN, SYN_ACK, PUSH = 0x02, 0x12, 0x18
 

@@ -2,7 +2,7 @@
 
 ``run_isolated`` starts the command in new namespaces (util-linux's ``unshare``, so without root where the kernel lets
 users make them). ``watch_namespace`` then runs in there: it turns every name lookup into a packet, covers the sockets
-through which a lookup would leave the namespace unseen, and starts ``stackctl/watch.py``.
+through which a lookup would leave the namespace unseen, and starts ``stackctl/programs/watch.py``.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def watch_namespace(folder: Path, script: Path) -> Iterator[NamespaceWatch]:
 
     Args:
         folder: where the watch may write.
-        script: path of ``stackctl/watch.py``.
+        script: path of ``stackctl/programs/watch.py``.
 
     Raises:
         RuntimeFailure: the watch did not begin; with what it said.

@@ -42,7 +42,7 @@ def build_rehearsal_files(files: Mapping[str, str], watch_script: str) -> dict[s
 
     Args:
         files: the rendered files; GPU overlays and configurations are taken over as they are.
-        watch_script: text of ``stackctl/watch.py``.
+        watch_script: text of ``stackctl/programs/watch.py``.
     """
     project = build_rehearsal_project(yaml.safe_load(files[COMPOSE_FILE]))
     # JSON, which is YAML, too. Nothing is escaped again: a doubled "$" is still doubled in the parsed text.

@@ -1,8 +1,8 @@
 """What a rehearsal without a network showed: who tried to reach what, and whether that proves the stack. Pure.
 
-In: the lines that each ``stackctl/watch.py`` wrote, the health report, what was pulled. Out: ``Attempt`` values and
-a ``Proof`` with every reason why it is none. A doubt is a reason, too: a watch that began late, ended early or lost
-packets can hide an attempt.
+In: the lines that each ``stackctl/programs/watch.py`` wrote, the health report, what was pulled. Out: ``Attempt``
+values and a ``Proof`` with every reason why it is none. A doubt is a reason, too: a watch that began late, ended early
+or lost packets can hide an attempt.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def build_supervisor_view(
     """Paths, command lines and environments of the programs.
 
     Args:
-        launcher: the command that adds a service's secrets and becomes it (``stackctl/launch.py``).
+        launcher: the command that adds a service's secrets and becomes it (``stackctl/programs/launch.py``).
     """
     return SupervisorView(
         socket=find_socket(state_dir),
@@ -99,7 +99,7 @@ def write_start(arguments: tuple[str, ...], environment: Mapping[str, str], *, i
     """Command line and environment as one word that supervisor's INI reader leaves as it is.
 
     Args:
-        is_thinned: whether its log passes ``stackctl/thin_log.py``.
+        is_thinned: whether its log passes ``stackctl/programs/thin_log.py``.
 
     Supervisor's own ``environment=`` cannot hold every value: an apostrophe ends its quoting, `` ;`` and `` #``
     begin a comment, a newline ends the line. JSON with these characters escaped survives, and so does the value.

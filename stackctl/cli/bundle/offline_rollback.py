@@ -14,7 +14,7 @@ from stackctl.cli.main import Context
 @click.pass_obj
 def offline_rollback(context: Context, release: str, as_json: bool) -> None:
     """Go back to the release before, or to the kept one whose id begins with ID; all of it is checked first."""
-    from stackctl.cli.offline_load import build_load_effects
+    from stackctl.cli.bundle.offline_load import build_load_effects
     from stackctl.operations.bundle.load.rollback import run_rollback
 
     with context.open() as effects:

@@ -105,7 +105,7 @@ def build_load_effects(effects: Effects) -> LoadEffects:
     from stackctl.adapters.bundle.part_copy import copy_members
     from stackctl.adapters.docker.image_loader import ImageLoader
     from stackctl.adapters.files.streams import prefetch
-    from stackctl.cli.bundle_reader import build_reader
+    from stackctl.cli.bundle.bundle_reader import build_reader
     from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
     from stackctl.core.bundle.load.checks import Machine
     from stackctl.operations.bundle.load.effects import LoadEffects

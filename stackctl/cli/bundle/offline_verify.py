@@ -44,7 +44,7 @@ def offline_verify(
     """Compare bundles (folders, or folders of them), or this site's installed ones, with their signed manifests."""
     if bool(bundles) == installed:
         raise click.UsageError("Name one or more bundles, or give --installed.")
-    from stackctl.cli.bundle_reader import build_reader
+    from stackctl.cli.bundle.bundle_reader import build_reader
     from stackctl.operations.bundle.check.verify import VERIFY_HINT, verify_bundles
     from stackctl.operations.bundle.check.verify_installed import REPAIR_HINT, verify_installed
     from stackctl.operations.bundle.keys import find_public_key
@@ -65,7 +65,7 @@ def offline_verify(
 
 def find_image_check(effects: Effects) -> CheckImages:
     """Compares a manifest's images with the engine's, where an engine answers."""
-    from stackctl.cli.offline_load import build_load_effects
+    from stackctl.cli.bundle.offline_load import build_load_effects
     from stackctl.operations.bundle.check.verify_installed import skip_images
     from stackctl.operations.bundle.load.images import build_facts
 

@@ -98,7 +98,7 @@ def _build_stage(effects: Effects) -> Stage:
     from stackctl.adapters.docker import image_events
     from stackctl.adapters.docker.compose_runtime import ComposeRuntime
     from stackctl.adapters.process import namespaces
-    from stackctl.cli.offline_verify import find_image_check
+    from stackctl.cli.bundle.offline_verify import find_image_check
     from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
     from stackctl.operations.bundle.prove.effects import Stage
 

@@ -27,7 +27,7 @@ _BUNDLE = click.Path(path_type=Path)
 @click.pass_obj
 def offline_diff(context: Context, old: Path, new: Path, key: str | None, as_json: bool) -> None:
     """Show what is new, gone and changed from bundle OLD to NEW. The manifests (bundle.json) are enough."""
-    from stackctl.cli.bundle_reader import build_reader
+    from stackctl.cli.bundle.bundle_reader import build_reader
     from stackctl.operations.bundle.check.compare import compare_bundles
     from stackctl.operations.bundle.keys import find_public_key
 

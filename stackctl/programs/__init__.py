@@ -1,0 +1,1 @@
+"""Programs that run by their path, on the standard library alone: nothing of ours is imported in them."""
