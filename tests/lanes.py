@@ -12,10 +12,10 @@ DOCKER, ENGINES, STACK = "docker", "engines", "stack"
 # The long ones first.
 LANES = (DOCKER, ENGINES, STACK)
 _LANE_OF_FILE = {
-    "tests/integration/test_engines.py": ENGINES,
-    "tests/integration/test_process_runtime.py": STACK,
-    "tests/integration/test_offline_prove.py": STACK,
-    "tests/integration/test_clients.py": STACK,
+    "tests/integration/engine/test_engines.py": ENGINES,
+    "tests/integration/run/test_process_runtime.py": STACK,
+    "tests/integration/bundle/test_offline_prove.py": STACK,
+    "tests/integration/gateway/test_clients.py": STACK,
 }
 
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from stackctl.core.gateway.config import Deployment, GatewayConfig, check_gateway_config
 from stackctl.core.stack.render import write_yaml
 
-TEMPLATE = Path(__file__).parents[2] / "services/api-gateway/config.p1.yaml.j2"
+TEMPLATE = Path(__file__).parents[3] / "services/api-gateway/config.p1.yaml.j2"
 
 CHAT = Deployment(
     served_name="local-chat",

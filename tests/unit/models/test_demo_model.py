@@ -14,7 +14,7 @@ import gguf
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 MODEL = REPOSITORY / "models" / "demo.gguf"
 ANSWERS = REPOSITORY / "models" / "demo.json"
 FIXED = REPOSITORY / "scripts" / "demo_model" / "corpus" / "fixed.yaml"

@@ -16,7 +16,7 @@ from stackctl.core.bundle.format.manifest import SIGNATURE_NAME, BootstrapFile, 
 from stackctl.core.bundle.pack.plan import Blob, Draft, InMemory, build_draft, hash_bytes
 from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError
-from tests.unit.test_bundle_plan import make_contents
+from tests.unit.bundle.test_bundle_plan import make_contents
 
 SCRIPT = b"#!/bin/sh\n"
 BOOTSTRAP = (("install.sh", True, len(SCRIPT), InMemory(SCRIPT)),)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-RECIPE = Path(__file__).parents[2] / "services" / "inference" / "llama_cpp_build.cmake"
+RECIPE = Path(__file__).parents[3] / "services" / "inference" / "llama_cpp_build.cmake"
 
 # The shape of llama.cpp's tree, as far as the recipe knows it.
 PROJECT = """

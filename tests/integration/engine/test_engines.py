@@ -31,7 +31,7 @@ from stackctl.core.engine.build import NATIVE
 from stackctl.core.engine.engines import ENGINES, Engine, EngineParameters
 from tests.ports import claim_port
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 SERVICE = REPOSITORY / engines.ENGINE_FOLDER
 MODEL = REPOSITORY / "models" / "demo.gguf"
 KNOWN = json.loads((REPOSITORY / "models" / "demo.json").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.packing.pack_site import PackSite
+from tests.integration.bundle.pack.pack_site import PackSite
 from tests.integration.stack_site import STACKCTL, clean_environment
 
 

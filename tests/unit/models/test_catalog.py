@@ -15,7 +15,7 @@ from stackctl.core.models.fit import GIB, Device
 from stackctl.core.models.recommend import Candidate, Plan, build_plans, list_candidates
 from stackctl.errors import ConfigError
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 TEXT = (MODELS / "catalog.yml").read_text(encoding="utf-8")
 CATALOG = parse_catalog(TEXT)
 ENTRY = """\

@@ -268,7 +268,7 @@ def test_one_model_in_two_folders_travels_once(packer: Packer) -> None:
 
 
 def test_a_site_that_runs_a_release_packs_that_release(packer: Packer, tmp_path: Path) -> None:
-    from tests.operations.test_released_site import FILES, install
+    from tests.operations.site.test_released_site import FILES, install
 
     install(packer.world, tmp_path)
     manifest = packer.pack().manifest

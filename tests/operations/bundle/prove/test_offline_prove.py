@@ -19,8 +19,8 @@ from stackctl.operations.run.up import run_up
 from stackctl.operations.site.load import load_site, render_site
 from stackctl.operations.site.state import load_state
 from tests.fakes import SITE, World, raised_by, write_env
-from tests.operations.test_released_site import FILES, MODELS, install
-from tests.theatre import LOOKUP, PROVE, READY, SERVICES, Theatre, write_watch
+from tests.operations.site.test_released_site import FILES, MODELS, install
+from tests.rehearsal_world import LOOKUP, PROVE, READY, SERVICES, Theatre, write_watch
 
 
 @pytest.fixture

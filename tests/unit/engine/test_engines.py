@@ -27,7 +27,7 @@ from stackctl.core.engine.engines import (
     EngineParameters,
 )
 
-SERVICE = Path(__file__).parents[2] / "services" / "inference"
+SERVICE = Path(__file__).parents[3] / "services" / "inference"
 CHAT = EngineParameters(
     model_path="/models/a b.gguf",
     alias="local-chat",

@@ -18,7 +18,7 @@ from stackctl.adapters.bundle.parts_writer import JOURNAL, Journal
 from stackctl.adapters.files.content_hashes import ContentHashes, read_range
 from stackctl.errors import BundleError
 from tests.gguf_files import write_model
-from tests.integration.packing.pack_site import MIB, PackSite, add_model
+from tests.integration.bundle.pack.pack_site import MIB, PackSite, add_model
 from tests.integration.stack_site import STACKCTL, clean_environment
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from stackctl.core.models.gguf_walk import read_content
 from tests.gguf_files import write_model, write_shards
-from tests.integration.packing.pack_site import MIB, PackSite, add_model, list_content
+from tests.integration.bundle.pack.pack_site import MIB, PackSite, add_model, list_content
 
 
 def test_the_same_stack_gives_the_same_bytes_anywhere(site: PackSite, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from stackctl.operations.bundle.load.prune import Pruning, plan_prune, run_prune
 from stackctl.operations.site.state import State, save_state
 from tests.bundle_builder import SECRET, ImageBytes, make_bytes
 from tests.loading import FILES, Place, build, refused
-from tests.operations.test_offline_load_interrupted import failing_at
+from tests.operations.bundle.load.test_offline_load_interrupted import failing_at
 
 
 @pytest.fixture
