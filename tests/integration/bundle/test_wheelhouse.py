@@ -352,6 +352,15 @@ def test_the_wheel_is_plain_and_complete(own_wheel: Path) -> None:
     assert len(names) == len(set(names))
 
 
+def test_the_wheel_brings_its_licence(own_wheel: Path) -> None:
+    with zipfile.ZipFile(own_wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        said = archive.read(metadata).decode()
+        licence = archive.read(f"{metadata.removesuffix('METADATA')}licenses/LICENSE")
+    assert "License-Expression: Apache-2.0\nLicense-File: LICENSE\n" in said
+    assert licence == (REPOSITORY / "LICENSE").read_bytes()
+
+
 def test_secrets_that_lie_in_a_checkout_s_folders_stay_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkout = tmp_path / "checkout"
     tracked = subprocess.run(
