@@ -18,7 +18,7 @@ from stackctl.core.engine.choice import EngineForm
 from stackctl.core.engine.trial import EngineRecord, TrialResult
 from stackctl.core.health.doctor_input import FileFacts
 from stackctl.core.machine.gpu import GpuMemory
-from stackctl.core.machine.host import DockerFacts, Host
+from stackctl.core.machine.host import DockerFacts, Host, RuntimeName
 from stackctl.core.models.files import ModelFile
 from stackctl.core.models.gguf import GGUFHeader, build_shard_names
 from stackctl.core.stack.runtime import Answer, ChatPiece, Phase, ServiceState, StartPlan
@@ -75,7 +75,7 @@ class FakeRuntime:
         lost_gpu: what a container says that has lost its GPU.
     """
 
-    name: str
+    name: RuntimeName
     failures: dict[str, BaseException] = field(default_factory=dict)
     unready: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
@@ -260,7 +260,7 @@ class World:
         self.on_sleep: Callable[[], None] = lambda: None
         self.engines = FakeEngines()
         self.cpu_features: frozenset[str] | None = frozenset({"avx2", "fma", "f16c", "bmi2"})
-        self.runtimes = {name: FakeRuntime(name) for name in ("compose", "process")}
+        self.runtimes: dict[str, FakeRuntime] = {"compose": FakeRuntime("compose"), "process": FakeRuntime("process")}
         self.reports: list[str] = []
         self.questions: list[str] = []
         self.says_yes = False

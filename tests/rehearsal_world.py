@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stackctl.core.bundle.load.plan import InstalledRange
 from stackctl.errors import Finding
-from stackctl.operations.bundle.prove.effects import Stage
+from stackctl.operations.bundle.prove.effects import RehearsalEffects
 from stackctl.operations.bundle.prove.prove import ProveRequest, SavedReceipt, run_prove
 from stackctl.operations.bundle.prove.rehearse import rehearse_processes, render_rehearsal
 from tests.fakes import SITE, FakeRuntime, World
@@ -72,7 +72,7 @@ class FakeFolder:
         yield self.content
 
 
-class Theatre:
+class RehearsalWorld:
     """The stage of a rehearsal; the rehearsed runtime is one of the world's.
 
     Attributes:
@@ -96,12 +96,14 @@ class Theatre:
         self.moments: Iterator[int] = iter(range(1000))
 
     @property
-    def stage(self) -> Stage:
-        return Stage(
+    def effects(self) -> RehearsalEffects:
+        return RehearsalEffects(
             make_rehearsal=self._make_rehearsal,
             stop_containers=lambda project, names: self.stopped.append((project, tuple(names))),
             watch_engine=self._watch_engine,
-            rehearse_isolated=lambda limit: render_rehearsal(rehearse_processes(self.world.effects, self.stage, limit)),
+            rehearse_isolated=lambda limit: render_rehearsal(
+                rehearse_processes(self.world.effects, self.effects, limit)
+            ),
             watch_namespace=self._watch_namespace,
             remove_if_killed=self._guard,
             now=lambda: datetime(2026, 1, 2, tzinfo=UTC) + timedelta(minutes=next(self.moments)),
@@ -111,7 +113,7 @@ class Theatre:
 
     def prove(self, **request: object) -> SavedReceipt:
         wanted = ProveRequest(sign=lambda data: f"signature of {len(data)} bytes", **request)  # type: ignore[arg-type]
-        return run_prove(self.world.effects, self.stage, wanted)
+        return run_prove(self.world.effects, self.effects, wanted)
 
     def _make_rehearsal(self, project: str, folder: Path, loaded: object, images: tuple[str, ...]) -> FakeRuntime:
         self.projects.append((project, folder))

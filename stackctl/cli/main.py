@@ -26,10 +26,10 @@ from stackctl.errors import RuntimeFailure
 if TYPE_CHECKING:
     from stackctl.adapters.process.process_runtime import Need
     from stackctl.core.machine.host import Host
+    from stackctl.core.site.loaded_site import LoadedSite
+    from stackctl.core.site.site_state import SiteState
     from stackctl.operations.effects import Effects, Runtime
     from stackctl.operations.engine.installations import Installation
-    from stackctl.operations.site.load import LoadedSite
-    from stackctl.operations.site.state import State
 
 COMMANDS = {
     "init": "Make a site folder: .env with fresh keys, stack.yml, models/.",
@@ -214,7 +214,7 @@ def _make_runtime(effects: Effects, name: str, loaded: LoadedSite, gpu: str) -> 
     return ProcessRuntime(effects.state_dir, effects.rendered_dir, needs, _find_former(effects, load_state(effects)))
 
 
-def _find_runtime(effects: Effects, state: State) -> Runtime:
+def _find_runtime(effects: Effects, state: SiteState) -> Runtime:
     if state.runtime == "compose":
         from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 
@@ -225,7 +225,7 @@ def _find_runtime(effects: Effects, state: State) -> Runtime:
     return ProcessRuntime(effects.state_dir, effects.rendered_dir, (), _find_former(effects, state))
 
 
-def _find_former(effects: Effects, state: State | None) -> Path | None:
+def _find_former(effects: Effects, state: SiteState | None) -> Path | None:
     """The state folder from which the stack was started, if its site was moved since."""
     from stackctl.operations.site.state import find_former_site
 

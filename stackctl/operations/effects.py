@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from stackctl.core.engine.trial import EngineRecord, TrialResult
     from stackctl.core.health.doctor_input import FileFacts
     from stackctl.core.machine.gpu import GpuMemory
-    from stackctl.core.machine.host import Host
+    from stackctl.core.machine.host import Host, RuntimeName
     from stackctl.core.models.files import ModelFile
+    from stackctl.core.site.loaded_site import LoadedSite
+    from stackctl.core.site.site_state import SiteState
     from stackctl.core.stack.runtime import Answer, ChatPiece, ServiceState, StartPlan
     from stackctl.core.stack.stack import Service
-    from stackctl.operations.site.load import LoadedSite
-    from stackctl.operations.site.state import State
 
 Report = Callable[[str], None]
 
@@ -28,7 +28,7 @@ class Runtime(Protocol):
     """Where services run: containers or processes. The adapters say what each method does."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> RuntimeName: ...
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]: ...
     def prepare(self, plan: StartPlan, report: Report) -> None: ...
     def start(self, plan: StartPlan, report: Report) -> tuple[str, ...]: ...
@@ -118,7 +118,7 @@ class Effects:
     list_ancestors: Callable[[int], tuple[int, ...]]
     load_resident_bytes: Callable[[int], int | None]
     make_runtime: Callable[[str, LoadedSite, str], Runtime]
-    find_runtime: Callable[[State], Runtime]
+    find_runtime: Callable[[SiteState], Runtime]
     find_forgotten: Callable[[str], tuple[Runtime, ...]]
     hold_interrupts: Callable[[], AbstractContextManager[None]]
     is_same_file: Callable[[Path, Path], bool]

@@ -9,8 +9,9 @@ import hashlib
 import sys
 from pathlib import Path
 
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.render import RenderedFiles
-from stackctl.operations.site.load import LoadedSite, load_site, render_site
+from stackctl.operations.site.load import load_site, render_site
 from tests.fakes import World
 
 CASES = Path(__file__).parent / "cases"

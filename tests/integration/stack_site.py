@@ -249,7 +249,7 @@ def _list_pids() -> Iterator[int]:
 
 
 def _read_stat(pid: int) -> list[str]:
-    """State, parent and what follows; empty when the process is gone."""
+    """SiteState, parent and what follows; empty when the process is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[-1].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -42,7 +42,7 @@ def open_bundles(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> t
     Raises:
         BundleError: a path holds no bundle or a file cannot be read; all of them by name.
     """
-    bundles, extra_folders = sort_places(paths, extra_folders)
+    bundles, extra_folders = sort_paths(paths, extra_folders)
     opened: dict[Path, OpenedBundle] = {}
     findings: list[Finding] = []
     for path in bundles or paths:
@@ -61,7 +61,7 @@ def open_bundles(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> t
     return tuple(opened.values())
 
 
-def sort_places(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+def sort_paths(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Tell bundles from folders that have parts alone, as a further disk does.
 
     Returns:
@@ -205,7 +205,7 @@ def read_blob(path: Path, member: Member, offset: int = 0) -> Iterator[bytes]:
         yield from _Data(path, file, member, hasher, member.size - offset, is_whole=offset == 0)
 
 
-def read_stretch(path: Path, offset: int, size: int) -> Iterator[bytes]:
+def read_range(path: Path, offset: int, size: int) -> Iterator[bytes]:
     """Bytes of a part as they are, fewer where it ends; whoever reads them knows that they were checked.
 
     Raises:

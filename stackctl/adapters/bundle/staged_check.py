@@ -40,7 +40,7 @@ def find_wrong_contents(folder: Path, contents: Sequence[Wanted], count: Callabl
     return tuple(content for content, right in zip(contents, found, strict=True) if not right)
 
 
-def hash_stretch(folder: Path, place: Place, size: int) -> hashlib._Hash:
+def hash_range(folder: Path, place: Place, size: int) -> hashlib._Hash:
     """The digest of so many bytes at a place, of fewer where the file ends."""
     digest, buffer = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
     with (folder / place.path).open("rb", buffering=0) as file:
@@ -53,6 +53,6 @@ def hash_stretch(folder: Path, place: Place, size: int) -> hashlib._Hash:
 
 def _hash_place(folder: Path, place: Place, size: int) -> str:
     try:
-        return hash_stretch(folder, place, size).hexdigest()
+        return hash_range(folder, place, size).hexdigest()
     except FileNotFoundError:
         return ""

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from stackctl.adapters.bundle.staged_check import find_wrong_contents, hash_stretch
+from stackctl.adapters.bundle.staged_check import find_wrong_contents, hash_range
 from stackctl.adapters.bundle.staged_journal import Fresh, recover_journal
 from stackctl.adapters.files.durable_files import (
     FILE_MODE,
@@ -221,7 +221,7 @@ class Staging:
     def _hash_begin(self, content: Wanted, count: int) -> hashlib._Hash:
         """The digest of what an earlier run has written of a content."""
         with explain_writes(self._folder):
-            digest, *others = (hash_stretch(self._folder, place, count) for place in content.places)
+            digest, *others = (hash_range(self._folder, place, count) for place in content.places)
         if any(other.digest() != digest.digest() for other in others):
             raise BundleError(f"What was written of content {content.sha256} differs between its places.", "try again")
         return digest

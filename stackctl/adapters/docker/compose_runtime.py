@@ -16,6 +16,7 @@ from stackctl.adapters.docker.image_fetch import build_image, check_command, che
 from stackctl.adapters.machine.commands import run_command, stream_command
 from stackctl.core.images.build import ImageBuild
 from stackctl.core.images.checks import NamedImage
+from stackctl.core.machine.host import RuntimeName
 from stackctl.core.stack.render import COMPOSE_FILE, OVERRIDE_FILE
 from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
 from stackctl.core.stack.stack import Service
@@ -57,7 +58,7 @@ class ComposeRuntime:
         named: images that settings name; each is looked at before a container is made of it.
     """
 
-    name = "compose"
+    name: RuntimeName = "compose"
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stackctl.adapters.files.site_files import save_text
-from stackctl.core.settings.site_search import (
+from stackctl.core.site.search import (
     ENV_FILE,
     MOST_KNOWN,
     SITE_FILES,

@@ -28,6 +28,7 @@ from stackctl.adapters.process.site_processes import (
 )
 from stackctl.adapters.process.supervisor import Supervisor, wait_until
 from stackctl.core.health.supervisor_log import Deaths, parse_deaths
+from stackctl.core.machine.host import RuntimeName
 from stackctl.core.stack.render import SUPERVISOR_FILE
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState, StartPlan
 from stackctl.core.stack.stack import Service
@@ -72,7 +73,7 @@ class ProcessRuntime:
         former: the state folder's path when the stack was started, if the site was moved since.
     """
 
-    name = "process"
+    name: RuntimeName = "process"
 
     def __init__(
         self, state_dir: Path, rendered_dir: Path, needs: tuple[Need, ...], former: Path | None = None

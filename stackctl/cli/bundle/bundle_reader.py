@@ -17,7 +17,7 @@ def build_reader(effects: Effects) -> BundleReader:
 
     return BundleReader(
         find_folders=parts_reader.find_folders,
-        sort_places=parts_reader.sort_places,
+        sort_paths=parts_reader.sort_paths,
         open_bundles=parts_reader.open_bundles,
         measure=untrusted_files.measure,
         list_entries=untrusted_files.list_entries,
@@ -26,7 +26,7 @@ def build_reader(effects: Effects) -> BundleReader:
         hash_parts=parts_check.hash_parts,
         hash_chunks=parts_check.hash_chunks,
         read_blob=parts_reader.read_blob,
-        read_stretch=parts_reader.read_stretch,
+        read_range=parts_reader.read_range,
         locate_damage=parts_check.locate_damage,
         begins_part=parts_check.begins_part,
         find_frame_damage=parts_check.find_frame_damage,

@@ -13,7 +13,7 @@ from stackctl.cli.main import Context
 from stackctl.core.text.progress import write_size
 
 if TYPE_CHECKING:
-    from stackctl.core.bundle.pack.diff import State
+    from stackctl.core.bundle.pack.diff import Entry
     from stackctl.operations.bundle.check.compare import Comparison
 
 _BUNDLE = click.Path(path_type=Path)
@@ -80,7 +80,7 @@ def _show(found: Comparison) -> None:
     )
 
 
-def _describe_state(state: State | None) -> str:
+def _describe_state(state: Entry | None) -> str:
     if state is None:
         return "-"
     text = f"{state.digest.removeprefix('sha256:')[:12]} {write_size(state.size)}"

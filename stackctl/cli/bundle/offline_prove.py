@@ -14,7 +14,7 @@ from stackctl.cli.main import Context
 from stackctl.errors import UnhealthyError
 
 if TYPE_CHECKING:
-    from stackctl.operations.bundle.prove.effects import Stage
+    from stackctl.operations.bundle.prove.effects import RehearsalEffects
     from stackctl.operations.bundle.prove.prove import SavedReceipt
     from stackctl.operations.effects import Effects
 
@@ -56,7 +56,7 @@ def offline_prove(
             out=out.absolute() if out else None,
             wait_timeout_s=wait_timeout,
         )
-        saved = run_prove(effects, _build_stage(effects), request)
+        saved = run_prove(effects, _build_rehearsal_effects(effects), request)
     _show(saved, as_json)
     if not saved.receipt.proof.passed:
         sys.exit(UnhealthyError.exit_code)
@@ -80,7 +80,9 @@ def _rehearse_inside(context: Context, result: Path, wait_timeout: float | None)
     from stackctl.operations.bundle.prove.rehearse import rehearse_processes, render_rehearsal
 
     with context.open({"STACK_RUNTIME": "process"}) as effects:
-        rehearsal = rehearse_processes(replace(effects, report=print_text), _build_stage(effects), wait_timeout)
+        rehearsal = rehearse_processes(
+            replace(effects, report=print_text), _build_rehearsal_effects(effects), wait_timeout
+        )
         effects.save_text(result, render_rehearsal(rehearsal), 0o600)
 
 
@@ -90,7 +92,7 @@ def _make_random(count: int) -> bytes:
     return secrets.token_bytes(count)
 
 
-def _build_stage(effects: Effects) -> Stage:
+def _build_rehearsal_effects(effects: Effects) -> RehearsalEffects:
     """The adapters that a rehearsal needs; nothing else of this file constructs one."""
     from datetime import UTC, datetime
 
@@ -100,7 +102,7 @@ def _build_stage(effects: Effects) -> Stage:
     from stackctl.adapters.process import namespaces
     from stackctl.cli.bundle.offline_verify import find_image_check
     from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
-    from stackctl.operations.bundle.prove.effects import Stage
+    from stackctl.operations.bundle.prove.effects import RehearsalEffects
 
     def rehearse_isolated(wait_timeout_s: float | None) -> str:
         result = effects.state_dir / "prove" / "rehearsal.json"
@@ -110,7 +112,7 @@ def _build_stage(effects: Effects) -> Stage:
         namespaces.run_isolated([*argv, *limit], effects.report)
         return effects.load_text(result) or ""
 
-    return Stage(
+    return RehearsalEffects(
         make_rehearsal=lambda project, folder, loaded, images: ComposeRuntime(
             project, folder, (), (), uses_curl=loaded.compose.engine.launcher is None, loaded=images
         ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from stackctl.core.machine.gpu import Gpu, parse_image_cuda
-from stackctl.core.machine.host import Choice, Host
+from stackctl.core.machine.host import Choice, GpuKind, Host
 from stackctl.core.models.files import ModelFile, ModelMode
 from stackctl.errors import Finding
 
@@ -126,7 +126,7 @@ class DoctorInput:
     host: Host
     runtime: Literal["compose", "process"] = "process"
     runtime_wanted: str = "auto"
-    gpu: Choice = field(default=NO_GPU)
+    gpu: Choice[GpuKind] = field(default=NO_GPU)
     gpu_wanted: str = "auto"
     gpu_devices: str = "all"
     gpu_access: str = "auto"

@@ -12,13 +12,10 @@ from typing import Final
 
 from stackctl.core.health.doctor_input import DoctorInput, ModelEntry
 from stackctl.core.models.files import build_model_header, check_model_files
-from stackctl.core.models.fit import GIB, MIB, Device, Fit, build_fit, default_context
+from stackctl.core.models.fit import GATEWAY_BYTES, GIB, MIB, Device, Fit, build_fit, default_context
 from stackctl.core.models.gguf import GGUFHeader
 from stackctl.core.models.kv_cache import CONTEXT_STEP
 from stackctl.errors import Finding, Severity
-
-# The gateway with one worker held 311 MiB.
-GATEWAY_BYTES: Final = 400 * MIB
 
 _WINDOWS_FILE_SYSTEMS: Final = frozenset({"9p", "drvfs", "v9fs"})
 _WINDOWS_PATH: Final = re.compile(r"/mnt/[a-z]/")

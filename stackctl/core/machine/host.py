@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Generic, Literal, TypeVar, cast, get_args
 
 from stackctl.core.machine.docker_endpoint import Endpoint, hint_for_docker
 from stackctl.core.machine.gpu import Gpu, parse_version
 from stackctl.errors import ConfigError, Finding, Severity
 
-Verdict = Literal["compose", "process", "nvidia", "amd", "vulkan", "none"]
+RuntimeName = Literal["compose", "process"]
+GpuKind = Literal["nvidia", "amd", "vulkan", "none"]
+Chosen = TypeVar("Chosen", RuntimeName, GpuKind)
 
 MINIMUM_COMPOSE: Final = (2, 20)
 
@@ -178,14 +180,26 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Generic[Chosen]):
     """What was chosen and why, one clause to show beside it."""
 
-    value: Verdict
+    value: Chosen
     reason: str
 
 
-def choose_runtime(host: Host, wanted: str = "auto") -> Choice:
+def parse_runtime_name(text: str) -> RuntimeName:
+    """The runtime of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for name in get_args(RuntimeName):
+        if name == text:
+            return cast("RuntimeName", name)
+    raise ValueError(f"{text!r} is no runtime")
+
+
+def choose_runtime(host: Host, wanted: str = "auto") -> Choice[RuntimeName]:
     """Choose ``compose`` or ``process``.
 
     Args:
@@ -245,7 +259,7 @@ def check_docker(docker: DockerFacts | None) -> tuple[Finding, ...]:
     return (Finding("Docker", problem, hint, Severity.WARNING),) if is_meant else ()
 
 
-def choose_gpu(host: Host, wanted: str = "auto") -> Choice:
+def choose_gpu(host: Host, wanted: str = "auto") -> Choice[GpuKind]:
     """Choose what the engine computes on: ``nvidia``, ``amd``, ``vulkan`` or ``none``.
 
     ``auto`` takes NVIDIA before AMD and does not take Vulkan: an integrated GPU is often slower than the CPU,

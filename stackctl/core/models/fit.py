@@ -18,6 +18,8 @@ from stackctl.core.models.kv_cache import CONTEXT_STEP, MICRO_BATCH, build_cache
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
+# The gateway with one worker held 311 MiB.
+GATEWAY_BYTES: Final = 400 * MIB
 
 MAX_DEFAULT_CONTEXT: Final = 8192
 BASE_MARGIN_BYTES: Final = 256 * MIB

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stackctl.core.health.doctor_models import GATEWAY_BYTES
 from stackctl.core.machine.gpu import Gpu
 from stackctl.core.machine.host import Host
 from stackctl.core.models.catalog import Catalog, CatalogModel, Use
-from stackctl.core.models.fit import GIB, GPU_CONTEXT_BYTES, MAX_DEFAULT_CONTEXT, Device, Fit, build_fit
+from stackctl.core.models.fit import GATEWAY_BYTES, GIB, GPU_CONTEXT_BYTES, MAX_DEFAULT_CONTEXT, Device, Fit, build_fit
 
 # Less than this and an editor's prompt does not fit.
 MINIMUM_CONTEXT: Final = 4096

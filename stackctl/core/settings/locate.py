@@ -11,16 +11,16 @@ from stackctl.core.text.yamltree import YamlTree
 from stackctl.errors import ConfigError, Finding
 
 
-def add_places(
+def locate_findings(
     error: ConfigError, dotenv: DotenvFile, origins: Mapping[str, Origin], tree: YamlTree | None
 ) -> ConfigError:
     """The same error with a place for each finding whose subject stands in `.env` or `stack.yml`."""
-    findings = [_add_place(finding, dotenv, origins, tree) for finding in error.findings]
+    findings = [_locate(finding, dotenv, origins, tree) for finding in error.findings]
     findings.sort(key=lambda finding: (finding.file, finding.line))
     return type(error)(error.message, error.hint, findings)
 
 
-def _add_place(finding: Finding, dotenv: DotenvFile, origins: Mapping[str, Origin], tree: YamlTree | None) -> Finding:
+def _locate(finding: Finding, dotenv: DotenvFile, origins: Mapping[str, Origin], tree: YamlTree | None) -> Finding:
     if finding.line:
         return finding
     subject = finding.subject

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
 from stackctl.core.stack.compose_view import RELAY_FILE, Images, build_compose_view
-from stackctl.core.stack.stack import Layout, Service, Stack, build_services
+from stackctl.core.stack.stack import RuntimePaths, Service, Stack, build_services
 from stackctl.core.stack.supervisor_view import build_supervisor_view
 from stackctl.errors import RenderError
 
@@ -49,7 +49,7 @@ class RenderInput:
 
     Attributes:
         templates: path of each template of ``TEMPLATES`` to its text.
-        process_layout: how the process runtime sees paths.
+        process_paths: how the process runtime sees paths.
         launcher: the command in front of every supervised one.
         images: the images of the compose runtime.
         state_dir: absolute path of the site's state folder.
@@ -57,7 +57,7 @@ class RenderInput:
     """
 
     templates: Mapping[str, str]
-    process_layout: Layout
+    process_paths: RuntimePaths
     launcher: tuple[str, ...]
     images: Images
     state_dir: str
@@ -86,8 +86,8 @@ def render_files(stack: Stack, compose_stack: Stack, source: RenderInput) -> Ren
     environment = _build_environment(source.templates)
     config = _render(environment, GATEWAY_CONFIG, gateway=stack.gateway)
     digests = tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in (config, source.relay))
-    compose_services = build_services(compose_stack, Layout("compose"), *digests)
-    process_services = build_services(stack, source.process_layout, *digests)
+    compose_services = build_services(compose_stack, RuntimePaths("compose"), *digests)
+    process_services = build_services(stack, source.process_paths, *digests)
     compose = build_compose_view(compose_stack, compose_services, source.images)
     files = {
         GATEWAY_CONFIG: config,

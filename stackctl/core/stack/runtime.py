@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from stackctl.core.machine.host import RuntimeName
 from stackctl.core.stack.compose_view import RELAY_FILE
 from stackctl.core.stack.render import (
     COMPOSE_FILE,
@@ -16,7 +17,7 @@ from stackctl.core.stack.render import (
     SUPERVISOR_FILE,
     RenderedFiles,
 )
-from stackctl.core.stack.stack import Runtime, Service, Stack
+from stackctl.core.stack.stack import Service, Stack
 
 
 class Phase(StrEnum):
@@ -109,7 +110,7 @@ class StartPlan:
         override: text of the site's own `compose.override.yml`; empty where there is none, or no containers.
     """
 
-    runtime: Runtime
+    runtime: RuntimeName
     stack: Stack
     services: tuple[Service, ...]
     rendered: RenderedFiles

@@ -1,6 +1,6 @@
 """The Stack: everything that runs, as one frozen value that both runtimes, health and the documents read. Pure.
 
-In: settings, `stack.yml`, the models' facts. Out: ``Stack`` and, for a runtime's ``Layout`` (how paths and hosts
+In: settings, `stack.yml`, the models' facts. Out: ``Stack`` and, for a runtime's ``RuntimePaths`` (how paths and hosts
 look from inside it), its ``Service`` values: command, environment, secrets, port and probe, each stated once.
 """
 
@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from stackctl.core.engine.engines import (
     API_KEY_VARIABLE,
@@ -23,6 +22,7 @@ from stackctl.core.engine.engines import (
 from stackctl.core.gateway.config import GatewayConfig
 from stackctl.core.gateway.deployments import build_gateway_config
 from stackctl.core.gateway.providers import RemoteEndpoint, list_endpoints
+from stackctl.core.machine.host import RuntimeName
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.engine_environment import list_references, list_values
 from stackctl.core.settings.settings import Settings
@@ -33,7 +33,6 @@ from stackctl.errors import ConfigError
 GATEWAY = "api-gateway"
 # Containers only: what is published for the gateway, which itself is on no network with a way out.
 INGRESS = "ingress"
-Runtime = Literal["compose", "process"]
 
 # Slowest reading that a deadline allows for: a network share or a Windows drive seen from WSL2.
 SLOWEST_READ_BYTES_PER_S = 50 * 1024 * 1024
@@ -68,7 +67,7 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RuntimePaths:
     """How a runtime sees paths and hosts.
 
     Attributes:
@@ -81,7 +80,7 @@ class Layout:
         scratch: a folder that services may write to.
     """
 
-    runtime: Runtime
+    runtime: RuntimeName
     engine_command: tuple[str, ...] = ()
     engine_environment: Mapping[str, str] = field(default_factory=dict)
     gateway_command: tuple[str, ...] = ()
@@ -142,7 +141,7 @@ def find_gateway_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_gateway_port}"
 
 
-def build_services(stack: Stack, layout: Layout, config_digest: str, relay_digest: str) -> tuple[Service, ...]:
+def build_services(stack: Stack, paths: RuntimePaths, config_digest: str, relay_digest: str) -> tuple[Service, ...]:
     """The services of a stack in one runtime, engines first and the gateway last.
 
     Args:
@@ -150,16 +149,16 @@ def build_services(stack: Stack, layout: Layout, config_digest: str, relay_diges
             changed configuration is a changed service.
         relay_digest: the same of the ingress's program.
     """
-    engines = tuple(_build_engine_service(stack, model, layout) for model in stack.models)
-    ingress = (_build_ingress_service(stack, relay_digest),) if layout.runtime == "compose" else ()
-    return (*engines, *ingress, _build_gateway_service(stack, layout, config_digest))
+    engines = tuple(_build_engine_service(stack, model, paths) for model in stack.models)
+    ingress = (_build_ingress_service(stack, relay_digest),) if paths.runtime == "compose" else ()
+    return (*engines, *ingress, _build_gateway_service(stack, paths, config_digest))
 
 
-def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> Service:
+def _build_engine_service(stack: Stack, model: ServedModel, paths: RuntimePaths) -> Service:
     settings = stack.settings
-    in_container = layout.runtime == "compose"
+    in_container = paths.runtime == "compose"
     parameters = EngineParameters(
-        model_path=layout.find_model_path(model.path),
+        model_path=paths.find_model_path(model.path),
         alias=model.served_name,
         # In a container only the internal network reaches it; as a process, only this machine.
         host="0.0.0.0" if in_container else "127.0.0.1",  # noqa: S104
@@ -176,9 +175,9 @@ def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> S
         prompt_cache_mib=model.prompt_cache_mib,
         extra_arguments=model.arguments,
     )
-    environment = build_environment(stack.engine, parameters) | dict(layout.engine_environment)
+    environment = build_environment(stack.engine, parameters) | dict(paths.engine_environment)
     if in_container:
-        environment |= {"HOME": layout.scratch}
+        environment |= {"HOME": paths.scratch}
     elif stack.engine.gpu and settings.stack_gpu != "none":
         environment |= {"LLAMA_ARG_LOG_VERBOSITY": GPU_LOG_VERBOSITY}
     references = list_references(model.environment)
@@ -187,7 +186,7 @@ def _build_engine_service(stack: Stack, model: ServedModel, layout: Layout) -> S
     return Service(
         name=model.service,
         port=model.port,
-        arguments=(*layout.engine_command, *build_arguments(stack.engine, parameters)),
+        arguments=(*paths.engine_command, *build_arguments(stack.engine, parameters)),
         environment=own | list_values(model.environment),
         secrets=references | {API_KEY_VARIABLE: "INFERENCE_API_KEY"},
         health_path=stack.engine.health_path,
@@ -202,23 +201,23 @@ def find_accelerator(settings: Settings) -> Accelerator:
     return kinds.get(settings.stack_gpu, "nvidia")
 
 
-def _build_gateway_service(stack: Stack, layout: Layout, config_digest: str) -> Service:
+def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str) -> Service:
     settings = stack.settings
-    in_container = layout.runtime == "compose"
+    in_container = paths.runtime == "compose"
     environment = {
         # Published on BIND_ADDRESS by the engine; inside, every address of the container's own.
         "GATEWAY_HOST": "0.0.0.0" if in_container else settings.bind_address,  # noqa: S104
         "GATEWAY_PORT": str(settings.api_gateway_port),
-        "GATEWAY_CONFIG": layout.gateway_config,
+        "GATEWAY_CONFIG": paths.gateway_config,
         "GATEWAY_CONFIG_DIGEST": config_digest,
         "GATEWAY_WORKERS": str(settings.gateway_workers),
         "GATEWAY_LOG_PROMPTS": str(settings.gateway_log_prompts).lower(),
-        "HOME": layout.scratch,
+        "HOME": paths.scratch,
     }
-    if layout.python_path:
-        environment |= {"PYTHONPATH": layout.python_path, "GATEWAY_SOURCE_DIGEST": layout.gateway_source}
+    if paths.python_path:
+        environment |= {"PYTHONPATH": paths.python_path, "GATEWAY_SOURCE_DIGEST": paths.gateway_source}
     for model in stack.models:
-        environment[model.url_variable] = f"http://{layout.choose_host(model.service)}:{model.port}/v1"
+        environment[model.url_variable] = f"http://{paths.choose_host(model.service)}:{model.port}/v1"
     if in_container:
         # As a process it reaches them at loopback, which it never asks a proxy for.
         environment["GATEWAY_DIRECT_HOSTS"] = ",".join(_list_direct_hosts(stack))
@@ -231,7 +230,7 @@ def _build_gateway_service(stack: Stack, layout: Layout, config_digest: str) -> 
     return Service(
         name=GATEWAY,
         port=settings.api_gateway_port,
-        arguments=layout.gateway_command,
+        arguments=paths.gateway_command,
         environment=environment,
         secrets={name: name for name in sorted(own | set(stack.variables))},
         health_path="/health/readiness",

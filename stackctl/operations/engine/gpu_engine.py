@@ -5,11 +5,11 @@ from __future__ import annotations
 from stackctl.core.engine.build import Build, GpuBuildPlan, plan_gpu_build
 from stackctl.core.engine.engines import AUTO, LLAMA_CPP
 from stackctl.core.engine.trial import EngineRecord
-from stackctl.core.machine.host import Choice, Host, choose_gpu, choose_runtime
+from stackctl.core.machine.host import Choice, Host, RuntimeName, choose_gpu, choose_runtime
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.errors import ConfigError, EngineRefused, Finding, RuntimeFailure, Severity
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.engines import build_server_form, uses_gpu
-from stackctl.operations.site.load import LoadedSite
 
 SETTING = "STACK_BUILD_ENGINE"
 COMMAND = "stackctl up --build-engine"
@@ -33,7 +33,7 @@ def suggest_engine(effects: Effects, loaded: LoadedSite, host: Host, kind: str) 
 
 
 def build_gpu_engine(
-    effects: Effects, loaded: LoadedSite, fixed: Choice | None = None
+    effects: Effects, loaded: LoadedSite, fixed: Choice[RuntimeName] | None = None
 ) -> tuple[bool, tuple[Finding, ...]]:
     """Build an engine for a GPU that the chosen one leaves alone, where that is wanted.
 
@@ -62,7 +62,7 @@ def build_gpu_engine(
     return _build(effects, loaded, plan, plan.build)
 
 
-def _find_gpu(effects: Effects, loaded: LoadedSite, fixed: Choice | None) -> tuple[Host | None, str, str]:
+def _find_gpu(effects: Effects, loaded: LoadedSite, fixed: Choice[RuntimeName] | None) -> tuple[Host | None, str, str]:
     """The GPU that processes would leave alone: its host and kind, or why there is none to build for."""
     settings, form = loaded.settings, loaded.choice.form
     if form.engine is LLAMA_CPP:

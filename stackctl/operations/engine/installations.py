@@ -11,11 +11,11 @@ from stackctl.core.engine.build import Build
 from stackctl.core.engine.choice import EngineChoice
 from stackctl.core.engine.engines import ENGINE_FOLDER, LIBRARY_VARIABLE
 from stackctl.core.stack.render import GATEWAY_CONFIG
-from stackctl.core.stack.stack import GATEWAY, Layout
+from stackctl.core.stack.stack import GATEWAY, RuntimePaths
 from stackctl.operations.effects import Effects
 
 if TYPE_CHECKING:
-    from stackctl.operations.site.load import LoadedSite
+    from stackctl.core.site.loaded_site import LoadedSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def list_installations(effects: Effects, loaded: LoadedSite) -> tuple[Installati
     """What the process runtime of this site needs: the gateway's environment, and the engine's or its binary."""
     gateway = Installation(
         GATEWAY,
-        Path(loaded.layout.gateway_command[0]),
+        Path(loaded.paths.gateway_command[0]),
         effects.data_root / "services" / GATEWAY / "requirements.lock",
     )
     form = loaded.choice.form
@@ -55,11 +55,11 @@ def list_installations(effects: Effects, loaded: LoadedSite) -> tuple[Installati
     return tuple(found)
 
 
-def build_layout(effects: Effects, choice: EngineChoice) -> Layout:
+def build_runtime_paths(effects: Effects, choice: EngineChoice) -> RuntimePaths:
     """Where a process finds its program: an environment made from the service's lock, or a binary."""
     services = effects.data_root / "services"
     gateway = effects.find_environment(services / GATEWAY / "requirements.lock", {})
-    return Layout(
+    return RuntimePaths(
         runtime="process",
         engine_command=choice.form.command,
         engine_environment=choice.environment,

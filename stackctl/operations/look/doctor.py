@@ -14,11 +14,12 @@ from stackctl.core.images.build import list_builds, list_pulls
 from stackctl.core.machine.host import Choice, Host, choose_runtime
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.dotenv import set_values
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.engine.installations import list_installations
-from stackctl.operations.site.load import LoadedSite, load_site
+from stackctl.operations.site.load import load_site
 from stackctl.operations.site.placement import choose_device, choose_for_release, list_foreign_ports, list_ports
 from stackctl.operations.site.state import load_state
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from stackctl.core.health.probes import list_model_names
 from stackctl.core.models.served import ServedModel
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.runtime import ServiceState
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import NotRunning
 from stackctl.operations.effects import Effects, Runtime
-from stackctl.operations.run.down import check_service_names
-from stackctl.operations.site.load import LoadedSite, load_site
-from stackctl.operations.site.running import find_successor
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.running import check_service_names, find_successor
 from stackctl.operations.site.state import load_state
 
 

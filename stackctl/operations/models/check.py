@@ -20,9 +20,9 @@ from stackctl.operations.models.folder import (
     StoreEffects,
     find_models_dir,
     hash_model,
-    load_catalog,
     load_checksum,
 )
+from stackctl.operations.site.catalog import load_catalog
 from stackctl.operations.site.load import load_settings
 
 

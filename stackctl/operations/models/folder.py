@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from stackctl.core.download.transfer import Reply
-from stackctl.core.models.catalog import CATALOG_FILE, Catalog, Use, parse_catalog
+from stackctl.core.models.catalog import Use
 from stackctl.core.models.checksums import SUFFIX, Checksum, parse_checksum
-from stackctl.core.models.files import MISSING, ModelFile, bare_name, build_model_header, check_model_files
+from stackctl.core.models.files import ModelFile, build_model_header, check_model_files
 from stackctl.core.models.gguf import GGUFHeader
 from stackctl.core.settings.settings import Settings
 from stackctl.core.text.progress import Transfer, write_size
@@ -116,29 +116,6 @@ def judge_model(files: tuple[ModelFile, ...], refusal: str, use: Use | None) -> 
     raise_config_error(refusal, findings)
     setting = "EMBEDDING_MODEL" if is_embedding else "CODE_MODEL" if use == "code" else "CHAT_MODEL"
     return f"{setting}={name}", tuple(item for item in findings if item.severity is Severity.WARNING)
-
-
-def load_catalog(effects: Effects) -> Catalog:
-    """The catalog that came with stackctl.
-
-    Raises:
-        ConfigError: it is missing or not usable.
-    """
-    text = effects.load_text(effects.data_root / CATALOG_FILE)
-    if text is None:
-        raise ConfigError(f"{CATALOG_FILE} is missing from {effects.data_root}.", "install stackctl again")
-    return parse_catalog(text)
-
-
-def suggest_pulls(effects: Effects, findings: Sequence[Finding]) -> list[Finding]:
-    """The same findings; where a missing file is one of the catalog, its hint is the command that brings it."""
-    missing = [finding for finding in findings if finding.message == MISSING and not finding.hint.startswith("set ")]
-    if not missing:
-        return list(findings)
-    names = load_catalog(effects).list_names()
-    known = {finding: names.get(bare_name(finding.file), "") for finding in missing}
-    hints = {finding: f"run 'stackctl models pull {name}'" for finding, name in known.items() if name}
-    return [replace(finding, hint=hints.get(finding, finding.hint)) for finding in findings]
 
 
 def find_models_dir(effects: Effects, settings: Settings) -> Path:

@@ -31,12 +31,12 @@ from stackctl.operations.models.folder import (
     find_models_dir,
     hash_model,
     judge_model,
-    load_catalog,
     load_checksum,
     make_reporter,
     save_checksum,
 )
 from stackctl.operations.models.transfer import FileTransfer
+from stackctl.operations.site.catalog import load_catalog
 from stackctl.operations.site.load import load_settings
 
 

@@ -12,7 +12,7 @@ from stackctl.core.settings.settings import Settings
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.engines import choose_compose_engine, choose_process_engine
-from stackctl.operations.models.folder import load_catalog
+from stackctl.operations.site.catalog import load_catalog
 from stackctl.operations.site.load import load_release, load_settings
 from stackctl.operations.site.state import load_state
 
@@ -64,7 +64,7 @@ def _explain_unused(effects: Effects, settings: Settings, kind: str) -> str:
     """Why the engine that would run here leaves the GPU alone; empty when it takes it."""
     state, host = load_state(effects), effects.load_host(True)
     try:
-        runtime = state.runtime if state else choose_runtime(host, settings.stack_runtime).value
+        runtime: str = state.runtime if state else choose_runtime(host, settings.stack_runtime).value
     except ConfigError:  # for 'up' and 'doctor' to explain
         runtime = settings.stack_runtime
     engine = choose_compose_engine(settings)

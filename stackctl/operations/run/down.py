@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from stackctl.core.health.probes import HealthReport
-from stackctl.errors import ConfigError, NotRunning, RuntimeFailure, suggest_nearest
+from stackctl.errors import NotRunning, RuntimeFailure
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.loaded_files import keep_identities, load_identities
 from stackctl.operations.run.wait import wait_healthy
 from stackctl.operations.site.load import load_site
-from stackctl.operations.site.running import build_running
+from stackctl.operations.site.running import build_running, check_service_names
 from stackctl.operations.site.state import clear_state, find_former_site, load_state
 
 
@@ -58,17 +56,3 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
         report = wait_healthy(effects, running, wait_timeout_s)
         keep_identities(effects, identities, running.runtime.list_states())
         return report
-
-
-def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:
-    """Refuse a service that the stack does not have.
-
-    Raises:
-        ConfigError: names the nearest.
-    """
-    for name in names:
-        if name not in known:
-            raise ConfigError(
-                f"'{name}' is no service of this stack.",
-                suggest_nearest(name, known) or f"services are: {', '.join(known)}",
-            )

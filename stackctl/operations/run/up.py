@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.core.health.probes import HealthReport
-from stackctl.core.machine.host import Choice
+from stackctl.core.machine.host import Choice, RuntimeName
+from stackctl.core.site.loaded_site import LoadedSite
+from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.render import OVERRIDE_FILE
 from stackctl.core.stack.rendered_changes import render_diff
 from stackctl.core.stack.runtime import StartPlan
@@ -17,10 +19,10 @@ from stackctl.operations.engine.gpu_engine import build_gpu_engine
 from stackctl.operations.engine.loaded_files import find_replaced, keep_identities, load_identities
 from stackctl.operations.run.leftovers import end_leftovers, leave_former_site
 from stackctl.operations.run.wait import list_warnings, wait_healthy
-from stackctl.operations.site.load import LoadedSite, build_plan, load_known_answer, load_site, render_site
-from stackctl.operations.site.placement import settle
+from stackctl.operations.site.load import build_plan, load_known_answer, load_site, render_site
+from stackctl.operations.site.placement import place_stack
 from stackctl.operations.site.running import Running
-from stackctl.operations.site.state import State, clear_state, save_state
+from stackctl.operations.site.state import clear_state, save_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class UpResult:
 def preview_up(effects: Effects) -> DryRun:
     """Say what would change and which commands would run; changes nothing."""
     loaded = load_site(effects)
-    state, warnings = settle(effects, loaded)
+    state, warnings = place_stack(effects, loaded)
     runtime, plan = _plan(effects, loaded, state)
     files = plan.files
     before = {name: effects.load_text(effects.rendered_dir / name) or "" for name in files}
@@ -98,7 +100,7 @@ class _Ready:
     """A stack of which nothing is missing any more."""
 
     loaded: LoadedSite
-    state: State
+    state: SiteState
     runtime: Runtime
     plan: StartPlan
     warnings: tuple[Finding, ...]
@@ -106,7 +108,7 @@ class _Ready:
 
 def _prepare(effects: Effects) -> _Ready:
     """Bring here all that the stack needs; anew with the next engine as long as one does not answer on this machine."""
-    fixed: Choice | None = None
+    fixed: Choice[RuntimeName] | None = None
     fallback: tuple[Finding, ...] = ()
     offers_engine, unbuilt = True, tuple[Finding, ...]()
     while True:
@@ -118,7 +120,7 @@ def _prepare(effects: Effects) -> _Ready:
             if is_new:
                 continue
         try:
-            state, warnings = settle(effects, loaded, fixed)
+            state, warnings = place_stack(effects, loaded, fixed)
         except ConfigError as error:  # a GPU that was named, and no engine for it: why none was built belongs to it
             raise ConfigError(error.message, error.hint, (*error.findings, *unbuilt)) from error
         runtime, plan = _plan(effects, loaded, state)
@@ -142,15 +144,15 @@ def _prepare(effects: Effects) -> _Ready:
             return _Ready(loaded, state, runtime, plan, (*unbuilt, *warnings, *findings, *fallback))
 
 
-def _plan(effects: Effects, loaded: LoadedSite, state: State) -> tuple[Runtime, StartPlan]:
+def _plan(effects: Effects, loaded: LoadedSite, state: SiteState) -> tuple[Runtime, StartPlan]:
     runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
     rendered = render_site(effects, loaded)
-    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)  # type: ignore[arg-type]
+    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)
     return runtime, plan
 
 
 def _start(
-    effects: Effects, running: Running, state: State, wait_timeout_s: float | None
+    effects: Effects, running: Running, state: SiteState, wait_timeout_s: float | None
 ) -> tuple[tuple[str, ...], HealthReport]:
     """Write, start, wait. A stack that was not there before is not left half there; one that was keeps running."""
     runtime, plan = running.runtime, running.plan

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.format.installed_paths import CURRENT, FILES, KNOWN_ANSWER_FILE, OFFLINE_FOLDER
-from stackctl.core.engine.choice import EngineChoice
 from stackctl.core.gateway.config import NO_KEY, check_gateway_config
+from stackctl.core.machine.host import RuntimeName
 from stackctl.core.models.files import ModelFile, ModelMode, build_model_header, check_model_files
 from stackctl.core.models.gguf import GGUFHeader
 from stackctl.core.models.served import (
@@ -20,7 +20,7 @@ from stackctl.core.models.served import (
     check_contexts,
 )
 from stackctl.core.settings.dotenv import DotenvFile, parse_dotenv
-from stackctl.core.settings.locate import add_places
+from stackctl.core.settings.locate import locate_findings
 from stackctl.core.settings.provider_checks import check_provider_keys
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import (
@@ -31,8 +31,9 @@ from stackctl.core.settings.sources import (
 )
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.settings.stackfile_reader import parse_stackfile
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.checks import check_engine_variables, check_site_path
-from stackctl.core.stack.compose_view import RELAY_FILE, Images
+from stackctl.core.stack.compose_view import RELAY_FILE
 from stackctl.core.stack.render import (
     GATEWAY_CONFIG,
     OVERRIDE_FILE,
@@ -43,52 +44,17 @@ from stackctl.core.stack.render import (
     render_files,
 )
 from stackctl.core.stack.runtime import StartPlan
-from stackctl.core.stack.stack import Layout, Runtime, Stack, build_stack
+from stackctl.core.stack.stack import Stack, build_stack
 from stackctl.core.text.yamltree import parse_yaml
 from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.engines import choose_compose_engine, choose_process_engine
-from stackctl.operations.engine.installations import build_layout
-from stackctl.operations.models.folder import suggest_pulls
+from stackctl.operations.engine.installations import build_runtime_paths
+from stackctl.operations.site.catalog import suggest_pulls
 from stackctl.operations.site.image_choice import load_images
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.load.release import Release
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedSite:
-    """A site as its files say it is.
-
-    Attributes:
-        resolved: settings with origins.
-        process: the stack as supervised processes; its engine may differ from the containers'.
-        compose: the stack as containers.
-        choice: the engine of the process runtime, in the form that works on this machine.
-        warnings: findings that stop nothing.
-        release: what a bundle brought and 'offline-load' made current; ``None`` where the site's own files decide.
-        override: text of the site's own `compose.override.yml`; empty where there is none.
-    """
-
-    resolved: ResolvedSettings
-    stackfile: StackFile
-    process: Stack
-    compose: Stack
-    images: Images
-    choice: EngineChoice
-    layout: Layout
-    warnings: tuple[Finding, ...]
-    release: Release | None = None
-    override: str = ""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings' values."""
-        return self.resolved.values
-
-    def choose_stack(self, runtime: str) -> Stack:
-        """The stack of this runtime."""
-        return self.compose if runtime == "compose" else self.process
 
 
 def load_settings(effects: Effects) -> tuple[ResolvedSettings, StackFile]:
@@ -191,7 +157,7 @@ def load_site(effects: Effects, started: str | None = None) -> LoadedSite:
     try:
         return _build_site(effects, resolved, stackfile, release)
     except ConfigError as error:
-        raise add_places(error, dotenv, resolved.origins, parse_yaml(text, "stack.yml")) from error
+        raise locate_findings(error, dotenv, resolved.origins, parse_yaml(text, "stack.yml")) from error
 
 
 def _build_site(
@@ -216,7 +182,7 @@ def _build_site(
         )
         stacks[runtime] = build_stack(settings, stackfile, engine, models)
     images, unpinned = load_images(effects, resolved, engines["compose"], release)
-    layout = build_layout(effects, choice)
+    paths = build_runtime_paths(effects, choice)
     findings = (*resolved.findings, *warnings, *unpinned, *check_contexts(requests, headers))
     return LoadedSite(
         resolved,
@@ -225,7 +191,7 @@ def _build_site(
         stacks["compose"],
         images,
         choice,
-        layout,
+        paths,
         findings,
         release,
         load_override(effects),
@@ -240,7 +206,7 @@ def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
     """
     source = RenderInput(
         templates={template: _load_own_file(effects, effects.data_root / template) for template in TEMPLATES.values()},
-        process_layout=loaded.layout,
+        process_paths=loaded.paths,
         launcher=(effects.python, "-I", "-S", str(effects.launcher)),
         images=loaded.images,
         state_dir=str(effects.state_dir),
@@ -261,7 +227,7 @@ def _load_own_file(effects: Effects, path: Path) -> str:
 
 
 def build_plan(
-    effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, runtime: Runtime, gpu: str, by_cdi: bool = False
+    effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, runtime: RuntimeName, gpu: str, by_cdi: bool = False
 ) -> StartPlan:
     """Everything a runtime needs to start.
 

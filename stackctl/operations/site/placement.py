@@ -9,24 +9,29 @@ from stackctl.core.engine.engines import can_use_gpu
 from stackctl.core.machine.host import (
     Choice,
     DockerFacts,
+    GpuKind,
     Host,
+    RuntimeName,
     check_docker,
     choose_gpu,
     choose_runtime,
     explain_no_compose,
 )
+from stackctl.core.site.loaded_site import LoadedSite
+from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.engine.gpu_engine import suggest_engine
-from stackctl.operations.site.load import LoadedSite
-from stackctl.operations.site.state import State, load_state
+from stackctl.operations.site.state import load_state
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.load.release import Release
 
 
-def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) -> tuple[State, tuple[Finding, ...]]:
+def place_stack(
+    effects: Effects, loaded: LoadedSite, fixed: Choice[RuntimeName] | None = None
+) -> tuple[SiteState, tuple[Finding, ...]]:
     """Choose runtime and device.
 
     Args:
@@ -60,11 +65,13 @@ def settle(effects: Effects, loaded: LoadedSite, fixed: Choice | None = None) ->
     effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
     release = loaded.release.title if loaded.release else ""
     access = "cdi" if (host.docker or DockerFacts()).gives_by_cdi(settings.gpu_access) else "toolkit"
-    state = State(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.site), access)
+    state = SiteState(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.site), access)
     return state, warnings
 
 
-def choose_device(effects: Effects, host: Host, loaded: LoadedSite, runtime: str) -> tuple[Choice, tuple[Finding, ...]]:
+def choose_device(
+    effects: Effects, host: Host, loaded: LoadedSite, runtime: str
+) -> tuple[Choice[GpuKind], tuple[Finding, ...]]:
     """The GPU that the engine of this runtime can use; a warning when one is there that it cannot.
 
     Raises:
@@ -107,7 +114,9 @@ def choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tupl
     return wanted, ""
 
 
-def _choose_released_device(release: Release, choice: Choice, wanted: str) -> tuple[Choice, tuple[Finding, ...]]:
+def _choose_released_device(
+    release: Release, choice: Choice[GpuKind], wanted: str
+) -> tuple[Choice[GpuKind], tuple[Finding, ...]]:
     """The CPU, where the installed release has no engine image for the GPU that is there.
 
     Raises:
@@ -128,7 +137,7 @@ def _can_compute(loaded: LoadedSite, runtime: str, gpu: str) -> bool:
     return can_use_gpu(loaded.choose_stack(runtime).engine, runtime, gpu)
 
 
-def describe_device(choice: Choice) -> str:
+def describe_device(choice: Choice[GpuKind]) -> str:
     """The device in words: ``CPU (STACK_GPU=none)``, ``NVIDIA GPU (NVIDIA H200)``."""
     titles = {"none": "CPU", "nvidia": "NVIDIA GPU", "amd": "AMD GPU", "vulkan": "GPU by Vulkan"}
     return f"{titles[choice.value]} ({choice.reason})"

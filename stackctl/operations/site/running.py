@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stackctl.core.site.loaded_site import LoadedSite
+from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.runtime import StartPlan
-from stackctl.errors import NotRunning, StackError
+from stackctl.errors import ConfigError, NotRunning, StackError, suggest_nearest
 from stackctl.operations.effects import Effects, Runtime
-from stackctl.operations.site.load import (
-    LoadedSite,
-    build_plan,
-    load_known_answer,
-    load_release,
-    load_site,
-    render_site,
-)
-from stackctl.operations.site.state import State, load_state
+from stackctl.operations.site.load import build_plan, load_known_answer, load_release, load_site, render_site
+from stackctl.operations.site.state import load_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +44,17 @@ def load_running(effects: Effects) -> Running:
     return build_running(effects, load_site(effects, state.release), state)
 
 
-def build_running(effects: Effects, loaded: LoadedSite, state: State) -> Running:
+def build_running(effects: Effects, loaded: LoadedSite, state: SiteState) -> Running:
     """Join a loaded site with what ``up`` decided."""
     runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
     rendered = render_site(effects, loaded)
-    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)  # type: ignore[arg-type]
+    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)
     return Running(
         loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release), find_successor(effects, state)
     )
 
 
-def find_successor(effects: Effects, state: State) -> str:
+def find_successor(effects: Effects, state: SiteState) -> str:
     """What to do about a release that was loaded since the stack was started; empty where there is none.
 
     A site whose files cannot be read is others' to report.
@@ -72,3 +68,17 @@ def find_successor(effects: Effects, state: State) -> str:
     from stackctl.core.bundle.load.release import explain_successor
 
     return explain_successor(release.manifest, state.release)
+
+
+def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:
+    """Refuse a service that the stack does not have.
+
+    Raises:
+        ConfigError: names the nearest.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"'{name}' is no service of this stack.",
+                suggest_nearest(name, known) or f"services are: {', '.join(known)}",
+            )

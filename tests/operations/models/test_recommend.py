@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from stackctl.core.health.doctor_models import GATEWAY_BYTES
 from stackctl.core.machine.gpu import Gpu, MigSlice
 from stackctl.core.machine.host import Host
-from stackctl.core.models.fit import GIB
+from stackctl.core.models.fit import GATEWAY_BYTES, GIB
 from stackctl.operations.models.recommend import Recommendation, recommend_models
 from tests.fakes import DOCKER, World, write_env
 

@@ -78,7 +78,7 @@ def source(world: World) -> tuple[RenderedFiles, RenderInput]:
     loaded = load_site(world.effects)
     templates = {path: (CHECKOUT / path).read_text() for path in TEMPLATES.values()}
     return render_site(world.effects, loaded), RenderInput(
-        templates, loaded.layout, ("launch",), loaded.images, "/s", ""
+        templates, loaded.paths, ("launch",), loaded.images, "/s", ""
     )
 
 

@@ -121,7 +121,7 @@ def plan_load(
     for model in manifest.models:
         if model.digest not in kept_models:
             for file in model.files:
-                path = model_place(model, file)
+                path = model_path(model, file)
                 outputs.append(Output(path, file.size))
                 for sha256, offset in list_offsets(file, sizes):
                     places.setdefault(sha256, []).append(Place(path, offset))
@@ -130,8 +130,8 @@ def plan_load(
         outputs.append(Output(path, packed.size, is_program(packed.path)))
         places.setdefault(packed.sha256, []).append(Place(path, 0))
     for sha256 in sorted(staged_blobs):
-        outputs.append(Output(blob_place(sha256), sizes[sha256]))
-        places.setdefault(sha256, []).append(Place(blob_place(sha256), 0))
+        outputs.append(Output(blob_path(sha256), sizes[sha256]))
+        places.setdefault(sha256, []).append(Place(blob_path(sha256), 0))
     wanted = {sha256: Wanted(sha256, sizes[sha256], tuple(found)) for sha256, found in places.items()}
     carried = tuple((member, wanted[member.sha256]) for member in manifest.blobs if member.sha256 in wanted)
     inherited = tuple(wanted[item.sha256] for item in manifest.inherited if item.sha256 in wanted)
@@ -140,15 +140,15 @@ def plan_load(
 
 def plan_blob(sha256: str, size: int) -> Wanted:
     """An image's blob as it is kept in staging."""
-    return Wanted(sha256, size, (Place(blob_place(sha256), 0),))
+    return Wanted(sha256, size, (Place(blob_path(sha256), 0),))
 
 
-def model_place(model: Model, file: ModelFile) -> str:
+def model_path(model: Model, file: ModelFile) -> str:
     """Where a model's file is staged."""
     return f"{MODELS}/{model.digest[:16]}/{file.path}"
 
 
-def blob_place(sha256: str) -> str:
+def blob_path(sha256: str) -> str:
     """Where an image's blob is staged."""
     return f"{BLOBS}/{sha256}"
 

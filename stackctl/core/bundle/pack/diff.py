@@ -16,7 +16,7 @@ Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class Entry:
     """Something in one bundle.
 
     Attributes:
@@ -39,8 +39,8 @@ class Change:
 
     kind: Kind
     name: str
-    old: State | None
-    new: State | None
+    old: Entry | None
+    new: Entry | None
     new_bytes: int
 
     @property
@@ -81,7 +81,7 @@ def diff_bundles(old: Manifest, new: Manifest) -> BundleDiff:
             _map_files(old.bootstrap),
             # A bundle brings all of its own, or none because its base's is the same.
             _map_files(new.bootstrap or (old.bootstrap if _has_same_bootstrap(old, new) else ())),
-            lambda file: (State(file.sha256, file.size), file.size),
+            lambda file: (Entry(file.sha256, file.size), file.size),
         ),
     )
     carried = sum(fresh.values())
@@ -98,11 +98,11 @@ def _compare(
     kind: Kind,
     old: Mapping[str, Thing],
     new: Mapping[str, Thing],
-    describe: Callable[[Thing], tuple[State, int]],
+    describe: Callable[[Thing], tuple[Entry, int]],
 ) -> Iterator[Change]:
     """Things by what they are for; those whose content changed together, such as one image's uses, are one change."""
-    grouped: dict[tuple[State | None, State | None], list[str]] = {}
-    fresh: dict[State | None, int] = {None: 0}
+    grouped: dict[tuple[Entry | None, Entry | None], list[str]] = {}
+    fresh: dict[Entry | None, int] = {None: 0}
     for name in sorted(old.keys() | new.keys()):
         before = describe(old[name])[0] if name in old else None
         after, fresh_bytes = describe(new[name]) if name in new else (None, 0)
@@ -131,21 +131,21 @@ def _map_files(files: Iterable[PackedFile]) -> dict[str, PackedFile]:
     return {file.path: file for file in files}
 
 
-def _describe_image(image: Image, fresh: Mapping[str, int]) -> tuple[State, int]:
+def _describe_image(image: Image, fresh: Mapping[str, int]) -> tuple[Entry, int]:
     sizes = {blob.digest.removeprefix("sha256:"): blob.size for blob in image.blobs}
-    state = State(image.manifest.digest, sum(sizes.values()), image.reference)
+    state = Entry(image.manifest.digest, sum(sizes.values()), image.reference)
     return state, sum(fresh.get(sha256, 0) for sha256 in sizes)
 
 
-def _describe_model(model: Model, fresh: Mapping[str, int]) -> tuple[State, int]:
+def _describe_model(model: Model, fresh: Mapping[str, int]) -> tuple[Entry, int]:
     chunks = {chunk for file in model.files for chunk in file.chunks}
     names = ", ".join(file.path for file in model.files)
-    state = State(model.digest, sum(file.size for file in model.files), names)
+    state = Entry(model.digest, sum(file.size for file in model.files), names)
     return state, sum(fresh.get(chunk, 0) for chunk in chunks)
 
 
-def _describe_file(file: PackedFile, fresh: Mapping[str, int]) -> tuple[State, int]:
-    return State(file.sha256, file.size), fresh.get(file.sha256, 0)
+def _describe_file(file: PackedFile, fresh: Mapping[str, int]) -> tuple[Entry, int]:
+    return Entry(file.sha256, file.size), fresh.get(file.sha256, 0)
 
 
 def _compare_facts(old: Manifest, new: Manifest) -> Iterator[tuple[str, str, str]]:

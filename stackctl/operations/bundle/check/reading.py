@@ -19,7 +19,7 @@ class BundleReader:
 
     Attributes:
         find_folders: the bundle folders that a path means.
-        sort_places: paths of bundles, and those with parts alone beside further folders.
+        sort_paths: paths of bundles, and those with parts alone beside further folders.
         open_bundles: paths of bundles, and further folders that parts may lie in.
         measure: what lies at a path, ``None`` where there is nothing; links are not followed.
         list_entries: everything below a folder.
@@ -28,7 +28,7 @@ class BundleReader:
         hash_parts: digest or error of each file that has the size given, one after another.
         hash_chunks: digests of stretches of these sizes, which together are the file.
         read_blob: a member's data, given its part's path and an offset.
-        read_stretch: bytes of a file from an offset on, unchecked.
+        read_range: bytes of a file from an offset on, unchecked.
         locate_damage: what is wrong in a part, given its number.
         begins_part: whether a file begins as the part with this number.
         find_frame_damage: what is wrong in a part beside its members' data, and in the data of these members.
@@ -37,7 +37,7 @@ class BundleReader:
     """
 
     find_folders: Callable[[Path], tuple[Path, ...]]
-    sort_places: Callable[[Sequence[Path], Sequence[Path]], tuple[tuple[Path, ...], tuple[Path, ...]]]
+    sort_paths: Callable[[Sequence[Path], Sequence[Path]], tuple[tuple[Path, ...], tuple[Path, ...]]]
     open_bundles: Callable[[Sequence[Path], Sequence[Path]], tuple[OpenedBundle, ...]]
     measure: Callable[[Path], FolderEntry | None]
     list_entries: Callable[[Path], Iterator[FolderEntry]]
@@ -46,7 +46,7 @@ class BundleReader:
     hash_parts: Callable[[Sequence[tuple[Path, int]], Count], Iterator[str | BundleError]]
     hash_chunks: Callable[[Path, Sequence[int], Count], Iterator[str]]
     read_blob: Callable[[Path, Member, int], Iterator[bytes]]
-    read_stretch: Callable[[Path, int, int], Iterator[bytes]]
+    read_range: Callable[[Path, int, int], Iterator[bytes]]
     locate_damage: Callable[[Path, Manifest, int], list[Finding]]
     begins_part: Callable[[Path, Manifest, int], bool]
     find_frame_damage: Callable[[Path, Manifest, int, Collection[str]], str]

@@ -117,7 +117,7 @@ def _open_each(
 ) -> Iterator[OpenedBundle | Verified]:
     """Each bundle once, or why it cannot be opened."""
     seen: set[Path] = set()
-    bundles, extra_folders = reader.sort_places(paths, extra_folders)
+    bundles, extra_folders = reader.sort_paths(paths, extra_folders)
     for path in bundles or paths:
         try:
             folders = reader.find_folders(path)

@@ -73,7 +73,7 @@ class WholeModels:
             if name not in self._right:
                 return
             try:
-                for piece in self._reader.read_stretch(self._parts[name], member.offset, member.size):
+                for piece in self._reader.read_range(self._parts[name], member.offset, member.size):
                     item.digest.update(piece)
             except BundleError:
                 self._right.discard(name)  # it could be read a moment ago; what else is wrong says its own check

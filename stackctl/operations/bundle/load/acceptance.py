@@ -27,7 +27,7 @@ FROM_HINT = "connect the disk that it is on and run the command again, with --fr
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class AcceptedBundle:
     """A bundle whose signature was checked and whose manifest was read.
 
     Attributes:
@@ -58,7 +58,7 @@ class Job:
 
     effects: Effects
     load: LoadEffects
-    arrival: Arrival
+    accepted: AcceptedBundle
     installed: Installed
     engine: ImageEngine | None
     warnings: tuple[Finding, ...]
@@ -66,7 +66,7 @@ class Job:
     @property
     def manifest(self) -> Manifest:
         """What the bundle says it holds."""
-        return self.arrival.manifest
+        return self.accepted.manifest
 
     @property
     def base(self) -> Manifest | None:
@@ -80,32 +80,32 @@ class Job:
         return tuple(name for name in self.manifest.runtimes if name != "compose" or self.engine is not None)
 
 
-def open_arrivals(load: LoadEffects, request: LoadRequest) -> tuple[Arrival, ...]:
+def accept_bundles(load: LoadEffects, request: LoadRequest) -> tuple[AcceptedBundle, ...]:
     """Find the bundles, the oldest first; each one's signature is checked before anything of it is parsed.
 
     A disk with parts alone goes on with the loads that were begun here.
     """
-    arrivals: dict[bytes, Arrival] = {}
-    bundles, folders = load.reader.sort_places(request.bundles, request.folders)
+    accepted: dict[bytes, AcceptedBundle] = {}
+    bundles, folders = load.reader.sort_paths(request.bundles, request.folders)
     for opened in load.reader.open_bundles(bundles or (*load.folder.list_begun(), *request.bundles), folders):
         verdict = check_signature(opened, request.public_key, request.allow_unsigned)
-        twin = arrivals.get(opened.manifest_bytes)
+        twin = accepted.get(opened.manifest_bytes)
         if twin is None:
             manifest = parse_manifest(opened.manifest_bytes, str(opened.folder))
-            arrivals[opened.manifest_bytes] = Arrival(opened, manifest, verdict)
+            accepted[opened.manifest_bytes] = AcceptedBundle(opened, manifest, verdict)
         else:
             # One bundle on two disks, some of its parts on each.
-            arrivals[opened.manifest_bytes] = replace(twin, opened=twin.opened.join(opened))
-    items = arrivals.values()
+            accepted[opened.manifest_bytes] = replace(twin, opened=twin.opened.join(opened))
+    items = accepted.values()
     return tuple(sorted(items, key=lambda item: (item.manifest.name, item.manifest.version, item.manifest.id)))
 
 
-def choose_arrivals(arrivals: Sequence[Arrival], installed: Installed) -> frozenset[str]:
+def choose_bundles(accepted: Sequence[AcceptedBundle], installed: Installed) -> frozenset[str]:
     """Ids of those to load: of each stack the newest, and what it builds on as far as that is not here."""
-    by_id = {item.manifest.id: item for item in arrivals}
+    by_id = {item.manifest.id: item for item in accepted}
     chosen: set[str] = set()
-    item: Arrival | None
-    for item in {item.manifest.name: item for item in arrivals}.values():
+    item: AcceptedBundle | None
+    for item in {item.manifest.name: item for item in accepted}.values():
         while item is not None:
             chosen.add(item.manifest.id)
             base = item.manifest.base
@@ -114,16 +114,16 @@ def choose_arrivals(arrivals: Sequence[Arrival], installed: Installed) -> frozen
 
 
 def prepare_job(
-    effects: Effects, load: LoadEffects, request: LoadRequest, arrival: Arrival, installed: Installed
+    effects: Effects, load: LoadEffects, request: LoadRequest, accepted: AcceptedBundle, installed: Installed
 ) -> Job:
     """Check everything that can be known before anything is written.
 
     Raises:
         BundleError: it cannot be loaded here; all reasons at once.
     """
-    manifest = arrival.manifest
-    copies, damaged = find_whole_copies(load.reader, arrival.opened, manifest)
-    arrival = replace(arrival, copies=copies)
+    manifest = accepted.manifest
+    copies, damaged = find_whole_copies(load.reader, accepted.opened, manifest)
+    accepted = replace(accepted, copies=copies)
     dotenv = parse_dotenv(effects.load_text(effects.site / ".env") or "")
     runtime = effects.environment.get("STACK_RUNTIME") or dotenv.values.get("STACK_RUNTIME")
     # A site of processes has no use for images; an engine that answers belongs to somebody else there.
@@ -134,18 +134,18 @@ def prepare_job(
         *_check_base(manifest, installed),
         *check_own_stack(effects, manifest),
         *dotenv.findings,
-        *_check_folders(load, arrival),
+        *_check_folders(load, accepted),
         *damaged,
-        *(_list_absent(load, arrival) if damaged else ()),
+        *(_list_absent(load, accepted) if damaged else ()),
     ]
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
-        raise BundleError(f"{arrival.opened.folder} cannot be loaded here.", errors[0].hint, errors)
+        raise BundleError(f"{accepted.opened.folder} cannot be loaded here.", errors[0].hint, errors)
     engine = load.connect_engine() if machine.docker and "compose" in manifest.runtimes else None
     warnings = [finding for finding in findings if finding.severity is Severity.WARNING]
-    if arrival.verdict.warning:
-        warnings.append(Finding("signature", arrival.verdict.warning, severity=Severity.WARNING))
-    return Job(effects, load, arrival, installed, engine, tuple(warnings))
+    if accepted.verdict.warning:
+        warnings.append(Finding("signature", accepted.verdict.warning, severity=Severity.WARNING))
+    return Job(effects, load, accepted, installed, engine, tuple(warnings))
 
 
 def _is_for_processes(manifest: Manifest, runtime: str | None) -> bool:
@@ -161,9 +161,9 @@ def _check_base(manifest: Manifest, installed: Installed) -> Iterator[Finding]:
     yield Finding("base", message, "load that bundle first, or a full one")
 
 
-def _check_folders(load: LoadEffects, arrival: Arrival) -> Iterator[Finding]:
+def _check_folders(load: LoadEffects, accepted: AcceptedBundle) -> Iterator[Finding]:
     """What lies beside the parts; on a further disk, and in a load that was begun, not all of it does."""
-    opened, manifest = arrival.opened, arrival.manifest
+    opened, manifest = accepted.opened, accepted.manifest
     folders = [folder for folder in opened.folders if not folder.is_relative_to(load.folder.root)]
     if not folders:
         return
@@ -176,10 +176,10 @@ def _check_folders(load: LoadEffects, arrival: Arrival) -> Iterator[Finding]:
     yield from check_bootstrap(load.reader, opened, manifest)
 
 
-def _list_absent(load: LoadEffects, arrival: Arrival) -> Iterator[Finding]:
+def _list_absent(load: LoadEffects, accepted: AcceptedBundle) -> Iterator[Finding]:
     """Parts that are still to come; of a load that was begun, some may not be needed any more."""
-    if arrival.manifest.short_id in load.folder.list_staging():
+    if accepted.manifest.short_id in load.folder.list_staging():
         return
-    for part in arrival.manifest.parts:
-        if part.name not in arrival.opened.parts:
+    for part in accepted.manifest.parts:
+        if part.name not in accepted.opened.parts:
             yield Finding(part.name, f"is not here yet ({part.size} bytes)", FROM_HINT)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from stackctl.core.bundle.format.manifest import Image, Manifest
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.core.bundle.format.members import describe_owners
-from stackctl.core.bundle.load.plan import InstalledRange, blob_place, list_image_blobs, plan_blob
+from stackctl.core.bundle.load.plan import InstalledRange, blob_path, list_image_blobs, plan_blob
 from stackctl.core.images.load_tar import build_load_tar
 from stackctl.core.images.oci import ImageBlob, ImageFacts
 from stackctl.errors import BundleError, Finding
-from stackctl.operations.bundle.load.acceptance import Arrival
+from stackctl.operations.bundle.load.acceptance import AcceptedBundle
 from stackctl.operations.bundle.load.recover_layers import Recovery, find_recoveries, recover_layers, replace_layers
 from stackctl.operations.bundle.load.staging import check_digest
 
@@ -91,7 +91,7 @@ def send_images(
     load: LoadEffects,
     engine: ImageEngine,
     staging: Staging,
-    arrival: Arrival,
+    accepted: AcceptedBundle,
     images: ImagesToLoad,
     progress: Transfer,
     report: Report,
@@ -102,13 +102,13 @@ def send_images(
         BundleError: a blob is bad, or the engine has something else than what was sent.
         RuntimeFailure: the engine broke off.
     """
-    manifest = arrival.manifest
+    manifest = accepted.manifest
     recovered = recover_layers(engine, staging, images.recoveries)
     sizes = images.blobs | {blob.digest.removeprefix("sha256:"): blob.size for blob in recovered.values()}
 
     def open_blob(digest: str) -> Iterator[bytes]:
         sha256 = digest.removeprefix("sha256:")
-        for piece in _read_blob(load, staging, arrival, sha256, sizes[sha256]):
+        for piece in _read_blob(load, staging, accepted, sha256, sizes[sha256]):
             progress.add(len(piece))
             yield piece
 
@@ -122,13 +122,15 @@ def send_images(
         raise BundleError("The engine does not have the images that were sent to it.", findings[0].hint, findings)
 
 
-def _read_blob(load: LoadEffects, staging: Staging, arrival: Arrival, sha256: str, size: int) -> Iterator[bytes]:
+def _read_blob(
+    load: LoadEffects, staging: Staging, accepted: AcceptedBundle, sha256: str, size: int
+) -> Iterator[bytes]:
     """A blob's checked bytes, from staging or from its part."""
     if staging.is_done(plan_blob(sha256, size)):
-        item = InstalledRange(blob_place(sha256), 0, size, sha256)
+        item = InstalledRange(blob_path(sha256), 0, size, sha256)
         return check_digest(staging.read(item.path, 0, size), item)
-    member = find_members(arrival.manifest)[sha256]
-    path = arrival.find_part(member)
+    member = find_members(accepted.manifest)[sha256]
+    path = accepted.find_part(member)
     assert path is not None, "every part that is needed was found to be reachable"
     return load.read_blob(path, member)
 
@@ -142,7 +144,7 @@ def name_images(engine: ImageEngine, manifest: Manifest, images: ImagesToLoad) -
 
 
 def check_blobs(
-    load: LoadEffects, arrival: Arrival, blobs: Collection[str], count: Callable[[int], None]
+    load: LoadEffects, accepted: AcceptedBundle, blobs: Collection[str], count: Callable[[int], None]
 ) -> list[Finding]:
     """Read blobs as far as their parts are here, so that one run names all that are bad.
 
@@ -150,11 +152,11 @@ def check_blobs(
         blobs: SHA-256 of each.
         count: called with the bytes that were read.
     """
-    members = find_members(arrival.manifest)
-    owners = describe_owners(arrival.manifest, blobs)
+    members = find_members(accepted.manifest)
+    owners = describe_owners(accepted.manifest, blobs)
     findings = []
     for sha256 in blobs:
-        path = arrival.find_part(members[sha256]) if sha256 in members else None
+        path = accepted.find_part(members[sha256]) if sha256 in members else None
         try:
             for piece in load.read_blob(path, members[sha256]) if path else ():
                 count(len(piece))

@@ -15,7 +15,7 @@ from stackctl.core.bundle.load.record import LoadRecord
 from stackctl.core.bundle.load.release import title_release
 from stackctl.core.text.progress import Transfer, write_size
 from stackctl.errors import BundleError, Finding, StackError
-from stackctl.operations.bundle.load.acceptance import Job, choose_arrivals, open_arrivals, prepare_job
+from stackctl.operations.bundle.load.acceptance import Job, accept_bundles, choose_bundles, prepare_job
 from stackctl.operations.bundle.load.images import (
     NO_IMAGES,
     ImagesToLoad,
@@ -55,11 +55,11 @@ def run_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> tuple
         BundleError: one of them cannot be loaded; those before it were, and the site runs on as before.
         RuntimeFailure: the engine broke off while it was given images.
     """
-    arrivals = open_arrivals(load, request)
+    accepted = accept_bundles(load, request)
     results: list[LoadResult] = []
     with hold_offline_lock(effects, load.folder):
-        chosen = choose_arrivals(arrivals, load_installed(load.folder))
-        for item in arrivals:
+        chosen = choose_bundles(accepted, load_installed(load.folder))
+        for item in accepted:
             if item.manifest.id not in chosen:
                 results.append(leave_out(item))
                 continue
@@ -80,10 +80,10 @@ def preview_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> t
     Raises:
         BundleError: as ``run_load``, as far as it can be known without reading the parts.
     """
-    arrivals, installed = open_arrivals(load, request), load_installed(load.folder)
-    chosen = choose_arrivals(arrivals, installed)
+    accepted, installed = accept_bundles(load, request), load_installed(load.folder)
+    chosen = choose_bundles(accepted, installed)
     results = []
-    for item in arrivals:
+    for item in accepted:
         if item.manifest.id not in chosen:
             results.append(leave_out(item))
             continue
@@ -101,12 +101,12 @@ def _load_one(job: Job) -> LoadResult:
         return build_result(job, "already current", ("everything of it is here and right: nothing changed",))
     staging = folder.open_staging(short_id)
     try:
-        save_manifest(staging, job.arrival)
+        save_manifest(staging, job.accepted)
         work = plan_work(job, staging)
         _stage(job, staging, work)
         _send_images(job, staging, work.images)
         models = [model for model in job.manifest.models if model.digest not in work.kept]
-        install_release(job.effects, folder, staging, job.arrival, models, _build_record(job))
+        install_release(job.effects, folder, staging, job.accepted, models, _build_record(job))
     finally:
         staging.close()
     aliases = tuple(image.alias for image in work.images.images)
@@ -121,7 +121,7 @@ def _is_complete(job: Job) -> bool:
     record = load_record(folder, manifest.short_id)
     if record is None or not set(job.runtimes) <= set(record.runtimes):
         return False
-    if job.arrival.verdict.signer not in ("", record.key):
+    if job.accepted.verdict.signer not in ("", record.key):
         return False  # it was loaded when nobody vouched for it
     if job.engine and find_images_to_load(job.engine, manifest) != NO_IMAGES:
         return False
@@ -140,7 +140,7 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
     progress = Transfer("loading", total, job.effects.report, job.effects.clock)
     models = [] if work.missing else [item for item in job.manifest.models if item.digest not in work.kept]
     with follow_models(job, staging, work.plan, models) as contradictions:
-        bad = write_carried(job.load, staging, job.arrival, work.plan, progress)
+        bad = write_carried(job.load, staging, job.accepted, work.plan, progress)
         lost = write_inherited(job.load, staging, work.plan, job.base, progress) if job.base else []
         staging.flush()
     if bad:
@@ -148,10 +148,10 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
     elif job.engine is None:
         # Left out here, and not to be found bad on the day when they are wanted.
         bad += _check_images(job, list_image_blobs(job.manifest.images))
-    raise_findings([*bad, *lost] if bad else [], f"{job.arrival.opened.folder} is damaged; nothing was switched.")
+    raise_findings([*bad, *lost] if bad else [], f"{job.accepted.opened.folder} is damaged; nothing was switched.")
     store = job.load.folder.root
     raise_findings(lost, f"What this delta builds on is damaged in {store}, not on the disk; nothing was switched.")
-    raise_findings(contradictions, f"{job.arrival.opened.folder} contradicts itself; nothing was switched.")
+    raise_findings(contradictions, f"{job.accepted.opened.folder} contradicts itself; nothing was switched.")
     if work.missing:
         raise explain_missing(job, work)
     for path, item in work.links.items():
@@ -161,7 +161,7 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
 def _check_images(job: Job, blobs: Mapping[str, int]) -> list[Finding]:
     """Read images' blobs that nobody else reads, as far as their parts are here."""
     progress = Transfer("checking images", sum(blobs.values()), job.effects.report, job.effects.clock)
-    return check_blobs(job.load, job.arrival, blobs, progress.add)
+    return check_blobs(job.load, job.accepted, blobs, progress.add)
 
 
 def _send_images(job: Job, staging: Staging, images: ImagesToLoad) -> None:
@@ -170,14 +170,14 @@ def _send_images(job: Job, staging: Staging, images: ImagesToLoad) -> None:
     total = sum(images.blobs.values())
     progress = Transfer("giving the engine its images", total, job.effects.report, job.effects.clock)
     try:
-        send_images(job.load, job.engine, staging, job.arrival, images, progress, job.effects.report)
+        send_images(job.load, job.engine, staging, job.accepted, images, progress, job.effects.report)
     except BundleError as error:
         findings = error.findings or _check_images(job, images.blobs)
         raise BundleError(error.message, error.hint, findings) from error
 
 
 def _build_record(job: Job) -> LoadRecord:
-    manifest, verdict = job.manifest, job.arrival.verdict
+    manifest, verdict = job.manifest, job.accepted.verdict
     return LoadRecord(
         id=manifest.id,
         name=manifest.name,
@@ -205,7 +205,7 @@ def _preview_one(job: Job) -> LoadResult:
     check_work_space(job, work)
     blobs = list_image_blobs(manifest.images) if job.engine else {}
     needed = {member.sha256 for member, _ in work.plan.carried} | blobs.keys()
-    missing = list_missing_parts(job.arrival, [member for member in manifest.blobs if member.sha256 in needed])
+    missing = list_missing_parts(job.accepted, [member for member in manifest.blobs if member.sha256 in needed])
     written = work.written_bytes
     done = [f"{write_size(written)} to write; {len(work.kept)} of {len(manifest.models)} models are here already"]
     done += [f"{len(manifest.images)} images to compare with the engine's"] if job.engine else []

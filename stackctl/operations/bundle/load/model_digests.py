@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.format.manifest import Member, Model, ModelFile
 from stackctl.core.bundle.format.manifest_reader import list_content
-from stackctl.core.bundle.load.plan import LoadPlan, Wanted, list_offsets, model_place
+from stackctl.core.bundle.load.plan import LoadPlan, Wanted, list_offsets, model_path
 from stackctl.core.text.progress import Transfer
 from stackctl.errors import Finding
 from stackctl.operations.bundle.check.whole_models import build_contradiction
@@ -59,7 +59,7 @@ class _Follower:
 
     def __init__(self, job: Job, staging: Staging, plan: LoadPlan, models: Collection[Model]) -> None:
         self.is_stopped = self.is_alone = False
-        self._load, self._arrival, self._report = job.load, job.arrival, job.effects.report
+        self._load, self._accepted, self._report = job.load, job.accepted, job.effects.report
         self._staging = staging
         total = sum(file.size for model in models for file in model.files if len(file.chunks) > 1)
         self._progress = Transfer("checking models as a whole", total, self._say, job.effects.clock)
@@ -91,14 +91,14 @@ class _Follower:
         for sha256, offset in list_offsets(file, self._sizes):
             if not self._staging.wait_done(self._wanted[sha256]) or self.is_stopped:
                 return None
-            for piece in self._read(sha256, model_place(model, file), offset):
+            for piece in self._read(sha256, model_path(model, file), offset):
                 digest.update(piece)
                 self._progress.add(len(piece))
         return digest.hexdigest()
 
     def _read(self, sha256: str, path: str, offset: int) -> Iterator[bytes]:
         member = self._fresh.get(sha256)
-        part = self._arrival.find_part(member) if member else None
-        if member and part and len(self._arrival.list_copies(member)) == 1:
-            return self._load.reader.read_stretch(part, member.offset, member.size)
+        part = self._accepted.find_part(member) if member else None
+        if member and part and len(self._accepted.list_copies(member)) == 1:
+            return self._load.reader.read_range(part, member.offset, member.size)
         return self._staging.read(path, offset, self._sizes[sha256])

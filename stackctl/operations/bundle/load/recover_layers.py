@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.format.manifest import Manifest
-from stackctl.core.bundle.load.plan import Output, blob_place, plan_blob
+from stackctl.core.bundle.load.plan import Output, blob_path, plan_blob
 from stackctl.core.images.oci import OCI_LAYER, ImageBlob, ImageFacts
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def recover_layers(engine: ImageEngine, staging: Staging, recoveries: Collection
         layers = {item.digest: item.layer for item in group}
         for digest, size, pieces in engine.export(alias, frozenset(layers)):
             content = plan_blob(digest.removeprefix("sha256:"), size)
-            staging.prepare([Output(blob_place(content.sha256), size)], [content])
+            staging.prepare([Output(blob_path(content.sha256), size)], [content])
             if not staging.is_done(content) or staging.find_wrong([content], lambda size: None):
                 staging.write(content, pieces)
             staged[layers[digest]] = ImageBlob(digest, size, OCI_LAYER)

@@ -12,7 +12,7 @@ from stackctl.core.text.progress import write_size
 from stackctl.errors import Finding, Severity
 
 if TYPE_CHECKING:
-    from stackctl.operations.bundle.load.acceptance import Arrival, Job
+    from stackctl.operations.bundle.load.acceptance import AcceptedBundle, Job
 
 Status = Literal["loaded", "already current", "would be loaded", "left out"]
 
@@ -52,13 +52,13 @@ def build_result(
         for name, size in job.load.folder.list_staging().items()
         if name != job.manifest.short_id
     ]
-    verdict, warnings = job.arrival.verdict, (*job.warnings, *left)
+    verdict, warnings = job.accepted.verdict, (*job.warnings, *left)
     return LoadResult(job.manifest, verdict, status, written_bytes, images, job.runtimes, done, warnings)
 
 
-def leave_out(arrival: Arrival) -> LoadResult:
+def leave_out(accepted: AcceptedBundle) -> LoadResult:
     """The result of a bundle that nothing needs."""
-    return LoadResult(arrival.manifest, arrival.verdict, "left out", done=("a newer one was given",))
+    return LoadResult(accepted.manifest, accepted.verdict, "left out", done=("a newer one was given",))
 
 
 def describe_images(job: Job, count: int) -> str:

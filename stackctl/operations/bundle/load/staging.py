@@ -23,7 +23,7 @@ from stackctl.core.bundle.load.plan import (
 )
 from stackctl.core.bundle.load.release import release_folder
 from stackctl.errors import BundleError, Finding
-from stackctl.operations.bundle.load.acceptance import Arrival
+from stackctl.operations.bundle.load.acceptance import AcceptedBundle
 from stackctl.operations.bundle.load.installed import is_right
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from stackctl.operations.bundle.load.effects import LoadEffects, OfflineFolder, Staging
 
 
-def list_missing_parts(arrival: Arrival, members: Iterable[Member]) -> tuple[str, ...]:
+def list_missing_parts(accepted: AcceptedBundle, members: Iterable[Member]) -> tuple[str, ...]:
     """Names of the parts that these members are in and that are not reachable."""
-    return tuple(sorted({part_name(item.part) for item in members if arrival.find_part(item) is None}))
+    return tuple(sorted({part_name(item.part) for item in members if accepted.find_part(item) is None}))
 
 
 def find_kept_models(folder: OfflineFolder, manifest: Manifest) -> tuple[Model, ...]:
@@ -69,7 +69,7 @@ def check_kept_models(
 
 
 def write_carried(
-    load: LoadEffects, staging: Staging, arrival: Arrival, plan: LoadPlan, progress: Transfer
+    load: LoadEffects, staging: Staging, accepted: AcceptedBundle, plan: LoadPlan, progress: Transfer
 ) -> list[Finding]:
     """Write what the reachable parts have; what is there already is passed over.
 
@@ -79,18 +79,18 @@ def write_carried(
     todo = [(member, content) for member, content in plan.carried if not staging.is_done(content)]
     progress.skip(sum(content.written_bytes for _, content in plan.carried if staging.is_done(content)))
     failures: list[tuple[PartCopy, BundleError]] = []
-    for number in range(max((len(arrival.list_copies(member)) for member, _ in todo), default=0)):
+    for number in range(max((len(accepted.list_copies(member)) for member, _ in todo), default=0)):
         # Where one disk's copy of a part is bad, another one's may be right.
         tried = {copy.content.key for copy, _ in failures}
         copies = [
             PartCopy(paths[number], member, content)
             for member, content in todo
-            if len(paths := arrival.list_copies(member)) > number and (not number or content.key in tried)
+            if len(paths := accepted.list_copies(member)) > number and (not number or content.key in tried)
         ]
         again = {copy.content.key for copy in copies}
         failures = [item for item in failures if item[0].content.key not in again]
         failures += load.copy_members(staging, copies, progress.add)
-    return _describe_failures(arrival.manifest, failures)
+    return _describe_failures(accepted.manifest, failures)
 
 
 def _describe_failures(manifest: Manifest, failures: Sequence[tuple[PartCopy, BundleError]]) -> list[Finding]:

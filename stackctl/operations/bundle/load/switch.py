@@ -14,24 +14,24 @@ from stackctl.errors import BundleError
 from stackctl.operations.site.init import complete_env
 
 if TYPE_CHECKING:
-    from stackctl.operations.bundle.load.acceptance import Arrival
+    from stackctl.operations.bundle.load.acceptance import AcceptedBundle
     from stackctl.operations.bundle.load.effects import OfflineFolder, Staging
     from stackctl.operations.effects import Effects
 
 
-def save_manifest(staging: Staging, arrival: Arrival) -> None:
+def save_manifest(staging: Staging, accepted: AcceptedBundle) -> None:
     """Keep what is being loaded with what is loaded of it: a disk with parts alone says too little about them."""
-    if arrival.opened.signature_text is not None:
-        signature = arrival.opened.signature_text.encode("utf-8", "surrogateescape")
+    if accepted.opened.signature_text is not None:
+        signature = accepted.opened.signature_text.encode("utf-8", "surrogateescape")
         staging.save(f"{RELEASE}/{SIGNATURE_NAME}", signature)
-    staging.save(f"{RELEASE}/{MANIFEST_NAME}", arrival.opened.manifest_bytes)
+    staging.save(f"{RELEASE}/{MANIFEST_NAME}", accepted.opened.manifest_bytes)
 
 
 def install_release(
     effects: Effects,
     folder: OfflineFolder,
     staging: Staging,
-    arrival: Arrival,
+    accepted: AcceptedBundle,
     models: Sequence[Model],
     record: LoadRecord,
 ) -> None:
@@ -40,7 +40,7 @@ def install_release(
     Args:
         models: those that were staged.
     """
-    short_id = arrival.manifest.short_id
+    short_id = accepted.manifest.short_id
     staging.save(f"{RELEASE}/{LOAD_RECORD}", render_record(record).encode())
     for model in models:
         folder.install(f"{STAGING}/{short_id}/{MODELS}/{model.digest[:16]}", str(model_folder(model.digest)))

@@ -79,7 +79,7 @@ def plan_work(job: Job, staging: Staging) -> Work:
     if missing:
         # This disk may be gone when the engine is given the images: what it has of them is kept until then.
         members = find_members(manifest)
-        here = {name for name in images.blobs if job.arrival.find_part(members[name]) is not None}
+        here = {name for name in images.blobs if job.accepted.find_part(members[name]) is not None}
         plan = plan_load(manifest, kept, staged | here, keeps_files=keeps_files, linked=links.keys())
     written_bytes = sum(
         (content.size - staging.find_start(content)) * len(content.places)
@@ -159,7 +159,7 @@ def _list_missing(job: Job, staging: Staging, plan: LoadPlan, images: ImagesToLo
     placed = {content.sha256 for _, content in plan.carried}
     needed = [member for member, content in plan.carried if not staging.is_done(content)]
     needed += [members[name] for name in images.blobs if name not in placed]
-    return list_missing_parts(job.arrival, needed)
+    return list_missing_parts(job.accepted, needed)
 
 
 def _check_staged(job: Job, staging: Staging, plan: LoadPlan) -> None:

@@ -39,12 +39,12 @@ from stackctl.core.bundle.pack.plan import (
 from stackctl.core.images.oci import ImageBlob, ImageContent
 from stackctl.core.models.catalog import Catalog
 from stackctl.core.models.served import ServedModel
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.compose_view import Images
 from stackctl.core.text.printable import escape_text
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects
 from stackctl.operations.models.folder import load_checksum
-from stackctl.operations.site.load import LoadedSite
 
 MIN_DOCKER = "20.10"
 

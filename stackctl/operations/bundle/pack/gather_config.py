@@ -19,13 +19,14 @@ from stackctl.core.bundle.format.installed_paths import (
 )
 from stackctl.core.bundle.pack.travel import check_compose, check_texts, drop_machine_settings, render_settings
 from stackctl.core.models.served import ServedModel
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.compose_view import GPUS, Images
 from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
 from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.bundle.pack.gather import Gathered
 from stackctl.operations.effects import Effects
-from stackctl.operations.site.load import LoadedSite, collect_secrets, load_known_answer, render_site
+from stackctl.operations.site.load import collect_secrets, load_known_answer, render_site
 
 
 def gather_config(effects: Effects, loaded: LoadedSite, content: Gathered, gpus: tuple[str, ...]) -> dict[str, str]:

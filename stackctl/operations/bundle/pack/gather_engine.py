@@ -12,10 +12,10 @@ from stackctl.core.bundle.pack.engine_files import ENGINE_LICENCE, EngineFacts, 
 from stackctl.core.bundle.pack.sbom import Component
 from stackctl.core.engine.choice import EngineForm
 from stackctl.core.engine.engines import LLAMA_CPP
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.bundle.pack.gather import Gathered, Sources, pack_paths
 from stackctl.operations.effects import Effects
-from stackctl.operations.site.load import LoadedSite
 
 _HINT = (
     "give --engine FILE with a llama-server that was built for it, or --allow-cpu-engine for a site that is to compute"

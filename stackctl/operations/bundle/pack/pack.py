@@ -25,6 +25,7 @@ from stackctl.core.bundle.pack.plan import (
 from stackctl.core.bundle.pack.sbom import Component
 from stackctl.core.engine.engines import ENGINE_FOLDER, LLAMA_CPP, XLLAMACPP
 from stackctl.core.machine.host import choose_runtime
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.stack import GATEWAY
 from stackctl.core.text.progress import Transfer, write_size
 from stackctl.errors import BundleError, Finding
@@ -42,7 +43,7 @@ from stackctl.operations.bundle.pack.gather_config import check_secrecy, gather_
 from stackctl.operations.bundle.pack.gather_engine import EngineRequest, GatheredEngine, gather_engine
 from stackctl.operations.bundle.pack.inventory import gather_inventory
 from stackctl.operations.effects import Effects
-from stackctl.operations.site.load import LoadedSite, load_site
+from stackctl.operations.site.load import load_site
 from stackctl.operations.site.placement import choose_device
 from stackctl.operations.site.state import load_state
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.format.manifest import Manifest
+    from stackctl.core.site.loaded_site import LoadedSite
     from stackctl.errors import Finding
     from stackctl.operations.bundle.load.effects import OfflineFolder
     from stackctl.operations.effects import Runtime
-    from stackctl.operations.site.load import LoadedSite
 
 
 class EngineWatch(Protocol):
@@ -33,7 +33,7 @@ class NamespaceWatch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RehearsalEffects:
     """Where a rehearsal takes place.
 
     Attributes:

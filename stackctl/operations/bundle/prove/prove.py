@@ -20,9 +20,10 @@ from stackctl.core.proof.receipt import (
 from stackctl.core.proof.receipt_page import render_page
 from stackctl.core.proof.receipt_source import build_installed_bundle, build_model_fact
 from stackctl.core.proof.sightings import Proof, list_attempts, list_gaps, parse_watch
+from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.errors import Finding, RuntimeFailure
 from stackctl.operations.bundle.load.installed import check_content
-from stackctl.operations.bundle.prove.effects import Stage
+from stackctl.operations.bundle.prove.effects import RehearsalEffects
 from stackctl.operations.bundle.prove.rehearse import (
     Rehearsal,
     check_not_running,
@@ -32,8 +33,8 @@ from stackctl.operations.bundle.prove.rehearse import (
     stop_leftovers,
 )
 from stackctl.operations.effects import Effects
-from stackctl.operations.site.load import LoadedSite, load_known_answer, load_site, render_site
-from stackctl.operations.site.placement import settle
+from stackctl.operations.site.load import load_known_answer, load_site, render_site
+from stackctl.operations.site.placement import place_stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +62,27 @@ class SavedReceipt:
     page: Path
 
 
-def run_prove(effects: Effects, stage: Stage, request: ProveRequest) -> SavedReceipt:
+def run_prove(effects: Effects, rehearsing: RehearsalEffects, request: ProveRequest) -> SavedReceipt:
     """Start the stack where no route out exists, watch and ask it, stop it, and write the receipt.
 
     Raises:
         ConfigError: bad input; nothing was started.
         RuntimeFailure: the stack runs already, is not complete here, or could not be started.
     """
-    stage.folder.prepare()
+    rehearsing.folder.prepare()
     # No load or rollback may come between: the receipt names the release that was rehearsed.
-    with effects.hold_lock(stage.folder.root / LOCK):
-        return save_receipt(effects, _build_receipt(effects, stage, request), request)
+    with effects.hold_lock(rehearsing.folder.root / LOCK):
+        return save_receipt(effects, _build_receipt(effects, rehearsing, request), request)
 
 
-def _build_receipt(effects: Effects, stage: Stage, request: ProveRequest) -> Receipt:
-    started = stage.now()
+def _build_receipt(effects: Effects, rehearsing: RehearsalEffects, request: ProveRequest) -> Receipt:
+    started = rehearsing.now()
     check_not_running(effects)
     loaded = load_site(effects)
-    findings = _check_release(effects, stage, loaded.release) if loaded.release else []
-    runtime, rehearsal = _rehearse(effects, stage, loaded, request)
+    findings = _check_release(effects, rehearsing, loaded.release) if loaded.release else []
+    runtime, rehearsal = _rehearse(effects, rehearsing, loaded, request)
     if loaded.release and runtime == "compose":
-        findings += stage.check_images(loaded.release.manifest)
+        findings += rehearsing.check_images(loaded.release.manifest)
     watches = [parse_watch(service, text) for service, text in rehearsal.watches.items()]
     proof = Proof(
         rehearsal.health,
@@ -102,7 +103,7 @@ def _build_receipt(effects: Effects, stage: Stage, request: ProveRequest) -> Rec
         models=tuple(build_model_fact(model, loaded.release) for model in models),
         answers=list_answer_facts(models, load_known_answer(effects, loaded.release)),
         started=started,
-        finished=stage.now(),
+        finished=rehearsing.now(),
     )
 
 
@@ -130,21 +131,23 @@ def _name_page(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".json") + ".txt")
 
 
-def _check_release(effects: Effects, stage: Stage, release: Release) -> list[Finding]:
+def _check_release(effects: Effects, rehearsing: RehearsalEffects, release: Release) -> list[Finding]:
     """Each stretch of the release's files that is not what its bundle brought."""
     effects.report("checking that everything of the release is right")
-    return list(check_content(effects, stage.folder, release.manifest))
+    return list(check_content(effects, rehearsing.folder, release.manifest))
 
 
-def _rehearse(effects: Effects, stage: Stage, loaded: LoadedSite, request: ProveRequest) -> tuple[str, Rehearsal]:
+def _rehearse(
+    effects: Effects, rehearsing: RehearsalEffects, loaded: LoadedSite, request: ProveRequest
+) -> tuple[str, Rehearsal]:
     with effects.hold_lock(find_lock(effects)):
         check_not_running(effects)
-        stop_leftovers(effects, stage, loaded)
-        state, _ = settle(effects, loaded)
+        stop_leftovers(effects, rehearsing, loaded)
+        state, _ = place_stack(effects, loaded)
         if state.runtime == "compose":
-            return "compose", rehearse_containers(effects, stage, state, request.wait_timeout_s)
+            return "compose", rehearse_containers(effects, rehearsing, state, request.wait_timeout_s)
     # Inside, the program takes the lock itself.
-    return "process", parse_rehearsal(stage.rehearse_isolated(request.wait_timeout_s))
+    return "process", parse_rehearsal(rehearsing.rehearse_isolated(request.wait_timeout_s))
 
 
 def _load_bundle(effects: Effects, release: Release | None) -> InstalledBundle | None:

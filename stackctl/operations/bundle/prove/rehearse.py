@@ -21,18 +21,20 @@ from stackctl.core.proof.rehearsal import (
     name_watch,
 )
 from stackctl.core.proof.sightings import parse_health, render_health
+from stackctl.core.site.loaded_site import LoadedSite
+from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.render import COMPOSE_FILE
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import RuntimeFailure, UnhealthyError
-from stackctl.operations.bundle.prove.effects import Stage
+from stackctl.operations.bundle.prove.effects import RehearsalEffects
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.look.health import check_health
 from stackctl.operations.run.up import save_override
 from stackctl.operations.run.wait import wait_healthy
-from stackctl.operations.site.load import LoadedSite, build_plan, load_known_answer, load_site, render_site
-from stackctl.operations.site.placement import settle
+from stackctl.operations.site.load import build_plan, load_known_answer, load_site, render_site
+from stackctl.operations.site.placement import place_stack
 from stackctl.operations.site.running import Running
-from stackctl.operations.site.state import State, clear_state, load_state, save_state
+from stackctl.operations.site.state import clear_state, load_state, save_state
 
 # Of a watch's log nothing may be left out.
 ALL_LINES = 1_000_000_000
@@ -72,14 +74,16 @@ def check_not_running(effects: Effects) -> None:
         raise RuntimeFailure("The stack is running; a rehearsal needs its ports and its memory.", "run 'stackctl down'")
 
 
-def stop_leftovers(effects: Effects, stage: Stage, loaded: LoadedSite) -> None:
+def stop_leftovers(effects: Effects, rehearsing: RehearsalEffects, loaded: LoadedSite) -> None:
     """Remove the containers of a rehearsal that was killed: they hold the ports."""
     if effects.load_text(_find_folder(effects) / COMPOSE_FILE) is not None:
         effects.report("removing what an interrupted rehearsal left")
-        _stop_containers(effects, _make_rehearsal(effects, stage, loaded, ()))
+        _stop_containers(effects, _make_rehearsal(effects, rehearsing, loaded, ()))
 
 
-def rehearse_containers(effects: Effects, stage: Stage, state: State, wait_timeout_s: float | None) -> Rehearsal:
+def rehearse_containers(
+    effects: Effects, rehearsing: RehearsalEffects, state: SiteState, wait_timeout_s: float | None
+) -> Rehearsal:
     """Rehearse in containers, each service in a network namespace that its companion closes and watches.
 
     The gateway is published on loopback whatever BIND_ADDRESS says: without routes it can answer its own bridge
@@ -92,18 +96,18 @@ def rehearse_containers(effects: Effects, stage: Stage, state: State, wait_timeo
     loaded = load_site(effects)
     plan = _build_complete_plan(effects, loaded, state)
     images = list_images(plan.rendered.files, plan.gpu)
-    runtime = _make_rehearsal(effects, stage, loaded, images)
+    runtime = _make_rehearsal(effects, rehearsing, loaded, images)
     names = tuple(service.name for service in plan.services)
     project = name_project(state.project)
-    with stage.watch_engine(images) as engine, stage.remove_if_killed(project, find_lock(effects)):
+    with rehearsing.watch_engine(images) as engine, rehearsing.remove_if_killed(project, find_lock(effects)):
         try:
             _save_rehearsal_files(effects, plan)
             running = _build_running(effects, loaded, runtime, plan, state)
             health, failure = _start_and_ask(effects, running, wait_timeout_s)
             effects.report("stopping the rehearsal")
             # First the services, whose last words are to be seen, too; then those who watch them.
-            stage.stop_containers(project, names)
-            stage.stop_containers(project, tuple(map(name_watch, names)))
+            rehearsing.stop_containers(project, names)
+            rehearsing.stop_containers(project, tuple(map(name_watch, names)))
             watches = {name: runtime.read_log(name_watch(name), ALL_LINES) for name in names}
         finally:
             with effects.hold_interrupts():
@@ -111,7 +115,7 @@ def rehearse_containers(effects: Effects, stage: Stage, state: State, wait_timeo
         return Rehearsal(health, failure, watches, dict(engine.images), engine.list_pulled(), names, engine.find_gap())
 
 
-def rehearse_processes(effects: Effects, stage: Stage, wait_timeout_s: float | None) -> Rehearsal:
+def rehearse_processes(effects: Effects, rehearsing: RehearsalEffects, wait_timeout_s: float | None) -> Rehearsal:
     """Rehearse as processes; this process is in namespaces of its own already.
 
     Raises:
@@ -120,8 +124,8 @@ def rehearse_processes(effects: Effects, stage: Stage, wait_timeout_s: float | N
     with effects.hold_lock(find_lock(effects)):
         check_not_running(effects)
         loaded = load_site(effects)
-        with stage.watch_namespace(_find_folder(effects)) as watch:
-            state, _ = settle(effects, loaded, Choice("process", "in a network of its own"))
+        with rehearsing.watch_namespace(_find_folder(effects)) as watch:
+            state, _ = place_stack(effects, loaded, Choice("process", "in a network of its own"))
             plan = _build_complete_plan(effects, loaded, state)
             runtime = effects.make_runtime("process", loaded, state.gpu)
             try:
@@ -154,14 +158,14 @@ def parse_rehearsal(text: str) -> Rehearsal:
     return Rehearsal(parse_health(values["health"]), values["failure"], values["watches"])
 
 
-def _build_complete_plan(effects: Effects, loaded: LoadedSite, state: State) -> StartPlan:
+def _build_complete_plan(effects: Effects, loaded: LoadedSite, state: SiteState) -> StartPlan:
     """The plan of ``up``, whose every image or environment is here.
 
     Raises:
         RuntimeFailure: something would have to be fetched or built first; names all of it.
     """
     rendered = render_site(effects, loaded)
-    plan = build_plan(effects, loaded, rendered, state.runtime, state.gpu)  # type: ignore[arg-type]
+    plan = build_plan(effects, loaded, rendered, state.runtime, state.gpu)
     *missing, _ = effects.make_runtime(state.runtime, loaded, state.gpu).list_commands(plan)
     # A release brings what its environments are installed from; that, too, is proved without a network.
     if missing and not (loaded.release and state.runtime == "process"):
@@ -173,7 +177,9 @@ def _build_complete_plan(effects: Effects, loaded: LoadedSite, state: State) -> 
     return plan
 
 
-def _build_running(effects: Effects, loaded: LoadedSite, runtime: Runtime, plan: StartPlan, state: State) -> Running:
+def _build_running(
+    effects: Effects, loaded: LoadedSite, runtime: Runtime, plan: StartPlan, state: SiteState
+) -> Running:
     return Running(loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release))
 
 
@@ -186,8 +192,10 @@ def _find_folder(effects: Effects) -> Path:
     return effects.state_dir / "prove"
 
 
-def _make_rehearsal(effects: Effects, stage: Stage, loaded: LoadedSite, images: tuple[str, ...]) -> Runtime:
-    return stage.make_rehearsal(name_project(loaded.settings.stack_name), _find_folder(effects), loaded, images)
+def _make_rehearsal(
+    effects: Effects, rehearsing: RehearsalEffects, loaded: LoadedSite, images: tuple[str, ...]
+) -> Runtime:
+    return rehearsing.make_rehearsal(name_project(loaded.settings.stack_name), _find_folder(effects), loaded, images)
 
 
 def _save_rehearsal_files(effects: Effects, plan: StartPlan) -> None:

@@ -10,10 +10,11 @@ from stackctl.adapters.bundle.offline_folder import OfflineFolder
 from stackctl.core.bundle.format.installed_paths import model_folder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.release import title_release
+from stackctl.core.site.site_state import SiteState
 from stackctl.operations.bundle.load.effects import LoadRequest
 from stackctl.operations.bundle.load.load import run_load
 from stackctl.operations.bundle.load.prune import Pruning, plan_prune, run_prune
-from stackctl.operations.site.state import State, save_state
+from stackctl.operations.site.state import save_state
 from tests.bundle_builder import SECRET, ImageBytes, make_bytes
 from tests.loading import FILES, Place, build, refused
 from tests.operations.bundle.load.test_offline_load_interrupted import failing_at
@@ -84,7 +85,7 @@ def test_the_way_back_and_what_runs_stay_however_few_are_asked_for(
     place: Place, releases: tuple[Manifest, ...]
 ) -> None:
     place.roll_back(releases[0].short_id)
-    save_state(place.effects, State("process", "none", "CPU", "test-stack", title_release(releases[1])))
+    save_state(place.effects, SiteState("process", "none", "CPU", "test-stack", title_release(releases[1])))
     assert {item.version for item in prune(place, 1).kept} == {1, 2, 4}
     assert place.roll_back().manifest.version == 4
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.adapters.files.site_folders import find_site, load_known_sites, remember_site
-from stackctl.core.settings.site_search import MOST_KNOWN, add_known_site, find_nearest, is_site_env
+from stackctl.core.site.search import MOST_KNOWN, add_known_site, find_nearest, is_site_env
 from stackctl.errors import ConfigError
 from tests.fakes import raised_by
 

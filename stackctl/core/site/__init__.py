@@ -1,0 +1,1 @@
+"""A site as values: found, loaded, started. Pure."""
