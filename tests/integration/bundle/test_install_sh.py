@@ -46,7 +46,7 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     digest = hashlib.sha256(own.read_bytes()).hexdigest()
     files["requirements.lock"] = lock.read_bytes() + f"stackctl=={__version__} --hash=sha256:{digest}\n".encode()
     files["install.sh"] = (REPOSITORY / "scripts" / "offline-install.sh").read_bytes()
-    files["install.py"] = (REPOSITORY / "scripts" / "offline_install.py").read_bytes()
+    files["install.py"] = (REPOSITORY / "stackctl" / "programs" / "install.py").read_bytes()
     return files
 
 

@@ -13,7 +13,7 @@ from stackctl.operations.bundle.pack.gather import Gathered, Sources
 from stackctl.operations.effects import Effects
 
 INSTALL_SCRIPT = "scripts/offline-install.sh"
-INSTALL_PROGRAM = "scripts/offline_install.py"
+INSTALL_PROGRAM = "install.py"
 LOCK_FILE = "requirements.lock"
 
 BootstrapEntry = tuple[BootstrapFile, Source]
@@ -39,9 +39,9 @@ def gather_bootstrap(
     entries = [_pack_wheel(path, sources) for path in sorted(wheels, key=lambda path: path.name)]
     digests = {file.path: file.sha256 for file, _ in entries}
     own_line = f"stackctl=={__version__} --hash=sha256:{digests[f'wheels/{own.name}']}\n"
-    entries.append(_pack_text(LOCK_FILE, _load(effects, LOCK_FILE) + own_line))
-    entries.append(_pack_text("install.py", _load(effects, INSTALL_PROGRAM)))
-    entries.append(_pack_text("install.sh", _load(effects, INSTALL_SCRIPT), executable=True))
+    entries.append(_pack_text(LOCK_FILE, _load(effects, effects.data_root / LOCK_FILE) + own_line))
+    entries.append(_pack_text(INSTALL_PROGRAM, _load(effects, effects.launcher.with_name(INSTALL_PROGRAM))))
+    entries.append(_pack_text("install.sh", _load(effects, effects.data_root / INSTALL_SCRIPT), executable=True))
     return Gathered(bootstrap=tuple(entries))
 
 
@@ -58,8 +58,8 @@ def _pack_text(name: str, text: str, *, executable: bool = False) -> BootstrapEn
     return file, InMemory(data)
 
 
-def _load(effects: Effects, name: str) -> str:
-    text = effects.load_text(effects.data_root / name)
+def _load(effects: Effects, path: Path) -> str:
+    text = effects.load_text(path)
     if text is None:
-        raise BundleError(f"{name} is missing from {effects.data_root}.", "install stackctl again")
+        raise BundleError(f"{path.name} is missing from {path.parent}.", "install stackctl again")
     return text

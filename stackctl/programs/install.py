@@ -203,7 +203,7 @@ def make_environment(bootstrap: Path, lock: Path, python: Path, environment: Pat
     with tempfile.TemporaryDirectory(dir=environment.parent) as scratch:
         uv = extract_uv(wheels, Path(scratch))
         run([uv, "venv", "--quiet", "--no-project", "--python", python, environment], scratch)
-        target = ["--python", environment / "bin" / "python", "--require-hashes", "--no-deps"]
+        target: list[str | Path] = ["--python", environment / "bin" / "python", "--require-hashes", "--no-deps"]
         run([uv, "pip", "install", "--quiet", "--no-index", "--find-links", wheels, *target, "-r", lock], scratch)
     run([environment / "bin" / "stackctl", "--version"], str(environment))
     (environment / MARKER).touch()
