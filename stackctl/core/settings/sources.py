@@ -75,7 +75,7 @@ def resolve_settings(
     origins: dict[str, Origin] = {}
     for item in fields(Settings):
         name = item.name.upper()
-        text, origin = _pick_source(name, (flags, environment, dotenv.values, packed.values))
+        text, origin = pick_source(name, (flags, environment, dotenv.values, packed.values))
         origins[name] = origin
         if text is None:
             values[item.name] = item.default
@@ -125,8 +125,15 @@ def check_secrets(settings: Settings, env_file: str) -> None:
         raise ConfigError("The keys are not usable.", finding.hint, (finding,))
 
 
-def _pick_source(name: str, sources: Sequence[Mapping[str, str]]) -> tuple[str | None, Origin]:
-    """The first source that has it; sources in the order of ``Origin``."""
+def pick_source(name: str, sources: Sequence[Mapping[str, str]]) -> tuple[str | None, Origin]:
+    """The text of a setting as it was given, and by which source.
+
+    Args:
+        sources: by name in upper case; in the order of ``Origin``, of which the last ones may be left out.
+
+    Returns:
+        ``None`` and ``DEFAULT`` where no source has it.
+    """
     for source, origin in zip(sources, Origin, strict=False):
         # An empty value means "not set", as in Compose's ${NAME:-default}.
         if source.get(name):

@@ -13,6 +13,7 @@ from stackctl.core.bundle.format.manifest_reader import parse_manifest
 from stackctl.core.bundle.format.opened import OpenedBundle, SignatureVerdict, check_signature
 from stackctl.core.bundle.load.checks import check_machine, check_version
 from stackctl.core.settings.dotenv import parse_dotenv
+from stackctl.core.settings.sources import pick_source
 from stackctl.errors import BundleError, Finding, Severity
 from stackctl.operations.bundle.check.copies import find_whole_copies
 from stackctl.operations.bundle.check.extra_files import check_bootstrap, check_folders
@@ -125,7 +126,7 @@ def prepare_job(
     copies, damaged = find_whole_copies(load.reader, accepted.opened, manifest)
     accepted = replace(accepted, copies=copies)
     dotenv = parse_dotenv(effects.load_text(effects.site / ".env") or "")
-    runtime = effects.environment.get("STACK_RUNTIME") or dotenv.values.get("STACK_RUNTIME")
+    runtime, _ = pick_source("STACK_RUNTIME", (effects.flags, effects.environment, dotenv.values))
     # A site of processes has no use for images; an engine that answers belongs to somebody else there.
     machine = replace(load.machine, docker="") if _is_for_processes(manifest, runtime) else load.machine
     findings = [
