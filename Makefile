@@ -1,6 +1,6 @@
 # Every target says what it does behind '##'; 'make' lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up-p1 down status health logs test coverage check format bench soak render docs lock clean
+.PHONY: help setup up-p1 down status health logs test coverage check format bench soak render docs lock release clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -110,6 +110,9 @@ lock-xllamacpp: $(VENV)/.dev ## Resolve xllamacpp's lock again
 
 lock-demo-model: $(VENV)/.dev ## Resolve the demo model's training lock again
 	@$(COMPILE) scripts/demo-model-requirements.lock scripts/demo-model-requirements.in
+
+release: check ## Make release VERSION=1.2.3: its commit and tag here, its files in dist; nothing is sent
+	@$(VENV)/bin/python scripts/release.py '$(VERSION)'
 
 # What is mistyped gets a word instead of make's own "No rule to make target".
 .DEFAULT:

@@ -20,6 +20,7 @@ COMPONENTS = (
     Component("model", "a model: größer, 0.5b", "", "3" * 64, "Llama 3 Community", "https://models.example/a%20b.gguf"),
     Component("model", "of nobody", "", "4" * 64, "", "a disk"),
     Component("wheel", "Ruamel.YAML", "1.0+local", "5" * 64, "MIT OR (Apache-2.0 AND ISC)", "pkg:pypi/ruamel-yaml"),
+    Component("wheel", "click", "8.1.7", "", "", "requirements.lock"),
 )
 VALIDATE = """
 import sys

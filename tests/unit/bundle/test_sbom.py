@@ -49,6 +49,20 @@ def test_every_component_is_listed_with_its_digest() -> None:
     assert len({item["bom-ref"] for item in listed}) == 4
 
 
+def test_a_package_of_a_lock_has_no_digest_of_its_own() -> None:
+    listed = build_sbom([PROGRAM, Component("wheel", "click", "8.1.7", "", "", "requirements.lock")])["components"]
+    assert listed == [
+        {
+            "type": "library",
+            "bom-ref": "wheel:click@8.1.7",
+            "name": "click",
+            "version": "8.1.7",
+            "purl": "pkg:pypi/click@8.1.7",
+            "properties": [{"name": "stackctl:source", "value": "requirements.lock"}],
+        }
+    ]
+
+
 def test_package_urls() -> None:
     image = f"pkg:oci/llama.cpp@sha256%3A{'1' * 64}?repository_url=ghcr.io/ggml-org/llama.cpp&tag=server"
     assert find(IMAGE.name)["purl"] == image

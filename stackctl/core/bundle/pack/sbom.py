@@ -56,12 +56,12 @@ _MAX_LICENCE_CHARS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One thing that a bundle carries.
+    """One thing that a bundle carries, or that a release needs.
 
     Attributes:
         name: an image's reference, a model's name, a package's name.
         version: empty where there is none; an image's tag or digest is part of its name.
-        sha256: hexadecimal; an image's is its manifest's.
+        sha256: hexadecimal; an image's is its manifest's; empty where each machine takes another file of it.
         licence: as stated by its maker: an SPDX identifier or expression, or a name; empty where nothing is stated.
         source: address or name of where it comes from; empty where unknown.
     """
@@ -140,12 +140,14 @@ def _read_licence(fields: Any) -> str:
 
 def _describe(component: Component) -> dict[str, Any]:
     purl = _build_purl(component)
+    identity = f"{component.name}@{component.version or component.sha256}"
     tree: dict[str, Any] = {
         "type": _TYPES[component.kind],
-        "bom-ref": f"{component.kind}:{component.name}@{component.version or component.sha256}:{component.sha256[:12]}",
+        "bom-ref": ":".join(filter(None, (component.kind, identity, component.sha256[:12]))),
         "name": component.name,
-        "hashes": [{"alg": "SHA-256", "content": component.sha256}],
     }
+    if component.sha256:
+        tree["hashes"] = [{"alg": "SHA-256", "content": component.sha256}]
     if component.version:
         tree["version"] = component.version
     if component.licence:
