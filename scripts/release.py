@@ -163,12 +163,13 @@ def write_files(version: str, files: Mapping[str, bytes]) -> Iterator[Path]:
     """The folder below ``dist`` that has the files once the block has ended well."""
     folder = ROOT / "dist" / f"{NAME}-{version}"
     folder.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as fresh:
         for name, data in files.items():
             Path(fresh, name).write_bytes(data)
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(fresh, folder)
+        Path(fresh).chmod(0o755)
+        Path(fresh).rename(folder)
 
 
 def git(folder: Path, *arguments: str) -> str:
