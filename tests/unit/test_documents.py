@@ -23,6 +23,7 @@ TARGET = re.compile(r"`make ([a-z0-9-]+)")
 COMMAND = re.compile(r"^(?:\w+=\S+ )*make ([a-z0-9-]+)", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+RECORD = re.compile(r"# (.+)\n\nDate: (\d{4}-\d\d-\d\d)\n\n")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=str)
 
@@ -65,3 +66,17 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
 def test_a_dead_link_is_found() -> None:
     text = "# Here\n[a](README.md) [b](gone.md) [c](README.md#gone) [d](README.md#start) [e](https://example.org)\n"
     assert list(list_dead_links(Path("page.md"), text)) == ["gone.md", "README.md#gone"]
+
+
+def test_every_decision_has_its_date_and_stands_in_the_list() -> None:
+    folder = CHECKOUT / "docs" / "decisions"
+    rows = []
+    for record in folder.glob("*.md"):
+        if record.name == "README.md":
+            continue
+        found = RECORD.match(record.read_text(encoding="utf-8"))
+        assert found, f"{record.name} does not begin with its title and its date"
+        title, date = found.groups()
+        rows.append(f"| {date} | [{title}]({record.name}) |")
+    listed = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in listed if line.startswith("| 2")] == sorted(rows)
