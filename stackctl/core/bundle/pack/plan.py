@@ -145,7 +145,42 @@ class Draft:
             Part(name=part.name, size=part.size, sha256=sha256)
             for part, sha256 in zip(self.body.parts, digests, strict=True)
         )
-        return _seal({**_list_fields(self.body), "parts": parts})
+        return seal_manifest(**{**_list_fields(self.body), "parts": parts})
+
+
+@dataclass(frozen=True, slots=True)
+class _PlacedContent:
+    """Where everything lies that a bundle carries.
+
+    Attributes:
+        members: number of a part, from 1, and what lies there; the layout's documents first.
+        part_sizes: in bytes.
+    """
+
+    members: tuple[tuple[int, PlacedBlob], ...]
+    part_sizes: tuple[int, ...]
+
+    def list_parts(self) -> tuple[PartPlan, ...]:
+        """The parts with what lies in each."""
+        parts: list[list[PlacedBlob]] = [[] for _ in self.part_sizes]
+        for number, item in self.members:
+            parts[number - 1].append(item)
+        return tuple(
+            PartPlan(part_name(number), size, tuple(members))
+            for number, (size, members) in enumerate(zip(self.part_sizes, parts, strict=True), 1)
+        )
+
+    def list_layout(self) -> tuple[LayoutMember, ...]:
+        """The layout's documents as the manifest has them."""
+        documents = self.members[:LAYOUT_MEMBERS]
+        return tuple(
+            LayoutMember.model_validate({"path": item.path, **_build_member(number, item).model_dump()})
+            for number, item in documents
+        )
+
+    def list_blobs(self) -> tuple[Member, ...]:
+        """Everything else as the manifest has it."""
+        return tuple(_build_member(number, item) for number, item in self.members[LAYOUT_MEMBERS:])
 
 
 def build_draft(contents: Contents, version: int, base: Manifest | None, part_size: int) -> Draft:
@@ -161,57 +196,49 @@ def build_draft(contents: Contents, version: int, base: Manifest | None, part_si
     known = {item.sha256 for item in list_content(base)} if base else set()
     needed = {blob.sha256: blob for blob in contents.blobs}
     carried = [blob for blob in needed.values() if blob.sha256 not in known]
-    placed, sizes = _place_blobs(contents, carried, part_size)
+    inherited = [needed[sha256] for sha256 in sorted(known & needed.keys())]
+    placed = _place_blobs(contents.images, carried, part_size)
+    parts = placed.list_parts()
     bootstrap = tuple(sorted((file for file, _ in contents.bootstrap), key=lambda file: file.path))
-    digest = _hash_bootstrap(bootstrap)
-    body = _seal(
-        {
-            "name": contents.name,
-            "version": version,
-            "platform": contents.platform,
-            "requires": contents.requires,
-            "runtimes": contents.runtimes,
-            "base": Base(id=base.id, version=base.version) if base else None,
-            "parts": tuple(Part(name=part_name(n), size=size, sha256=UNKNOWN) for n, size in enumerate(sizes, 1)),
-            "layout": tuple(
-                LayoutMember.model_validate({"path": item.path, **_build_member(number, item).model_dump()})
-                for number, item in placed[:LAYOUT_MEMBERS]
-            ),
-            "blobs": tuple(_build_member(number, item) for number, item in placed[LAYOUT_MEMBERS:]),
-            "inherited": tuple(
-                Content(sha256=sha256, size=needed[sha256].size) for sha256 in sorted(known & needed.keys())
-            ),
-            "images": tuple(sorted(contents.images, key=lambda image: image.alias)),
-            "models": tuple(sorted(contents.models, key=lambda model: model.served_names)),
-            "files": tuple(sorted(contents.files, key=lambda file: file.path)),
-            "bootstrap": () if base and base.bootstrap_digest == digest else bootstrap,
-            "bootstrap_digest": digest,
-            "engine": contents.engine,
-        }
-    )
-    parts = tuple(
-        PartPlan(part_name(number), size, tuple(item for place, item in placed if place == number))
-        for number, size in enumerate(sizes, 1)
+    bootstrap_digest = _hash_bootstrap(bootstrap)
+    base_has_bootstrap = base is not None and base.bootstrap_digest == bootstrap_digest
+    body = seal_manifest(
+        name=contents.name,
+        version=version,
+        platform=contents.platform,
+        requires=contents.requires,
+        runtimes=contents.runtimes,
+        base=Base(id=base.id, version=base.version) if base else None,
+        parts=tuple(Part(name=part.name, size=part.size, sha256=UNKNOWN) for part in parts),
+        layout=placed.list_layout(),
+        blobs=placed.list_blobs(),
+        inherited=tuple(Content(sha256=blob.sha256, size=blob.size) for blob in inherited),
+        images=tuple(sorted(contents.images, key=lambda image: image.alias)),
+        models=tuple(sorted(contents.models, key=lambda model: model.served_names)),
+        files=tuple(sorted(contents.files, key=lambda file: file.path)),
+        bootstrap=() if base_has_bootstrap else bootstrap,
+        bootstrap_digest=bootstrap_digest,
+        engine=contents.engine,
     )
     return Draft(body, parts)
 
 
-def _place_blobs(
-    contents: Contents, carried: Sequence[Blob], part_size: int
-) -> tuple[list[tuple[int, PlacedBlob]], tuple[int, ...]]:
-    """Each member with the number of its part, the layout's documents first; and the parts' sizes in bytes."""
-    documents = [
-        Blob(hash_bytes(data), len(data), path, InMemory(data))
-        for path, data in (("oci-layout", OCI_LAYOUT), ("index.json", build_index(contents.images)))
-    ]
+def _place_blobs(images: Iterable[Image], carried: Sequence[Blob], part_size: int) -> _PlacedContent:
+    """Lay the layout's documents and then the blobs one after another."""
+    documents = [_build_document("oci-layout", OCI_LAYOUT), _build_document("index.json", build_index(images))]
     entries = [Entry(document.title, document.size, document.title) for document in documents]
     entries += [Entry(blob_path(blob.sha256), blob.size, blob.title) for blob in carried]
-    placements, sizes = plan_parts(entries, part_size)
-    placed = [
+    placements, part_sizes = plan_parts(entries, part_size)
+    blobs = [*documents, *carried]
+    members = tuple(
         (place.part, PlacedBlob(place.entry.path, blob, place.offset))
-        for place, blob in zip(placements, [*documents, *carried], strict=True)
-    ]
-    return placed, sizes
+        for place, blob in zip(placements, blobs, strict=True)
+    )
+    return _PlacedContent(members, part_sizes)
+
+
+def _build_document(path: str, data: bytes) -> Blob:
+    return Blob(hash_bytes(data), len(data), path, InMemory(data))
 
 
 def is_same_content(draft: Draft, other: Manifest) -> bool:
@@ -266,7 +293,3 @@ def _build_member(number: int, item: PlacedBlob) -> Member:
 
 def _list_fields(manifest: Manifest) -> dict[str, object]:
     return {name: getattr(manifest, name) for name in Manifest.model_fields if name not in ("format", "id")}
-
-
-def _seal(fields: Mapping[str, object]) -> Manifest:
-    return seal_manifest(**fields)
