@@ -17,7 +17,7 @@ from stackctl.adapters.bundle import parts_reader
 from stackctl.adapters.bundle.offline_folder import OfflineFolder
 from stackctl.adapters.bundle.part_copy import copy_members
 from stackctl.adapters.files import site_files
-from stackctl.cli.bundle.bundle_reader import build_reader
+from stackctl.cli.world.reading import build_reader
 from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER, model_folder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.checks import Disk, Machine
@@ -29,7 +29,7 @@ from stackctl.operations.bundle.load.result import LoadResult
 from stackctl.operations.bundle.load.rollback import RollbackResult, run_rollback
 from stackctl.operations.effects import Effects, Report
 from tests.bundle_builder import SECRET, ImageBytes, build_bundle, make_bytes
-from tests.fakes import World, raised_by
+from tests.fakes import World, override, raised_by
 
 MODEL = make_bytes("model", 150_000)
 FILES = {"config/stack.yml": b"version: 1\n", "config/settings.env": b"INFERENCE_SLOTS=2\n", "wheels/a.whl": b"wheel"}
@@ -115,14 +115,15 @@ class Place:
     @property
     def effects(self) -> Effects:
         """The fake world, with this site's real disk."""
-        return replace(
-            self.world.effects,
+        files = override(
+            self.world.effects.files,
             load_text=self._load_text,
             save_text=site_files.save_text,
             hold_lock=site_files.hold_lock,
-            remove_file=lambda path: path.unlink(missing_ok=True),
+            remove_file=site_files.remove_file,
             is_link=Path.is_symlink,
         )
+        return replace(self.world.effects, files=files)
 
     @property
     def load_effects(self) -> LoadEffects:
@@ -161,7 +162,9 @@ class Place:
         return found
 
     def _load_text(self, path: Path) -> str | None:
-        return site_files.load_text(path) if path.is_relative_to(self.site) else self.world.effects.load_text(path)
+        return (
+            site_files.load_text(path) if path.is_relative_to(self.site) else self.world.effects.files.load_text(path)
+        )
 
 
 def damage(path: Path, offset: int) -> None:

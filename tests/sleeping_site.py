@@ -23,8 +23,8 @@ class SleepingSite:
         self.world.python = sys.executable
         self.world.launcher = CHECKOUT / "stackctl" / "programs" / "launch.py"
         self.world.service_environments = folder / "envs"
-        self.state_dir = self.world.effects.state_dir
-        self.rendered_dir = self.world.effects.rendered_dir
+        self.state_dir = self.world.effects.paths.state_dir
+        self.rendered_dir = self.world.effects.paths.rendered_dir
         self.runtime = ProcessRuntime(self.state_dir, self.rendered_dir, ())
 
     def plan(self, **env: object) -> StartPlan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -35,9 +34,9 @@ class Context:
         Raises:
             ConfigError: there is none.
         """
-        from stackctl.adapters.files.site_folders import find_site
+        from stackctl.cli.world.sites import find_site
 
-        return find_site(self.folder, os.environ, is_named=self.is_named)
+        return find_site(self.folder, is_named=self.is_named)
 
     def open(self, flags: Mapping[str, str | None] | None = None) -> AbstractContextManager[Effects]:
         """Adapters for one operation on the site, with the flags that were given."""
@@ -77,16 +76,15 @@ class Context:
 
     def remember(self) -> None:
         """Note the site, to be named where a command finds none."""
-        from stackctl.adapters.files.site_folders import find_mark, remember_site
+        from stackctl.cli.world.sites import remember_site
 
-        if find_mark(self.folder):
-            remember_site(self.folder, os.environ)
+        remember_site(self.folder)
 
 
 @contextmanager
 def _open(site: Path, flags: Mapping[str, str | None]) -> Iterator[Effects]:
     """Clears the progress line at the end."""
-    from stackctl.cli.main import build_effects
+    from stackctl.cli.world.effects import build_effects
 
     progress = Progress()
     try:

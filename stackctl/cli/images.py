@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import print_json, print_table, print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.core.text.progress import write_size
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def pin(context: Context, dry_run: bool, as_json: bool) -> None:
     From then on the rendered Compose file names images by digest: what a tag is moved to later does not run here. Run
     it again to take what the tags name then; delete images.lock to go by tags alone.
     """
-    from stackctl.adapters.registry.registry_digests import find_digests
+    from stackctl.cli.world.images import find_digests
     from stackctl.operations.images.pin import run_pin
 
     with context.open() as effects:
-        result = run_pin(effects, lambda names: find_digests(names, effects.report), dry_run=dry_run)
+        result = run_pin(effects, lambda names: find_digests(names, effects.terminal.report), dry_run=dry_run)
     written = result.is_changed and not dry_run
     if as_json:
         print_json({"file": result.path, "written": written, "images": [asdict(item) for item in result.changes]})
@@ -64,17 +64,15 @@ def prune(context: Context, yes: bool, dry_run: bool, as_json: bool) -> None:
     versions built under a stack's name (ai-stack/api-gateway): nothing tells whose they are. A terminal is asked first;
     elsewhere nothing is removed without --yes.
     """
-    import os
     import sys
 
-    from stackctl.adapters.docker.docker_engine import connect_engine
-    from stackctl.adapters.docker.image_prune import EngineImages
-    from stackctl.adapters.files.site_folders import load_known_sites
+    from stackctl.cli.world.images import build_image_store
+    from stackctl.cli.world.sites import load_known_sites
     from stackctl.operations.images.prune import plan_prune, run_prune
 
     with context.open() as effects:
-        store = EngineImages(connect_engine())
-        items = plan_prune(effects, store, load_known_sites(os.environ))
+        store = build_image_store()
+        items = plan_prune(effects, store, load_known_sites())
     going = [item for item in items if not item.kept]
     if not as_json:
         _show_prune(items)

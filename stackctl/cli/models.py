@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.errors import ConfigError, Severity
 
 if TYPE_CHECKING:
-    from stackctl.core.download.transfer import Reply
     from stackctl.operations.models.check import CheckedFile
-    from stackctl.operations.models.folder import BroughtModel, StoreEffects
+    from stackctl.operations.models.folder import BroughtModel
     from stackctl.operations.models.recommend import Recommendation
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -54,6 +51,7 @@ def pull(context: Context, name: str, as_json: bool) -> None:
     NAME is a catalog name (see 'stackctl models recommend'), hf:owner/repo/file.gguf[@revision], or the web address of
     a .gguf file; #sha256=HEX after it pins the content. All shards of a split model are downloaded.
     """
+    from stackctl.cli.world.models import build_store_effects
     from stackctl.operations.models.pull import run_pull
 
     with context.open() as effects:
@@ -68,6 +66,7 @@ def pull(context: Context, name: str, as_json: bool) -> None:
 @click.pass_obj
 def add(context: Context, file: Path, move: bool, as_json: bool) -> None:
     """Copy a model file of this machine, with all its shards, into MODELS_DIR, checked and recorded."""
+    from stackctl.cli.world.models import build_store_effects
     from stackctl.operations.models.add import run_add
 
     if move and file.is_symlink():
@@ -86,6 +85,7 @@ def verify(context: Context, names: tuple[str, ...], as_json: bool) -> None:
 
     NAME is a file, a catalog name, a served name or a setting such as CHAT_MODEL.
     """
+    from stackctl.cli.world.models import build_store_effects
     from stackctl.operations.models.check import verify_models
 
     with context.open() as effects:
@@ -243,31 +243,3 @@ def _write_size(size: int) -> str:
     from stackctl.core.text.progress import write_size
 
     return write_size(size) if size else ""
-
-
-def build_store_effects() -> StoreEffects:
-    """The real world of model files; the HTTP client is made when the first request needs it."""
-    from stackctl.adapters.models import gguf, model_store
-    from stackctl.operations.models.folder import StoreEffects
-
-    return StoreEffects(
-        open_reply=_open_reply,
-        hold_download=model_store.hold_download,
-        open_partial=model_store.open_partial,
-        compute_sha256=model_store.compute_sha256,
-        copy_file=model_store.copy_file,
-        place_file=model_store.place_file,
-        load_header=gguf.load_gguf,
-        load_size=model_store.load_size,
-        load_free_bytes=model_store.load_free_bytes,
-        list_files=model_store.list_files,
-        is_same_file_system=model_store.is_same_file_system,
-    )
-
-
-def _open_reply(
-    ca_bundle: Path | None, method: str, url: str, headers: Mapping[str, str]
-) -> AbstractContextManager[Reply]:
-    from stackctl.adapters.http.download import open_reply
-
-    return open_reply(ca_bundle, method, url, headers)

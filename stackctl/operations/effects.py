@@ -1,12 +1,16 @@
-"""What operations may do to the world, as types: the command line passes adapters in, tests pass fakes."""
+"""What operations may do to the world, as types: the command line passes adapters in, tests pass fakes.
+
+One bundle of seams, each of which an operation can take by itself: folders, files, this machine, engines, runtimes,
+the network, the person at the terminal, time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from stackctl.core.engine.build import Build, Toolkit
@@ -22,6 +26,81 @@ if TYPE_CHECKING:
     from stackctl.core.stack.stack import Service
 
 Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where everything is.
+
+    Attributes:
+        site: the site's folder.
+        data_root: folder with the project's ``compose``, ``services`` and ``models``.
+        cache_dir: what outlives sites: service environments and built engines.
+        python: the interpreter that runs ``stackctl``.
+        launcher: path of ``stackctl/programs/launch.py``; the other programs lie beside it.
+    """
+
+    site: Path
+    data_root: Path
+    cache_dir: Path
+    python: str
+    launcher: Path
+
+    @property
+    def state_dir(self) -> Path:
+        """The site's state folder: rendered files, logs, sockets; never part of a bundle."""
+        return self.site / ".stack"
+
+    @property
+    def rendered_dir(self) -> Path:
+        """Where ``up`` puts what it starts from."""
+        return self.state_dir / "rendered"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was set for this one command.
+
+    Attributes:
+        environment: the process environment.
+        flags: setting name in upper case to the text given on the command line.
+    """
+
+    environment: Mapping[str, str]
+    flags: Mapping[str, str]
+
+
+class Files(Protocol):
+    """Files of a site and of the project. The adapters say what each method does."""
+
+    def load_text(self, path: Path) -> str | None: ...
+    def save_text(self, path: Path, text: str, mode: int) -> bool: ...
+    def remove_file(self, path: Path) -> None: ...
+    def is_link(self, path: Path) -> bool: ...
+    def is_same_file(self, one: Path, other: Path) -> bool: ...
+    def load_facts(self, path: Path, head_bytes: int = 0) -> FileFacts: ...
+    def load_model_files(self, path: Path) -> tuple[ModelFile, ...]: ...
+    def hash_folder(self, path: Path) -> str: ...
+    def hold_lock(self, path: Path) -> AbstractContextManager[None]: ...
+
+
+class Machine(Protocol):
+    """This machine. The adapters say what each method does.
+
+    ``load_host`` asks Docker, too, where that is wanted: it takes 0.3 s. ``hold_interrupts`` lets no signal interrupt
+    what runs while it is entered. ``load_memory_bytes`` is 0, and ``load_resident_bytes`` (of a process and those
+    below it) and ``load_cpu_features`` are ``None``, where it is not known.
+    """
+
+    def load_host(self, with_docker: bool) -> Host: ...
+    def load_memory_bytes(self) -> int: ...
+    def load_gpu_memory(self) -> GpuMemory: ...
+    def load_cpu_features(self) -> frozenset[str] | None: ...
+    def load_resident_bytes(self, pid: int) -> int | None: ...
+    def list_ancestors(self, pid: int) -> tuple[int, ...]: ...
+    def find_program(self, name: str) -> str | None: ...
+    def hold_interrupts(self) -> AbstractContextManager[None]: ...
+    def make_key(self) -> str: ...
 
 
 class Runtime(Protocol):
@@ -45,8 +124,9 @@ class Runtime(Protocol):
 
 
 class Engines(Protocol):
-    """What this machine has and knows of engines. The adapter says what each method does."""
+    """What this machine has and knows of engines, and of the environments that services run in."""
 
+    def find_environment(self, lock: Path, variables: Mapping[str, str]) -> Path: ...
     def find_build(self, build: Build) -> Path: ...
     def list_gpu_builds(self) -> tuple[Build, ...]: ...
     def has_device(self, kind: str) -> bool: ...
@@ -58,82 +138,52 @@ class Engines(Protocol):
     def ask(self, command: Sequence[str], environment: Mapping[str, str]) -> TrialResult: ...
 
 
-class Fetch(Protocol):
-    """One HTTP question and its answer."""
+class Runtimes(Protocol):
+    """Both runtimes of this site.
 
-    def __call__(
-        self, url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str, Any] | None = None
+    ``make`` gives the one that can start the site's stack with this GPU; ``find`` that of a started stack, to look at
+    it or to stop it, whatever its files say now; ``find_forgotten`` those in which something of this site runs, for
+    when no state says so.
+    """
+
+    def make(self, name: str, loaded: LoadedSite, gpu: str) -> Runtime: ...
+    def find(self, state: SiteState) -> Runtime: ...
+    def find_forgotten(self, name: str) -> tuple[Runtime, ...]: ...
+
+
+class Network(Protocol):
+    """HTTP to services of this stack: one question and its answer, and a chat as it is written."""
+
+    def fetch(
+        self, url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str, object] | None = None
     ) -> Answer: ...
+    def stream_chat(self, url: str, key: str, body: Mapping[str, object], timeout_s: float) -> Iterator[ChatPiece]: ...
+
+
+class Terminal(Protocol):
+    """Whoever started the command: progress on stderr, and a question with yes or no; no where nobody can answer."""
+
+    def report(self, text: str, /) -> None: ...
+    def confirm(self, question: str, /) -> bool: ...
+
+
+class Clock(Protocol):
+    """Time in seconds, from an unknown beginning."""
+
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Everything an operation reads or changes, and where.
+    """Everything an operation reads or changes, and where."""
 
-    Attributes:
-        site: the site's folder.
-        data_root: folder with the project's ``compose``, ``services`` and ``models``.
-        cache_dir: what outlives sites: service environments and built engines.
-        environment: the process environment.
-        flags: setting name in upper case to the text given on the command line.
-        python: the interpreter that runs ``stackctl``.
-        launcher: path of ``stackctl/programs/launch.py``.
-        report: shows progress on stderr.
-        confirm: asks a question with yes or no on a terminal; no where nobody can answer.
-        make_runtime: the runtime of this name that can start the site's stack with this GPU.
-        find_runtime: the runtime of a started stack, to look at it or to stop it, whatever its files say now.
-        find_forgotten: runtimes of this name in which something of this site runs; for when no state says so.
-        hold_interrupts: while it is entered, no signal interrupts what runs.
-        load_host: this machine; with what Docker says of itself when asked.
-        is_same_file: whether two paths that are there lead to one file.
-        load_memory_bytes: the machine's memory, 0 where it is not known.
-        load_gpu_memory: what the NVIDIA driver says of the processes that hold its memory.
-        load_resident_bytes: memory that a process of this machine and those below it hold, ``None`` when not known.
-    """
-
-    site: Path
-    data_root: Path
-    cache_dir: Path
-    environment: Mapping[str, str]
-    flags: Mapping[str, str]
-    python: str
-    launcher: Path
-    report: Report
-    confirm: Callable[[str], bool]
-    load_text: Callable[[Path], str | None]
-    save_text: Callable[[Path, str, int], bool]
-    remove_file: Callable[[Path], None]
-    is_link: Callable[[Path], bool]
-    hash_folder: Callable[[Path], str]
-    hold_lock: Callable[[Path], AbstractContextManager[None]]
-    load_model_files: Callable[[Path], tuple[ModelFile, ...]]
-    find_program: Callable[[str], str | None]
-    load_cpu_features: Callable[[], frozenset[str] | None]
-    find_environment: Callable[[Path, Mapping[str, str]], Path]
+    paths: Paths
+    given: Given
+    files: Files
+    machine: Machine
     engines: Engines
-    load_host: Callable[[bool], Host]
-    load_memory_bytes: Callable[[], int]
-    load_file_facts: Callable[..., FileFacts]
-    load_gpu_memory: Callable[[], GpuMemory]
-    list_ancestors: Callable[[int], tuple[int, ...]]
-    load_resident_bytes: Callable[[int], int | None]
-    make_runtime: Callable[[str, LoadedSite, str], Runtime]
-    find_runtime: Callable[[SiteState], Runtime]
-    find_forgotten: Callable[[str], tuple[Runtime, ...]]
-    hold_interrupts: Callable[[], AbstractContextManager[None]]
-    is_same_file: Callable[[Path, Path], bool]
-    fetch: Fetch
-    stream_chat: Callable[[str, str, Mapping[str, Any], float], Iterator[ChatPiece]]
-    make_key: Callable[[], str]
-    clock: Callable[[], float]
-    sleep: Callable[[float], None] = field(repr=False)
-
-    @property
-    def state_dir(self) -> Path:
-        """The site's state folder: rendered files, logs, sockets; never part of a bundle."""
-        return self.site / ".stack"
-
-    @property
-    def rendered_dir(self) -> Path:
-        """Where ``up`` puts what it starts from."""
-        return self.state_dir / "rendered"
+    runtimes: Runtimes
+    network: Network
+    terminal: Terminal
+    clock: Clock

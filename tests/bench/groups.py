@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from stackctl.cli.console import Progress
-from stackctl.cli.main import build_effects
+from stackctl.cli.world.effects import build_effects
 from stackctl.core.engine.engines import ENGINES, EngineParameters, build_arguments, build_environment
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.operations.look.health import check_health

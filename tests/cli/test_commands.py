@@ -182,7 +182,7 @@ def test_up_says_how_to_serve_a_model_of_ones_own_while_the_demo_answers(
     stackctl: Command, site: Path, monkeypatch: pytest.MonkeyPatch, model: str, is_told: bool
 ) -> None:
     world = World(write_env(CHAT_MODEL=model))
-    monkeypatch.setattr("stackctl.cli.main.build_effects", lambda *_: world.effects)
+    monkeypatch.setattr("stackctl.cli.world.effects.build_effects", lambda *_: world.effects)
     done = stackctl("up")
     assert (done.code, "The stack is up" in done.out) == (0, True)
     assert ("set CHAT_MODEL in .env to a GGUF file in models/, then stackctl up" in done.out) is is_told

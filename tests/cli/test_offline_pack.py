@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.cli.bundle import offline_pack
+from stackctl.cli.world import packing
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.operations.bundle.pack.pack import PackResult
 from tests.bundle_builder import ImageBytes, assemble_bundle, make_bytes
@@ -28,7 +28,7 @@ def pack(stackctl: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
     def run(result: PackResult, *options: object) -> Outcome:
         monkeypatch.setattr("stackctl.operations.bundle.pack.pack.run_pack", lambda *_, **__: result)
-        monkeypatch.setattr(offline_pack, "_build_world", lambda *_: None)
+        monkeypatch.setattr(packing, "build_pack_effects", lambda *_: None)
         return stackctl("--site", tmp_path, "offline-pack", "--out", tmp_path, *options)
 
     return run

@@ -45,6 +45,11 @@ def load_text(path: Path) -> str | None:
     return decode_text(data, str(path))
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file that may be gone."""
+    path.unlink(missing_ok=True)
+
+
 def is_same_file(one: Path, other: Path) -> bool:
     """Whether both paths lead to one file, as through a second mount of its folder."""
     try:

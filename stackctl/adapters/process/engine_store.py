@@ -17,6 +17,7 @@ from pathlib import Path
 from stackctl.adapters.files.site_files import load_text, save_text
 from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.machine.processes import load_cpu_model
+from stackctl.adapters.process import environments
 from stackctl.adapters.process.engine_build import (
     BUILD_FILE,
     BUILD_SCRIPT,
@@ -53,6 +54,10 @@ class EngineStore:
     def find_build(self, build: Build) -> Path:
         """Folder of a build of llama.cpp, whether it was made yet or not."""
         return find_build(self._cache_dir, self._data_root, build)
+
+    def find_environment(self, lock: Path, variables: Mapping[str, str]) -> Path:
+        """Folder of the virtual environment of a lock file, whether it was made yet or not."""
+        return environments.find_environment(self._cache_dir, lock, variables)
 
     def list_gpu_builds(self) -> tuple[Build, ...]:
         """Finished builds of today's source for kinds of GPU of which this machine has a device, sorted by name."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.core.text.progress import write_size
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _BUNDLE = click.Path(path_type=Path)
 @click.pass_obj
 def offline_diff(context: Context, old: Path, new: Path, key: str | None, as_json: bool) -> None:
     """Show what is new, gone and changed from bundle OLD to NEW. The manifests (bundle.json) are enough."""
-    from stackctl.cli.bundle.bundle_reader import build_reader
+    from stackctl.cli.world.reading import build_reader
     from stackctl.operations.bundle.check.compare import compare_bundles
     from stackctl.operations.bundle.keys import find_public_key
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stackctl.cli.console import print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 
 
 @click.command("offline-keygen")
@@ -23,7 +23,7 @@ def offline_keygen(context: Context, out: Path) -> None:
     """Make a key to sign bundles with, and its public half, which the site checks them with."""
     import secrets
 
-    from stackctl.adapters.files.new_files import create_files
+    from stackctl.cli.world.keys import create_files
     from stackctl.operations.bundle.keys import DEFAULT_PREFIX, make_keys
 
     made = make_keys(out / DEFAULT_PREFIX if out.is_dir() else out, secrets.token_bytes, create_files)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stackctl.cli.console import print_json, print_note, print_text, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 
 if TYPE_CHECKING:
-    from stackctl.operations.bundle.load.effects import LoadEffects
+    from stackctl.cli.world.loading import build_load_effects
     from stackctl.operations.bundle.load.result import LoadResult
-    from stackctl.operations.effects import Effects
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -90,43 +89,3 @@ def _describe(item: LoadResult) -> dict[str, Any]:
         "runtimes": item.runtimes,
         "warnings": [finding.render_text() for finding in item.warnings],
     }
-
-
-def build_load_effects(effects: Effects) -> LoadEffects:
-    """The adapters for loading and for going back."""
-    import platform
-    import sys
-    from datetime import UTC, datetime
-
-    from stackctl import __version__
-    from stackctl.adapters.bundle import parts_reader
-    from stackctl.adapters.bundle.engine_files import load_driver_version
-    from stackctl.adapters.bundle.offline_folder import OfflineFolder
-    from stackctl.adapters.bundle.part_copy import copy_members
-    from stackctl.adapters.docker.image_loader import ImageLoader
-    from stackctl.adapters.files.streams import prefetch
-    from stackctl.cli.bundle.bundle_reader import build_reader
-    from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
-    from stackctl.core.bundle.load.checks import Machine
-    from stackctl.operations.bundle.load.effects import LoadEffects
-
-    folder = OfflineFolder(effects.site / OFFLINE_FOLDER)
-    docker = effects.load_host(True).docker
-    machine = Machine(
-        os=platform.system().lower(),
-        architecture=platform.machine(),
-        python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        stackctl=__version__,
-        docker=docker.server_version if docker else "",
-        glibc=platform.libc_ver()[1],
-        driver=load_driver_version(),
-    )
-    return LoadEffects(
-        folder=folder,
-        machine=machine,
-        reader=build_reader(effects),
-        copy_members=copy_members,
-        read_blob=lambda path, member: prefetch(parts_reader.read_blob(path, member)),
-        connect_engine=lambda: ImageLoader(folder.find_disk),
-        read_now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )

@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.core.bundle.format.installed_paths import ENGINE_FILES
 from stackctl.core.bundle.format.layout import parse_part_size
 from stackctl.core.text.progress import write_size
 from stackctl.errors import Finding, Severity
 
 if TYPE_CHECKING:
-    from stackctl.adapters.docker.image_sources import ImageSources
     from stackctl.core.bundle.format.manifest import Manifest
-    from stackctl.core.bundle.format.signature import SecretKey
-    from stackctl.operations.bundle.pack.pack import PackEffects, PackResult
-    from stackctl.operations.effects import Effects
+    from stackctl.operations.bundle.pack.pack import PackResult
 
 DEFAULT_PYTHONS = ("3.11", "3.12", "3.13")
 OLDEST_PYTHON = 11
@@ -112,7 +109,7 @@ def offline_pack(
     as_json: bool,
 ) -> None:
     """Pack this stack into a bundle that installs and proves itself where there is no network."""
-    from stackctl.adapters.bundle.bundle_writer import load_manifest
+    from stackctl.cli.world.packing import build_pack_effects, load_manifest
     from stackctl.operations.bundle.pack.gather_engine import EngineRequest
     from stackctl.operations.bundle.pack.pack import PackRequest, run_pack
 
@@ -127,7 +124,7 @@ def offline_pack(
             with_processes=include_process_runtime,
             engine=EngineRequest(engine, allow_cpu_engine),
         )
-        result = run_pack(_build_world(effects, key, warnings), request, dry_run=dry_run)
+        result = run_pack(build_pack_effects(effects, key, warnings), request, dry_run=dry_run)
     print_warnings([*warnings, *_list_warnings(result)])
     if as_json:
         print_json(_describe(result))
@@ -246,78 +243,3 @@ def _list_rows(manifest: Manifest) -> Iterator[tuple[str, str, str, str]]:
     if manifest.bootstrap:
         sizes = [file.size for file in manifest.bootstrap]
         yield "files", "bootstrap", write_size(sum(sizes)), f"{len(sizes)} files beside the parts"
-
-
-def _load_key(path: Path) -> SecretKey:
-    from stackctl.adapters.files.site_files import load_text
-    from stackctl.core.bundle.format.signature import parse_secret_key
-
-    return parse_secret_key(load_text(path) or "", str(path))
-
-
-def _build_world(effects: Effects, key: Path | None, warnings: list[Finding]) -> PackEffects:
-    """Adapters of one pack."""
-    import time
-    from functools import partial
-
-    from stackctl.adapters.bundle import bundle_writer, engine_files
-    from stackctl.adapters.bundle.open_source import open_source
-    from stackctl.adapters.bundle.version_memory import VersionMemory
-    from stackctl.adapters.files.content_hashes import ContentHashes
-    from stackctl.adapters.models.model_store import load_free_bytes
-    from stackctl.adapters.wheels import own_wheel, wheelhouse
-    from stackctl.core.bundle.format.signature import sign
-    from stackctl.core.models.catalog import CATALOG_FILE, parse_catalog
-    from stackctl.operations.bundle.pack.gather import Sources, find_provenance
-    from stackctl.operations.bundle.pack.pack import PackEffects
-
-    secret, memory = _load_key(key) if key else None, VersionMemory(key, warnings.append)
-    catalog = parse_catalog(effects.load_text(effects.data_root / CATALOG_FILE) or "")
-
-    hashes = ContentHashes(effects.cache_dir / "hashes", time.time_ns)
-    images = _build_image_sources(effects, warnings)
-    sources = Sources(hashes.hash_model, hashes.hash_file, images.resolve, partial(find_provenance, effects, catalog))
-    writer = bundle_writer.BundleWriter(
-        open_blob=lambda blob, offset, before: open_source(images, blob, offset, before),
-        stream_layers=images.stream_layers,
-        sign=(lambda m, data: sign(secret, data, f"{m.name} {m.version} {m.id}")) if secret else None,
-    )
-    return PackEffects(
-        effects=effects,
-        sources=sources,
-        architecture=images.platform.architecture,
-        collect_wheels=lambda lock, title, pythons, index: wheelhouse.collect_wheels(
-            lock,
-            pythons,
-            effects.cache_dir,
-            index,
-            effects.report,
-            title=title,
-            hash_file=lambda path: hashes.hash_file(path, lambda size: None).sha256,
-        ),
-        describe_wheel=wheelhouse.describe_wheel,
-        inspect_engine=engine_files.inspect_engine,
-        warn=warnings.append,
-        build_own_wheel=lambda: own_wheel.build_own_wheel(effects.cache_dir / "wheels" / "own"),
-        list_bundles=bundle_writer.list_bundles,
-        find_free_bytes=load_free_bytes,
-        find_partial_bytes=bundle_writer.find_partial_bytes,
-        write_bundle=writer.write,
-        sign_bundle=writer.sign_bundle,
-        load_versions=memory.load,
-        save_version=memory.save,
-    )
-
-
-def _build_image_sources(effects: Effects, warnings: list[Finding]) -> ImageSources:
-    import platform
-
-    from stackctl.adapters.docker.image_sources import ImageSources
-    from stackctl.core.bundle.load.checks import ARCHITECTURES
-    from stackctl.core.images.oci import Platform
-
-    def warn(text: str) -> None:
-        warnings.append(Finding("images", text, severity=Severity.WARNING))
-
-    target = Platform("linux", ARCHITECTURES.get(platform.machine(), platform.machine()))
-    return ImageSources(effects.cache_dir / "images", target, effects.report, warn)

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import print_json, print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.errors import UnhealthyError
 
 if TYPE_CHECKING:
-    from stackctl.operations.bundle.prove.effects import RehearsalEffects
     from stackctl.operations.bundle.prove.prove import SavedReceipt
-    from stackctl.operations.effects import Effects
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -45,6 +43,7 @@ def offline_prove(
     if inside is not None:
         _rehearse_inside(context, inside, wait_timeout)
         return
+    from stackctl.cli.world.proving import build_rehearsal_effects
     from stackctl.core.bundle.format.signature import sign
     from stackctl.operations.bundle.prove.prove import ProveRequest, run_prove
     from stackctl.operations.bundle.prove.site_key import load_signing_key
@@ -56,7 +55,7 @@ def offline_prove(
             out=out.absolute() if out else None,
             wait_timeout_s=wait_timeout,
         )
-        saved = run_prove(effects, _build_rehearsal_effects(effects), request)
+        saved = run_prove(effects, build_rehearsal_effects(effects), request)
     _show(saved, as_json)
     if not saved.receipt.proof.passed:
         sys.exit(UnhealthyError.exit_code)
@@ -77,13 +76,14 @@ def _show(saved: SavedReceipt, as_json: bool) -> None:
 
 def _rehearse_inside(context: Context, result: Path, wait_timeout: float | None) -> None:
     """The part of a proof that runs in namespaces of its own; its progress goes to stdout, line by line."""
+    from stackctl.cli.world.proving import build_rehearsal_effects
     from stackctl.operations.bundle.prove.rehearse import rehearse_processes, render_rehearsal
 
     with context.open({"STACK_RUNTIME": "process"}) as effects:
         rehearsal = rehearse_processes(
-            replace(effects, report=print_text), _build_rehearsal_effects(effects), wait_timeout
+            replace(effects, terminal=_Printer()), build_rehearsal_effects(effects), wait_timeout
         )
-        effects.save_text(result, render_rehearsal(rehearsal), 0o600)
+        effects.files.save_text(result, render_rehearsal(rehearsal), 0o600)
 
 
 def _make_random(count: int) -> bytes:
@@ -92,36 +92,10 @@ def _make_random(count: int) -> bytes:
     return secrets.token_bytes(count)
 
 
-def _build_rehearsal_effects(effects: Effects) -> RehearsalEffects:
-    """The adapters that a rehearsal needs; nothing else of this file constructs one."""
-    from datetime import UTC, datetime
+class _Printer:
+    """Nobody is asked: what is reported becomes the output, which the command outside reads."""
 
-    from stackctl.adapters.bundle.offline_folder import OfflineFolder
-    from stackctl.adapters.docker import image_events
-    from stackctl.adapters.docker.compose_runtime import ComposeRuntime
-    from stackctl.adapters.process import namespaces
-    from stackctl.cli.bundle.offline_verify import find_image_check
-    from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
-    from stackctl.operations.bundle.prove.effects import RehearsalEffects
+    report = staticmethod(print_text)
 
-    def rehearse_isolated(wait_timeout_s: float | None) -> str:
-        result = effects.state_dir / "prove" / "rehearsal.json"
-        effects.remove_file(result)
-        limit = [] if wait_timeout_s is None else ["--wait-timeout", str(wait_timeout_s)]
-        argv = [sys.executable, "-m", "stackctl", "--site", str(effects.site), "offline-prove", "--inside", str(result)]
-        namespaces.run_isolated([*argv, *limit], effects.report)
-        return effects.load_text(result) or ""
-
-    return RehearsalEffects(
-        make_rehearsal=lambda project, folder, loaded, images: ComposeRuntime(
-            project, folder, (), (), uses_curl=loaded.compose.engine.launcher is None, loaded=images
-        ),
-        stop_containers=image_events.stop_containers,
-        watch_engine=image_events.watch_engine,
-        rehearse_isolated=rehearse_isolated,
-        watch_namespace=lambda folder: namespaces.watch_namespace(folder, effects.launcher.with_name("watch.py")),
-        remove_if_killed=image_events.remove_if_killed,
-        now=lambda: datetime.now(UTC),
-        folder=OfflineFolder(effects.site / OFFLINE_FOLDER),
-        check_images=lambda manifest: find_image_check(effects)(manifest),
-    )
+    def confirm(self, question: str, /) -> bool:
+        return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import print_json, print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 
 if TYPE_CHECKING:
     from stackctl.operations.bundle.load.prune import Pruning
@@ -24,7 +24,7 @@ def offline_prune(context: Context, keep: int, interrupted: bool, yes: bool, as_
 
     The current release, the one before it and the one that runs always stay.
     """
-    from stackctl.cli.bundle.offline_load import build_load_effects
+    from stackctl.cli.world.loading import build_load_effects
     from stackctl.operations.bundle.load.prune import plan_prune, run_prune
 
     with context.open() as effects:

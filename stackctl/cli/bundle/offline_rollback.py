@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stackctl.cli.console import print_json, print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 
 
 @click.command("offline-rollback")
@@ -14,7 +14,7 @@ from stackctl.cli.main import Context
 @click.pass_obj
 def offline_rollback(context: Context, release: str, as_json: bool) -> None:
     """Go back to the release before, or to the kept one whose id begins with ID; all of it is checked first."""
-    from stackctl.cli.bundle.offline_load import build_load_effects
+    from stackctl.cli.world.loading import build_load_effects
     from stackctl.operations.bundle.load.rollback import run_rollback
 
     with context.open() as effects:

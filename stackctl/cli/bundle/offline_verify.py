@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import print_json, print_table, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.core.text.progress import write_size
 from stackctl.errors import BundleError, Severity
 
 if TYPE_CHECKING:
     from stackctl.operations.bundle.check.verify import Verified
-    from stackctl.operations.bundle.check.verify_installed import CheckImages
-    from stackctl.operations.effects import Effects
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -44,7 +42,7 @@ def offline_verify(
     """Compare bundles (folders, or folders of them), or this site's installed ones, with their signed manifests."""
     if bool(bundles) == installed:
         raise click.UsageError("Name one or more bundles, or give --installed.")
-    from stackctl.cli.bundle.bundle_reader import build_reader
+    from stackctl.cli.world.reading import build_reader
     from stackctl.operations.bundle.check.verify import VERIFY_HINT, verify_bundles
     from stackctl.operations.bundle.check.verify_installed import REPAIR_HINT, verify_installed
     from stackctl.operations.bundle.keys import find_public_key
@@ -52,30 +50,17 @@ def offline_verify(
     with context.open() if installed else context.open_anywhere() as effects:
         public_key, reader = find_public_key(effects, key), build_reader(effects)
         if installed:
+            from stackctl.cli.world.loading import find_image_check
+
             check = find_image_check(effects)
             found = verify_installed(
-                reader, effects.site, public_key, allow_unsigned=allow_unsigned, quick=quick, check_images=check
+                reader, effects.paths.site, public_key, allow_unsigned=allow_unsigned, quick=quick, check_images=check
             )
         else:
             found = verify_bundles(
                 reader, bundles, public_key, extra_folders=folders, allow_unsigned=allow_unsigned, quick=quick
             )
     _show(found, as_json, REPAIR_HINT if installed else VERIFY_HINT)
-
-
-def find_image_check(effects: Effects) -> CheckImages:
-    """Compares a manifest's images with the engine's, where an engine answers."""
-    from stackctl.cli.bundle.offline_load import build_load_effects
-    from stackctl.operations.bundle.check.verify_installed import skip_images
-    from stackctl.operations.bundle.load.images import build_facts
-
-    load = build_load_effects(effects)
-    if not load.machine.docker:
-        return skip_images
-    engine = load.connect_engine()
-    return lambda manifest: [
-        finding for image in manifest.images for finding in engine.check(build_facts(manifest, image), image.alias)
-    ]
 
 
 def _show(found: Sequence[Verified], as_json: bool, hint: str) -> None:

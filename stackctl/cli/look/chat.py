@@ -7,7 +7,7 @@ import time
 import click
 
 from stackctl.cli.console import print_note, print_piece, print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.cli.program import read_standard_input
 
 RATE_TOKENS = 8

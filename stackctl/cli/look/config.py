@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stackctl.cli.console import print_json, print_piece, print_table, print_text, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 
 
 @click.command()

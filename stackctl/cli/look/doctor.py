@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from stackctl.cli.console import print_json, print_table, print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.errors import UnhealthyError
 
 

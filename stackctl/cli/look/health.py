@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import clear_screen, print_json, print_table, print_text, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.errors import NotRunning, UnhealthyError
 
 if TYPE_CHECKING:

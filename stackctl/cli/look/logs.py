@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stackctl.cli.console import print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 
 
 @click.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stackctl.cli.console import print_text
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 
 
 @click.command()

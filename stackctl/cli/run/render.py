@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from stackctl.cli.console import print_text, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.errors import RenderError
 
 

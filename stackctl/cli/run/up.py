@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
-from stackctl.cli.main import Context
+from stackctl.cli.context import Context
 from stackctl.core.stack.stack import find_gateway_url
 
 if TYPE_CHECKING:

@@ -74,12 +74,12 @@ def find_public_key(effects: Effects, given: str | None) -> PublicKey | None:
     """
     if given:
         return _load_public_key(effects, given, "--key", Path())
-    setting = effects.environment.get(PUBLIC_KEY_SETTING) or load_dotenv(effects).values.get(PUBLIC_KEY_SETTING)
-    return _load_public_key(effects, setting, PUBLIC_KEY_SETTING, effects.site) if setting else None
+    setting = effects.given.environment.get(PUBLIC_KEY_SETTING) or load_dotenv(effects).values.get(PUBLIC_KEY_SETTING)
+    return _load_public_key(effects, setting, PUBLIC_KEY_SETTING, effects.paths.site) if setting else None
 
 
 def _load_public_key(effects: Effects, value: str, source: str, folder: Path) -> PublicKey:
-    text = effects.load_text(folder / value) if len(value) < 4096 and "\0" not in value else None
+    text = effects.files.load_text(folder / value) if len(value) < 4096 and "\0" not in value else None
     if text is not None:
         return parse_public_key(text, f"{source}, {value},")
     if len(value) == PUBLIC_LINE_CHARACTERS:

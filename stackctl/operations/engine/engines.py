@@ -45,7 +45,7 @@ def list_engine_forms(effects: Effects, settings: Settings, release: Release | N
         release: what a bundle brought: its engine comes first, and nothing can be built, for there is no index.
     """
     wanted = settings.inference_engine
-    features = effects.load_cpu_features() if wanted == AUTO else None
+    features = effects.machine.load_cpu_features() if wanted == AUTO else None
     found: list[EngineForm] = []
     for engine in list_allowed_engines(wanted, features):
         if engine is LLAMA_CPP:
@@ -69,7 +69,7 @@ def _list_brought(release: Release | None) -> list[EngineForm]:
 
 def _list_servers(effects: Effects, settings: Settings) -> list[EngineForm]:
     """``llama-server`` on PATH, one that was built for the GPU here and, asked for by name, one built for the CPU."""
-    program = effects.find_program("llama-server")
+    program = effects.machine.find_program("llama-server")
     found = [EngineForm(LLAMA_CPP, f"llama-server on PATH ({program})", (program,))] if program else []
     kinds = ("nvidia", "amd", "vulkan") if settings.stack_gpu == AUTO else (settings.stack_gpu,)
     builds = [build for build in effects.engines.list_gpu_builds() if build.kind in kinds]
@@ -84,10 +84,10 @@ def build_server_form(effects: Effects, build: Build) -> EngineForm:
 
 
 def _build_python_form(effects: Effects, engine: Engine, build: Build | None) -> EngineForm:
-    folder = effects.data_root / ENGINE_FOLDER
+    folder = effects.paths.data_root / ENGINE_FOLDER
     assert engine.launcher is not None
     assert engine.lock_file is not None
-    python = effects.find_environment(folder / engine.lock_file, engine.install_variables) / "bin" / "python"
+    python = effects.engines.find_environment(folder / engine.lock_file, engine.install_variables) / "bin" / "python"
     command = (str(python), str(folder / engine.launcher))
     if build is None:
         return EngineForm(engine, engine.name, command)
@@ -117,7 +117,7 @@ def try_engine(effects: Effects, settings: Settings, choice: EngineChoice) -> bo
 
 def refuse_engine(effects: Effects, settings: Settings, choice: EngineChoice, error: EngineRefused) -> None:
     """Keep that the chosen engine could not be installed because it did not answer."""
-    effects.report(f"{choice.form.title} {error.reason}")
+    effects.terminal.report(f"{choice.form.title} {error.reason}")
     record = EngineRecord(works=False, reason=error.reason)
     effects.engines.save_record(choice.form, uses_gpu(settings), record, error.is_lasting)
 
@@ -129,17 +129,17 @@ def uses_gpu(settings: Settings) -> bool:
 
 def ask_form(effects: Effects, settings: Settings, form: EngineForm) -> tuple[EngineRecord, bool]:
     """What the form does, without a remedy and with one; and whether it would do so again."""
-    effects.report(f"asking {form.title} the demo's question")
+    effects.terminal.report(f"asking {form.title} the demo's question")
     first = _ask(effects, settings, form, {})
     reason = first.failure
     if not reason:
         return EngineRecord(works=True), True
     if first.is_lasting:
         remedy = dict(REPACK_OFF)
-        effects.report(f"{form.title} {reason}; asking it with {EngineRecord(True, remedy).render_remedy()}")
+        effects.terminal.report(f"{form.title} {reason}; asking it with {EngineRecord(True, remedy).render_remedy()}")
         if not _ask(effects, settings, form, remedy).failure:
             return EngineRecord(works=True, environment=remedy, reason=reason), True
-    effects.report(f"{form.title} {reason}")
+    effects.terminal.report(f"{form.title} {reason}")
     return EngineRecord(works=False, reason=reason), first.is_lasting
 
 

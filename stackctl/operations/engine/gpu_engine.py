@@ -51,11 +51,11 @@ def build_gpu_engine(
     plan = plan_engine(effects, loaded, host, kind) if host else None
     if plan is None:
         reason = reason or f"INFERENCE_ENGINE={settings.inference_engine} leaves no choice"
-        return False, (_explain_nothing(reason),) if SETTING in effects.flags else ()
+        return False, (_explain_nothing(reason),) if SETTING in effects.given.flags else ()
     if plan.build is None:
         return False, (_explain(plan, plan.problem, plan.hint),) if wanted == "always" else ()
     record = effects.engines.load_record(build_server_form(effects, plan.build), True)
-    if record and not record.works and SETTING not in effects.flags:  # minutes for what is known to fail
+    if record and not record.works and SETTING not in effects.given.flags:  # minutes for what is known to fail
         return False, (_explain_refusal(plan, record.reason),)
     if wanted == "ask" and not _ask(effects, plan):
         return False, ()
@@ -70,7 +70,7 @@ def _find_gpu(effects: Effects, loaded: LoadedSite, fixed: Choice[RuntimeName] |
     kinds = ("nvidia", "amd") if settings.stack_gpu == AUTO else (settings.stack_gpu,)
     if not uses_gpu(settings) or not any(map(effects.engines.has_device, kinds)):
         return None, "", "STACK_GPU=none" if not uses_gpu(settings) else "this machine shows no GPU"
-    host = effects.load_host(settings.stack_runtime != "process")
+    host = effects.machine.load_host(settings.stack_runtime != "process")
     try:
         gpu = choose_gpu(host, settings.stack_gpu)
         runtime = fixed or choose_runtime(host, settings.stack_runtime)
@@ -83,7 +83,7 @@ def _find_gpu(effects: Effects, loaded: LoadedSite, fixed: Choice[RuntimeName] |
 
 def _ask(effects: Effects, plan: GpuBuildPlan) -> bool:
     duration = plan.render_duration()
-    return effects.confirm(
+    return effects.terminal.confirm(
         f"{plan.title} is there, and an engine for it can be built ({duration}, once). Build it now?"
     )
 
@@ -91,13 +91,13 @@ def _ask(effects: Effects, plan: GpuBuildPlan) -> bool:
 def _build(effects: Effects, loaded: LoadedSite, plan: GpuBuildPlan, build: Build) -> tuple[bool, tuple[Finding, ...]]:
     form = build_server_form(effects, build)
     title = f"building llama-server for {plan.title}"
-    effects.report(f"{title}: {plan.render_duration()}, once")
+    effects.terminal.report(f"{title}: {plan.render_duration()}, once")
     try:
         effects.engines.make(
             effects.engines.find_build(build) / "llama-server",
             build,
             loaded.settings.pip_index_url,
-            lambda line: effects.report(f"{title}: {line}"),
+            lambda line: effects.terminal.report(f"{title}: {line}"),
         )
         effects.engines.forget_record(form, True)  # a build before it may have been refused
         return True, ()

@@ -33,13 +33,17 @@ class Engine:
 def keep_proof(effects: Effects, engine: Engine) -> GpuFacts:
     """Read the proof of the start that runs now, once it is ready, and keep it; a kept one is not read again."""
     pid = engine.state.pid
-    memory = effects.load_gpu_memory().gather(pid, effects.list_ancestors) if engine.gpu == "nvidia" else None
+    memory = (
+        effects.machine.load_gpu_memory().gather(pid, effects.machine.list_ancestors)
+        if engine.gpu == "nvidia"
+        else None
+    )
     kept = _load(effects, engine.service.name)
     if kept and kept.start == engine.state.start:
         return GpuFacts(kept, None, memory, pid)
     proof = _read(engine, memory)
     if proof:
-        effects.save_text(_find_file(effects, engine.service.name), proof.render_text(), 0o600)
+        effects.files.save_text(_find_file(effects, engine.service.name), proof.render_text(), 0o600)
     return GpuFacts(proof, kept, memory, pid)
 
 
@@ -50,8 +54,8 @@ def _read(engine: Engine, memory: GpuMemory | None) -> GpuProof | None:
 
 
 def _load(effects: Effects, service: str) -> GpuProof | None:
-    return parse_proof(effects.load_text(_find_file(effects, service)) or "")
+    return parse_proof(effects.files.load_text(_find_file(effects, service)) or "")
 
 
 def _find_file(effects: Effects, service: str) -> Path:
-    return effects.state_dir / "gpu-proofs" / f"{service}.json"
+    return effects.paths.state_dir / "gpu-proofs" / f"{service}.json"

@@ -36,18 +36,18 @@ class Installation:
     build: Build | None = None
 
 
-def list_installations(effects: Effects, loaded: LoadedSite) -> tuple[Installation, ...]:
+def list_installations(data_root: Path, loaded: LoadedSite) -> tuple[Installation, ...]:
     """What the process runtime of this site needs: the gateway's environment, and the engine's or its binary."""
     gateway = Installation(
         GATEWAY,
         Path(loaded.paths.gateway_command[0]),
-        effects.data_root / "services" / GATEWAY / "requirements.lock",
+        data_root / "services" / GATEWAY / "requirements.lock",
     )
     form = loaded.choice.form
     engine, program = form.engine, Path(form.command[0])
     found = [gateway]
     if engine.lock_file is not None:
-        lock = effects.data_root / ENGINE_FOLDER / engine.lock_file
+        lock = data_root / ENGINE_FOLDER / engine.lock_file
         found.append(Installation(engine.name, program, lock, engine.install_variables))
         program = Path(form.environment.get(LIBRARY_VARIABLE, "")) / "libllama.so"
     if form.build is not None:
@@ -57,15 +57,15 @@ def list_installations(effects: Effects, loaded: LoadedSite) -> tuple[Installati
 
 def build_runtime_paths(effects: Effects, choice: EngineChoice) -> RuntimePaths:
     """Where a process finds its program: an environment made from the service's lock, or a binary."""
-    services = effects.data_root / "services"
-    gateway = effects.find_environment(services / GATEWAY / "requirements.lock", {})
+    services = effects.paths.data_root / "services"
+    gateway = effects.engines.find_environment(services / GATEWAY / "requirements.lock", {})
     return RuntimePaths(
         runtime="process",
         engine_command=choice.form.command,
         engine_environment=choice.environment,
         gateway_command=(str(gateway / "bin" / "python"), "-m", "gateway"),
         python_path=str(services / GATEWAY),
-        gateway_source=effects.hash_folder(services / GATEWAY),
-        gateway_config=str(effects.rendered_dir / GATEWAY_CONFIG),
-        scratch=str(effects.state_dir / "scratch"),
+        gateway_source=effects.files.hash_folder(services / GATEWAY),
+        gateway_config=str(effects.paths.rendered_dir / GATEWAY_CONFIG),
+        scratch=str(effects.paths.state_dir / "scratch"),
     )

@@ -23,7 +23,7 @@ Identities = Mapping[str, Mapping[str, Identity]]
 def load_identities(effects: Effects, services: tuple[Service, ...]) -> Identities:
     """Service to its model files, all shards, and what tells each from another: size, time of change, inode."""
     return {
-        service.name: {path: effects.load_file_facts(Path(path)).identity for path in service.model.shards}
+        service.name: {path: effects.files.load_facts(Path(path)).identity for path in service.model.shards}
         for service in services
         if service.model
     }
@@ -38,7 +38,7 @@ def keep_identities(effects: Effects, identities: Identities, states: Mapping[st
     for name, files in identities.items():
         if name in states:
             text = json.dumps({"start": states[name].start, "files": files}, indent=1, sort_keys=True)
-            effects.save_text(_find_record(effects, name), text + "\n", 0o600)
+            effects.files.save_text(_find_record(effects, name), text + "\n", 0o600)
 
 
 def find_replaced(effects: Effects, service: Service, state: ServiceState | None) -> str:
@@ -47,7 +47,7 @@ def find_replaced(effects: Effects, service: Service, state: ServiceState | None
         return ""
     start, known = _load_record(effects, service.name)
     for path in service.model.shards:
-        facts = effects.load_file_facts(Path(path))
+        facts = effects.files.load_facts(Path(path))
         if known.get(path, facts.identity) == facts.identity:
             continue
         # A start that is not the kept one (its policy restarted it) loaded what was there by then.
@@ -57,7 +57,7 @@ def find_replaced(effects: Effects, service: Service, state: ServiceState | None
 
 
 def _load_record(effects: Effects, service: str) -> tuple[str, Mapping[str, Identity]]:
-    text = effects.load_text(_find_record(effects, service))
+    text = effects.files.load_text(_find_record(effects, service))
     try:
         values = json.loads(text or "")
         return str(values["start"]), dict(values["files"])
@@ -66,4 +66,4 @@ def _load_record(effects: Effects, service: str) -> tuple[str, Mapping[str, Iden
 
 
 def _find_record(effects: Effects, service: str) -> Path:
-    return effects.state_dir / "model-files" / f"{service}.json"
+    return effects.paths.state_dir / "model-files" / f"{service}.json"

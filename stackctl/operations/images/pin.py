@@ -55,7 +55,7 @@ def run_pin(effects: Effects, find_digests: FindDigests, *, dry_run: bool) -> Pi
         message = f"Images could not be pinned; {LOCK_FILE} is as it was."
         raise ImageUnavailable(message, findings[0].hint, findings)
     after = {name: str(answer) for name, answer in answers.items()}
-    result = PinResult(str(effects.site / LOCK_FILE), compare_pins(before, after))
+    result = PinResult(str(effects.paths.site / LOCK_FILE), compare_pins(before, after))
     if result.is_changed and not dry_run:
-        effects.save_text(effects.site / LOCK_FILE, render_pins(after), 0o644)
+        effects.files.save_text(effects.paths.site / LOCK_FILE, render_pins(after), 0o644)
     return result

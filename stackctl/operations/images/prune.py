@@ -40,7 +40,9 @@ def plan_prune(effects: Effects, store: ImageStore, sites: Sequence[Path]) -> tu
     named = {images.gateway, *images.inference.values()}
     for site in sites:
         for name in (COMPOSE_FILE, *GPU_OVERLAYS.values()):
-            text = effects.load_text(site / effects.rendered_dir.relative_to(effects.site) / name) or ""
+            text = (
+                effects.files.load_text(site / effects.paths.rendered_dir.relative_to(effects.paths.site) / name) or ""
+            )
             named.update(_OWN_IMAGE.findall(text))
     return plan_removals(store.list_images(), named)
 

@@ -40,12 +40,12 @@ def ask(
     settings = resolved.values
     _check_model(effects, settings, model)
     url = f"{find_gateway_url(settings)}/v1/chat/completions"
-    return effects.stream_chat(url, settings.gateway_key, body, float(settings.gateway_request_timeout_s))
+    return effects.network.stream_chat(url, settings.gateway_key, body, float(settings.gateway_request_timeout_s))
 
 
 def _check_model(effects: Effects, settings: Settings, model: str) -> None:
     """Whether the gateway lists the model; where it does not answer, the question itself tells."""
-    answer = effects.fetch(f"{find_gateway_url(settings)}/v1/models", key=settings.gateway_key, timeout_s=5.0)
+    answer = effects.network.fetch(f"{find_gateway_url(settings)}/v1/models", key=settings.gateway_key, timeout_s=5.0)
     names = list_model_names(answer) if answer.status == 200 else []
     if names and model not in names:
         hint = suggest_nearest(model, names) or f"served are: {', '.join(names)}"

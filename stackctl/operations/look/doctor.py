@@ -33,7 +33,7 @@ CA_HEAD_BYTES = 65_536
 
 def run_doctor(effects: Effects) -> tuple[Finding, ...]:
     """Every finding about this machine and this site; a configuration that cannot be read is one, too."""
-    host = effects.load_host(True)
+    host = effects.machine.load_host(True)
     try:
         loaded = load_site(effects)
     except ConfigError as error:
@@ -49,16 +49,16 @@ def set_fitting_context(effects: Effects) -> Mapping[str, int]:
     Raises:
         ConfigError: a model of `stack.yml` does not fit; its context is for a person to change.
     """
-    facts, _ = _build_input(effects, effects.load_host(True), load_site(effects))
+    facts, _ = _build_input(effects, effects.machine.load_host(True), load_site(effects))
     advice = build_context_advice(facts)
     foreign = [name for name in advice if not name.isupper()]
     if foreign:
         name = foreign[0]
         raise ConfigError(f"{name} in stack.yml is more than fits.", f"set {name} to {advice[name]}")
     if advice:
-        path = effects.site / ".env"
-        text = set_values(effects.load_text(path) or "", {name: str(value) for name, value in advice.items()})
-        effects.save_text(path, text, 0o600)
+        path = effects.paths.site / ".env"
+        text = set_values(effects.files.load_text(path) or "", {name: str(value) for name, value in advice.items()})
+        effects.files.save_text(path, text, 0o600)
     return advice
 
 
@@ -73,7 +73,7 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
     except ConfigError as error:
         problems.append(Finding("STACK_GPU", error.message, error.hint))
     problems += check_bind_address(settings, runtime_name)
-    runtime = effects.make_runtime(runtime_name, loaded, gpu.value)
+    runtime = effects.runtimes.make(runtime_name, loaded, gpu.value)
     stack = loaded.choose_stack(runtime_name)
     try:
         held, held_gpu = _sum_held(effects, runtime)
@@ -81,7 +81,7 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
     except RuntimeFailure:  # no engine answers: the check of Docker says so, and nobody knows whose a port is
         (held, held_gpu), ports = (0, 0), ()
     ca_bundle = (
-        effects.load_file_facts(Path(settings.build_ca_bundle), CA_HEAD_BYTES) if settings.build_ca_bundle else None
+        effects.files.load_facts(Path(settings.build_ca_bundle), CA_HEAD_BYTES) if settings.build_ca_bundle else None
     )
     user_id, _, group_id = settings.container_user.partition(":")
     engine_image = next(iter(list_pulls(loaded.images, gpu.value)), "") if stack.engine is LLAMA_CPP else ""
@@ -101,7 +101,7 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         disks=_list_disks(effects, host, loaded, runtime_name, gpu.value),
         held_memory_bytes=held,
         held_gpu_bytes=held_gpu,
-        env_file=effects.load_file_facts(effects.site / ".env"),
+        env_file=effects.files.load_facts(effects.paths.site / ".env"),
         ca_bundle=ca_bundle,
         settings_findings=loaded.warnings,
         engine_findings=_list_engine_findings(loaded) if runtime_name == "process" else (),
@@ -156,25 +156,25 @@ def _build_entry(effects: Effects, model: ServedModel) -> ModelEntry:
         served_name=model.served_name,
         setting=model.setting,
         path=model.path,
-        files=effects.load_model_files(Path(model.path)),
+        files=effects.files.load_model_files(Path(model.path)),
         mode="chat" if model.mode == "chat" else "embedding",
         context_length=model.context_length,
         slots=model.slots,
         gpu_layers=model.gpu_layers,
-        permissions=tuple(effects.load_file_facts(Path(path)) for path in model.shards),
+        permissions=tuple(effects.files.load_facts(Path(path)) for path in model.shards),
     )
 
 
 def _list_disks(effects: Effects, host: Host, loaded: LoadedSite, runtime: str, gpu: str) -> tuple[DiskNeed, ...]:
     """Space for what is not there yet."""
-    needs = [DiskNeed("logs and state", str(effects.site), GIB)]
+    needs = [DiskNeed("logs and state", str(effects.paths.site), GIB)]
     if runtime == "process":
-        missing = [item for item in list_installations(effects, loaded) if not item.target.exists()]
+        missing = [item for item in list_installations(effects.paths.data_root, loaded) if not item.target.exists()]
         if missing:
-            needs.append(DiskNeed("environments", str(effects.cache_dir), INSTALLATION_BYTES * len(missing)))
+            needs.append(DiskNeed("environments", str(effects.paths.cache_dir), INSTALLATION_BYTES * len(missing)))
     elif host.docker is not None and host.docker.root_dir in host.disks:
         count = len(list_pulls(loaded.images, gpu)) + len(
-            list_builds(loaded.settings, loaded.compose.engine, loaded.images, str(effects.data_root), gpu)
+            list_builds(loaded.settings, loaded.compose.engine, loaded.images, str(effects.paths.data_root), gpu)
         )
         size = (GPU_IMAGE_BYTES if gpu != "none" else IMAGE_BYTES) * count
         needs.append(DiskNeed("images", host.docker.root_dir, size))
@@ -183,10 +183,10 @@ def _list_disks(effects: Effects, host: Host, loaded: LoadedSite, runtime: str, 
 
 def _sum_held(effects: Effects, runtime: Runtime) -> tuple[int, int]:
     """Memory and GPU memory that this stack's own services hold now."""
-    state = load_state(effects)
+    state = load_state(effects.files, effects.paths)
     if state is None or state.runtime != runtime.name:
         return 0, 0
     pids = [item.pid for item in runtime.list_states().values() if item.pid]
-    gpu_memory = effects.load_gpu_memory()
-    held = sum(effects.load_resident_bytes(pid) or 0 for pid in pids)
-    return held, sum(gpu_memory.gather(pid, effects.list_ancestors).held.get(pid, 0) for pid in pids)
+    gpu_memory = effects.machine.load_gpu_memory()
+    held = sum(effects.machine.load_resident_bytes(pid) or 0 for pid in pids)
+    return held, sum(gpu_memory.gather(pid, effects.machine.list_ancestors).held.get(pid, 0) for pid in pids)

@@ -125,14 +125,14 @@ def _probe_gpu(asker: _Asker, service: Service, model: ServedModel) -> Results:
 
 
 def _probe_gateway(asker: _Asker, service: Service) -> Results:
-    answer = asker.effects.fetch(f"{asker.gateway_url}{service.health_path}", timeout_s=PROBE_TIMEOUT_S)
+    answer = asker.effects.network.fetch(f"{asker.gateway_url}{service.health_path}", timeout_s=PROBE_TIMEOUT_S)
     state = asker.states.get(service.name)
     return judge_port(service.name, service.port, answer, state), judge_gateway(service.name, answer)
 
 
 def _probe_routes(asker: _Asker, names: tuple[str, ...]) -> Results:
     key = asker.plan.variables["GATEWAY_KEY"]
-    answer = asker.effects.fetch(f"{asker.gateway_url}/v1/models", key=key, timeout_s=PROBE_TIMEOUT_S)
+    answer = asker.effects.network.fetch(f"{asker.gateway_url}/v1/models", key=key, timeout_s=PROBE_TIMEOUT_S)
     return tuple(judge_route(name, answer) for name in names)
 
 
@@ -152,7 +152,7 @@ def _probe_answer(asker: _Asker, model: ServedModel, lower: Results) -> Results:
 
 def _ask_gateway(asker: _Asker, path: str, body: Mapping[str, Any]) -> Answer:
     key = asker.plan.variables["GATEWAY_KEY"]
-    return asker.effects.fetch(f"{asker.gateway_url}{path}", key=key, timeout_s=COMPLETION_TIMEOUT_S, body=body)
+    return asker.effects.network.fetch(f"{asker.gateway_url}{path}", key=key, timeout_s=COMPLETION_TIMEOUT_S, body=body)
 
 
 def _ask_engine(asker: _Asker, service: Service, path: str) -> Answer:
@@ -166,5 +166,5 @@ def load_progress(effects: Effects, service: Service, state: ServiceState | None
     """
     if state is None or not state.pid or service.model is None or service.model.size_bytes < PROGRESS_BYTES:
         return None
-    resident = effects.load_resident_bytes(state.pid)
+    resident = effects.machine.load_resident_bytes(state.pid)
     return None if resident is None else min(math.floor(100 * resident / service.model.size_bytes) / 100, 0.99)

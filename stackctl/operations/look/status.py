@@ -54,10 +54,10 @@ class ModelRow:
 
 def load_status(effects: Effects) -> StackStatus | None:
     """States of the services; ``None`` when the stack is not started."""
-    state = load_state(effects)
+    state = load_state(effects.files, effects.paths)
     if state is None:
         return None
-    states = tuple(effects.find_runtime(state).list_states().values())
+    states = tuple(effects.runtimes.find(state).list_states().values())
     if not states:
         return None
     return StackStatus(state.runtime, state.device, states, state.release, find_successor(effects, state))
@@ -66,10 +66,10 @@ def load_status(effects: Effects) -> StackStatus | None:
 def list_models(effects: Effects) -> tuple[ModelRow, ...]:
     """Configured models joined with what the gateway lists; works while the stack is down, too."""
     loaded = load_site(effects)
-    state = load_state(effects)
+    state = load_state(effects.files, effects.paths)
     stack = loaded.choose_stack(state.runtime if state else "process")
     url = f"{find_gateway_url(loaded.settings)}/v1/models"
-    answer = effects.fetch(url, key=loaded.settings.gateway_key, timeout_s=5.0)
+    answer = effects.network.fetch(url, key=loaded.settings.gateway_key, timeout_s=5.0)
     listed = list_model_names(answer)
     rows = [
         ModelRow(
@@ -122,10 +122,10 @@ def follow_logs(effects: Effects, services: tuple[str, ...], lines: int, write: 
 
 
 def _find_runtime(effects: Effects) -> Runtime:
-    state = load_state(effects)
+    state = load_state(effects.files, effects.paths)
     if state is None:
         raise NotRunning("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
-    return effects.find_runtime(state)
+    return effects.runtimes.find(state)
 
 
 def _choose_services(runtime: Runtime, services: tuple[str, ...]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def run_add(effects: Effects, store: StoreEffects, path: Path, move: bool = Fals
     folder = find_models_dir(effects, load_settings(effects)[0].values)
     if store.load_size(path) is None:
         raise ConfigError(f"{path}: no such file.", "name the .gguf file to bring into the models folder")
-    files, catalog = effects.load_model_files(path), load_catalog(effects)
+    files, catalog = effects.files.load_model_files(path), load_catalog(effects)
     sources = [Path(file.path) for file in files]
     known = catalog.find_files(sources[0].name)
     setting, warnings = judge_model(files, f"{path.name} is not added.", known[0][0].use if known else None)
@@ -94,7 +94,7 @@ def _stage(effects: Effects, store: StoreEffects, source: Path, target: Path, *,
         try:
             return _Step(source, target, store.copy_file(source, staged, report), staged)
         except BaseException:
-            effects.remove_file(staged)
+            effects.files.remove_file(staged)
             raise
     sha256 = hash_model(effects, store, source)
     is_there = target != source and store.load_size(target) is not None
@@ -114,14 +114,14 @@ def _finish(effects: Effects, store: StoreEffects, catalog: Catalog, step: _Step
         record = Checksum(step.sha256, origin)
         save_checksum(effects, step.target, record)
     if move and step.staged is not None:
-        effects.remove_file(step.source)
+        effects.files.remove_file(step.source)
     size = store.load_size(step.target) or 0
     return BroughtFile(step.target.name, size, step.sha256, record.source, was_here, origin != BY_HAND)
 
 
 def _discard(effects: Effects, step: _Step) -> None:
     if step.staged is not None:
-        effects.remove_file(step.staged)
+        effects.files.remove_file(step.staged)
 
 
 def _find_source(catalog: Catalog, step: _Step) -> str:

@@ -70,8 +70,8 @@ def verify_models(effects: Effects, store: StoreEffects, names: Sequence[str] = 
     """
     resolved, stackfile = load_settings(effects)
     folder = find_models_dir(effects, resolved.values)
-    demo = str(effects.data_root / "models" / DEMO_MODEL_FILE)
-    requests = build_requests(resolved.values, stackfile, str(effects.site), demo)
+    demo = str(effects.paths.data_root / "models" / DEMO_MODEL_FILE)
+    requests = build_requests(resolved.values, stackfile, str(effects.paths.site), demo)
     catalog = load_catalog(effects)
     groups = _list_groups(store, folder, requests, catalog)
     if names:
@@ -121,7 +121,7 @@ def _select(groups: tuple[_Group, ...], names: Sequence[str]) -> tuple[_Group, .
 def _check_group(
     effects: Effects, store: StoreEffects, folder: Path, catalog: Catalog, group: _Group
 ) -> list[CheckedFile]:
-    files = effects.load_model_files(group.first)
+    files = effects.files.load_model_files(group.first)
     header = build_model_header(files)
     mode = group.mode or ("embedding" if header and header.is_embedding else "chat")
     by_file: dict[str, list[Finding]] = {file.path: [] for file in files}

@@ -96,8 +96,8 @@ class Connection:
         if failures >= MAX_TRIES or error.retry_after_s > MAX_RETRY_AFTER_S:
             raise error
         delay_s = choose_delay(failures, error.retry_after_s)
-        self.effects.report(f"waiting for {self.source.name}: {error.message} Trying again in {delay_s:g} s")
-        self.effects.sleep(delay_s)
+        self.effects.terminal.report(f"waiting for {self.source.name}: {error.message} Trying again in {delay_s:g} s")
+        self.effects.clock.sleep(delay_s)
 
 
 def probe(connection: Connection) -> RemoteFile:
@@ -110,7 +110,7 @@ def probe(connection: Connection) -> RemoteFile:
     check_token(connection.token)
     source, method, failures = connection.source, "HEAD", 0
     if connection.token and source.is_hub and not may_carry_token(source.url, source):
-        connection.effects.report("HF_TOKEN stays here: HF_ENDPOINT is plain HTTP")
+        connection.effects.terminal.report("HF_TOKEN stays here: HF_ENDPOINT is plain HTTP")
     while True:
         try:
             with connection.ask(method, {}) as answered:

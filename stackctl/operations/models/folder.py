@@ -120,17 +120,17 @@ def judge_model(files: tuple[ModelFile, ...], refusal: str, use: Use | None) -> 
 
 def find_models_dir(effects: Effects, settings: Settings) -> Path:
     """The site's models folder."""
-    return effects.site / settings.models_dir
+    return effects.paths.site / settings.models_dir
 
 
 def load_checksum(effects: Effects, path: Path) -> Checksum | None:
     """What was recorded of this file."""
-    return parse_checksum(effects.load_text(path.with_name(path.name + SUFFIX)))
+    return parse_checksum(effects.files.load_text(path.with_name(path.name + SUFFIX)))
 
 
 def save_checksum(effects: Effects, path: Path, checksum: Checksum) -> None:
     """Record a file's digest beside it."""
-    effects.save_text(path.with_name(path.name + SUFFIX), checksum.render_text(path.name), 0o644)
+    effects.files.save_text(path.with_name(path.name + SUFFIX), checksum.render_text(path.name), 0o644)
 
 
 def hash_model(effects: Effects, store: StoreEffects, path: Path) -> str:
@@ -140,7 +140,7 @@ def hash_model(effects: Effects, store: StoreEffects, path: Path) -> str:
 
 def make_reporter(effects: Effects, title: str, size_bytes: int) -> OnBytes:
     """What to call with the position that a step has reached."""
-    progress = Transfer(title, size_bytes, effects.report, effects.clock)
+    progress = Transfer(title, size_bytes, effects.terminal.report, effects.clock.monotonic)
     return lambda position: progress.add(position - progress.done)
 
 

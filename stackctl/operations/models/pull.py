@@ -125,7 +125,7 @@ def _ask_all(job: _Job, sources: list[Source]) -> list[tuple[Source, RemoteFile]
     """What the server says of each file, and each source completed by it."""
     found = []
     for source in sources:
-        job.effects.report(f"asking for {source.origin}")
+        job.effects.terminal.report(f"asking for {source.origin}")
         try:
             remote = probe(_connect(job, source))
         except HostUnreachable as error:
@@ -138,7 +138,7 @@ def _ask_all(job: _Job, sources: list[Source]) -> list[tuple[Source, RemoteFile]
 
 def _connect(job: _Job, source: Source) -> Connection:
     bundle = job.settings.build_ca_bundle
-    ca_bundle = job.effects.site / bundle if bundle else None
+    ca_bundle = job.effects.paths.site / bundle if bundle else None
     return Connection(job.effects, job.store, source, job.settings.hf_token, ca_bundle)
 
 
@@ -177,16 +177,16 @@ def _check_room(job: _Job, absent: list[Source]) -> None:
 
 
 def _find_offset(job: _Job, source: Source, remote: RemoteFile) -> int:
-    record = parse_partial(job.effects.load_text(job.record(source)))
+    record = parse_partial(job.effects.files.load_text(job.record(source)))
     return choose_offset(record, job.store.load_size(job.partial(source)) or 0, source, remote)
 
 
 def _download(job: _Job, source: Source, remote: RemoteFile) -> BroughtFile:
     """Bring one file to its end under its unfinished name, and compare its digest."""
-    record = parse_partial(job.effects.load_text(job.record(source)))
+    record = parse_partial(job.effects.files.load_text(job.record(source)))
     offset = _find_offset(job, source, remote)
     if offset:
-        job.effects.report(f"going on with {source.name}: {write_size(offset)} are here")
+        job.effects.terminal.report(f"going on with {source.name}: {write_size(offset)} are here")
     reporter = make_reporter(job.effects, f"checking the first part of {source.name}", offset)
     with job.store.open_partial(job.partial(source), offset, reporter) as partial:
         validator = record.validator if record and offset else ""
@@ -215,8 +215,8 @@ def _pin_origin(source: Source, remote: RemoteFile) -> str:
 
 
 def _drop(job: _Job, source: Source) -> None:
-    job.effects.remove_file(job.record(source))
-    job.effects.remove_file(job.partial(source))
+    job.effects.files.remove_file(job.record(source))
+    job.effects.files.remove_file(job.partial(source))
 
 
 def _check_whole(
@@ -250,6 +250,6 @@ def _place(job: _Job, source: Source, file: BroughtFile) -> None:
         if job.store.load_size(target) is not None:
             raise ConfigError(f"{target} appeared meanwhile; it was not touched.", "run the command again")
         job.store.place_file(job.partial(source), target)
-        job.effects.remove_file(job.record(source))
+        job.effects.files.remove_file(job.record(source))
     if not file.was_here or load_checksum(job.effects, target) is None:
         save_checksum(job.effects, target, Checksum(file.sha256, file.source))

@@ -51,18 +51,22 @@ def _imagine_device(memory_gb: float) -> tuple[str, Device]:
 
 def _find_device(effects: Effects, settings: Settings) -> tuple[str, Device]:
     """The GPUs that the engine will compute on, or this machine's memory, with what is free of it."""
-    host = effects.load_host(False)
+    host = effects.machine.load_host(False)
     kind = choose_gpu(host, settings.stack_gpu).value
     problem = _explain_unused(effects, settings, kind) if kind != "none" else ""
     title, device = measure_device(host, () if problem else host.select_gpus(kind, settings.gpu_devices))
-    taken = "the running stack's share counts as taken; --memory-gb asks for a size" if load_state(effects) else ""
+    taken = (
+        "the running stack's share counts as taken; --memory-gb asks for a size"
+        if load_state(effects.files, effects.paths)
+        else ""
+    )
     notes = "; ".join(note for note in (problem, taken) if note)
     return f"{title} ({notes})" if notes else title, device
 
 
 def _explain_unused(effects: Effects, settings: Settings, kind: str) -> str:
     """Why the engine that would run here leaves the GPU alone; empty when it takes it."""
-    state, host = load_state(effects), effects.load_host(True)
+    state, host = load_state(effects.files, effects.paths), effects.machine.load_host(True)
     try:
         runtime: str = state.runtime if state else choose_runtime(host, settings.stack_runtime).value
     except ConfigError:  # for 'up' and 'doctor' to explain

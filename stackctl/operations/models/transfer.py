@@ -113,7 +113,7 @@ class FileTransfer:
         if self._restarts > MAX_RESTARTS:
             message = f"{self._source.origin} had to be started over {MAX_RESTARTS} times: {reason}"
             raise RuntimeFailure(f"{message}.", "try again on a better line, or bring the file by hand")
-        self._effects.report(f"starting {self._source.name} over: {reason}")
+        self._effects.terminal.report(f"starting {self._source.name} over: {reason}")
         self._partial.restart()
         self._progress = self._start_progress()
         self._save(0)
@@ -159,7 +159,7 @@ class FileTransfer:
             raise ConfigError(f"{self._source.origin}: {error.message}.", "check the name on the hub's page") from error
 
     def _start_progress(self) -> Transfer:
-        progress = Transfer(self._source.name, self._size, self._effects.report, self._effects.clock)
+        progress = Transfer(self._source.name, self._size, self._effects.terminal.report, self._effects.clock.monotonic)
         progress.skip(self._partial.position)
         return progress
 
@@ -172,5 +172,5 @@ class FileTransfer:
     def _save(self, durable_bytes: int) -> None:
         source = replace(self._source, size_bytes=self._size)
         record = Partial(source.origin, source.size_bytes, source.sha256, self._validator, durable_bytes)
-        self._effects.save_text(self._record, record.render_text(), 0o644)
+        self._effects.files.save_text(self._record, record.render_text(), 0o644)
         self._durable = durable_bytes

@@ -21,14 +21,14 @@ def run_down(effects: Effects) -> bool:
     Raises:
         RuntimeFailure: something could not be stopped.
     """
-    with effects.hold_lock(effects.state_dir / "lock"):
-        state = load_state(effects)
+    with effects.files.hold_lock(effects.paths.state_dir / "lock"):
+        state = load_state(effects.files, effects.paths)
         if state is None:
-            runtimes = (*effects.find_forgotten("process"), *effects.find_forgotten("compose"))
+            runtimes = (*effects.runtimes.find_forgotten("process"), *effects.runtimes.find_forgotten("compose"))
         else:
-            runtimes = (effects.find_runtime(state),)
-        stopped = [runtime.stop(effects.report) for runtime in runtimes]
-        clear_state(effects)
+            runtimes = (effects.runtimes.find(state),)
+        stopped = [runtime.stop(effects.terminal.report) for runtime in runtimes]
+        clear_state(effects.files, effects.paths)
         return any(stopped)
 
 
@@ -40,11 +40,11 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
         ConfigError: there is no such service.
         UnhealthyError: it did not become healthy in time.
     """
-    with effects.hold_lock(effects.state_dir / "lock"):
-        state = load_state(effects)
+    with effects.files.hold_lock(effects.paths.state_dir / "lock"):
+        state = load_state(effects.files, effects.paths)
         if state is None:
             raise NotRunning("The stack is not running.", "run 'stackctl up'")
-        former = find_former_site(effects, state)
+        former = find_former_site(effects.paths, state)
         if former:
             raise RuntimeFailure(f"The site was moved here from {former} while its stack ran.", "run 'stackctl up'")
         running = build_running(effects, load_site(effects, state.release), state)
@@ -52,7 +52,7 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
         check_service_names([service.name for service in running.plan.services], chosen)
         restarted = tuple(service for service in running.plan.services if service.name in chosen)
         identities = load_identities(effects, restarted)
-        running.runtime.restart(chosen, effects.report)
+        running.runtime.restart(chosen, effects.terminal.report)
         report = wait_healthy(effects, running, wait_timeout_s)
         keep_identities(effects, identities, running.runtime.list_states())
         return report

@@ -9,12 +9,12 @@ from stackctl.operations.site.state import find_former_site, load_state
 
 def check_start(effects: Effects) -> tuple[Finding, ...]:
     """What is wrong with how the stack was started or stopped: its folder moved, or something is left of it."""
-    state = load_state(effects)
-    former = find_former_site(effects, state) if state else None
+    state = load_state(effects.files, effects.paths)
+    former = find_former_site(effects.paths, state) if state else None
     runtimes = (
-        (effects.find_runtime(state),)
+        (effects.runtimes.find(state),)
         if state
-        else (*effects.find_forgotten("process"), *effects.find_forgotten("compose"))
+        else (*effects.runtimes.find_forgotten("process"), *effects.runtimes.find_forgotten("compose"))
     )
     left = [pid for runtime in runtimes for pid in runtime.list_leftovers()]
     services = [service for runtime in runtimes for service in runtime.list_states().values()]
@@ -33,21 +33,21 @@ def end_leftovers(effects: Effects) -> None:
 
     Containers need no such care: Compose finds its own.
     """
-    state = load_state(effects)
-    runtimes = effects.find_forgotten("process") if state is None else (effects.find_runtime(state),)
+    state = load_state(effects.files, effects.paths)
+    runtimes = effects.runtimes.find_forgotten("process") if state is None else (effects.runtimes.find(state),)
     for runtime in runtimes:
         if state is None or runtime.list_leftovers():
-            effects.report("ending what an earlier command left behind")
-            runtime.stop(effects.report)
+            effects.terminal.report("ending what an earlier command left behind")
+            runtime.stop(effects.terminal.report)
 
 
 def leave_former_site(effects: Effects) -> None:
     """Stop what runs from the paths of a folder that was moved: a service that is started again would not find them."""
-    state = load_state(effects)
-    former = find_former_site(effects, state) if state else None
+    state = load_state(effects.files, effects.paths)
+    former = find_former_site(effects.paths, state) if state else None
     if state is None or former is None:
         return
-    runtime = effects.find_runtime(state)
+    runtime = effects.runtimes.find(state)
     if runtime.list_states():
-        effects.report(f"the site was moved here from {former}: its services start again")
-        runtime.stop(effects.report)
+        effects.terminal.report(f"the site was moved here from {former}: its services start again")
+        runtime.stop(effects.terminal.report)

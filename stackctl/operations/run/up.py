@@ -64,7 +64,7 @@ def preview_up(effects: Effects) -> DryRun:
     state, warnings = place_stack(effects, loaded)
     runtime, plan = _plan(effects, loaded, state)
     files = plan.files
-    before = {name: effects.load_text(effects.rendered_dir / name) or "" for name in files}
+    before = {name: effects.files.load_text(effects.paths.rendered_dir / name) or "" for name in files}
     found = (*loaded.warnings, *warnings, *_explain_unread_override(loaded, plan))
     return DryRun(plan.runtime, state.device, render_diff(before, files), runtime.list_commands(plan), found)
 
@@ -80,7 +80,7 @@ def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
         RuntimeFailure: something could not be built, installed or started.
         UnhealthyError: it started and did not become healthy in time.
     """
-    with effects.hold_lock(effects.state_dir / "lock"):
+    with effects.files.hold_lock(effects.paths.state_dir / "lock"):
         ready = _prepare(effects)
         running = Running(
             ready.loaded,
@@ -128,11 +128,11 @@ def _prepare(effects: Effects) -> _Ready:
         if is_process:
             check_engine_left(loaded.choice)
         try:
-            runtime.prepare(plan, effects.report)
+            runtime.prepare(plan, effects.terminal.report)
         except ImageUnavailable as error:
             if fixed or loaded.settings.stack_runtime != "auto" or runtime.list_states():
                 raise
-            effects.report(f"{error.message.splitlines()[0]}; starting as processes of this machine instead")
+            effects.terminal.report(f"{error.message.splitlines()[0]}; starting as processes of this machine instead")
             fixed, fallback = Choice("process", "its images cannot be had"), (_explain_fallback(error),)
             offers_engine = True
             continue
@@ -145,7 +145,7 @@ def _prepare(effects: Effects) -> _Ready:
 
 
 def _plan(effects: Effects, loaded: LoadedSite, state: SiteState) -> tuple[Runtime, StartPlan]:
-    runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
+    runtime = effects.runtimes.make(state.runtime, loaded, state.gpu)
     rendered = render_site(effects, loaded)
     plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)
     return runtime, plan
@@ -160,35 +160,35 @@ def _start(
     was_running = bool(runtime.list_states())
     try:
         for name, text in plan.rendered.files.items():
-            effects.save_text(effects.rendered_dir / name, text, 0o644)
-        save_override(effects, effects.rendered_dir, plan)
-        save_state(effects, state)
+            effects.files.save_text(effects.paths.rendered_dir / name, text, 0o644)
+        save_override(effects, effects.paths.rendered_dir, plan)
+        save_state(effects.files, effects.paths, state)
         identities = load_identities(effects, plan.services)
         states = runtime.list_states()
         replaced = [item.name for item in plan.services if find_replaced(effects, item, states.get(item.name))]
-        started = runtime.start(plan, effects.report)
+        started = runtime.start(plan, effects.terminal.report)
         stale = tuple(name for name in replaced if name not in started)
         if stale:
-            effects.report(f"the model file of {', '.join(stale)} was replaced")
-            runtime.restart(stale, effects.report)
+            effects.terminal.report(f"the model file of {', '.join(stale)} was replaced")
+            runtime.restart(stale, effects.terminal.report)
         report = wait_healthy(effects, running, wait_timeout_s)
         keep_identities(effects, identities, runtime.list_states())
         return (*started, *stale), report
     except BaseException:
         if not was_running:
-            with effects.hold_interrupts():
-                effects.report("stopping what was started")
+            with effects.machine.hold_interrupts():
+                effects.terminal.report("stopping what was started")
                 runtime.stop(lambda line: None)
-                clear_state(effects)
+                clear_state(effects.files, effects.paths)
         raise
 
 
 def save_override(effects: Effects, folder: Path, plan: StartPlan) -> None:
     """Put a copy of the site's own `compose.override.yml` beside the rendered files, or take away an old one."""
     if plan.override:
-        effects.save_text(folder / OVERRIDE_FILE, plan.override, 0o600)
+        effects.files.save_text(folder / OVERRIDE_FILE, plan.override, 0o600)
     else:
-        effects.remove_file(folder / OVERRIDE_FILE)
+        effects.files.remove_file(folder / OVERRIDE_FILE)
 
 
 def _explain_unread_override(loaded: LoadedSite, plan: StartPlan) -> tuple[Finding, ...]:

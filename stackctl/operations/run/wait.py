@@ -29,11 +29,11 @@ def wait_healthy(effects: Effects, running: Running, wait_timeout_s: float | Non
     """
     services = running.plan.services
     limit_s = wait_timeout_s if wait_timeout_s is not None else max(s.ready_timeout_s for s in services)
-    deadline = effects.clock() + limit_s
+    deadline = effects.clock.monotonic() + limit_s
     _wait_ready(effects, running, deadline, limit_s)
     report = check_health(effects, running)
-    while report.status is Status.LOADING and effects.clock() < deadline:
-        effects.sleep(POLL_S)
+    while report.status is Status.LOADING and effects.clock.monotonic() < deadline:
+        effects.clock.sleep(POLL_S)
         report = check_health(effects, running)
     if report.status is not Status.OK:
         raise_unhealthy(report)
@@ -45,25 +45,25 @@ def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: fl
     waiting = tuple(service for service in running.plan.services if service.health_path)
     states = running.runtime.list_states()
     deaths_before = {name: state.restarts for name, state in states.items()}
-    asked_at = effects.clock()
+    asked_at = effects.clock.monotonic()
     while True:
         answers = {service.name: _ask(effects, running, service) for service in waiting}
         _keep_proofs(effects, running, [service for service in waiting if answers[service.name].status == 200])
         waiting = tuple(service for service in waiting if answers[service.name].status != 200)
         if not waiting:
             return
-        if effects.clock() - asked_at >= STATES_S:
-            states, asked_at = running.runtime.list_states(), effects.clock()
+        if effects.clock.monotonic() - asked_at >= STATES_S:
+            states, asked_at = running.runtime.list_states(), effects.clock.monotonic()
             _refuse_failed(running, states, deaths_before)
         shown = [_describe(effects, service, states.get(service.name), answers[service.name]) for service in waiting]
-        effects.report(f"waiting for {', '.join(shown)}")
-        if effects.clock() > deadline:
+        effects.terminal.report(f"waiting for {', '.join(shown)}")
+        if effects.clock.monotonic() > deadline:
             names = [service.name for service in waiting]
             raise UnhealthyError(
                 f"Not ready within {limit_s:.0f} s: {', '.join(names)}.{_quote_logs(running, names)}",
                 "the log's end is above; give it longer with --wait-timeout, or run 'stackctl doctor'",
             )
-        effects.sleep(POLL_S)
+        effects.clock.sleep(POLL_S)
 
 
 def _keep_proofs(effects: Effects, running: Running, ready: Sequence[Service]) -> None:
@@ -100,7 +100,7 @@ def _to_finding(result: ProbeResult, severity: Severity = Severity.ERROR) -> Fin
 def _ask(effects: Effects, running: Running, service: Service) -> Answer:
     if service.model is None:
         url = f"{find_gateway_url(running.plan.stack.settings)}{service.health_path}"
-        return effects.fetch(url, timeout_s=ANSWER_S)
+        return effects.network.fetch(url, timeout_s=ANSWER_S)
     return running.runtime.fetch(service, service.health_path, running.plan.secrets[service.name], ANSWER_S)
 
 

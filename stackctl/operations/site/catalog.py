@@ -17,9 +17,9 @@ def load_catalog(effects: Effects) -> Catalog:
     Raises:
         ConfigError: it is missing or not usable.
     """
-    text = effects.load_text(effects.data_root / CATALOG_FILE)
+    text = effects.files.load_text(effects.paths.data_root / CATALOG_FILE)
     if text is None:
-        raise ConfigError(f"{CATALOG_FILE} is missing from {effects.data_root}.", "install stackctl again")
+        raise ConfigError(f"{CATALOG_FILE} is missing from {effects.paths.data_root}.", "install stackctl again")
     return parse_catalog(text)
 
 

@@ -20,7 +20,7 @@ def read_release(effects: Effects, manifest_text: str) -> Release:
         BundleError: its manifest is damaged.
         ConfigError: the site has a `stack.yml` of its own that says something else.
     """
-    store = effects.site / OFFLINE_FOLDER
+    store = effects.paths.site / OFFLINE_FOLDER
     manifest = parse_manifest(manifest_text.encode(), str(store / MANIFEST_NAME))
     findings = tuple(check_own_stack(effects, manifest))
     if findings:
@@ -31,20 +31,22 @@ def read_release(effects: Effects, manifest_text: str) -> Release:
         manifest,
         str(folder),
         str(store),
-        stack_text=effects.load_text(folder / FILES / STACK_FILE) or "",
-        settings_text=effects.load_text(folder / FILES / SETTINGS_FILE) or "",
+        stack_text=effects.files.load_text(folder / FILES / STACK_FILE) or "",
+        settings_text=effects.files.load_text(folder / FILES / SETTINGS_FILE) or "",
     )
 
 
 def check_own_stack(effects: Effects, manifest: Manifest) -> Iterator[Finding]:
     """A `stack.yml` of the site's own that says something else than the release's, which governs."""
-    path = effects.site / "stack.yml"
-    text = effects.load_text(path)
+    path = effects.paths.site / "stack.yml"
+    text = effects.files.load_text(path)
     packed = next((file.sha256 for file in manifest.files if file.path == STACK_FILE), "")
     if text is None or hashlib.sha256(text.encode()).hexdigest() == packed:
         return
     # What 'stackctl init' wrote and nobody edited says nothing; in a checkout that is the operator's own file.
-    if effects.site != effects.data_root and text == effects.load_text(effects.data_root / "stack.yml"):
+    if effects.paths.site != effects.paths.data_root and text == effects.files.load_text(
+        effects.paths.data_root / "stack.yml"
+    ):
         return
     message = "differs from the release's, which is the one that counts"
     yield Finding(str(path), message, f"move it away: mv '{path}' '{path}.before'")

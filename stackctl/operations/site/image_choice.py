@@ -22,8 +22,8 @@ def load_pins(effects: Effects) -> dict[str, str]:
     Raises:
         ConfigError: it cannot be read.
     """
-    path = effects.site / LOCK_FILE
-    return parse_pins(effects.load_text(path) or "", str(path))
+    path = effects.paths.site / LOCK_FILE
+    return parse_pins(effects.files.load_text(path) or "", str(path))
 
 
 def load_images(
@@ -50,6 +50,6 @@ def choose_tagged_images(effects: Effects, resolved: ResolvedSettings, engine: E
     return choose_images(
         resolved.values,
         engine,
-        effects.hash_folder(effects.data_root / "services" / GATEWAY),
-        effects.hash_folder(effects.data_root / ENGINE_FOLDER),
+        effects.files.hash_folder(effects.paths.data_root / "services" / GATEWAY),
+        effects.files.hash_folder(effects.paths.data_root / ENGINE_FOLDER),
     )

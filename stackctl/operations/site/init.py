@@ -27,20 +27,25 @@ def run_init(effects: Effects) -> tuple[str, ...]:
     """
     done = list(complete_env(effects, says_kept=True))
     for name in ("stack.yml",):
-        path = effects.site / name
-        if effects.load_text(path) is None:
-            text = effects.load_text(effects.data_root / name) or ""
-            if effects.site != effects.data_root:  # a site that is no checkout has the schema beside the file
+        path = effects.paths.site / name
+        if effects.files.load_text(path) is None:
+            text = effects.files.load_text(effects.paths.data_root / name) or ""
+            if (
+                effects.paths.site != effects.paths.data_root
+            ):  # a site that is no checkout has the schema beside the file
                 text = text.replace(CHECKOUT_SCHEMA, SCHEMA)
-                effects.save_text(effects.site / SCHEMA, json.dumps(build_schema(), indent=2) + "\n", 0o644)
-                done.append(f"created  {effects.site / SCHEMA}")
-            effects.save_text(path, text, 0o644)
+                effects.files.save_text(effects.paths.site / SCHEMA, json.dumps(build_schema(), indent=2) + "\n", 0o644)
+                done.append(f"created  {effects.paths.site / SCHEMA}")
+            effects.files.save_text(path, text, 0o644)
             done.append(f"created  {path}")
         else:
             done.append(f"kept     {path}")
-    if effects.site != effects.data_root and effects.load_text(effects.site / "models" / "README.txt") is None:
-        effects.save_text(effects.site / "models" / "README.txt", README, 0o644)
-        done.append(f"created  {effects.site / 'models'}")
+    if (
+        effects.paths.site != effects.paths.data_root
+        and effects.files.load_text(effects.paths.site / "models" / "README.txt") is None
+    ):
+        effects.files.save_text(effects.paths.site / "models" / "README.txt", README, 0o644)
+        done.append(f"created  {effects.paths.site / 'models'}")
     return tuple(done)
 
 
@@ -53,16 +58,16 @@ def complete_env(effects: Effects, *, says_kept: bool = False) -> tuple[str, ...
     Raises:
         ConfigError: it is there and cannot be read; it was not changed.
     """
-    env_file = effects.site / ".env"
-    text = effects.load_text(env_file)
+    env_file = effects.paths.site / ".env"
+    text = effects.files.load_text(env_file)
     before = parse_dotenv(text or "")
     unreadable = [finding for finding in before.findings if finding.subject == "syntax"]
     if unreadable:
         raise ConfigError(f"{env_file} cannot be read; it was not changed.", unreadable[0].hint, unreadable)
     names = [item.name.upper() for item in fields(Settings) if item.metadata["generated"]]
-    missing = {name: effects.make_key() for name in names if not before.values.get(name)}
+    missing = {name: effects.machine.make_key() for name in names if not before.values.get(name)}
     if text is None or missing:
-        effects.save_text(env_file, set_values(render_env_example() if text is None else text, missing), 0o600)
+        effects.files.save_text(env_file, set_values(render_env_example() if text is None else text, missing), 0o600)
         verb = "created" if text is None else "completed"
         return (f"{verb}  {env_file} (mode 0600) with fresh keys: {', '.join(missing)}",)
     return (f"kept     {env_file}",) if says_kept else ()

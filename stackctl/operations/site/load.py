@@ -79,15 +79,15 @@ def _resolve(
     try:
         referenced = list_possible_variables(dotenv.values) if stackfile is None else stackfile.list_variables()
         packed = parse_dotenv(release.settings_text, release.settings_path) if release else None
-        resolved = resolve_settings(dotenv, effects.environment, effects.flags, referenced, packed)
+        resolved = resolve_settings(dotenv, effects.given.environment, effects.given.flags, referenced, packed)
     except ConfigError as error:
         findings += error.findings
     raise_config_error("The configuration is not usable.", findings)
     assert stackfile is not None
-    if release is None and effects.load_text(effects.site / "stack.yaml") is not None:
+    if release is None and effects.files.load_text(effects.paths.site / "stack.yaml") is not None:
         message = "is not read: stack.yml is, which stands beside it"
         hint = "move what it says into stack.yml, or remove it"
-        unread = Finding("stack.yaml", message, hint, Severity.WARNING, str(effects.site / "stack.yaml"))
+        unread = Finding("stack.yaml", message, hint, Severity.WARNING, str(effects.paths.site / "stack.yaml"))
         resolved = replace(resolved, findings=(*resolved.findings, unread))
     return resolved, stackfile
 
@@ -104,9 +104,9 @@ def load_release(effects: Effects, started: str | None = None) -> Release | None
     """
     if started == "":
         return None
-    current = effects.site / OFFLINE_FOLDER / CURRENT
-    text = (_load_manifest(effects, started) if started else None) or effects.load_text(current / "bundle.json")
-    if text is None and effects.is_link(current):
+    current = effects.paths.site / OFFLINE_FOLDER / CURRENT
+    text = (_load_manifest(effects, started) if started else None) or effects.files.load_text(current / "bundle.json")
+    if text is None and effects.files.is_link(current):
         # Without this the site's own files would decide, and images would be built and pulled.
         raise BundleError(
             f"{current} leads to a release that is not there any more.",
@@ -124,29 +124,30 @@ def _load_manifest(effects: Effects, title: str) -> str | None:
     from stackctl.core.bundle.load.release import find_short_id, release_folder
 
     short_id = find_short_id(title)
-    folder = effects.site / OFFLINE_FOLDER / release_folder(short_id)
-    return effects.load_text(folder / "bundle.json") if short_id else None
+    folder = effects.paths.site / OFFLINE_FOLDER / release_folder(short_id)
+    return effects.files.load_text(folder / "bundle.json") if short_id else None
 
 
 def _load_stack_text(effects: Effects, release: Release | None) -> str:
     if release:
         return release.stack_text
-    text, other = effects.load_text(effects.site / "stack.yml") or "", effects.site / "stack.yaml"
-    if effects.load_text(other) is not None and parse_yaml(text, "stack.yml").value in (None, {"version": 1}):
+    text, other = effects.files.load_text(effects.paths.site / "stack.yml") or "", effects.paths.site / "stack.yaml"
+    if effects.files.load_text(other) is not None and parse_yaml(text, "stack.yml").value in (None, {"version": 1}):
         raise ConfigError(f"{other} is not read: the file's name is stack.yml.", "mv stack.yaml stack.yml")
     return text
 
 
 def load_dotenv(effects: Effects) -> DotenvFile:
     """The site's `.env`, empty where there is none."""
-    return parse_dotenv(effects.load_text(effects.site / ".env") or "")
+    return parse_dotenv(effects.files.load_text(effects.paths.site / ".env") or "")
 
 
-def load_site(effects: Effects, started: str | None = None) -> LoadedSite:
+def load_site(effects: Effects, started: str | None = None, *, memory_bytes: int | None = None) -> LoadedSite:
     """Read everything and put both runtimes' stacks together.
 
     Args:
         started: as ``load_release`` takes it.
+        memory_bytes: of the machine that it is for; 0 where that is not known, by default this one's.
 
     Raises:
         ConfigError: settings, models or `stack.yml` are not usable; nothing was started.
@@ -154,22 +155,23 @@ def load_site(effects: Effects, started: str | None = None) -> LoadedSite:
     release = load_release(effects, started)
     dotenv, text = load_dotenv(effects), _load_stack_text(effects, release)
     resolved, stackfile = _resolve(effects, dotenv, text, release)
+    memory = effects.machine.load_memory_bytes() if memory_bytes is None else memory_bytes
     try:
-        return _build_site(effects, resolved, stackfile, release)
+        return _build_site(effects, resolved, stackfile, release, memory)
     except ConfigError as error:
         raise locate_findings(error, dotenv, resolved.origins, parse_yaml(text, "stack.yml")) from error
 
 
 def _build_site(
-    effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, release: Release | None
+    effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, release: Release | None, memory_bytes: int
 ) -> LoadedSite:
     settings = resolved.values
-    check_site_path(str(effects.site))
+    check_site_path(str(effects.paths.site))
     missing = check_provider_keys(stackfile, resolved.variables, resolved.blank)
     missing += check_engine_variables(stackfile, resolved.variables)
     raise_config_error("A secret that stack.yml names is not set.", missing)
-    demo = str(effects.data_root / "models" / DEMO_MODEL_FILE)
-    requests = build_requests(settings, stackfile, str(effects.site), demo)
+    demo = str(effects.paths.data_root / "models" / DEMO_MODEL_FILE)
+    requests = build_requests(settings, stackfile, str(effects.paths.site), demo)
     if release:
         requests = release.place_models(requests)
     headers, shards, sizes, warnings = _load_models(effects, requests)
@@ -177,9 +179,7 @@ def _build_site(
     engines = {"process": choice.form.engine, "compose": choose_compose_engine(settings)}
     stacks: dict[str, Stack] = {}
     for runtime, engine in engines.items():
-        models = build_served_models(
-            settings, requests, headers, shards, sizes, engine.max_slots, effects.load_memory_bytes()
-        )
+        models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots, memory_bytes)
         stacks[runtime] = build_stack(settings, stackfile, engine, models)
     images, unpinned = load_images(effects, resolved, engines["compose"], release)
     paths = build_runtime_paths(effects, choice)
@@ -205,12 +205,14 @@ def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
         RenderError, ConfigError: a template is missing or wrong; nothing was written.
     """
     source = RenderInput(
-        templates={template: _load_own_file(effects, effects.data_root / template) for template in TEMPLATES.values()},
+        templates={
+            template: _load_own_file(effects, effects.paths.data_root / template) for template in TEMPLATES.values()
+        },
         process_paths=loaded.paths,
-        launcher=(effects.python, "-I", "-S", str(effects.launcher)),
+        launcher=(effects.paths.python, "-I", "-S", str(effects.paths.launcher)),
         images=loaded.images,
-        state_dir=str(effects.state_dir),
-        relay=_load_own_file(effects, effects.launcher.with_name(RELAY_FILE)),
+        state_dir=str(effects.paths.state_dir),
+        relay=_load_own_file(effects, effects.paths.launcher.with_name(RELAY_FILE)),
     )
     rendered = render_files(loaded.process, loaded.compose, source)
     raise_config_error(
@@ -220,7 +222,7 @@ def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
 
 
 def _load_own_file(effects: Effects, path: Path) -> str:
-    text = effects.load_text(path)
+    text = effects.files.load_text(path)
     if text is None:
         raise ConfigError(f"{path}, a part of stackctl, is missing.", "install stackctl again")
     return text
@@ -263,19 +265,19 @@ def load_override(effects: Effects) -> str:
     Raises:
         ConfigError: there are several.
     """
-    found = {name: text for name in OVERRIDE_NAMES if (text := effects.load_text(effects.site / name))}
+    found = {name: text for name in OVERRIDE_NAMES if (text := effects.files.load_text(effects.paths.site / name))}
     if len(found) > 1:
-        raise ConfigError(f"{' and '.join(found)} are both in {effects.site}.", f"keep {OVERRIDE_FILE} alone")
+        raise ConfigError(f"{' and '.join(found)} are both in {effects.paths.site}.", f"keep {OVERRIDE_FILE} alone")
     return next(iter(found.values()), "")
 
 
 def load_known_answer(effects: Effects, release: Release | None) -> tuple[str, str]:
     """The question, and its one right answer, that prove the demo model runs."""
-    packed = effects.load_text(Path(release.folder) / FILES / KNOWN_ANSWER_FILE) if release else None
+    packed = effects.files.load_text(Path(release.folder) / FILES / KNOWN_ANSWER_FILE) if release else None
     if packed is not None:
         known = json.loads(packed)
         return str(known["question"]), str(known["answer"])
-    text = effects.load_text(effects.data_root / "models" / "demo.json")
+    text = effects.files.load_text(effects.paths.data_root / "models" / "demo.json")
     entry = json.loads(text or "{}")["answers"][0]
     return str(entry["question"]), str(entry["answer"])
 
@@ -289,7 +291,7 @@ def _load_models(
     sizes: dict[str, int] = {}
     findings: list[Finding] = []
     for request in requests:
-        files = effects.load_model_files(Path(request.path))
+        files = effects.files.load_model_files(Path(request.path))
         kind: ModelMode = "chat" if request.mode == "chat" else "embedding"
         findings += check_model_files(request.setting, request.path, files, kind)
         header = build_model_header(files)

@@ -42,7 +42,7 @@ def place_stack(
     """
     settings = loaded.settings
     wanted = fixed.value if fixed else settings.stack_runtime
-    host = effects.load_host(wanted != "process")
+    host = effects.machine.load_host(wanted != "process")
     running_in = _find_running(effects, loaded)
     # 'auto' is for a stack that does not run yet; one that runs stays where it is.
     asked, reason = choose_for_release(loaded, wanted, running_in)
@@ -60,12 +60,12 @@ def place_stack(
     gpu, warnings = choose_device(effects, host, loaded, runtime.value)
     if wanted == "auto" and runtime.value == "process":
         warnings = (*check_docker(host.docker), *warnings)
-    _check_ports(effects, host, loaded, effects.make_runtime(runtime.value, loaded, gpu.value))
+    _check_ports(effects, host, loaded, effects.runtimes.make(runtime.value, loaded, gpu.value))
     device = describe_device(gpu)
-    effects.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
+    effects.terminal.report(f"runtime: {runtime.value} ({runtime.reason}); device: {device}")
     release = loaded.release.title if loaded.release else ""
     access = "cdi" if (host.docker or DockerFacts()).gives_by_cdi(settings.gpu_access) else "toolkit"
-    state = SiteState(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.site), access)
+    state = SiteState(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.paths.site), access)
     return state, warnings
 
 
@@ -145,8 +145,8 @@ def describe_device(choice: Choice[GpuKind]) -> str:
 
 def _find_running(effects: Effects, loaded: LoadedSite) -> str:
     """The runtime in which this site's stack has services now, empty when it has none."""
-    state = load_state(effects)
-    if state is None or not effects.find_runtime(state).list_states():
+    state = load_state(effects.files, effects.paths)
+    if state is None or not effects.runtimes.find(state).list_states():
         return ""
     if state.project != loaded.settings.stack_name:
         message = f"The stack runs under the name '{state.project}'; STACK_NAME is now '{loaded.settings.stack_name}'."
@@ -176,7 +176,7 @@ def list_foreign_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime
         holder = host.ports.get(port)
         if holder is None or port in own_ports:
             continue
-        if not own_pids.intersection((holder.pid, *effects.list_ancestors(holder.pid))):
+        if not own_pids.intersection((holder.pid, *effects.machine.list_ancestors(holder.pid))):
             taken.append((port, setting))
     return taken
 

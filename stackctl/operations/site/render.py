@@ -18,14 +18,14 @@ def run_render(effects: Effects, out: Path | None) -> tuple[list[tuple[Path, boo
     """
     loaded = load_site(effects)
     files = render_site(effects, loaded).files
-    folder = out or effects.rendered_dir
+    folder = out or effects.paths.rendered_dir
     return [
-        (folder / name, effects.save_text(folder / name, text, 0o644)) for name, text in files.items()
+        (folder / name, effects.files.save_text(folder / name, text, 0o644)) for name, text in files.items()
     ], loaded.warnings
 
 
 def check_rendered(effects: Effects, out: Path | None) -> str:
     """A diff between disk and what would be written; empty when they are the same."""
     files = render_site(effects, load_site(effects)).files
-    folder = out or effects.rendered_dir
-    return render_diff({name: effects.load_text(folder / name) or "" for name in files}, files)
+    folder = out or effects.paths.rendered_dir
+    return render_diff({name: effects.files.load_text(folder / name) or "" for name in files}, files)

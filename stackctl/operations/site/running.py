@@ -38,7 +38,7 @@ def load_running(effects: Effects) -> Running:
     Raises:
         NotRunning: it was not started, or was stopped.
     """
-    state = load_state(effects)
+    state = load_state(effects.files, effects.paths)
     if state is None:
         raise NotRunning("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
     return build_running(effects, load_site(effects, state.release), state)
@@ -46,7 +46,7 @@ def load_running(effects: Effects) -> Running:
 
 def build_running(effects: Effects, loaded: LoadedSite, state: SiteState) -> Running:
     """Join a loaded site with what ``up`` decided."""
-    runtime = effects.make_runtime(state.runtime, loaded, state.gpu)
+    runtime = effects.runtimes.make(state.runtime, loaded, state.gpu)
     rendered = render_site(effects, loaded)
     plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)
     return Running(

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from stackctl.adapters.bundle.parts_check import locate_damage
 from stackctl.adapters.bundle.parts_reader import open_bundles, read_members
-from stackctl.cli.bundle.bundle_reader import build_reader
+from stackctl.cli.world.reading import build_reader
 from stackctl.core.bundle.format.layout import BLOCK, END, build_header, pad
 from stackctl.core.bundle.format.manifest import Manifest, Part, encode_manifest, hash_body, render_sums
 from stackctl.core.bundle.format.manifest_reader import parse_manifest

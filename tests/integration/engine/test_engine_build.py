@@ -14,7 +14,7 @@ import pytest
 from stackctl.adapters.process import engine_store
 from stackctl.adapters.process.engine_build import BUILD_FILE, load_toolkit, make_build
 from stackctl.adapters.process.engine_store import EngineStore
-from stackctl.cli.main import _build_need
+from stackctl.cli.world.runtimes import SiteRuntimes
 from stackctl.core.engine.build import NATIVE, PORTABLE, Build, Toolkit, parse_build, write_build
 from stackctl.errors import EngineRefused, RuntimeFailure
 from stackctl.operations.engine.installations import Installation
@@ -117,7 +117,9 @@ def test_nothing_is_started_that_others_could_have_put_there(
     with pytest.raises(RuntimeFailure, match="can be written by others"):
         make_build(program, VULKAN, service.parents[1], "", print)
     assert store.list_gpu_builds() == ()
-    need = _build_need(World().effects, Installation("llama-server", program, build=VULKAN), "", None)
+    effects = World().effects
+    runtimes = SiteRuntimes(effects.paths, effects.files, effects.engines)
+    need = runtimes.build_need(Installation("llama-server", program, build=VULKAN), "", None)
     with pytest.raises(RuntimeFailure, match="can be written by others"):
         need.is_there()
 

@@ -38,7 +38,7 @@ def start_rendered(rendered: RenderedFiles, world: World) -> dict[str, Started]:
     """Start what the supervisor configuration says, with programs that tell how they were started."""
     for service in rendered.process_services:
         make_mirror(Path(service.arguments[0]).parent.parent)
-    state = world.effects.state_dir
+    state = world.effects.paths.state_dir
     (state / "logs").mkdir(parents=True, exist_ok=True)
     (state / "secrets.json").write_text("{}")
     config = state / SUPERVISOR_FILE

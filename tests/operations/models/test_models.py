@@ -14,10 +14,10 @@ from stackctl.adapters.files import site_files
 from stackctl.adapters.models import gguf, model_store
 from stackctl.core.download.transfer import HostUnreachable, Reply, TransferInterrupted
 from stackctl.errors import ConfigError, RuntimeFailure
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Given
 from stackctl.operations.models.folder import BroughtModel, StoreEffects
 from stackctl.operations.models.pull import run_pull
-from tests.fakes import CHECKOUT, World
+from tests.fakes import CHECKOUT, World, override
 from tests.gguf_files import write_model
 
 URL = "https://files.example/tiny.gguf"
@@ -91,16 +91,16 @@ def setup(tmp_path: Path) -> Setup:
     server = Server(write_model(tmp_path / "source" / "tiny.gguf", vocabulary=20_000).read_bytes())
     server.script = [server.send(server.data)]
     world = World()
-    effects = replace(
-        world.effects,
-        site=tmp_path,
-        data_root=CHECKOUT,
+    disk = override(
+        world.effects.files,
         load_text=site_files.load_text,
         save_text=site_files.save_text,
-        remove_file=lambda path: path.unlink(missing_ok=True),
+        remove_file=site_files.remove_file,
         is_link=Path.is_symlink,
         load_model_files=gguf.load_model_files,
     )
+    paths = replace(world.effects.paths, site=tmp_path, data_root=CHECKOUT)
+    effects = replace(world.effects, paths=paths, files=disk)
     store = StoreEffects(
         open_reply=server.open_reply,
         hold_download=model_store.hold_download,
@@ -264,7 +264,7 @@ def test_a_full_disk_is_told_and_what_came_stays(setup: Setup) -> None:
 
 
 def test_a_token_that_no_header_carries_is_refused_without_showing_it(setup: Setup) -> None:
-    effects = replace(setup.effects, environment={"HF_TOKEN": "planted token"})
+    effects = replace(setup.effects, given=Given({"HF_TOKEN": "planted token"}, {}))
     with pytest.raises(ConfigError) as caught:
         run_pull(effects, setup.store, "hf:a/b/tiny.gguf")
     assert "planted" not in f"{caught.value}{caught.value.hint}"

@@ -21,7 +21,7 @@ SLICED = replace(NEW, slices=(MigSlice("MIG-1", "1g.6gb", 6 * GIB), MigSlice("MI
 def recommend(
     world: World, *gpus: Gpu, docker: bool = True, memory_gib: int = 64, **settings: object
 ) -> Recommendation:
-    world.files[world.effects.site / ".env"] = write_env(**settings)
+    world.files[world.effects.paths.site / ".env"] = write_env(**settings)
     world.host = Host(
         memory_total_bytes=64 * GIB,
         memory_available_bytes=memory_gib * GIB,

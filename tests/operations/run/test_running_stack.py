@@ -20,7 +20,7 @@ from stackctl.operations.run.leftovers import check_start
 from stackctl.operations.run.up import run_up
 from stackctl.operations.site.running import load_running
 from stackctl.operations.site.state import load_state
-from tests.fakes import SITE, World, raised_by, write_env
+from tests.fakes import SITE, World, override, raised_by, write_env
 
 SERVICES = ["inference-chat", "inference-embed", "ingress", "api-gateway"]
 
@@ -35,7 +35,7 @@ def up(world: World) -> World:
 def test_down_stops_everything_and_forgets_it(up: World) -> None:
     assert run_down(up.effects)
     assert up.running == []
-    assert load_state(up.effects) is None
+    assert load_state(up.effects.files, up.effects.paths) is None
     assert not run_down(up.effects)
 
 
@@ -82,7 +82,7 @@ def test_down_ends_the_stack_of_a_moved_site(up: World) -> None:
 
 def test_a_copy_of_a_running_site_has_started_nothing(up: World) -> None:
     move(up, Path("/copy"), copies=True)
-    assert load_state(up.effects) is None
+    assert load_state(up.effects.files, up.effects.paths) is None
     assert load_status(up.effects) is None
 
 
@@ -152,14 +152,14 @@ def test_health_asks_every_layer(up: World) -> None:
 
 def test_a_stream_that_fails_is_a_failure_although_whole_answers_come(up: World) -> None:
     """After an engine got another address, streams failed for five minutes and health was green."""
-    whole = up.effects.fetch
+    whole = up.effects.network.fetch
 
     def fetch(url: str, **options: Any) -> Answer:
         if (options.get("body") or {}).get("stream"):
             return Answer(503, '{"error": {"message": "Cannot connect to host inference-chat:8001"}}')
         return whole(url, **options)
 
-    effects = replace(up.effects, fetch=fetch)
+    effects = replace(up.effects, network=override(up.effects.network, fetch=fetch))
     report = check_health(effects, load_running(effects))
     found = {(item.layer, item.subject): item for item in report.results}
     assert found["completion", "local-chat"].status == "ok"
@@ -202,9 +202,10 @@ def test_an_interruption_waits_for_no_answer(up: World) -> None:
         return Answer(200)
 
     runtime.fetch = interrupt  # type: ignore[method-assign, assignment]
+    effects = replace(up.effects, network=override(up.effects.network, fetch=wait))
     try:
         with pytest.raises(KeyboardInterrupt):
-            check_health(replace(up.effects, fetch=wait), load_running(up.effects))
+            check_health(effects, load_running(up.effects))
         assert ended == []
     finally:
         answers.set()

@@ -14,7 +14,7 @@ from stackctl.errors import ConfigError, ImageUnavailable, RuntimeFailure, Unhea
 from stackctl.operations.run.down import run_down
 from stackctl.operations.run.up import preview_up, run_up
 from stackctl.operations.site.state import load_state
-from tests.fakes import DOCKER, SITE, World, raised_by, write_env
+from tests.fakes import DOCKER, SITE, World, override, raised_by, write_env
 
 SERVICES = ["inference-chat", "inference-embed", "ingress", "api-gateway"]
 
@@ -60,7 +60,7 @@ def test_an_upgrade_of_the_gateway_s_own_source_restarts_it(world: World) -> Non
     """Its folder is the same after 'git pull' in a checkout; in containers the image has another name."""
     world.files[SITE / ".env"] = write_env(STACK_RUNTIME="process")
     run_up(world.effects)
-    upgraded = replace(world.effects, hash_folder=lambda path: "another")
+    upgraded = replace(world.effects, files=override(world.effects.files, hash_folder=lambda path: "another"))
     assert run_up(upgraded).started == ("api-gateway",)
 
 
@@ -69,7 +69,7 @@ def test_a_start_that_fails_leaves_nothing_running(world: World, method: str) ->
     world.runtimes["compose"].failures[method] = RuntimeFailure("a command failed")
     assert raised_by(lambda: run_up(world.effects)).exit_code == 5
     assert world.running == []
-    assert load_state(world.effects) is None
+    assert load_state(world.effects.files, world.effects.paths) is None
 
 
 def test_a_stack_that_does_not_get_ready_is_stopped_and_its_log_is_quoted(world: World) -> None:
@@ -114,7 +114,7 @@ def test_an_interrupt_stops_what_was_started(world: World) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_up(world.effects)
     assert world.running == []
-    assert load_state(world.effects) is None
+    assert load_state(world.effects.files, world.effects.paths) is None
 
 
 @pytest.mark.parametrize("has_state", [True, False])
@@ -153,7 +153,8 @@ def test_signals_are_held_while_a_failed_start_is_cleaned_up(world: World) -> No
         yield
         held.extend(runtime.calls)
 
-    assert raised_by(lambda: run_up(replace(world.effects, hold_interrupts=hold))).exit_code == 5
+    effects = replace(world.effects, machine=override(world.effects.machine, hold_interrupts=hold))
+    assert raised_by(lambda: run_up(effects)).exit_code == 5
     assert held[-1] == "stop"
 
 
@@ -163,7 +164,7 @@ def test_a_stack_that_ran_before_keeps_running(world: World, method: str) -> Non
     world.runtimes["compose"].failures[method] = RuntimeFailure("a command failed")
     assert raised_by(lambda: run_up(world.effects)).exit_code == 5
     assert world.running == SERVICES
-    assert load_state(world.effects) is not None
+    assert load_state(world.effects.files, world.effects.paths) is not None
 
 
 def lose_image(world: World) -> None:

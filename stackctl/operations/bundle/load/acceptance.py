@@ -125,8 +125,8 @@ def prepare_job(
     manifest = accepted.manifest
     copies, damaged = find_whole_copies(load.reader, accepted.opened, manifest)
     accepted = replace(accepted, copies=copies)
-    dotenv = parse_dotenv(effects.load_text(effects.site / ".env") or "")
-    runtime, _ = pick_source("STACK_RUNTIME", (effects.flags, effects.environment, dotenv.values))
+    dotenv = parse_dotenv(effects.files.load_text(effects.paths.site / ".env") or "")
+    runtime, _ = pick_source("STACK_RUNTIME", (effects.given.flags, effects.given.environment, dotenv.values))
     # A site of processes has no use for images; an engine that answers belongs to somebody else there.
     machine = replace(load.machine, docker="") if _is_for_processes(manifest, runtime) else load.machine
     findings = [

@@ -73,7 +73,7 @@ def hold_offline_lock(effects: Effects, folder: OfflineFolder) -> Iterator[None]
     folder.prepare()
     with ExitStack() as stack:
         try:
-            stack.enter_context(effects.hold_lock(folder.root / LOCK))
+            stack.enter_context(effects.files.hold_lock(folder.root / LOCK))
         except RuntimeFailure as error:
             raise BundleError(error.message, error.hint) from error
         yield
@@ -98,7 +98,7 @@ def check_content(effects: Effects, folder: OfflineFolder, manifest: Manifest) -
     ranges = [item for model in manifest.models for item in list_model_ranges(manifest, model)]
     ranges += list_file_ranges(manifest, release_folder(manifest.short_id))
     total = sum(item.size for item in ranges)
-    progress = Transfer(f"checking release {manifest.version}", total, effects.report, effects.clock)
+    progress = Transfer(f"checking release {manifest.version}", total, effects.terminal.report, effects.clock.monotonic)
     for item in ranges:
         if not is_right(folder, item, progress.add):
             end = item.offset + item.size

@@ -137,7 +137,7 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
     check_work_space(job, work)
     staging.prepare(work.plan.outputs, work.plan.wanted)
     total = sum(item.written_bytes for item in work.plan.wanted)
-    progress = Transfer("loading", total, job.effects.report, job.effects.clock)
+    progress = Transfer("loading", total, job.effects.terminal.report, job.effects.clock.monotonic)
     models = [] if work.missing else [item for item in job.manifest.models if item.digest not in work.kept]
     with follow_models(job, staging, work.plan, models) as contradictions:
         bad = write_carried(job.load, staging, job.accepted, work.plan, progress)
@@ -160,7 +160,9 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
 
 def _check_images(job: Job, blobs: Mapping[str, int]) -> list[Finding]:
     """Read images' blobs that nobody else reads, as far as their parts are here."""
-    progress = Transfer("checking images", sum(blobs.values()), job.effects.report, job.effects.clock)
+    progress = Transfer(
+        "checking images", sum(blobs.values()), job.effects.terminal.report, job.effects.clock.monotonic
+    )
     return check_blobs(job.load, job.accepted, blobs, progress.add)
 
 
@@ -168,9 +170,9 @@ def _send_images(job: Job, staging: Staging, images: ImagesToLoad) -> None:
     if job.engine is None or images == NO_IMAGES:
         return
     total = sum(images.blobs.values())
-    progress = Transfer("giving the engine its images", total, job.effects.report, job.effects.clock)
+    progress = Transfer("giving the engine its images", total, job.effects.terminal.report, job.effects.clock.monotonic)
     try:
-        send_images(job.load, job.engine, staging, job.accepted, images, progress, job.effects.report)
+        send_images(job.load, job.engine, staging, job.accepted, images, progress, job.effects.terminal.report)
     except BundleError as error:
         findings = error.findings or _check_images(job, images.blobs)
         raise BundleError(error.message, error.hint, findings) from error

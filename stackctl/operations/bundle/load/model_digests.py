@@ -59,10 +59,10 @@ class _Follower:
 
     def __init__(self, job: Job, staging: Staging, plan: LoadPlan, models: Collection[Model]) -> None:
         self.is_stopped = self.is_alone = False
-        self._load, self._accepted, self._report = job.load, job.accepted, job.effects.report
+        self._load, self._accepted, self._report = job.load, job.accepted, job.effects.terminal.report
         self._staging = staging
         total = sum(file.size for model in models for file in model.files if len(file.chunks) > 1)
-        self._progress = Transfer("checking models as a whole", total, self._say, job.effects.clock)
+        self._progress = Transfer("checking models as a whole", total, self._say, job.effects.clock.monotonic)
         # What was here before is read from where it lies, not from the parts.
         self._fresh: dict[str, Member] = {
             content.sha256: member for member, content in plan.carried if not staging.is_done(content)

@@ -104,7 +104,7 @@ def run_prune(effects: Effects, load: LoadEffects, count: int, *, interrupted: b
         engine = load.connect_engine() if plan.images else None
         images = tuple(alias for alias in plan.images if engine and engine.remove(alias))
         for place in _list_places(plan.removed, plan.models, plan.abandoned):
-            effects.report(f"removing {place}")
+            effects.terminal.report(f"removing {place}")
             load.folder.remove(place)
     return replace(plan, images=images)
 
@@ -149,7 +149,7 @@ def _check_readable(load: LoadEffects, installed: Installed) -> None:
 
 def _list_needed(effects: Effects, installed: Installed) -> set[str]:
     """Short ids of the releases that stay whatever is asked for."""
-    state = load_state(effects)
+    state = load_state(effects.files, effects.paths)
     running = {name for name, item in installed.releases.items() if state and title_release(item) == state.release}
     return (running | {installed.current, installed.previous}) & installed.releases.keys()
 

@@ -59,7 +59,7 @@ def _make_env(effects: Effects) -> None:
     """A site needs keys of its own before anything can start."""
     try:
         for line in complete_env(effects):
-            effects.report(line)
+            effects.terminal.report(line)
     except OSError as error:
-        message = f"{effects.site / '.env'} cannot be written: {error.strerror}."
+        message = f"{effects.paths.site / '.env'} cannot be written: {error.strerror}."
         raise BundleError(message, "correct that, then run the command again: it goes on where it was") from error

@@ -142,7 +142,9 @@ def _check_models(job: Job) -> frozenset[str]:
     """Rehash the bundle's models that the store has."""
     manifest, folder = job.manifest, job.load.folder
     total = sum(file.size for model in find_kept_models(folder, manifest) for file in model.files)
-    progress = Transfer("checking models that are here", total, job.effects.report, job.effects.clock)
+    progress = Transfer(
+        "checking models that are here", total, job.effects.terminal.report, job.effects.clock.monotonic
+    )
     kept, findings = check_kept_models(folder, manifest, progress)
     raise_findings(findings, f"A model that this delta builds on is damaged in {folder.root}; nothing was switched.")
     return kept
@@ -166,7 +168,9 @@ def _check_staged(job: Job, staging: Staging, plan: LoadPlan) -> None:
     """Hash what earlier runs staged, which may be days old; what is wrong is forgotten, so it is written again."""
     done = [content for content in plan.wanted if staging.is_done(content)]
     total = sum(content.written_bytes for content in done)
-    progress = Transfer("checking what was staged before", total, job.effects.report, job.effects.clock)
+    progress = Transfer(
+        "checking what was staged before", total, job.effects.terminal.report, job.effects.clock.monotonic
+    )
     for content in staging.find_wrong(done, progress.add):
         place = content.places[0]
-        job.effects.report(f"{place.path} is not right any more at byte {place.offset}: it is written again")
+        job.effects.terminal.report(f"{place.path} is not right any more at byte {place.offset}: it is written again")

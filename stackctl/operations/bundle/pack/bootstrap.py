@@ -35,13 +35,13 @@ def gather_bootstrap(
         BundleError: this installation lacks a file, or a package has no wheel.
     """
     own = find_own_wheel()
-    wheels = [*collect_wheels(effects.data_root / LOCK_FILE), own]
+    wheels = [*collect_wheels(effects.paths.data_root / LOCK_FILE), own]
     entries = [_pack_wheel(path, sources) for path in sorted(wheels, key=lambda path: path.name)]
     digests = {file.path: file.sha256 for file, _ in entries}
     own_line = f"stackctl=={__version__} --hash=sha256:{digests[f'wheels/{own.name}']}\n"
-    entries.append(_pack_text(LOCK_FILE, _load(effects, effects.data_root / LOCK_FILE) + own_line))
-    entries.append(_pack_text(INSTALL_PROGRAM, _load(effects, effects.launcher.with_name(INSTALL_PROGRAM))))
-    entries.append(_pack_text("install.sh", _load(effects, effects.data_root / INSTALL_SCRIPT), executable=True))
+    entries.append(_pack_text(LOCK_FILE, _load(effects, effects.paths.data_root / LOCK_FILE) + own_line))
+    entries.append(_pack_text(INSTALL_PROGRAM, _load(effects, effects.paths.launcher.with_name(INSTALL_PROGRAM))))
+    entries.append(_pack_text("install.sh", _load(effects, effects.paths.data_root / INSTALL_SCRIPT), executable=True))
     return Gathered(bootstrap=tuple(entries))
 
 
@@ -59,7 +59,7 @@ def _pack_text(name: str, text: str, *, executable: bool = False) -> BootstrapEn
 
 
 def _load(effects: Effects, path: Path) -> str:
-    text = effects.load_text(path)
+    text = effects.files.load_text(path)
     if text is None:
         raise BundleError(f"{path.name} is missing from {path.parent}.", "install stackctl again")
     return text

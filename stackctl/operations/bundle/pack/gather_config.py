@@ -35,7 +35,9 @@ def gather_config(effects: Effects, loaded: LoadedSite, content: Gathered, gpus:
     Raises:
         BundleError: the project cannot work without a network.
     """
-    stack_text = loaded.release.stack_text if loaded.release else effects.load_text(effects.site / "stack.yml")
+    stack_text = (
+        loaded.release.stack_text if loaded.release else effects.files.load_text(effects.paths.site / "stack.yml")
+    )
     texts = {
         STACK_FILE: stack_text or "",
         SETTINGS_FILE: render_settings(loaded.resolved),

@@ -67,7 +67,7 @@ def gather_engine(
         raise BundleError(f"The site is to have {_name(gpu)}, and {seen}.", _HINT)
     if facts is None or (request.program is None and facts.gpu != gpu):
         return GatheredEngine()
-    effects.report(f"asking {facts.program} the demo's question")
+    effects.terminal.report(f"asking {facts.program} the demo's question")
     result = effects.engines.ask((facts.program,), {})
     if result.failure:
         raise BundleError(f"{facts.program} {result.failure}.", "give another --engine", _list_log(result.log))

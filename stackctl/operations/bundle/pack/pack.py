@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -138,7 +138,7 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
         BundleError: something cannot travel or be had, the disk is too small, or a source changed meanwhile.
     """
     # What travels must not depend on the memory here: the prompt cache that fits is the site's to find when it renders.
-    loaded = load_site(replace(world.effects, load_memory_bytes=lambda: 0))
+    loaded = load_site(world.effects, memory_bytes=0)
     with ThreadPoolExecutor(1) as pool:
         # Another program builds it, while this one reads and looks up.
         own_wheel = pool.submit(world.build_own_wheel)
@@ -181,7 +181,7 @@ def _write(world: PackEffects, out: Path, contents: Contents, draft: Draft) -> t
     bootstrap = [
         (file.path, file.executable, file.size, source) for file, source in contents.bootstrap if file.path in carried
     ]
-    transfer = Transfer("packing", draft.body.size_bytes, world.effects.report, world.effects.clock)
+    transfer = Transfer("packing", draft.body.size_bytes, world.effects.terminal.report, world.effects.clock.monotonic)
     return world.write_bundle(out, draft, bootstrap, transfer)
 
 
@@ -197,17 +197,19 @@ def gather_contents(
     engine = _gather_engine(world, request.engine, loaded, with_processes=with_processes)
     images = Gathered()
     if runtime == "compose":
-        effects.report("reading the images' manifests")
+        effects.terminal.report("reading the images' manifests")
         images = gather_images(loaded, gpus, sources)
     stack = loaded.choose_stack(runtime)
     total = sum(model.size_bytes for model in {model.shards: model for model in stack.models}.values())
-    models = gather_models(stack.models, sources, Transfer("hashing models", total, effects.report, effects.clock).add)
+    models = gather_models(
+        stack.models, sources, Transfer("hashing models", total, effects.terminal.report, effects.clock.monotonic).add
+    )
     found = Gathered(images=images.images, models=models.models)
     config = gather_config(effects, loaded, found, gpus)
     index = loaded.settings.pip_index_url
 
     def collect(lock: Path) -> tuple[Path, ...]:
-        title = "stackctl" if lock.parent == effects.data_root else lock.parent.name
+        title = "stackctl" if lock.parent == effects.paths.data_root else lock.parent.name
         return world.collect_wheels(lock, title, request.pythons, index)
 
     wheels = _gather_wheels(world, collect) if with_processes else Gathered()
@@ -240,13 +242,13 @@ def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[Literal["compo
 
     One that was named is the site's, and need not be this machine's; only the engine that is to run it must be able to.
     """
-    state = load_state(effects)
+    state = load_state(effects.files, effects.paths)
     wanted = loaded.settings.stack_runtime
     if wanted == "auto" and state is not None:
         wanted = state.runtime
     if wanted == "process":
         return "process", ("none",)
-    host = effects.load_host(True)
+    host = effects.machine.load_host(True)
     if choose_runtime(host, wanted).value == "process":
         return "process", ("none",)
     wanted = loaded.settings.stack_gpu
@@ -260,9 +262,9 @@ def _gather_wheels(world: PackEffects, collect: Callable[[Path], tuple[Path, ...
     effects = world.effects
     engine = XLLAMACPP
     assert engine.lock_file is not None
-    services = effects.data_root / "services"
+    services = effects.paths.data_root / "services"
     paths: dict[str, Path] = {}
-    for lock in (services / GATEWAY / "requirements.lock", effects.data_root / ENGINE_FOLDER / engine.lock_file):
+    for lock in (services / GATEWAY / "requirements.lock", effects.paths.data_root / ENGINE_FOLDER / engine.lock_file):
         paths |= {path.name: path for path in collect(lock)}
     return pack_paths(WHEELS, [paths[name] for name in sorted(paths)], world.sources, lambda size: None)
 

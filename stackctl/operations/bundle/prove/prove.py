@@ -71,7 +71,7 @@ def run_prove(effects: Effects, rehearsing: RehearsalEffects, request: ProveRequ
     """
     rehearsing.folder.prepare()
     # No load or rollback may come between: the receipt names the release that was rehearsed.
-    with effects.hold_lock(rehearsing.folder.root / LOCK):
+    with effects.files.hold_lock(rehearsing.folder.root / LOCK):
         return save_receipt(effects, _build_receipt(effects, rehearsing, request), request)
 
 
@@ -113,13 +113,13 @@ def save_receipt(effects: Effects, receipt: Receipt, request: ProveRequest) -> S
     Raises:
         RuntimeFailure: one of them cannot be written.
     """
-    path = request.out or effects.site / OFFLINE_FOLDER / RECEIPTS / f"{receipt.file_stem}.json"
+    path = request.out or effects.paths.site / OFFLINE_FOLDER / RECEIPTS / f"{receipt.file_stem}.json"
     text = render_receipt(receipt)
     saved = SavedReceipt(receipt, path, path.with_name(f"{path.name}.minisig"), _name_page(path))
     files = {saved.signature: request.sign(text.encode()), saved.page: render_page(receipt), path: text}
     try:
         for file, content in files.items():
-            effects.save_text(file, content, 0o644)
+            effects.files.save_text(file, content, 0o644)
     except OSError as error:
         message = f"The proof {receipt.verdict}, but its receipt {path} cannot be written: {error.strerror}."
         raise RuntimeFailure(message, "name another place with --out, and prove again") from error
@@ -133,14 +133,14 @@ def _name_page(path: Path) -> Path:
 
 def _check_release(effects: Effects, rehearsing: RehearsalEffects, release: Release) -> list[Finding]:
     """Each stretch of the release's files that is not what its bundle brought."""
-    effects.report("checking that everything of the release is right")
+    effects.terminal.report("checking that everything of the release is right")
     return list(check_content(effects, rehearsing.folder, release.manifest))
 
 
 def _rehearse(
     effects: Effects, rehearsing: RehearsalEffects, loaded: LoadedSite, request: ProveRequest
 ) -> tuple[str, Rehearsal]:
-    with effects.hold_lock(find_lock(effects)):
+    with effects.files.hold_lock(find_lock(effects)):
         check_not_running(effects)
         stop_leftovers(effects, rehearsing, loaded)
         state, _ = place_stack(effects, loaded)
@@ -153,4 +153,6 @@ def _rehearse(
 def _load_bundle(effects: Effects, release: Release | None) -> InstalledBundle | None:
     if release is None:
         return None
-    return build_installed_bundle(release, parse_record(effects.load_text(Path(release.folder) / LOAD_RECORD) or ""))
+    return build_installed_bundle(
+        release, parse_record(effects.files.load_text(Path(release.folder) / LOAD_RECORD) or "")
+    )

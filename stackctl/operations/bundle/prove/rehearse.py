@@ -69,15 +69,15 @@ def check_not_running(effects: Effects) -> None:
     Raises:
         RuntimeFailure: it runs.
     """
-    state = load_state(effects)
-    if state is not None and effects.find_runtime(state).list_states():
+    state = load_state(effects.files, effects.paths)
+    if state is not None and effects.runtimes.find(state).list_states():
         raise RuntimeFailure("The stack is running; a rehearsal needs its ports and its memory.", "run 'stackctl down'")
 
 
 def stop_leftovers(effects: Effects, rehearsing: RehearsalEffects, loaded: LoadedSite) -> None:
     """Remove the containers of a rehearsal that was killed: they hold the ports."""
-    if effects.load_text(_find_folder(effects) / COMPOSE_FILE) is not None:
-        effects.report("removing what an interrupted rehearsal left")
+    if effects.files.load_text(_find_folder(effects) / COMPOSE_FILE) is not None:
+        effects.terminal.report("removing what an interrupted rehearsal left")
         _stop_containers(effects, _make_rehearsal(effects, rehearsing, loaded, ()))
 
 
@@ -92,7 +92,7 @@ def rehearse_containers(
     Raises:
         RuntimeFailure: an image is missing, or something could not be started.
     """
-    effects = replace(effects, flags={**effects.flags, "BIND_ADDRESS": "127.0.0.1"})
+    effects = replace(effects, given=replace(effects.given, flags={**effects.given.flags, "BIND_ADDRESS": "127.0.0.1"}))
     loaded = load_site(effects)
     plan = _build_complete_plan(effects, loaded, state)
     images = list_images(plan.rendered.files, plan.gpu)
@@ -104,13 +104,13 @@ def rehearse_containers(
             _save_rehearsal_files(effects, plan)
             running = _build_running(effects, loaded, runtime, plan, state)
             health, failure = _start_and_ask(effects, running, wait_timeout_s)
-            effects.report("stopping the rehearsal")
+            effects.terminal.report("stopping the rehearsal")
             # First the services, whose last words are to be seen, too; then those who watch them.
             rehearsing.stop_containers(project, names)
             rehearsing.stop_containers(project, tuple(map(name_watch, names)))
             watches = {name: runtime.read_log(name_watch(name), ALL_LINES) for name in names}
         finally:
-            with effects.hold_interrupts():
+            with effects.machine.hold_interrupts():
                 _stop_containers(effects, runtime)
         return Rehearsal(health, failure, watches, dict(engine.images), engine.list_pulled(), names, engine.find_gap())
 
@@ -121,24 +121,26 @@ def rehearse_processes(effects: Effects, rehearsing: RehearsalEffects, wait_time
     Raises:
         RuntimeFailure: something is not installed, or could not be started.
     """
-    with effects.hold_lock(find_lock(effects)):
+    with effects.files.hold_lock(find_lock(effects)):
         check_not_running(effects)
         loaded = load_site(effects)
         with rehearsing.watch_namespace(_find_folder(effects)) as watch:
             state, _ = place_stack(effects, loaded, Choice("process", "in a network of its own"))
             plan = _build_complete_plan(effects, loaded, state)
-            runtime = effects.make_runtime("process", loaded, state.gpu)
+            runtime = effects.runtimes.make("process", loaded, state.gpu)
             try:
                 for name, text in plan.rendered.files.items():
-                    effects.save_text(effects.rendered_dir / name, text, 0o644)
-                save_state(effects, state)  # so that 'stackctl down' ends what an interrupted rehearsal leaves
+                    effects.files.save_text(effects.paths.rendered_dir / name, text, 0o644)
+                save_state(
+                    effects.files, effects.paths, state
+                )  # so that 'stackctl down' ends what an interrupted rehearsal leaves
                 running = _build_running(effects, loaded, runtime, plan, state)
                 health, failure = _start_and_ask(effects, running, wait_timeout_s)
-                effects.report("stopping the rehearsal")
+                effects.terminal.report("stopping the rehearsal")
             finally:
-                with effects.hold_interrupts():
+                with effects.machine.hold_interrupts():
                     runtime.stop(lambda line: None)
-                    clear_state(effects)
+                    clear_state(effects.files, effects.paths)
         return Rehearsal(health, failure, {WHOLE_STACK: watch.read()})
 
 
@@ -166,7 +168,7 @@ def _build_complete_plan(effects: Effects, loaded: LoadedSite, state: SiteState)
     """
     rendered = render_site(effects, loaded)
     plan = build_plan(effects, loaded, rendered, state.runtime, state.gpu)
-    *missing, _ = effects.make_runtime(state.runtime, loaded, state.gpu).list_commands(plan)
+    *missing, _ = effects.runtimes.make(state.runtime, loaded, state.gpu).list_commands(plan)
     # A release brings what its environments are installed from; that, too, is proved without a network.
     if missing and not (loaded.release and state.runtime == "process"):
         lines = "".join(f"\n  {command}" for command in missing)
@@ -185,11 +187,11 @@ def _build_running(
 
 def find_lock(effects: Effects) -> Path:
     """The lock of whoever starts or stops this site's stack."""
-    return effects.state_dir / "lock"
+    return effects.paths.state_dir / "lock"
 
 
 def _find_folder(effects: Effects) -> Path:
-    return effects.state_dir / "prove"
+    return effects.paths.state_dir / "prove"
 
 
 def _make_rehearsal(
@@ -199,23 +201,23 @@ def _make_rehearsal(
 
 
 def _save_rehearsal_files(effects: Effects, plan: StartPlan) -> None:
-    script = effects.load_text(effects.launcher.with_name(WATCH_SCRIPT)) or ""
+    script = effects.files.load_text(effects.paths.launcher.with_name(WATCH_SCRIPT)) or ""
     for name, text in build_rehearsal_files(plan.rendered.files, script).items():
-        effects.save_text(_find_folder(effects) / name, text, 0o644)
+        effects.files.save_text(_find_folder(effects) / name, text, 0o644)
     save_override(effects, _find_folder(effects), plan)
 
 
 def _stop_containers(effects: Effects, runtime: Runtime) -> None:
     """Remove the containers, and then the file that says that there may be some."""
     runtime.stop(lambda line: None)
-    effects.remove_file(_find_folder(effects) / COMPOSE_FILE)
+    effects.files.remove_file(_find_folder(effects) / COMPOSE_FILE)
 
 
 def _start_and_ask(effects: Effects, running: Running, wait_timeout_s: float | None) -> tuple[HealthReport, str]:
     """The last health report, and why the stack did not become healthy: that is a result here, not an error."""
     runtime, plan = running.runtime, running.plan
-    runtime.prepare(plan, effects.report)
-    runtime.start(plan, effects.report)
+    runtime.prepare(plan, effects.terminal.report)
+    runtime.start(plan, effects.terminal.report)
     try:
         return wait_healthy(effects, running, wait_timeout_s), ""
     except UnhealthyError as error:

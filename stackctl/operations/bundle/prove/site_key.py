@@ -24,13 +24,13 @@ def load_signing_key(effects: Effects, named: Path | None, make_random: Callable
         ConfigError: the named file is not there.
         BundleError: it is no secret key.
     """
-    path = named or effects.site / OFFLINE_FOLDER / SITE_KEY
-    text = effects.load_text(path)
+    path = named or effects.paths.site / OFFLINE_FOLDER / SITE_KEY
+    text = effects.files.load_text(path)
     if text is not None:
         return parse_secret_key(text, str(path))
     if named is not None:
         raise ConfigError(f"The key {named} is not there.", "make a pair with 'stackctl offline-keygen'")
     key = build_secret_key(make_random(40))
-    effects.save_text(path, render_secret_key(key), 0o600)
-    effects.save_text(path.with_name(SITE_PUBLIC_KEY), render_public_key(key.public), 0o644)
+    effects.files.save_text(path, render_secret_key(key), 0o600)
+    effects.files.save_text(path.with_name(SITE_PUBLIC_KEY), render_public_key(key.public), 0o644)
     return key

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.cli.bundle.bundle_reader import build_reader
+from stackctl.cli.world.reading import build_reader
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import Severity

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackctl.cli.bundle.bundle_reader import build_reader
+from stackctl.cli.world.reading import build_reader
 from stackctl.core.bundle.format.signature import PublicKey
 from stackctl.errors import Severity
 from stackctl.operations.bundle.check.reading import BundleReader

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.cli.bundle.bundle_reader import build_reader
+from stackctl.cli.world.reading import build_reader
 from stackctl.core.bundle.format.installed_paths import model_folder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.record import LoadRecord, render_record

@@ -135,7 +135,7 @@ def test_a_stack_file_of_the_sites_own_is_refused_unless_it_says_nothing(place: 
 def test_two_loads_at_once_are_refused(place: Place, disk: Path) -> None:
     bundle, _ = build(disk)
     place.folder.prepare()
-    with place.effects.hold_lock(place.folder.root / "lock"):
+    with place.effects.files.hold_lock(place.folder.root / "lock"):
         assert "Another stackctl command" in refused(lambda: place.load(bundle))
     place.load(bundle)
 

@@ -85,7 +85,11 @@ def test_the_way_back_and_what_runs_stay_however_few_are_asked_for(
     place: Place, releases: tuple[Manifest, ...]
 ) -> None:
     place.roll_back(releases[0].short_id)
-    save_state(place.effects, SiteState("process", "none", "CPU", "test-stack", title_release(releases[1])))
+    save_state(
+        place.effects.files,
+        place.effects.paths,
+        SiteState("process", "none", "CPU", "test-stack", title_release(releases[1])),
+    )
     assert {item.version for item in prune(place, 1).kept} == {1, 2, 4}
     assert place.roll_back().manifest.version == 4
 

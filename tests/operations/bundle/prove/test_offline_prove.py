@@ -18,7 +18,7 @@ from stackctl.operations.bundle.prove.site_key import load_signing_key
 from stackctl.operations.run.up import run_up
 from stackctl.operations.site.load import load_site, render_site
 from stackctl.operations.site.state import load_state
-from tests.fakes import SITE, World, raised_by, write_env
+from tests.fakes import SITE, World, override, raised_by, write_env
 from tests.operations.site.test_released_site import FILES, MODELS, install
 from tests.rehearsal_world import LOOKUP, PROVE, READY, SERVICES, RehearsalWorld, write_watch
 
@@ -68,7 +68,7 @@ def test_the_services_end_before_those_who_watch_them(rehearsals: RehearsalWorld
 def test_the_stack_of_the_site_itself_is_left_alone(rehearsals: RehearsalWorld, world: World) -> None:
     rehearsals.prove()
     assert world.runtimes["compose"].calls == []
-    assert load_state(world.effects) is None
+    assert load_state(world.effects.files, world.effects.paths) is None
     assert world.running == []
 
 
@@ -130,7 +130,7 @@ def test_a_start_that_fails_is_an_error_and_leaves_nothing(
     failing.failures[method] = RuntimeFailure("a command failed")
     assert raised_by(rehearsals.prove).message == "a command failed"
     assert world.running == []
-    assert load_state(world.effects) is None
+    assert load_state(world.effects.files, world.effects.paths) is None
     assert PROVE / "compose.p1.yml" not in world.files
 
 
@@ -150,7 +150,7 @@ def test_while_another_command_changes_the_site_it_refuses_and_removes_nothing(
         yield
 
     world.files[PROVE / "compose.p1.yml"] = "{}"
-    effects = replace(world.effects, hold_lock=hold_lock)
+    effects = replace(world.effects, files=override(world.effects.files, hold_lock=hold_lock))
     error = raised_by(lambda: run_prove(effects, rehearsals.effects, ProveRequest(sign=lambda data: "")))
     assert error.message == "Another command is changing this stack."
     assert rehearsals.rehearsal.calls == []
@@ -183,7 +183,7 @@ def test_a_receipt_that_cannot_be_written_is_an_error_that_tells_the_verdict(
             raise PermissionError(13, "Permission denied", str(path))
         return True
 
-    effects = replace(world.effects, save_text=fail)
+    effects = replace(world.effects, files=override(world.effects.files, save_text=fail))
     error = raised_by(lambda: run_prove(effects, rehearsals.effects, ProveRequest(sign=lambda data: "")))
     assert (error.exit_code, "The proof passed, but" in error.message) == (5, True)
 

@@ -30,6 +30,6 @@ def build_reader(effects: Effects) -> BundleReader:
         locate_damage=parts_check.locate_damage,
         begins_part=parts_check.begins_part,
         find_frame_damage=parts_check.find_frame_damage,
-        report=effects.report,
-        clock=effects.clock,
+        report=effects.terminal.report,
+        clock=effects.clock.monotonic,
     )

@@ -1,0 +1,114 @@
+"""A runtime that starts services in no time and remembers what was asked of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from stackctl.core.machine.host import RuntimeName
+from stackctl.core.stack.runtime import Answer, Phase, ServiceState, StartPlan
+from stackctl.core.stack.stack import Service
+from stackctl.operations.effects import Report
+
+
+@dataclass
+class FakeRuntime:
+    """A runtime that starts services in no time and remembers what was asked of it.
+
+    Attributes:
+        failures: method name to what it raises.
+        unready: services that answer 503 for ever.
+        calls: names of the changing methods, in order.
+        start_logs: service to the first lines of its start.
+        lost_gpu: what a container says that has lost its GPU.
+    """
+
+    name: RuntimeName
+    failures: dict[str, BaseException] = field(default_factory=dict)
+    unready: set[str] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)
+    states: dict[str, ServiceState] = field(default_factory=dict)
+    plan: StartPlan | None = None
+    log: str = ""
+    start_logs: dict[str, str] = field(default_factory=dict)
+    lost_gpu: str = ""
+    starts: int = 0
+    leftovers: tuple[int, ...] = ()
+
+    def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
+        return (f"start {len(plan.services)} services",)
+
+    def prepare(self, plan: StartPlan, report: Report) -> None:
+        self._enter("prepare")
+
+    def start(self, plan: StartPlan, report: Report) -> tuple[str, ...]:
+        before = {} if self.plan is None else {s.name: self._mark(self.plan, s) for s in self.plan.services}
+        self.plan = plan
+        started = [s.name for s in plan.services if before.get(s.name) != self._mark(plan, s) or not self.states]
+        for number, service in enumerate(plan.services):
+            before_it = self.states.get(service.name)
+            start = before_it.start if before_it and service.name not in started else self._count_start()
+            self.states[service.name] = ServiceState(
+                service.name, Phase.RUNNING, pid=100 + number, uptime_s=60, start=start
+            )
+        self._enter("start")
+        return tuple(started)
+
+    def stop(self, report: Report) -> bool:
+        self._enter("stop")
+        was_running, self.states = bool(self.states), {}
+        return was_running
+
+    def restart(self, names: tuple[str, ...], report: Report) -> None:
+        self._enter("restart")
+        for service in names:
+            self.states[service] = replace(self.states[service], start=self._count_start(), uptime_s=1.0)
+
+    def list_leftovers(self) -> tuple[int, ...]:
+        return self.leftovers
+
+    def list_states(self) -> dict[str, ServiceState]:
+        return dict(self.states)
+
+    def list_ports(self) -> frozenset[int]:
+        return frozenset()
+
+    def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer:
+        if service.name not in self.states:
+            return Answer(0, error="refused")
+        if service.name in self.unready:
+            return Answer(503, '{"error": {"message": "Loading model"}}')
+        model = service.model
+        assert model is not None
+        if path != "/props":
+            return Answer(200)
+        settings = {"n_ctx": model.context_length}
+        props = {"model_path": model.path, "total_slots": model.slots, "default_generation_settings": settings}
+        return Answer(200, json.dumps(props))
+
+    def read_log(self, service: str, lines: int) -> str:
+        return self.log
+
+    def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
+        for name in services:
+            write(name, self.log)
+
+    def read_start_log(self, state: ServiceState) -> str:
+        return self.start_logs.get(state.name, "")
+
+    def explain_lost_gpu(self, service: str) -> str:
+        return self.lost_gpu
+
+    def _count_start(self) -> str:
+        self.starts += 1
+        return f"start-{self.starts}"
+
+    def _enter(self, method: str) -> None:
+        self.calls.append(method)
+        if method in self.failures:
+            raise self.failures[method]
+
+    @staticmethod
+    def _mark(plan: StartPlan, service: Service) -> object:
+        return service.digest, plan.secrets[service.name]
