@@ -6,8 +6,8 @@ are read, ``ServedModel`` values (what will run).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from stackctl.core.engine.engines import round_context
@@ -22,7 +22,7 @@ from stackctl.core.models.prompt_cache import (
 from stackctl.core.settings.engine_environment import SHARED, check_environment, parse_environment
 from stackctl.core.settings.settings import Settings, list_secrets
 from stackctl.core.settings.stackfile import LocalModel, Mode, StackFile
-from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
+from stackctl.errors import Finding, Severity, raise_config_error
 
 DEMO_MODEL_FILE = "demo.gguf"
 NO_MODEL = "none"
@@ -98,13 +98,29 @@ class ServedModel:
         return f"{self.service.upper().replace('-', '_')}_URL"
 
 
-# Served name, setting and port offset of the three models that `.env` names. The offsets are fixed, so that
-# configuring a code model does not move the embedding model to another port.
-_NAMED: tuple[tuple[str, str, Mode, int], ...] = (
-    ("local-chat", "CHAT_MODEL", "chat", 0),
-    ("local-code", "CODE_MODEL", "chat", 1),
-    ("local-embed", "EMBEDDING_MODEL", "embedding", 2),
-)
+@dataclass(frozen=True, slots=True)
+class _NamedModel:
+    """A model that `.env` names.
+
+    Attributes:
+        setting: the setting that holds its file's name.
+        offset: of its port; fixed, so that configuring a code model does not move the embedding model to another port.
+    """
+
+    served_name: str
+    setting: str
+    mode: Mode
+    offset: int
+
+    def read_file_name(self, settings: Settings) -> str:
+        """What `.env` says: a file's name, ``none``, or nothing."""
+        return str(getattr(settings, self.setting.lower()))
+
+
+_CHAT = _NamedModel("local-chat", "CHAT_MODEL", "chat", 0)
+_CODE = _NamedModel("local-code", "CODE_MODEL", "chat", 1)
+_EMBEDDING = _NamedModel("local-embed", "EMBEDDING_MODEL", "embedding", 2)
+_NAMED = (_CHAT, _CODE, _EMBEDDING)
 
 
 def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_model: str) -> tuple[ModelRequest, ...]:
@@ -117,46 +133,54 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
     Raises:
         ConfigError: a served name is given both in `.env` and in `stack.yml`, or nothing is served.
     """
+    environment = _read_environments(settings, stackfile)
+    findings = [finding for named in _NAMED for finding in _check_named(settings, stackfile, named)]
+    raise_config_error("The models cannot be served like this.", findings)
     folder = PurePosixPath(site) / settings.models_dir
-    shared = _read_environments(settings, stackfile)
-    requests: list[ModelRequest] = []
-    findings: list[Finding] = []
-    for served_name, setting, mode, offset in _NAMED:
-        name = str(getattr(settings, setting.lower()))
-        taken = served_name in stackfile.models
-        if name == NO_MODEL and setting == "CHAT_MODEL":
-            message = f"is '{NO_MODEL}', and a stack without a chat model has nothing to prove that it works"
-            findings.append(Finding(setting, message, "name a GGUF file in MODELS_DIR, or leave CHAT_MODEL empty"))
-            continue
-        if taken and name and name != NO_MODEL:
-            message = f"'{served_name}' is also served by models.{served_name} in stack.yml"
-            findings.append(Finding(setting, message, f"keep one: clear {setting} in .env, or rename the other"))
-        # No code model is a choice; no chat or embedding model is a new machine, which the demo serves.
-        if taken or name == NO_MODEL or (not name and setting == "CODE_MODEL"):
-            continue
-        path = str(folder / name) if name else demo_model
-        requests.append(
-            ModelRequest(
-                served_name,
-                setting,
-                path,
-                mode,
-                offset,
-                settings.context_length,
-                settings.inference_slots,
-                _read_gpu_layers(settings, None),
-                is_demo=not name,
-                environment=shared,
-                prompt_cache=settings.prompt_cache,
-            )
-        )
-    for index, (served_name, model) in enumerate(stackfile.models.items()):
-        environment = shared | dict(model.environment)
-        request = _build_extra(settings, served_name, model, folder, len(_NAMED) + index)
-        requests.append(replace(request, environment=environment))
-    if findings:
-        raise ConfigError("The models cannot be served like this.", findings[0].hint, findings)
+    served = [named for named in _NAMED if _is_served(settings, stackfile, named)]
+    requests = [_build_named(settings, named, folder, demo_model, environment) for named in served]
+    for offset, (served_name, model) in enumerate(stackfile.models.items(), len(_NAMED)):
+        requests.append(_build_extra(settings, served_name, model, folder, offset, environment))
     return tuple(requests)
+
+
+def _check_named(settings: Settings, stackfile: StackFile, named: _NamedModel) -> Iterator[Finding]:
+    setting, served_name = named.setting, named.served_name
+    name = named.read_file_name(settings)
+    if name == NO_MODEL and named is _CHAT:
+        message = f"is '{NO_MODEL}', and a stack without a chat model has nothing to prove that it works"
+        yield Finding(setting, message, "name a GGUF file in MODELS_DIR, or leave CHAT_MODEL empty")
+    if name not in ("", NO_MODEL) and served_name in stackfile.models:
+        message = f"'{served_name}' is also served by models.{served_name} in stack.yml"
+        yield Finding(setting, message, f"keep one: clear {setting} in .env, or rename the other")
+
+
+def _is_served(settings: Settings, stackfile: StackFile, named: _NamedModel) -> bool:
+    """Whether this model is to be served from what `.env` says, or from the demo model where it says nothing."""
+    name = named.read_file_name(settings)
+    if name == NO_MODEL or named.served_name in stackfile.models:
+        return False
+    # No code model is a choice; no chat or embedding model is a new machine, which the demo serves.
+    return bool(name) or named is not _CODE
+
+
+def _build_named(
+    settings: Settings, named: _NamedModel, folder: PurePosixPath, demo_model: str, environment: Mapping[str, str]
+) -> ModelRequest:
+    name = named.read_file_name(settings)
+    return ModelRequest(
+        served_name=named.served_name,
+        setting=named.setting,
+        path=str(folder / name) if name else demo_model,
+        mode=named.mode,
+        offset=named.offset,
+        context_length=settings.context_length,
+        slots=settings.inference_slots,
+        gpu_layers=_read_gpu_layers(settings, None),
+        is_demo=not name,
+        environment=environment,
+        prompt_cache=settings.prompt_cache,
+    )
 
 
 def _read_environments(settings: Settings, stackfile: StackFile) -> dict[str, str]:
@@ -175,7 +199,12 @@ def _read_environments(settings: Settings, stackfile: StackFile) -> dict[str, st
 
 
 def _build_extra(
-    settings: Settings, served_name: str, model: LocalModel, folder: PurePosixPath, offset: int
+    settings: Settings,
+    served_name: str,
+    model: LocalModel,
+    folder: PurePosixPath,
+    offset: int,
+    shared: Mapping[str, str],
 ) -> ModelRequest:
     return ModelRequest(
         served_name=served_name,
@@ -188,6 +217,7 @@ def _build_extra(
         gpu_layers=_read_gpu_layers(settings, model.gpu_layers),
         arguments=model.arguments,
         context_setting=f"models.{served_name}.context_length" if model.context_length else "CONTEXT_LENGTH",
+        environment={**shared, **model.environment},
         prompt_cache=model.prompt_cache or settings.prompt_cache,
     )
 
@@ -198,6 +228,24 @@ def _read_gpu_layers(settings: Settings, own: int | None) -> int | None:
         return 0
     wanted = settings.gpu_layers if own is None else own
     return None if wanted < 0 else wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _SizedModel:
+    """A request with what its files and the engine make of it.
+
+    Attributes:
+        size_bytes: of all shards.
+        context_length: tokens per slot.
+        slots: as many as were asked for, or as the engine can.
+    """
+
+    request: ModelRequest
+    header: GGUFHeader
+    shards: tuple[str, ...]
+    size_bytes: int
+    context_length: int
+    slots: int
 
 
 def build_served_models(
@@ -216,45 +264,59 @@ def build_served_models(
         max_slots: the engine's limit, None for no limit.
         memory_bytes: of the machine, 0 where it is not known.
     """
-    services = _name_services(tuple(request.served_name for request in requests))
-    contexts = [choose_context(request.context_length, headers[request.path]) for request in requests]
-    loads = [
-        (headers[request.path], context, request.slots) for request, context in zip(requests, contexts, strict=True)
-    ]
-    all_slots = [request.slots if max_slots is None else min(request.slots, max_slots) for request in requests]
-    wanted = [
-        (request.prompt_cache, slots)
-        for request, slots in zip(requests, all_slots, strict=True)
-        if request.mode == "chat"
-    ]
-    free_bytes = share_free_bytes(count_free_bytes(memory_bytes, loads, settings.kv_cache_type), wanted)
-    models = []
-    for request, service, context, slots in zip(requests, services, contexts, all_slots, strict=True):
-        header = headers[request.path]
-        entry_bytes = count_entry_bytes(header, context, settings.kv_cache_type)
-        is_chat = request.mode == "chat"
-        models.append(
-            ServedModel(
-                served_name=request.served_name,
-                service=service,
-                setting=request.setting,
-                mode=request.mode,
-                shards=shards[request.path],
-                port=settings.inference_port + request.offset,
-                context_length=context,
-                slots=slots,
-                gpu_layers=request.gpu_layers,
-                arguments=request.arguments,
-                header=header,
-                size_bytes=sizes[request.path],
-                is_demo=request.is_demo,
-                environment=request.environment,
-                prompt_cache_mib=choose_prompt_cache(request.prompt_cache, entry_bytes, slots, free_bytes)
-                if is_chat
-                else 0,
-            )
+    sized = [
+        _SizedModel(
+            request,
+            headers[request.path],
+            shards[request.path],
+            sizes[request.path],
+            choose_context(request.context_length, headers[request.path]),
+            request.slots if max_slots is None else min(request.slots, max_slots),
         )
-    return tuple(models)
+        for request in requests
+    ]
+    free_bytes = _share_memory(sized, memory_bytes, settings.kv_cache_type)
+    services = _name_services(tuple(request.served_name for request in requests))
+    return tuple(
+        _build_served_model(settings, service, model, free_bytes)
+        for service, model in zip(services, sized, strict=True)
+    )
+
+
+def _build_served_model(settings: Settings, service: str, model: _SizedModel, free_bytes: int) -> ServedModel:
+    request = model.request
+    return ServedModel(
+        served_name=request.served_name,
+        service=service,
+        setting=request.setting,
+        mode=request.mode,
+        shards=model.shards,
+        port=settings.inference_port + request.offset,
+        context_length=model.context_length,
+        slots=model.slots,
+        gpu_layers=request.gpu_layers,
+        arguments=request.arguments,
+        header=model.header,
+        size_bytes=model.size_bytes,
+        is_demo=request.is_demo,
+        environment=request.environment,
+        prompt_cache_mib=_size_prompt_cache(model, free_bytes, settings.kv_cache_type),
+    )
+
+
+def _share_memory(models: Sequence[_SizedModel], memory_bytes: int, kv_cache_type: str) -> int:
+    """Bytes beside the models that each chat model's prompt cache is chosen from."""
+    loads = [(model.header, model.context_length, model.request.slots) for model in models]
+    wanted = [(model.request.prompt_cache, model.slots) for model in models if model.request.mode == "chat"]
+    return share_free_bytes(count_free_bytes(memory_bytes, loads, kv_cache_type), wanted)
+
+
+def _size_prompt_cache(model: _SizedModel, free_bytes: int, kv_cache_type: str) -> int:
+    """MiB of one model's prompt cache; only what chats comes back to a prompt."""
+    if model.request.mode != "chat":
+        return 0
+    entry_bytes = count_entry_bytes(model.header, model.context_length, kv_cache_type)
+    return choose_prompt_cache(model.request.prompt_cache, entry_bytes, model.slots, free_bytes)
 
 
 def check_contexts(requests: tuple[ModelRequest, ...], headers: Mapping[str, GGUFHeader]) -> list[Finding]:
