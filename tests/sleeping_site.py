@@ -41,7 +41,7 @@ class SleepingSite:
             program.parent.mkdir(parents=True, exist_ok=True)
             program.write_text("#!/bin/sh\necho started\nexec sleep 600\n")
             program.chmod(0o755)
-        return build_plan(effects, loaded, rendered, "process", "none")
+        return build_plan(loaded, rendered, "process", "none")
 
     def start(self, **env: object) -> set[str]:
         """Bring the processes to these settings; names of those started, all of them asleep by now."""

@@ -214,7 +214,7 @@ def run_stackctl(site: Path, command: str, **environment: str) -> None:
 def _build_plan(site: Path) -> StartPlan:
     effects = build_effects(site, {}, Progress())
     loaded = load_site(effects)
-    return build_plan(effects, loaded, render_site(effects, loaded), "process", "none")
+    return build_plan(loaded, render_site(effects, loaded), "process", "none")
 
 
 def _build_body(model: str, tokens: int, *, stream: bool) -> dict[str, Any]:

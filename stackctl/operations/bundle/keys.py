@@ -16,7 +16,7 @@ from stackctl.core.bundle.format.signature import (
     render_secret_key,
 )
 from stackctl.errors import ConfigError
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Files
 from stackctl.operations.site.load import load_dotenv
 
 SECRET_SUFFIX, PUBLIC_SUFFIX = ".key", ".pub"
@@ -73,13 +73,13 @@ def find_public_key(effects: Effects, given: str | None) -> PublicKey | None:
         BundleError: the file is no public key.
     """
     if given:
-        return _load_public_key(effects, given, "--key", Path())
+        return _load_public_key(effects.files, given, "--key", Path())
     setting = effects.given.environment.get(PUBLIC_KEY_SETTING) or load_dotenv(effects).values.get(PUBLIC_KEY_SETTING)
-    return _load_public_key(effects, setting, PUBLIC_KEY_SETTING, effects.paths.site) if setting else None
+    return _load_public_key(effects.files, setting, PUBLIC_KEY_SETTING, effects.paths.site) if setting else None
 
 
-def _load_public_key(effects: Effects, value: str, source: str, folder: Path) -> PublicKey:
-    text = effects.files.load_text(folder / value) if len(value) < 4096 and "\0" not in value else None
+def _load_public_key(files: Files, value: str, source: str, folder: Path) -> PublicKey:
+    text = files.load_text(folder / value) if len(value) < 4096 and "\0" not in value else None
     if text is not None:
         return parse_public_key(text, f"{source}, {value},")
     if len(value) == PUBLIC_LINE_CHARACTERS:

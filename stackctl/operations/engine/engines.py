@@ -21,7 +21,7 @@ from stackctl.core.engine.trial import REPACK_OFF, EngineRecord, TrialResult
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.stack import find_accelerator
 from stackctl.errors import EngineRefused, RuntimeFailure
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Engines
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.load.release import Release
@@ -74,12 +74,12 @@ def _list_servers(effects: Effects, settings: Settings) -> list[EngineForm]:
     kinds = ("nvidia", "amd", "vulkan") if settings.stack_gpu == AUTO else (settings.stack_gpu,)
     builds = [build for build in effects.engines.list_gpu_builds() if build.kind in kinds]
     builds += [NATIVE, PORTABLE] if settings.inference_engine != AUTO else []
-    return found + [build_server_form(effects, build) for build in builds]
+    return found + [build_server_form(effects.engines, build) for build in builds]
 
 
-def build_server_form(effects: Effects, build: Build) -> EngineForm:
+def build_server_form(engines: Engines, build: Build) -> EngineForm:
     """``llama-server`` as this build makes it."""
-    server = str(effects.engines.find_build(build) / "llama-server")
+    server = str(engines.find_build(build) / "llama-server")
     return EngineForm(LLAMA_CPP, f"llama-server built here ({build.name})", (server,), build)
 
 
@@ -130,20 +130,20 @@ def uses_gpu(settings: Settings) -> bool:
 def ask_form(effects: Effects, settings: Settings, form: EngineForm) -> tuple[EngineRecord, bool]:
     """What the form does, without a remedy and with one; and whether it would do so again."""
     effects.terminal.report(f"asking {form.title} the demo's question")
-    first = _ask(effects, settings, form, {})
+    first = _ask(effects.engines, settings, form, {})
     reason = first.failure
     if not reason:
         return EngineRecord(works=True), True
     if first.is_lasting:
         remedy = dict(REPACK_OFF)
         effects.terminal.report(f"{form.title} {reason}; asking it with {EngineRecord(True, remedy).render_remedy()}")
-        if not _ask(effects, settings, form, remedy).failure:
+        if not _ask(effects.engines, settings, form, remedy).failure:
             return EngineRecord(works=True, environment=remedy, reason=reason), True
     effects.terminal.report(f"{form.title} {reason}")
     return EngineRecord(works=False, reason=reason), first.is_lasting
 
 
-def _ask(effects: Effects, settings: Settings, form: EngineForm, remedy: dict[str, str]) -> TrialResult:
+def _ask(engines: Engines, settings: Settings, form: EngineForm, remedy: dict[str, str]) -> TrialResult:
     """Ask it as the stack would start it: the same environment and devices."""
     devices = () if settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(","))
     parameters = EngineParameters(
@@ -158,4 +158,4 @@ def _ask(effects: Effects, settings: Settings, form: EngineForm, remedy: dict[st
     )
     environment = build_environment(form.engine, parameters) | dict(form.environment) | remedy
     arguments = () if uses_gpu(settings) else ("--n-gpu-layers", "0")
-    return effects.engines.ask((*form.command, *arguments), environment)
+    return engines.ask((*form.command, *arguments), environment)

@@ -8,23 +8,23 @@ from stackctl.core.engine.trial import EngineRecord
 from stackctl.core.machine.host import Choice, Host, RuntimeName, choose_gpu, choose_runtime
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.errors import ConfigError, EngineRefused, Finding, RuntimeFailure, Severity
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Engines, Terminal
 from stackctl.operations.engine.engines import build_server_form, uses_gpu
 
 SETTING = "STACK_BUILD_ENGINE"
 COMMAND = "stackctl up --build-engine"
 
 
-def plan_engine(effects: Effects, loaded: LoadedSite, host: Host, kind: str) -> GpuBuildPlan | None:
+def plan_engine(engines: Engines, loaded: LoadedSite, host: Host, kind: str) -> GpuBuildPlan | None:
     """What an engine of the process runtime for this kind of GPU takes; None where none would be built."""
     if loaded.release or loaded.settings.inference_engine not in (AUTO, LLAMA_CPP.name):
         return None
-    return plan_gpu_build(host, kind, loaded.settings.gpu_devices, effects.engines.load_toolkit(kind))
+    return plan_gpu_build(host, kind, loaded.settings.gpu_devices, engines.load_toolkit(kind))
 
 
 def suggest_engine(effects: Effects, loaded: LoadedSite, host: Host, kind: str) -> str:
     """What to do about a GPU that the process runtime's engine leaves alone."""
-    plan = plan_engine(effects, loaded, host, kind)
+    plan = plan_engine(effects.engines, loaded, host, kind)
     if plan is None:
         return "put a llama-server with GPU support on PATH, use Docker, or set STACK_GPU=none"
     if plan.build is None:
@@ -48,16 +48,16 @@ def build_gpu_engine(
     if wanted == "never":
         return False, ()
     host, kind, reason = _find_gpu(effects, loaded, fixed)
-    plan = plan_engine(effects, loaded, host, kind) if host else None
+    plan = plan_engine(effects.engines, loaded, host, kind) if host else None
     if plan is None:
         reason = reason or f"INFERENCE_ENGINE={settings.inference_engine} leaves no choice"
         return False, (_explain_nothing(reason),) if SETTING in effects.given.flags else ()
     if plan.build is None:
         return False, (_explain(plan, plan.problem, plan.hint),) if wanted == "always" else ()
-    record = effects.engines.load_record(build_server_form(effects, plan.build), True)
+    record = effects.engines.load_record(build_server_form(effects.engines, plan.build), True)
     if record and not record.works and SETTING not in effects.given.flags:  # minutes for what is known to fail
         return False, (_explain_refusal(plan, record.reason),)
-    if wanted == "ask" and not _ask(effects, plan):
+    if wanted == "ask" and not _ask(effects.terminal, plan):
         return False, ()
     return _build(effects, loaded, plan, plan.build)
 
@@ -81,15 +81,15 @@ def _find_gpu(effects: Effects, loaded: LoadedSite, fixed: Choice[RuntimeName] |
     return host, gpu.value, ""
 
 
-def _ask(effects: Effects, plan: GpuBuildPlan) -> bool:
+def _ask(terminal: Terminal, plan: GpuBuildPlan) -> bool:
     duration = plan.render_duration()
-    return effects.terminal.confirm(
+    return terminal.confirm(
         f"{plan.title} is there, and an engine for it can be built ({duration}, once). Build it now?"
     )
 
 
 def _build(effects: Effects, loaded: LoadedSite, plan: GpuBuildPlan, build: Build) -> tuple[bool, tuple[Finding, ...]]:
-    form = build_server_form(effects, build)
+    form = build_server_form(effects.engines, build)
     title = f"building llama-server for {plan.title}"
     effects.terminal.report(f"{title}: {plan.render_duration()}, once")
     try:

@@ -13,7 +13,7 @@ from stackctl.core.health.gpu_proof import GpuFacts, GpuProof, parse_proof
 from stackctl.core.machine.gpu import GpuMemory
 from stackctl.core.stack.runtime import ServiceState
 from stackctl.core.stack.stack import Service
-from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.effects import Effects, Paths, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def keep_proof(effects: Effects, engine: Engine) -> GpuFacts:
         return GpuFacts(kept, None, memory, pid)
     proof = _read(engine, memory)
     if proof:
-        effects.files.save_text(_find_file(effects, engine.service.name), proof.render_text(), 0o600)
+        effects.files.save_text(_find_file(effects.paths, engine.service.name), proof.render_text(), 0o600)
     return GpuFacts(proof, kept, memory, pid)
 
 
@@ -54,8 +54,8 @@ def _read(engine: Engine, memory: GpuMemory | None) -> GpuProof | None:
 
 
 def _load(effects: Effects, service: str) -> GpuProof | None:
-    return parse_proof(effects.files.load_text(_find_file(effects, service)) or "")
+    return parse_proof(effects.files.load_text(_find_file(effects.paths, service)) or "")
 
 
-def _find_file(effects: Effects, service: str) -> Path:
-    return effects.paths.state_dir / "gpu-proofs" / f"{service}.json"
+def _find_file(paths: Paths, service: str) -> Path:
+    return paths.state_dir / "gpu-proofs" / f"{service}.json"

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from stackctl.core.stack.runtime import ServiceState
 from stackctl.core.stack.stack import Service
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Files, Paths
 
 # Runtimes tell whole seconds, so a start may seem earlier than it was.
 CLOCK_S = 2.0
@@ -20,10 +20,10 @@ Identity = list[int]
 Identities = Mapping[str, Mapping[str, Identity]]
 
 
-def load_identities(effects: Effects, services: tuple[Service, ...]) -> Identities:
+def load_identities(files: Files, services: tuple[Service, ...]) -> Identities:
     """Service to its model files, all shards, and what tells each from another: size, time of change, inode."""
     return {
-        service.name: {path: effects.files.load_facts(Path(path)).identity for path in service.model.shards}
+        service.name: {path: files.load_facts(Path(path)).identity for path in service.model.shards}
         for service in services
         if service.model
     }
@@ -38,7 +38,7 @@ def keep_identities(effects: Effects, identities: Identities, states: Mapping[st
     for name, files in identities.items():
         if name in states:
             text = json.dumps({"start": states[name].start, "files": files}, indent=1, sort_keys=True)
-            effects.files.save_text(_find_record(effects, name), text + "\n", 0o600)
+            effects.files.save_text(_find_record(effects.paths, name), text + "\n", 0o600)
 
 
 def find_replaced(effects: Effects, service: Service, state: ServiceState | None) -> str:
@@ -57,7 +57,7 @@ def find_replaced(effects: Effects, service: Service, state: ServiceState | None
 
 
 def _load_record(effects: Effects, service: str) -> tuple[str, Mapping[str, Identity]]:
-    text = effects.files.load_text(_find_record(effects, service))
+    text = effects.files.load_text(_find_record(effects.paths, service))
     try:
         values = json.loads(text or "")
         return str(values["start"]), dict(values["files"])
@@ -65,5 +65,5 @@ def _load_record(effects: Effects, service: str) -> tuple[str, Mapping[str, Iden
         return "", {}
 
 
-def _find_record(effects: Effects, service: str) -> Path:
-    return effects.paths.state_dir / "model-files" / f"{service}.json"
+def _find_record(paths: Paths, service: str) -> Path:
+    return paths.state_dir / "model-files" / f"{service}.json"

@@ -11,7 +11,7 @@ from stackctl.core.settings.sources import check_secrets
 from stackctl.core.stack.runtime import ChatPiece
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, suggest_nearest
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Network
 from stackctl.operations.site.load import load_settings
 
 
@@ -38,14 +38,14 @@ def ask(
     if temperature is not None:
         body["temperature"] = temperature
     settings = resolved.values
-    _check_model(effects, settings, model)
+    _check_model(effects.network, settings, model)
     url = f"{find_gateway_url(settings)}/v1/chat/completions"
     return effects.network.stream_chat(url, settings.gateway_key, body, float(settings.gateway_request_timeout_s))
 
 
-def _check_model(effects: Effects, settings: Settings, model: str) -> None:
+def _check_model(network: Network, settings: Settings, model: str) -> None:
     """Whether the gateway lists the model; where it does not answer, the question itself tells."""
-    answer = effects.network.fetch(f"{find_gateway_url(settings)}/v1/models", key=settings.gateway_key, timeout_s=5.0)
+    answer = network.fetch(f"{find_gateway_url(settings)}/v1/models", key=settings.gateway_key, timeout_s=5.0)
     names = list_model_names(answer) if answer.status == 200 else []
     if names and model not in names:
         hint = suggest_nearest(model, names) or f"served are: {', '.join(names)}"

@@ -17,7 +17,7 @@ from stackctl.core.settings.dotenv import set_values
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
-from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.effects import Effects, Files, Paths, Runtime
 from stackctl.operations.engine.installations import list_installations
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.placement import choose_device, choose_for_release, list_foreign_ports, list_ports
@@ -97,8 +97,8 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         image=ImageFacts.from_name(engine_image) if runtime_name == "compose" and engine_image else None,
         kv_cache_type=settings.kv_cache_type,
         ports=ports,
-        models=tuple(_build_entry(effects, model) for model in stack.models),
-        disks=_list_disks(effects, host, loaded, runtime_name, gpu.value),
+        models=tuple(_build_entry(effects.files, model) for model in stack.models),
+        disks=_list_disks(effects.paths, host, loaded, runtime_name, gpu.value),
         held_memory_bytes=held,
         held_gpu_bytes=held_gpu,
         env_file=effects.files.load_facts(effects.paths.site / ".env"),
@@ -144,37 +144,37 @@ def _check_images(loaded: LoadedSite) -> list[Finding]:
 
 
 def _list_port_needs(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> tuple[PortNeed, ...]:
-    foreign = list_foreign_ports(effects, host, loaded, runtime)
+    foreign = list_foreign_ports(effects.machine, host, loaded, runtime)
     return tuple(
         PortNeed(setting, port, is_own=(port, setting) not in foreign)
         for port, setting in list_ports(loaded, runtime.name)
     )
 
 
-def _build_entry(effects: Effects, model: ServedModel) -> ModelEntry:
+def _build_entry(files: Files, model: ServedModel) -> ModelEntry:
     return ModelEntry(
         served_name=model.served_name,
         setting=model.setting,
         path=model.path,
-        files=effects.files.load_model_files(Path(model.path)),
+        files=files.load_model_files(Path(model.path)),
         mode="chat" if model.mode == "chat" else "embedding",
         context_length=model.context_length,
         slots=model.slots,
         gpu_layers=model.gpu_layers,
-        permissions=tuple(effects.files.load_facts(Path(path)) for path in model.shards),
+        permissions=tuple(files.load_facts(Path(path)) for path in model.shards),
     )
 
 
-def _list_disks(effects: Effects, host: Host, loaded: LoadedSite, runtime: str, gpu: str) -> tuple[DiskNeed, ...]:
+def _list_disks(paths: Paths, host: Host, loaded: LoadedSite, runtime: str, gpu: str) -> tuple[DiskNeed, ...]:
     """Space for what is not there yet."""
-    needs = [DiskNeed("logs and state", str(effects.paths.site), GIB)]
+    needs = [DiskNeed("logs and state", str(paths.site), GIB)]
     if runtime == "process":
-        missing = [item for item in list_installations(effects.paths.data_root, loaded) if not item.target.exists()]
+        missing = [item for item in list_installations(paths.data_root, loaded) if not item.target.exists()]
         if missing:
-            needs.append(DiskNeed("environments", str(effects.paths.cache_dir), INSTALLATION_BYTES * len(missing)))
+            needs.append(DiskNeed("environments", str(paths.cache_dir), INSTALLATION_BYTES * len(missing)))
     elif host.docker is not None and host.docker.root_dir in host.disks:
         count = len(list_pulls(loaded.images, gpu)) + len(
-            list_builds(loaded.settings, loaded.compose.engine, loaded.images, str(effects.paths.data_root), gpu)
+            list_builds(loaded.settings, loaded.compose.engine, loaded.images, str(paths.data_root), gpu)
         )
         size = (GPU_IMAGE_BYTES if gpu != "none" else IMAGE_BYTES) * count
         needs.append(DiskNeed("images", host.docker.root_dir, size))

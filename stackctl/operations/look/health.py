@@ -27,7 +27,7 @@ from stackctl.core.health.probes import (
 from stackctl.core.models.served import ServedModel
 from stackctl.core.stack.runtime import Answer, ServiceState, StartPlan
 from stackctl.core.stack.stack import Service, find_gateway_url
-from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.effects import Effects, Machine, Runtime
 from stackctl.operations.engine.gpu_proofs import Engine, keep_proof
 from stackctl.operations.engine.loaded_files import find_replaced
 from stackctl.operations.site.running import Running
@@ -98,7 +98,7 @@ def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
 def _probe_engine(asker: _Asker, service: Service) -> Results:
     answer = _ask_engine(asker, service, service.health_path)
     state = asker.states.get(service.name)
-    progress = load_progress(asker.effects, service, state) if answer.status == 503 else None
+    progress = load_progress(asker.effects.machine, service, state) if answer.status == 503 else None
     return judge_port(service.name, service.port, answer, state), judge_engine(service.name, answer, progress)
 
 
@@ -159,12 +159,12 @@ def _ask_engine(asker: _Asker, service: Service, path: str) -> Answer:
     return asker.runtime.fetch(service, path, asker.plan.secrets[service.name], PROBE_TIMEOUT_S)
 
 
-def load_progress(effects: Effects, service: Service, state: ServiceState | None) -> float | None:
+def load_progress(machine: Machine, service: Service, state: ServiceState | None) -> float | None:
     """Share of the model's bytes that its process holds in memory: an estimate, ``None`` where it cannot be read.
 
     llama.cpp maps the file, so what is resident is what has been read; it never says 100 % before it is ready.
     """
     if state is None or not state.pid or service.model is None or service.model.size_bytes < PROGRESS_BYTES:
         return None
-    resident = effects.machine.load_resident_bytes(state.pid)
+    resident = machine.load_resident_bytes(state.pid)
     return None if resident is None else min(math.floor(100 * resident / service.model.size_bytes) / 100, 0.99)

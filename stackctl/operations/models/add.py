@@ -10,7 +10,7 @@ from stackctl.core.download.hub import Reference
 from stackctl.core.models.catalog import Catalog
 from stackctl.core.models.checksums import Checksum
 from stackctl.errors import ConfigError, Finding, Severity
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Files
 from stackctl.operations.models.folder import (
     ADDING_SUFFIX,
     PARTIAL_FOLDER,
@@ -51,7 +51,7 @@ def run_add(effects: Effects, store: StoreEffects, path: Path, move: bool = Fals
     Raises:
         ConfigError: it is no whole model, there is no space, or another content has the name.
     """
-    folder = find_models_dir(effects, load_settings(effects)[0].values)
+    folder = find_models_dir(effects.paths, load_settings(effects)[0].values)
     if store.load_size(path) is None:
         raise ConfigError(f"{path}: no such file.", "name the .gguf file to bring into the models folder")
     files, catalog = effects.files.load_model_files(path), load_catalog(effects)
@@ -82,7 +82,7 @@ def _stage_all(effects: Effects, store: StoreEffects, folder: Path, sources: lis
             steps.append(_stage(effects, store, source, target, is_copied=is_absent and not is_rename))
     except BaseException:
         for step in steps:
-            _discard(effects, step)
+            _discard(effects.files, step)
         raise
     return steps
 
@@ -108,20 +108,20 @@ def _finish(effects: Effects, store: StoreEffects, catalog: Catalog, step: _Step
     was_here = store.load_size(step.target) is not None
     if not was_here:
         store.place_file(step.staged or step.source, step.target)
-    record = load_checksum(effects, step.target)
+    record = load_checksum(effects.files, step.target)
     origin = _find_source(catalog, step)
     if record is None or record.sha256 != step.sha256:
         record = Checksum(step.sha256, origin)
-        save_checksum(effects, step.target, record)
+        save_checksum(effects.files, step.target, record)
     if move and step.staged is not None:
         effects.files.remove_file(step.source)
     size = store.load_size(step.target) or 0
     return BroughtFile(step.target.name, size, step.sha256, record.source, was_here, origin != BY_HAND)
 
 
-def _discard(effects: Effects, step: _Step) -> None:
+def _discard(files: Files, step: _Step) -> None:
     if step.staged is not None:
-        effects.files.remove_file(step.staged)
+        files.remove_file(step.staged)
 
 
 def _find_source(catalog: Catalog, step: _Step) -> str:

@@ -69,7 +69,7 @@ def verify_models(effects: Effects, store: StoreEffects, names: Sequence[str] = 
         ConfigError: a name is none of these; or the settings cannot be read.
     """
     resolved, stackfile = load_settings(effects)
-    folder = find_models_dir(effects, resolved.values)
+    folder = find_models_dir(effects.paths, resolved.values)
     demo = str(effects.paths.data_root / "models" / DEMO_MODEL_FILE)
     requests = build_requests(resolved.values, stackfile, str(effects.paths.site), demo)
     catalog = load_catalog(effects)
@@ -77,7 +77,7 @@ def verify_models(effects: Effects, store: StoreEffects, names: Sequence[str] = 
     if names:
         groups = _select(groups, names)
     checked = [file for group in groups for file in _check_group(effects, store, folder, catalog, group)]
-    return tuple(checked) if names else (*checked, *_find_leftovers(effects, store, folder))
+    return tuple(checked) if names else (*checked, *_find_leftovers(store, folder))
 
 
 def _list_groups(
@@ -140,7 +140,7 @@ def _check_file(
 ) -> CheckedFile:
     path, findings = Path(file.path), list(by_file[file.path])
     size = store.load_size(path)
-    expected = _list_expected(load_checksum(effects, path), catalog, path.name)
+    expected = _list_expected(load_checksum(effects.files, path), catalog, path.name)
     sha256 = hash_model(effects, store, path) if expected and size is not None else ""
     for origin, digest in expected.items():
         if sha256 and sha256 != digest:
@@ -164,7 +164,7 @@ def _list_expected(record: Checksum | None, catalog: Catalog, name: str) -> dict
     return expected
 
 
-def _find_leftovers(effects: Effects, store: StoreEffects, folder: Path) -> list[CheckedFile]:
+def _find_leftovers(store: StoreEffects, folder: Path) -> list[CheckedFile]:
     """Records of files that are gone, and downloads that were never finished; neither stops anything."""
     found = []
     for record in store.list_files(folder, f".gguf{SUFFIX}"):

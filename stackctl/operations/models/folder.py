@@ -16,7 +16,7 @@ from stackctl.core.models.gguf import GGUFHeader
 from stackctl.core.settings.settings import Settings
 from stackctl.core.text.progress import Transfer, write_size
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Files, Paths
 
 PARTIAL_FOLDER = ".partial"
 # What 'models add' copies; a download ends in ".partial" alone.
@@ -118,19 +118,19 @@ def judge_model(files: tuple[ModelFile, ...], refusal: str, use: Use | None) -> 
     return f"{setting}={name}", tuple(item for item in findings if item.severity is Severity.WARNING)
 
 
-def find_models_dir(effects: Effects, settings: Settings) -> Path:
+def find_models_dir(paths: Paths, settings: Settings) -> Path:
     """The site's models folder."""
-    return effects.paths.site / settings.models_dir
+    return paths.site / settings.models_dir
 
 
-def load_checksum(effects: Effects, path: Path) -> Checksum | None:
+def load_checksum(files: Files, path: Path) -> Checksum | None:
     """What was recorded of this file."""
-    return parse_checksum(effects.files.load_text(path.with_name(path.name + SUFFIX)))
+    return parse_checksum(files.load_text(path.with_name(path.name + SUFFIX)))
 
 
-def save_checksum(effects: Effects, path: Path, checksum: Checksum) -> None:
+def save_checksum(files: Files, path: Path, checksum: Checksum) -> None:
     """Record a file's digest beside it."""
-    effects.files.save_text(path.with_name(path.name + SUFFIX), checksum.render_text(path.name), 0o644)
+    files.save_text(path.with_name(path.name + SUFFIX), checksum.render_text(path.name), 0o644)
 
 
 def hash_model(effects: Effects, store: StoreEffects, path: Path) -> str:

@@ -68,7 +68,7 @@ def run_pull(effects: Effects, store: StoreEffects, name: str) -> BroughtModel:
         RuntimeFailure: the server cannot be reached or keeps failing; what came stays for the next run.
     """
     settings = load_settings(effects)[0].values
-    job = _Job(effects, store, settings, find_models_dir(effects, settings))
+    job = _Job(effects, store, settings, find_models_dir(effects.paths, settings))
     entry, sources = _resolve(effects, settings, name)
     with ExitStack() as locks:
         for source in sources:
@@ -159,7 +159,7 @@ def _find_present(job: _Job, source: Source) -> BroughtFile | None:
     size = job.store.load_size(path)
     if size is None:
         return None
-    recorded = load_checksum(job.effects, path)
+    recorded = load_checksum(job.effects.files, path)
     is_size_right = not source.size_bytes or size == source.size_bytes
     if recorded and is_size_right and (recorded.sha256 == source.sha256 or not source.sha256):
         return BroughtFile(source.name, size, recorded.sha256, recorded.source, True, bool(source.sha256))
@@ -251,5 +251,5 @@ def _place(job: _Job, source: Source, file: BroughtFile) -> None:
             raise ConfigError(f"{target} appeared meanwhile; it was not touched.", "run the command again")
         job.store.place_file(job.partial(source), target)
         job.effects.files.remove_file(job.record(source))
-    if not file.was_here or load_checksum(job.effects, target) is None:
-        save_checksum(job.effects, target, Checksum(file.sha256, file.source))
+    if not file.was_here or load_checksum(job.effects.files, target) is None:
+        save_checksum(job.effects.files, target, Checksum(file.sha256, file.source))

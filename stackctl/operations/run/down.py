@@ -51,7 +51,7 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
         chosen = names or tuple(service.name for service in running.plan.services)
         check_service_names([service.name for service in running.plan.services], chosen)
         restarted = tuple(service for service in running.plan.services if service.name in chosen)
-        identities = load_identities(effects, restarted)
+        identities = load_identities(effects.files, restarted)
         running.runtime.restart(chosen, effects.terminal.report)
         report = wait_healthy(effects, running, wait_timeout_s)
         keep_identities(effects, identities, running.runtime.list_states())

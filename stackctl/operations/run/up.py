@@ -13,7 +13,7 @@ from stackctl.core.stack.render import OVERRIDE_FILE
 from stackctl.core.stack.rendered_changes import render_diff
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import ConfigError, EngineRefused, Finding, ImageUnavailable, Severity
-from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.effects import Effects, Files, Runtime
 from stackctl.operations.engine.engines import check_engine_left, refuse_engine, try_engine
 from stackctl.operations.engine.gpu_engine import build_gpu_engine
 from stackctl.operations.engine.loaded_files import find_replaced, keep_identities, load_identities
@@ -147,7 +147,7 @@ def _prepare(effects: Effects) -> _Ready:
 def _plan(effects: Effects, loaded: LoadedSite, state: SiteState) -> tuple[Runtime, StartPlan]:
     runtime = effects.runtimes.make(state.runtime, loaded, state.gpu)
     rendered = render_site(effects, loaded)
-    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)
+    plan = build_plan(loaded, rendered, runtime.name, state.gpu, state.by_cdi)
     return runtime, plan
 
 
@@ -161,9 +161,9 @@ def _start(
     try:
         for name, text in plan.rendered.files.items():
             effects.files.save_text(effects.paths.rendered_dir / name, text, 0o644)
-        save_override(effects, effects.paths.rendered_dir, plan)
+        save_override(effects.files, effects.paths.rendered_dir, plan)
         save_state(effects.files, effects.paths, state)
-        identities = load_identities(effects, plan.services)
+        identities = load_identities(effects.files, plan.services)
         states = runtime.list_states()
         replaced = [item.name for item in plan.services if find_replaced(effects, item, states.get(item.name))]
         started = runtime.start(plan, effects.terminal.report)
@@ -183,12 +183,12 @@ def _start(
         raise
 
 
-def save_override(effects: Effects, folder: Path, plan: StartPlan) -> None:
+def save_override(files: Files, folder: Path, plan: StartPlan) -> None:
     """Put a copy of the site's own `compose.override.yml` beside the rendered files, or take away an old one."""
     if plan.override:
-        effects.files.save_text(folder / OVERRIDE_FILE, plan.override, 0o600)
+        files.save_text(folder / OVERRIDE_FILE, plan.override, 0o600)
     else:
-        effects.files.remove_file(folder / OVERRIDE_FILE)
+        files.remove_file(folder / OVERRIDE_FILE)
 
 
 def _explain_unread_override(loaded: LoadedSite, plan: StartPlan) -> tuple[Finding, ...]:

@@ -8,7 +8,7 @@ from stackctl.core.health.probes import HealthReport, ProbeResult, Status
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.core.stack.stack import Service, find_gateway_url
 from stackctl.errors import Finding, Severity, UnhealthyError
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Network
 from stackctl.operations.engine.gpu_proofs import Engine, keep_proof
 from stackctl.operations.look.health import check_health, load_progress
 from stackctl.operations.site.running import Running
@@ -47,7 +47,7 @@ def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: fl
     deaths_before = {name: state.restarts for name, state in states.items()}
     asked_at = effects.clock.monotonic()
     while True:
-        answers = {service.name: _ask(effects, running, service) for service in waiting}
+        answers = {service.name: _ask(effects.network, running, service) for service in waiting}
         _keep_proofs(effects, running, [service for service in waiting if answers[service.name].status == 200])
         waiting = tuple(service for service in waiting if answers[service.name].status != 200)
         if not waiting:
@@ -97,16 +97,16 @@ def _to_finding(result: ProbeResult, severity: Severity = Severity.ERROR) -> Fin
     return Finding(f"{result.layer} {result.subject}", result.detail, result.hint, severity)
 
 
-def _ask(effects: Effects, running: Running, service: Service) -> Answer:
+def _ask(network: Network, running: Running, service: Service) -> Answer:
     if service.model is None:
         url = f"{find_gateway_url(running.plan.stack.settings)}{service.health_path}"
-        return effects.network.fetch(url, timeout_s=ANSWER_S)
+        return network.fetch(url, timeout_s=ANSWER_S)
     return running.runtime.fetch(service, service.health_path, running.plan.secrets[service.name], ANSWER_S)
 
 
 def _describe(effects: Effects, service: Service, state: ServiceState | None, answer: Answer) -> str:
     """The service, and how much of its model is loaded where that is known."""
-    share = load_progress(effects, service, state) if answer.status == 503 else None
+    share = load_progress(effects.machine, service, state) if answer.status == 503 else None
     return f"{service.name} ({share:.0%})" if share else service.name
 
 

@@ -47,7 +47,7 @@ from stackctl.core.stack.runtime import StartPlan
 from stackctl.core.stack.stack import Stack, build_stack
 from stackctl.core.text.yamltree import parse_yaml
 from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Files
 from stackctl.operations.engine.engines import choose_compose_engine, choose_process_engine
 from stackctl.operations.engine.installations import build_runtime_paths
 from stackctl.operations.site.catalog import suggest_pulls
@@ -206,13 +206,14 @@ def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
     """
     source = RenderInput(
         templates={
-            template: _load_own_file(effects, effects.paths.data_root / template) for template in TEMPLATES.values()
+            template: _load_own_file(effects.files, effects.paths.data_root / template)
+            for template in TEMPLATES.values()
         },
         process_paths=loaded.paths,
         launcher=(effects.paths.python, "-I", "-S", str(effects.paths.launcher)),
         images=loaded.images,
         state_dir=str(effects.paths.state_dir),
-        relay=_load_own_file(effects, effects.paths.launcher.with_name(RELAY_FILE)),
+        relay=_load_own_file(effects.files, effects.paths.launcher.with_name(RELAY_FILE)),
     )
     rendered = render_files(loaded.process, loaded.compose, source)
     raise_config_error(
@@ -221,15 +222,15 @@ def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
     return rendered
 
 
-def _load_own_file(effects: Effects, path: Path) -> str:
-    text = effects.files.load_text(path)
+def _load_own_file(files: Files, path: Path) -> str:
+    text = files.load_text(path)
     if text is None:
         raise ConfigError(f"{path}, a part of stackctl, is missing.", "install stackctl again")
     return text
 
 
 def build_plan(
-    effects: Effects, loaded: LoadedSite, rendered: RenderedFiles, runtime: RuntimeName, gpu: str, by_cdi: bool = False
+    loaded: LoadedSite, rendered: RenderedFiles, runtime: RuntimeName, gpu: str, by_cdi: bool = False
 ) -> StartPlan:
     """Everything a runtime needs to start.
 

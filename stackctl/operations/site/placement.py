@@ -21,7 +21,7 @@ from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
-from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.effects import Effects, Machine, Runtime
 from stackctl.operations.engine.gpu_engine import suggest_engine
 from stackctl.operations.site.state import load_state
 
@@ -161,13 +161,13 @@ def _check_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runt
         ConfigError: names the holder and the setting.
     """
     findings = []
-    for port, setting in list_foreign_ports(effects, host, loaded, runtime):
+    for port, setting in list_foreign_ports(effects.machine, host, loaded, runtime):
         message = f"port {port} is in use by {host.ports[port].render_text()}"
         findings.append(Finding(setting, message, f"stop it, or set another {setting} in .env"))
     raise_config_error("A port is in use.", findings)
 
 
-def list_foreign_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> list[tuple[int, str]]:
+def list_foreign_ports(machine: Machine, host: Host, loaded: LoadedSite, runtime: Runtime) -> list[tuple[int, str]]:
     """Wanted ports, with their settings, that something else than this stack listens on."""
     own_pids = {state.pid for state in runtime.list_states().values() if state.pid}
     own_ports = runtime.list_ports()
@@ -176,7 +176,7 @@ def list_foreign_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime
         holder = host.ports.get(port)
         if holder is None or port in own_ports:
             continue
-        if not own_pids.intersection((holder.pid, *effects.machine.list_ancestors(holder.pid))):
+        if not own_pids.intersection((holder.pid, *machine.list_ancestors(holder.pid))):
             taken.append((port, setting))
     return taken
 

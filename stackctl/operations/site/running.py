@@ -48,7 +48,7 @@ def build_running(effects: Effects, loaded: LoadedSite, state: SiteState) -> Run
     """Join a loaded site with what ``up`` decided."""
     runtime = effects.runtimes.make(state.runtime, loaded, state.gpu)
     rendered = render_site(effects, loaded)
-    plan = build_plan(effects, loaded, rendered, runtime.name, state.gpu, state.by_cdi)
+    plan = build_plan(loaded, rendered, runtime.name, state.gpu, state.by_cdi)
     return Running(
         loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release), find_successor(effects, state)
     )

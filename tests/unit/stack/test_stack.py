@@ -97,7 +97,7 @@ def test_a_provider_cannot_take_its_key_from_what_the_gateway_is_told(name: str)
 def test_a_plan_holds_every_secret_by_value_and_shows_none() -> None:
     world = World()
     loaded = load_site(world.effects)
-    plan = build_plan(world.effects, loaded, render_site(world.effects, loaded), "compose", "none")
+    plan = build_plan(loaded, render_site(world.effects, loaded), "compose", "none")
     assert plan.secrets["inference-chat"] == {"LLAMA_API_KEY": "planted-engine-key"}
     assert plan.variables["GATEWAY_KEY"] == "planted-gateway-key"
     assert "planted" not in repr(plan)

@@ -19,7 +19,7 @@ from stackctl.errors import BundleError, Finding, RuntimeFailure
 
 if TYPE_CHECKING:
     from stackctl.operations.bundle.load.effects import OfflineFolder
-    from stackctl.operations.effects import Effects
+    from stackctl.operations.effects import Effects, Files
 
 LINKED_BYTES = 64 << 10
 
@@ -64,7 +64,7 @@ def load_record(folder: OfflineFolder, short_id: str) -> LoadRecord | None:
 
 
 @contextmanager
-def hold_offline_lock(effects: Effects, folder: OfflineFolder) -> Iterator[None]:
+def hold_offline_lock(files: Files, folder: OfflineFolder) -> Iterator[None]:
     """Keep every other load and rollback of this site out.
 
     Raises:
@@ -73,7 +73,7 @@ def hold_offline_lock(effects: Effects, folder: OfflineFolder) -> Iterator[None]
     folder.prepare()
     with ExitStack() as stack:
         try:
-            stack.enter_context(effects.files.hold_lock(folder.root / LOCK))
+            stack.enter_context(files.hold_lock(folder.root / LOCK))
         except RuntimeFailure as error:
             raise BundleError(error.message, error.hint) from error
         yield

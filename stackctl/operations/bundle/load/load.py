@@ -57,7 +57,7 @@ def run_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> tuple
     """
     accepted = accept_bundles(load, request)
     results: list[LoadResult] = []
-    with hold_offline_lock(effects, load.folder):
+    with hold_offline_lock(effects.files, load.folder):
         chosen = choose_bundles(accepted, load_installed(load.folder))
         for item in accepted:
             if item.manifest.id not in chosen:

@@ -98,7 +98,7 @@ def run_prune(effects: Effects, load: LoadEffects, count: int, *, interrupted: b
     Raises:
         BundleError: a release cannot be read, or the folder cannot be written.
     """
-    with hold_offline_lock(effects, load.folder):
+    with hold_offline_lock(effects.files, load.folder):
         plan = plan_prune(effects, load, count, interrupted=interrupted)
         # Images first: only a release's manifest knows their names.
         engine = load.connect_engine() if plan.images else None

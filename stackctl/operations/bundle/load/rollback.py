@@ -48,7 +48,7 @@ def run_rollback(effects: Effects, load: LoadEffects, prefix: str) -> RollbackRe
         BundleError: there is none, or something of it is missing or not right; nothing was changed.
     """
     folder = load.folder
-    with hold_offline_lock(effects, folder):
+    with hold_offline_lock(effects.files, folder):
         installed = load_installed(folder)
         target = _find_target(installed, prefix)
         result = RollbackResult(target, installed.running, target.short_id != installed.current)

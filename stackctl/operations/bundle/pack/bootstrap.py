@@ -10,7 +10,7 @@ from stackctl.core.bundle.format.manifest import BootstrapFile
 from stackctl.core.bundle.pack.plan import FileRange, InMemory, Source, hash_bytes
 from stackctl.errors import BundleError
 from stackctl.operations.bundle.pack.gather import Gathered, Sources
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Files
 
 INSTALL_SCRIPT = "scripts/offline-install.sh"
 INSTALL_PROGRAM = "install.py"
@@ -39,9 +39,11 @@ def gather_bootstrap(
     entries = [_pack_wheel(path, sources) for path in sorted(wheels, key=lambda path: path.name)]
     digests = {file.path: file.sha256 for file, _ in entries}
     own_line = f"stackctl=={__version__} --hash=sha256:{digests[f'wheels/{own.name}']}\n"
-    entries.append(_pack_text(LOCK_FILE, _load(effects, effects.paths.data_root / LOCK_FILE) + own_line))
-    entries.append(_pack_text(INSTALL_PROGRAM, _load(effects, effects.paths.launcher.with_name(INSTALL_PROGRAM))))
-    entries.append(_pack_text("install.sh", _load(effects, effects.paths.data_root / INSTALL_SCRIPT), executable=True))
+    entries.append(_pack_text(LOCK_FILE, _load(effects.files, effects.paths.data_root / LOCK_FILE) + own_line))
+    entries.append(_pack_text(INSTALL_PROGRAM, _load(effects.files, effects.paths.launcher.with_name(INSTALL_PROGRAM))))
+    entries.append(
+        _pack_text("install.sh", _load(effects.files, effects.paths.data_root / INSTALL_SCRIPT), executable=True)
+    )
     return Gathered(bootstrap=tuple(entries))
 
 
@@ -58,8 +60,8 @@ def _pack_text(name: str, text: str, *, executable: bool = False) -> BootstrapEn
     return file, InMemory(data)
 
 
-def _load(effects: Effects, path: Path) -> str:
-    text = effects.files.load_text(path)
+def _load(files: Files, path: Path) -> str:
+    text = files.load_text(path)
     if text is None:
         raise BundleError(f"{path.name} is missing from {path.parent}.", "install stackctl again")
     return text

@@ -91,7 +91,7 @@ def find_provenance(effects: Effects, catalog: Catalog, path: Path, sha256: str)
     for model, file in catalog.find_files(path.name):
         if file.known_sha256 == sha256:
             return Provenance(model.repo or model.source or "", model.revision or "", model.licence)
-    recorded = load_checksum(effects, path)
+    recorded = load_checksum(effects.files, path)
     return Provenance(recorded.source) if recorded and recorded.sha256 == sha256 else Provenance()
 
 

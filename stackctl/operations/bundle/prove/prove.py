@@ -32,7 +32,7 @@ from stackctl.operations.bundle.prove.rehearse import (
     rehearse_containers,
     stop_leftovers,
 )
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Files
 from stackctl.operations.site.load import load_known_answer, load_site, render_site
 from stackctl.operations.site.placement import place_stack
 
@@ -95,7 +95,7 @@ def _build_receipt(effects: Effects, rehearsing: RehearsalEffects, request: Prov
     models = loaded.choose_stack(runtime).models
     return Receipt(
         proof=proof,
-        bundle=_load_bundle(effects, loaded.release),
+        bundle=_load_bundle(effects.files, loaded.release),
         stack_name=loaded.settings.stack_name,
         stackctl_version=__version__,
         configuration=hash_configuration(render_site(effects, loaded).files),
@@ -140,7 +140,7 @@ def _check_release(effects: Effects, rehearsing: RehearsalEffects, release: Rele
 def _rehearse(
     effects: Effects, rehearsing: RehearsalEffects, loaded: LoadedSite, request: ProveRequest
 ) -> tuple[str, Rehearsal]:
-    with effects.files.hold_lock(find_lock(effects)):
+    with effects.files.hold_lock(find_lock(effects.paths)):
         check_not_running(effects)
         stop_leftovers(effects, rehearsing, loaded)
         state, _ = place_stack(effects, loaded)
@@ -150,9 +150,7 @@ def _rehearse(
     return "process", parse_rehearsal(rehearsing.rehearse_isolated(request.wait_timeout_s))
 
 
-def _load_bundle(effects: Effects, release: Release | None) -> InstalledBundle | None:
+def _load_bundle(files: Files, release: Release | None) -> InstalledBundle | None:
     if release is None:
         return None
-    return build_installed_bundle(
-        release, parse_record(effects.files.load_text(Path(release.folder) / LOAD_RECORD) or "")
-    )
+    return build_installed_bundle(release, parse_record(files.load_text(Path(release.folder) / LOAD_RECORD) or ""))

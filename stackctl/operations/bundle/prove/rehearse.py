@@ -27,7 +27,7 @@ from stackctl.core.stack.render import COMPOSE_FILE
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import RuntimeFailure, UnhealthyError
 from stackctl.operations.bundle.prove.effects import RehearsalEffects
-from stackctl.operations.effects import Effects, Runtime
+from stackctl.operations.effects import Effects, Paths, Runtime
 from stackctl.operations.look.health import check_health
 from stackctl.operations.run.up import save_override
 from stackctl.operations.run.wait import wait_healthy
@@ -76,7 +76,7 @@ def check_not_running(effects: Effects) -> None:
 
 def stop_leftovers(effects: Effects, rehearsing: RehearsalEffects, loaded: LoadedSite) -> None:
     """Remove the containers of a rehearsal that was killed: they hold the ports."""
-    if effects.files.load_text(_find_folder(effects) / COMPOSE_FILE) is not None:
+    if effects.files.load_text(_find_folder(effects.paths) / COMPOSE_FILE) is not None:
         effects.terminal.report("removing what an interrupted rehearsal left")
         _stop_containers(effects, _make_rehearsal(effects, rehearsing, loaded, ()))
 
@@ -99,7 +99,7 @@ def rehearse_containers(
     runtime = _make_rehearsal(effects, rehearsing, loaded, images)
     names = tuple(service.name for service in plan.services)
     project = name_project(state.project)
-    with rehearsing.watch_engine(images) as engine, rehearsing.remove_if_killed(project, find_lock(effects)):
+    with rehearsing.watch_engine(images) as engine, rehearsing.remove_if_killed(project, find_lock(effects.paths)):
         try:
             _save_rehearsal_files(effects, plan)
             running = _build_running(effects, loaded, runtime, plan, state)
@@ -121,10 +121,10 @@ def rehearse_processes(effects: Effects, rehearsing: RehearsalEffects, wait_time
     Raises:
         RuntimeFailure: something is not installed, or could not be started.
     """
-    with effects.files.hold_lock(find_lock(effects)):
+    with effects.files.hold_lock(find_lock(effects.paths)):
         check_not_running(effects)
         loaded = load_site(effects)
-        with rehearsing.watch_namespace(_find_folder(effects)) as watch:
+        with rehearsing.watch_namespace(_find_folder(effects.paths)) as watch:
             state, _ = place_stack(effects, loaded, Choice("process", "in a network of its own"))
             plan = _build_complete_plan(effects, loaded, state)
             runtime = effects.runtimes.make("process", loaded, state.gpu)
@@ -167,7 +167,7 @@ def _build_complete_plan(effects: Effects, loaded: LoadedSite, state: SiteState)
         RuntimeFailure: something would have to be fetched or built first; names all of it.
     """
     rendered = render_site(effects, loaded)
-    plan = build_plan(effects, loaded, rendered, state.runtime, state.gpu)
+    plan = build_plan(loaded, rendered, state.runtime, state.gpu)
     *missing, _ = effects.runtimes.make(state.runtime, loaded, state.gpu).list_commands(plan)
     # A release brings what its environments are installed from; that, too, is proved without a network.
     if missing and not (loaded.release and state.runtime == "process"):
@@ -185,32 +185,34 @@ def _build_running(
     return Running(loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release))
 
 
-def find_lock(effects: Effects) -> Path:
+def find_lock(paths: Paths) -> Path:
     """The lock of whoever starts or stops this site's stack."""
-    return effects.paths.state_dir / "lock"
+    return paths.state_dir / "lock"
 
 
-def _find_folder(effects: Effects) -> Path:
-    return effects.paths.state_dir / "prove"
+def _find_folder(paths: Paths) -> Path:
+    return paths.state_dir / "prove"
 
 
 def _make_rehearsal(
     effects: Effects, rehearsing: RehearsalEffects, loaded: LoadedSite, images: tuple[str, ...]
 ) -> Runtime:
-    return rehearsing.make_rehearsal(name_project(loaded.settings.stack_name), _find_folder(effects), loaded, images)
+    return rehearsing.make_rehearsal(
+        name_project(loaded.settings.stack_name), _find_folder(effects.paths), loaded, images
+    )
 
 
 def _save_rehearsal_files(effects: Effects, plan: StartPlan) -> None:
     script = effects.files.load_text(effects.paths.launcher.with_name(WATCH_SCRIPT)) or ""
     for name, text in build_rehearsal_files(plan.rendered.files, script).items():
-        effects.files.save_text(_find_folder(effects) / name, text, 0o644)
-    save_override(effects, _find_folder(effects), plan)
+        effects.files.save_text(_find_folder(effects.paths) / name, text, 0o644)
+    save_override(effects.files, _find_folder(effects.paths), plan)
 
 
 def _stop_containers(effects: Effects, runtime: Runtime) -> None:
     """Remove the containers, and then the file that says that there may be some."""
     runtime.stop(lambda line: None)
-    effects.files.remove_file(_find_folder(effects) / COMPOSE_FILE)
+    effects.files.remove_file(_find_folder(effects.paths) / COMPOSE_FILE)
 
 
 def _start_and_ask(effects: Effects, running: Running, wait_timeout_s: float | None) -> tuple[HealthReport, str]:
