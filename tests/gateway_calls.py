@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 from gateway.catalog import parse_catalog
+from gateway.edge.gate import Gate
 from gateway.failures import CURRENT_FAILURE
-from gateway.gate import Gate
 from gateway.settings import parse_settings
 
 ADMIN, CLIENT = "sk-admin-key-of-the-test", "sk-client-key-of-the-test"

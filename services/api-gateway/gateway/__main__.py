@@ -58,7 +58,7 @@ def read_catalog(path: str) -> Catalog:
 
 def listen(settings: Settings, catalog: Catalog) -> int:
     """Take the port, then ``run``."""
-    from gateway.server import bind, stop_on_signals
+    from gateway.edge.server import bind, stop_on_signals
 
     stop_on_signals()
     try:
@@ -73,13 +73,13 @@ def listen(settings: Settings, catalog: Catalog) -> int:
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     """Load LiteLLM behind the gate and serve."""
     from gateway.litellm_app import find_missing_models, load_app
-    from gateway.logs import adopt_loggers, configure_logging
+    from gateway.observe.logs import adopt_loggers, configure_logging
 
     configure_logging(settings.log_prompts)
     app = load_app(settings)
     adopt_loggers()
-    from gateway.gate import Gate
-    from gateway.server import serve
+    from gateway.edge.gate import Gate
+    from gateway.edge.server import serve
 
     def check_start() -> list[str]:
         adopt_loggers()

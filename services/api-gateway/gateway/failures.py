@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import httpx
 import orjson
 
-from gateway.replies import ApiError
+from gateway.edge.replies import ApiError
 
 # LiteLLM's own transport raises httpx's exceptions too, so these cover every provider.
 _TIMEOUTS = (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from litellm.proxy._types import LitellmUserRoles, UserAPIKeyAuth
 from starlette.requests import Request
 
-from gateway.routes import SCOPE_ROLE
+from gateway.edge.routes import SCOPE_ROLE
 
 
 async def authenticate(request: Request, api_key: str | None) -> UserAPIKeyAuth:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import routing
 
+from gateway.edge.routes import LITELLM_PATHS
 from gateway.proxies import bypass_proxies
-from gateway.routes import LITELLM_PATHS
 from gateway.settings import Settings
 
 if TYPE_CHECKING:

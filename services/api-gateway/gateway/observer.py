@@ -14,8 +14,8 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import UserAPIKeyAuth
 
 from gateway.failures import CURRENT_FAILURE
-from gateway.logs import PROMPTS_LOGGER
-from gateway.metrics import count_tokens
+from gateway.observe.logs import PROMPTS_LOGGER
+from gateway.observe.metrics import count_tokens
 
 _PROMPTS = logging.getLogger(PROMPTS_LOGGER)
 

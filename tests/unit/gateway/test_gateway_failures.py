@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from gateway.catalog import parse_catalog
+from gateway.edge.gate import Gate
 from gateway.failures import explain, read_message, replace_stream_errors, shorten
-from gateway.gate import Gate
-from gateway.logs import ContentFreeFormatter, is_wanted
+from gateway.observe.logs import ContentFreeFormatter, is_wanted
 from gateway.settings import Settings, SettingsError, check_references, parse_settings
 from hypothesis import given
 from hypothesis import strategies as st

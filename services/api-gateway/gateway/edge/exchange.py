@@ -10,10 +10,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gateway.edge.replies import ApiError, send_error
+from gateway.edge.routes import Route
 from gateway.failures import Failure, explain, replace_stream_errors
-from gateway.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS
-from gateway.replies import ApiError, send_error
-from gateway.routes import Route
+from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS
 
 if TYPE_CHECKING:
     from starlette.types import Message, Send

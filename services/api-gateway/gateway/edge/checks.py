@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.catalog import Catalog, Model
-from gateway.replies import ApiError
-from gateway.routes import Access, Route
+from gateway.edge.replies import ApiError
+from gateway.edge.routes import Access, Route
 from gateway.settings import Settings
 
 if TYPE_CHECKING:

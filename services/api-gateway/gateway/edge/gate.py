@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import Catalog, describe_catalog, describe_model
-from gateway.checks import DisconnectedError, RefusedError, check_access, check_body, read_body
-from gateway.exchange import Exchange
+from gateway.edge.checks import DisconnectedError, RefusedError, check_access, check_body, read_body
+from gateway.edge.exchange import Exchange
+from gateway.edge.replies import ApiError, send_body, send_error, send_json
+from gateway.edge.routes import MODELS_PATH, ONE_MODEL, SCOPE_ROLE, Route, find_route
 from gateway.failures import CURRENT_FAILURE
-from gateway.metrics import CONTENT_TYPE, render_metrics
-from gateway.replies import ApiError, send_body, send_error, send_json
-from gateway.routes import MODELS_PATH, ONE_MODEL, SCOPE_ROLE, Route, find_route
+from gateway.observe.metrics import CONTENT_TYPE, render_metrics
 from gateway.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Where requests arrive: routes, bodies, replies, the sockets that they come through."""

@@ -1,0 +1,1 @@
+"""What is seen of requests: counters and logs, without what was said."""
