@@ -155,44 +155,59 @@ def build_services(stack: Stack, paths: RuntimePaths, config_digest: str, relay_
 
 
 def _build_engine_service(stack: Stack, model: ServedModel, paths: RuntimePaths) -> Service:
-    settings = stack.settings
-    in_container = paths.runtime == "compose"
-    parameters = EngineParameters(
+    parameters = _build_engine_parameters(stack.settings, model, paths)
+    ours = _build_engine_environment(stack, parameters, paths)
+    references = list_references(model.environment)
+    # What the operator names in .env takes the place of ours: a variable stands once in what is rendered.
+    kept = {name: value for name, value in ours.items() if name not in references}
+    return Service(
+        name=model.service,
+        port=model.port,
+        arguments=(*paths.engine_command, *build_arguments(stack.engine, parameters)),
+        environment=kept | list_values(model.environment),
+        secrets=references | {API_KEY_VARIABLE: "INFERENCE_API_KEY"},
+        health_path=stack.engine.health_path,
+        ready_timeout_s=ENGINE_START_S + model.size_bytes / SLOWEST_READ_BYTES_PER_S,
+        model=model,
+    )
+
+
+def _build_engine_parameters(settings: Settings, model: ServedModel, paths: RuntimePaths) -> EngineParameters:
+    needs_pooling = model.mode == "embedding" and not model.header.pooling_type
+    return EngineParameters(
         model_path=paths.find_model_path(model.path),
         alias=model.served_name,
         # In a container only the internal network reaches it; as a process, only this machine.
-        host="0.0.0.0" if in_container else "127.0.0.1",  # noqa: S104
+        host="0.0.0.0" if paths.runtime == "compose" else "127.0.0.1",  # noqa: S104
         port=model.port,
         context_length=model.context_length,
         slots=model.slots,
         mode=model.mode,
         gpu_layers=model.gpu_layers,
         threads=settings.inference_threads or None,
-        pooling="mean" if model.mode == "embedding" and not model.header.pooling_type else None,
+        pooling="mean" if needs_pooling else None,
         accelerator=find_accelerator(settings),
-        gpu_devices=() if in_container or settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(",")),
+        gpu_devices=_list_gpu_devices(settings, paths),
         cache_type=None if settings.kv_cache_type == "f16" else settings.kv_cache_type,
         prompt_cache_mib=model.prompt_cache_mib,
         extra_arguments=model.arguments,
     )
+
+
+def _list_gpu_devices(settings: Settings, paths: RuntimePaths) -> tuple[str, ...]:
+    """The devices that a process must keep to; a container sees no others."""
+    if paths.runtime == "compose" or settings.gpu_devices == "all":
+        return ()
+    return tuple(settings.gpu_devices.split(","))
+
+
+def _build_engine_environment(stack: Stack, parameters: EngineParameters, paths: RuntimePaths) -> dict[str, str]:
     environment = build_environment(stack.engine, parameters) | dict(paths.engine_environment)
-    if in_container:
-        environment |= {"HOME": paths.scratch}
-    elif stack.engine.gpu and settings.stack_gpu != "none":
-        environment |= {"LLAMA_ARG_LOG_VERBOSITY": GPU_LOG_VERBOSITY}
-    references = list_references(model.environment)
-    # What the operator names in .env takes the place of ours: a variable stands once in what is rendered.
-    own = {name: value for name, value in environment.items() if name not in references}
-    return Service(
-        name=model.service,
-        port=model.port,
-        arguments=(*paths.engine_command, *build_arguments(stack.engine, parameters)),
-        environment=own | list_values(model.environment),
-        secrets=references | {API_KEY_VARIABLE: "INFERENCE_API_KEY"},
-        health_path=stack.engine.health_path,
-        ready_timeout_s=ENGINE_START_S + model.size_bytes / SLOWEST_READ_BYTES_PER_S,
-        model=model,
-    )
+    if paths.runtime == "compose":
+        return environment | {"HOME": paths.scratch}
+    if stack.engine.gpu and stack.settings.stack_gpu != "none":
+        return environment | {"LLAMA_ARG_LOG_VERBOSITY": GPU_LOG_VERBOSITY}
+    return environment
 
 
 def find_accelerator(settings: Settings) -> Accelerator:
@@ -202,6 +217,23 @@ def find_accelerator(settings: Settings) -> Accelerator:
 
 
 def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str) -> Service:
+    environment = _build_gateway_environment(stack, paths, config_digest)
+    if taken := sorted(environment.keys() & set(stack.variables)):
+        message = f"A provider in stack.yml takes a secret from {taken[0]}, which tells the gateway something else."
+        raise ConfigError(message, "give the secret a name of its own in .env and in stack.yml")
+    own = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEY", "INFERENCE_API_KEY"}
+    return Service(
+        name=GATEWAY,
+        port=stack.settings.api_gateway_port,
+        arguments=paths.gateway_command,
+        environment=environment,
+        secrets={name: name for name in sorted(own | set(stack.variables))},
+        health_path="/health/readiness",
+        ready_timeout_s=GATEWAY_START_S,
+    )
+
+
+def _build_gateway_environment(stack: Stack, paths: RuntimePaths, config_digest: str) -> dict[str, str]:
     settings = stack.settings
     in_container = paths.runtime == "compose"
     environment = {
@@ -223,19 +255,7 @@ def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str
         environment["GATEWAY_DIRECT_HOSTS"] = ",".join(_list_direct_hosts(stack))
     for endpoint in stack.endpoints:
         environment[endpoint.url_variable] = endpoint.find_url(in_container)
-    if taken := sorted(environment.keys() & set(stack.variables)):
-        message = f"A provider in stack.yml takes a secret from {taken[0]}, which tells the gateway something else."
-        raise ConfigError(message, "give the secret a name of its own in .env and in stack.yml")
-    own = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEY", "INFERENCE_API_KEY"}
-    return Service(
-        name=GATEWAY,
-        port=settings.api_gateway_port,
-        arguments=paths.gateway_command,
-        environment=environment,
-        secrets={name: name for name in sorted(own | set(stack.variables))},
-        health_path="/health/readiness",
-        ready_timeout_s=GATEWAY_START_S,
-    )
+    return environment
 
 
 def _list_direct_hosts(stack: Stack) -> list[str]:
