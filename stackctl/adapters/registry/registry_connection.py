@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -71,17 +71,20 @@ class RegistryConnection:
 
         attempt = 0
         while True:
-            data = bytearray()
             try:
-                with self._ask(image, path, {"Accept": accept}) as answer:
-                    for chunk in answer.iter_raw(CHUNK_BYTES):
-                        data += chunk
-                        if len(data) > limit:
-                            raise BundleError(f"The manifest of {image} has more than {limit} bytes.")
-                    return bytes(data), answer.headers
+                return self._load_once(image, path, accept, limit)
             except httpx.TransportError as error:
                 attempt += 1
-                self._pause(image, attempt, str(error) or type(error).__name__)
+                self._pause(image, attempt, _describe(error))
+
+    def _load_once(self, image: ImageReference, path: str, accept: str, limit: int) -> tuple[bytes, Mapping[str, str]]:
+        data = bytearray()
+        with self._ask(image, path, {"Accept": accept}) as answer:
+            for chunk in answer.iter_raw(CHUNK_BYTES):
+                data += chunk
+                if len(data) > limit:
+                    raise BundleError(f"The manifest of {image} has more than {limit} bytes.")
+            return bytes(data), answer.headers
 
     def read_on(self, image: ImageReference, path: str, offset: int, end: int) -> Iterator[bytes]:
         """Bytes from ``offset`` on, over as many connections as it takes while each brings something.
@@ -101,17 +104,15 @@ class RegistryConnection:
                 return
             except httpx.TransportError as error:
                 attempt += 1
-                self._pause(image, attempt, str(error) or type(error).__name__)
+                self._pause(image, attempt, _describe(error))
 
     def _read_once(self, image: ImageReference, path: str, offset: int) -> Iterator[bytes]:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         with self._ask(image, path, headers) as answer:
-            skip = offset
-            if answer.status_code == 206:
-                start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-                skip = offset - int(start[1]) if start else -1
-            if skip < 0:
+            start = _read_start(answer)
+            if start is None or start > offset:
                 raise ImageUnavailable(f"The registry of {image} answered with another range than asked for.")
+            skip = offset - start
             for chunk in answer.iter_raw(CHUNK_BYTES):
                 kept = chunk[skip:]
                 skip -= len(chunk) - len(kept)
@@ -133,29 +134,23 @@ class RegistryConnection:
                 answer = self._send(image, path, headers)
             except httpx.TransportError as error:
                 attempt += 1
-                self._pause(image, attempt, str(error) or type(error).__name__)
+                self._pause(image, attempt, _describe(error))
                 continue
-            except httpx.TooManyRedirects:
-                raise ImageUnavailable(
-                    f"The registry {image.host} leads {image} from one address to the next without end.",
-                    "check the proxy, or ask who runs the registry",
-                ) from None
-            try:
+            with closing(answer):
                 if answer.status_code == 401 and not is_refused:
                     is_refused = True
                     self._log_in(image, answer.headers.get("WWW-Authenticate", ""))
-                    continue
-                if answer.status_code in _BUSY:
+                elif answer.status_code in _BUSY:
                     attempt += 1
                     self._pause(image, attempt, f"it answers {answer.status_code}", answer.headers.get("Retry-After"))
-                    continue
-                _check_status(image, answer.status_code)
-                yield answer
-                return
-            finally:
-                answer.close()
+                else:
+                    _check_status(image, answer.status_code)
+                    yield answer
+                    return
 
     def _send(self, image: ImageReference, path: str, headers: Mapping[str, str]) -> httpx.Response:
+        import httpx
+
         host = _HUB_HOST if image.host == DOCKER_HUB else image.host
         scheme = "http" if _LOOPBACK.fullmatch(image.host) else "https"
         known = self._headers.get((image.host, image.path))
@@ -166,7 +161,13 @@ class RegistryConnection:
             # No encoding of the transfer: it is the stored bytes that have the digest.
             headers={**headers, "Accept-Encoding": "identity", **({"Authorization": known} if known else {})},
         )
-        return client.send(request, stream=True, follow_redirects=True)
+        try:
+            return client.send(request, stream=True, follow_redirects=True)
+        except httpx.TooManyRedirects:
+            raise ImageUnavailable(
+                f"The registry {image.host} leads {image} from one address to the next without end.",
+                "check the proxy, or ask who runs the registry",
+            ) from None
 
     def _log_in(self, image: ImageReference, header: str) -> None:
         import httpx
@@ -245,6 +246,18 @@ def _open_client(host: str) -> httpx.Client:
             f"The proxy for {host} cannot be used: its address is not http:// or https://, or is no address.",
             "set HTTPS_PROXY to an address such as http://proxy.example:3128, and unset ALL_PROXY",
         ) from None
+
+
+def _describe(error: httpx.TransportError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _read_start(answer: httpx.Response) -> int | None:
+    """Byte with which the content begins, 0 where all of it comes; ``None`` where the answer does not say."""
+    if answer.status_code != 206:
+        return 0
+    start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    return int(start[1]) if start else None
 
 
 def _check_status(image: ImageReference, status: int) -> None:
