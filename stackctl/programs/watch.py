@@ -70,6 +70,7 @@ FILTER = (
     (0x06, 0, 0, 0),  # drop
 )
 
+NETLINK_HEADER = 16
 REQUEST, ACK, DUMP, CREATE, REPLACE = 0x1, 0x4, 0x300, 0x400, 0x100
 NEW_LINK, GET_ADDRESS, NEW_ROUTE, DELETE_ROUTE, GET_ROUTE = 16, 22, 24, 25, 26
 LINK_UP = 1
@@ -167,22 +168,39 @@ def ask_kernel(kernel: socket.socket, kind: int, flags: int, body: bytes) -> lis
     Raises:
         OSError: the kernel refused it.
     """
-    flags |= REQUEST | (0 if flags & DUMP == DUMP else ACK)
-    kernel.send(struct.pack("IHHII", 16 + len(body), kind, flags, 1, 0) + body)
+    ending = 0 if flags & DUMP == DUMP else ACK  # a list ends with DONE, anything else with an acknowledgement
+    header = struct.pack("IHHII", NETLINK_HEADER + len(body), kind, flags | REQUEST | ending, 1, 0)
+    kernel.send(header + body)
     bodies: list[bytes] = []
+    for answer, content in read_messages(kernel):
+        if answer == DONE:
+            break
+        if answer == ERROR:
+            check_acknowledged(content)
+            break
+        bodies.append(content)
+    return bodies
+
+
+def read_messages(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """Kind and body of each message that the kernel sends, without end."""
     while True:
         data = kernel.recv(1 << 16)
         while data:
             length, kind, _, _, _ = struct.unpack_from("IHHII", data)
-            if kind == ERROR:
-                code = -struct.unpack_from("i", data, 16)[0]
-                if code:
-                    raise OSError(code, errno.errorcode.get(code, "refused by the kernel"))
-                return bodies
-            if kind == DONE:
-                return bodies
-            bodies.append(data[16:length])
+            yield kind, data[NETLINK_HEADER:length]
             data = data[(length + 3) & ~3 :]
+
+
+def check_acknowledged(body: bytes) -> None:
+    """Read the code of an error message, which is 0 where the kernel did what it was asked.
+
+    Raises:
+        OSError: the kernel refused it.
+    """
+    code = -struct.unpack_from("i", body)[0]
+    if code:
+        raise OSError(code, errno.errorcode.get(code, "refused by the kernel"))
 
 
 def unpack_attributes(data: bytes) -> dict[int, bytes]:
