@@ -23,7 +23,7 @@ from stackctl.core.bundle.format.installed_paths import model_folder
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.format.signature import render_public_key
 from stackctl.core.bundle.load.journal import parse_journal
-from stackctl.core.bundle.load.plan import plan_load
+from stackctl.core.bundle.load.plan import Kept, plan_load
 from tests.bundle_builder import SECRET, build_bundle
 from tests.gguf_files import write_model
 from tests.integration.stack_site import REPOSITORY, clean_environment
@@ -108,7 +108,7 @@ class Loader:
         if not journal_file.exists():
             return 0
         journal = parse_journal(journal_file.read_text())
-        plan = plan_load(manifest, kept_models=[manifest.models[0].digest])
+        plan = plan_load(manifest, Kept([manifest.models[0].digest]))
         return sum(
             item.written_bytes if item.key in journal.done else journal.parts.get(item.key, 0) * len(item.places)
             for item in plan.wanted

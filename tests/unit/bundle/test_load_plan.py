@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.load.checks import Disk, Machine, check_machine, check_space
 from stackctl.core.bundle.load.journal import DONE, DROP, PART, parse_journal, render_lines
-from stackctl.core.bundle.load.plan import find_installed, plan_load
+from stackctl.core.bundle.load.plan import Kept, find_installed, plan_load
 from stackctl.core.bundle.load.record import LoadRecord, parse_record, render_record
 from stackctl.errors import Severity
 from tests.bundle_builder import ImageBytes, build_bundle, make_bytes
@@ -32,7 +32,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 def write(manifest: Manifest, data: dict[str, bytes], kept: tuple[str, ...] = ()) -> dict[str, bytes]:
     """What the files hold when the plan is carried out."""
-    plan = plan_load(manifest, kept)
+    plan = plan_load(manifest, Kept(kept))
     files = {output.path: bytearray(output.size) for output in plan.outputs}
     for _, content in plan.carried:
         for place in content.places:
@@ -61,15 +61,18 @@ def test_a_content_at_several_places_is_read_once(manifest: Manifest) -> None:
 
 
 def test_what_is_kept_is_not_written_and_images_stay_in_the_parts(manifest: Manifest) -> None:
-    kept = [model.digest for model in manifest.models]
-    assert {output.path for output in plan_load(manifest, kept).outputs} == {f"release/files/{path}" for path in FILES}
-    assert plan_load(manifest, kept, keeps_files=True).outputs == ()
+    models = [model.digest for model in manifest.models]
+    outputs = plan_load(manifest, Kept(models)).outputs
+    assert {output.path for output in outputs} == {f"release/files/{path}" for path in FILES}
+    (left,) = plan_load(manifest, Kept(models, ["config/stack.yml"])).outputs
+    assert left.path == "release/files/wheels/x.whl"
+    assert plan_load(manifest, Kept(models, FILES)).outputs == ()
 
 
 def test_a_journal_does_not_speak_for_other_places(manifest: Manifest) -> None:
     model = next(model for model in manifest.models if model.served_names == ("b",))
     whole = {item.sha256: item.key for item in plan_load(manifest).wanted}
-    staged = plan_load(manifest, [model.digest], model.files[0].chunks).wanted
+    staged = plan_load(manifest, Kept([model.digest]), model.files[0].chunks).wanted
     moved = [item for item in staged if item.sha256 == model.files[0].chunks[0]]
     assert [item.key == whole[item.sha256] for item in moved] == [False]
 

@@ -7,7 +7,7 @@ A content that stands at several places is read once and written to all of them.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,43 +99,76 @@ class InstalledRange:
     sha256: str
 
 
-def plan_load(
-    manifest: Manifest,
-    kept_models: Collection[str] = (),
-    staged_blobs: Collection[str] = (),
-    *,
-    keeps_files: bool = False,
-    linked: Collection[str] = (),
-) -> LoadPlan:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is installed already, so that nothing of it is written.
+
+    Attributes:
+        models: digests of models that the store has.
+        files: paths of the release's own files that this or another installed release has.
+    """
+
+    models: Collection[str] = ()
+    files: Collection[str] = ()
+
+
+NOTHING_KEPT = Kept()
+
+
+@dataclass(frozen=True, slots=True)
+class _PlannedFile:
+    """A file to make and what it is made of: digests of contents with their offsets in bytes."""
+
+    output: Output
+    contents: tuple[tuple[str, int], ...]
+
+
+def plan_load(manifest: Manifest, kept: Kept = NOTHING_KEPT, staged_blobs: Collection[str] = ()) -> LoadPlan:
     """Say what is to be written.
 
     Args:
-        kept_models: digests of the models that the store has; nothing of them is written.
-        keeps_files: whether the release's own files are installed already.
-        linked: paths of those of its files that another release has, and that are not written again.
         staged_blobs: digests of image blobs that are kept in staging, because their parts come one after another.
     """
     sizes = {item.sha256: item.size for item in list_content(manifest)}
-    outputs: list[Output] = []
+    files = [
+        *_plan_models(manifest, kept.models, sizes),
+        *_plan_release_files(manifest, kept.files),
+        *_plan_staged_blobs(staged_blobs, sizes),
+    ]
+    wanted = _gather_wanted(files, sizes)
+    return LoadPlan(
+        outputs=tuple(file.output for file in files),
+        carried=tuple((member, wanted[member.sha256]) for member in manifest.blobs if member.sha256 in wanted),
+        inherited=tuple(wanted[item.sha256] for item in manifest.inherited if item.sha256 in wanted),
+    )
+
+
+def _plan_models(manifest: Manifest, kept: Collection[str], sizes: Mapping[str, int]) -> Iterator[_PlannedFile]:
+    lacking = [model for model in manifest.models if model.digest not in kept]
+    for model in lacking:
+        for file in model.files:
+            yield _PlannedFile(Output(model_path(model, file), file.size), tuple(list_offsets(file, sizes)))
+
+
+def _plan_release_files(manifest: Manifest, kept: Collection[str]) -> Iterator[_PlannedFile]:
+    for file in manifest.files:
+        if file.path not in kept:
+            output = Output(f"{RELEASE}/{FILES}/{file.path}", file.size, is_program(file.path))
+            yield _PlannedFile(output, ((file.sha256, 0),))
+
+
+def _plan_staged_blobs(digests: Collection[str], sizes: Mapping[str, int]) -> Iterator[_PlannedFile]:
+    for sha256 in sorted(digests):
+        yield _PlannedFile(Output(blob_path(sha256), sizes[sha256]), ((sha256, 0),))
+
+
+def _gather_wanted(files: Iterable[_PlannedFile], sizes: Mapping[str, int]) -> dict[str, Wanted]:
+    """Every content, by its digest, with all the places that it goes to."""
     places: dict[str, list[Place]] = {}
-    for model in manifest.models:
-        if model.digest not in kept_models:
-            for file in model.files:
-                path = model_path(model, file)
-                outputs.append(Output(path, file.size))
-                for sha256, offset in list_offsets(file, sizes):
-                    places.setdefault(sha256, []).append(Place(path, offset))
-    for packed in () if keeps_files else [file for file in manifest.files if file.path not in linked]:
-        path = f"{RELEASE}/{FILES}/{packed.path}"
-        outputs.append(Output(path, packed.size, is_program(packed.path)))
-        places.setdefault(packed.sha256, []).append(Place(path, 0))
-    for sha256 in sorted(staged_blobs):
-        outputs.append(Output(blob_path(sha256), sizes[sha256]))
-        places.setdefault(sha256, []).append(Place(blob_path(sha256), 0))
-    wanted = {sha256: Wanted(sha256, sizes[sha256], tuple(found)) for sha256, found in places.items()}
-    carried = tuple((member, wanted[member.sha256]) for member in manifest.blobs if member.sha256 in wanted)
-    inherited = tuple(wanted[item.sha256] for item in manifest.inherited if item.sha256 in wanted)
-    return LoadPlan(tuple(outputs), carried, inherited)
+    for file in files:
+        for sha256, offset in file.contents:
+            places.setdefault(sha256, []).append(Place(file.output.path, offset))
+    return {sha256: Wanted(sha256, sizes[sha256], tuple(found)) for sha256, found in places.items()}
 
 
 def plan_blob(sha256: str, size: int) -> Wanted:
@@ -153,7 +186,7 @@ def blob_path(sha256: str) -> str:
     return f"{BLOBS}/{sha256}"
 
 
-def list_offsets(file: ModelFile, sizes: dict[str, int]) -> Iterator[tuple[str, int]]:
+def list_offsets(file: ModelFile, sizes: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     """Each chunk of a model's file with its offset in bytes."""
     offset = 0
     for sha256 in file.chunks:

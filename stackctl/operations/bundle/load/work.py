@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.core.bundle.load.checks import check_space
-from stackctl.core.bundle.load.plan import InstalledRange, LoadPlan, list_file_ranges, plan_load
+from stackctl.core.bundle.load.plan import InstalledRange, Kept, LoadPlan, list_file_ranges, plan_load
 from stackctl.core.bundle.load.release import release_folder
 from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, Finding
@@ -61,15 +61,15 @@ def plan_work(job: Job, staging: Staging) -> Work:
     Raises:
         BundleError: a model or an image that a delta builds on is damaged or gone.
     """
-    manifest, folder = job.manifest, job.load.folder
-    kept = _check_models(job)
-    keeps_files = manifest.short_id in job.installed.releases and _has_files(job)
-    links = {} if keeps_files else find_links(folder, manifest, job.installed)
-    links = {path: item for path, item in links.items() if is_right(folder, item, lambda size: None)}
+    manifest = job.manifest
+    models = _check_models(job)
+    has_files = manifest.short_id in job.installed.releases and _has_files(job)
+    links = {} if has_files else _find_right_links(job)
+    kept = Kept(models, {file.path for file in manifest.files} if has_files else links.keys())
     images = find_images_to_load(job.engine, manifest, job.base) if job.engine else NO_IMAGES
     raise_findings(check_available(manifest, images), "The delta does not fit what this machine has.")
     staged = find_staged_blobs(staging, images.blobs)
-    plan = plan_load(manifest, kept, staged, keeps_files=keeps_files, linked=links.keys())
+    plan = plan_load(manifest, kept, staged)
     staging.drop_lost(plan.outputs, plan.wanted)
     missing, spoilt = _list_missing(job, staging, plan, images), frozenset[str]()
     if not missing:
@@ -78,24 +78,36 @@ def plan_work(job: Job, staging: Staging) -> Work:
         spoilt = frozenset(missing)
     if missing:
         # This disk may be gone when the engine is given the images: what it has of them is kept until then.
-        members = find_members(manifest)
-        here = {name for name in images.blobs if job.accepted.find_part(members[name]) is not None}
-        plan = plan_load(manifest, kept, staged | here, keeps_files=keeps_files, linked=links.keys())
-    written_bytes = sum(
-        (content.size - staging.find_start(content)) * len(content.places)
-        for content in plan.wanted
-        if not staging.is_done(content)
-    )
-    return Work(kept, images, plan, missing, spoilt, written_bytes, links)
+        plan = plan_load(manifest, kept, staged | _find_reachable_blobs(job, images))
+    return Work(models, images, plan, missing, spoilt, _count_unwritten(staging, plan), links)
+
+
+def _find_right_links(job: Job) -> dict[str, InstalledRange]:
+    """Files of the release, by path, that another installed one has, as they were when that one was loaded."""
+    links = find_links(job.load.folder, job.manifest, job.installed)
+    return {path: item for path, item in links.items() if is_right(job.load.folder, item, lambda size: None)}
+
+
+def _find_reachable_blobs(job: Job, images: ImagesToLoad) -> frozenset[str]:
+    """Blobs of the images whose parts are here."""
+    members = find_members(job.manifest)
+    return frozenset(name for name in images.blobs if job.accepted.find_part(members[name]) is not None)
+
+
+def _count_unwritten(staging: Staging, plan: LoadPlan) -> int:
+    """Bytes that are still to be written."""
+    undone = [content for content in plan.wanted if not staging.is_done(content)]
+    return sum((content.size - staging.find_start(content)) * len(content.places) for content in undone)
 
 
 def preview_work(job: Job) -> Work:
     """The same, judged by sizes and with nothing staged."""
     manifest, folder = job.manifest, job.load.folder
-    kept = frozenset(model.digest for model in find_kept_models(folder, manifest))
+    models = frozenset(model.digest for model in find_kept_models(folder, manifest))
     links = find_links(folder, manifest, job.installed)
-    plan = plan_load(manifest, kept, linked=links.keys())
-    return Work(kept, NO_IMAGES, plan, written_bytes=sum(content.written_bytes for content in plan.wanted), links=links)
+    plan = plan_load(manifest, Kept(models, links))
+    written_bytes = sum(content.written_bytes for content in plan.wanted)
+    return Work(models, NO_IMAGES, plan, written_bytes=written_bytes, links=links)
 
 
 def check_work_space(job: Job, work: Work) -> None:
