@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from typing import Protocol
 
-from stackctl.adapters.bundle.staging import Staging
 from stackctl.adapters.files.untrusted_files import open_regular
 from stackctl.core.bundle.format.layout import BLOCK, build_header
 from stackctl.core.bundle.format.members import member_path
-from stackctl.core.bundle.load.plan import PartCopy
+from stackctl.core.bundle.load.plan import PartCopy, Wanted
 from stackctl.errors import BundleError
 
 PIECE_BYTES = 256 << 10
@@ -27,8 +27,16 @@ MAX_LANES = 4
 _COPY_AGAIN = "copy this part again from the bundle's source"
 
 
+class Target(Protocol):
+    """What members are written to: a staging folder."""
+
+    def find_start(self, content: Wanted) -> int: ...
+    def write(self, content: Wanted, pieces: Iterable[bytes | memoryview], start: int = 0) -> None: ...
+    def forget(self, content: Wanted) -> None: ...
+
+
 def copy_members(
-    staging: Staging, copies: Sequence[PartCopy], count: Callable[[int], None]
+    staging: Target, copies: Sequence[PartCopy], count: Callable[[int], None]
 ) -> list[tuple[PartCopy, BundleError]]:
     """Write each member's data to its places.
 
@@ -62,7 +70,7 @@ class _Stopped(Exception):
 class _Run:
     """What the threads share."""
 
-    staging: Staging
+    staging: Target
     count: Callable[[int], None]
     copies: Iterator[PartCopy]
     failures: list[tuple[PartCopy, BundleError]] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.format.manifest import Member
@@ -29,7 +29,7 @@ class Staging(Protocol):
     def drop_lost(self, outputs: Sequence[Output], contents: Iterable[Wanted]) -> None: ...
     def find_wrong(self, contents: Sequence[Wanted], count: Callable[[int], None]) -> tuple[Wanted, ...]: ...
     def find_start(self, content: Wanted) -> int: ...
-    def write(self, content: Wanted, pieces: Iterable[bytes], start: int = 0) -> None: ...
+    def write(self, content: Wanted, pieces: Iterable[bytes | memoryview], start: int = 0) -> None: ...
     def forget(self, content: Wanted) -> None: ...
     def flush(self) -> None: ...
     def save(self, path: str, data: bytes) -> None: ...
@@ -94,7 +94,7 @@ class LoadEffects:
     folder: OfflineFolder
     machine: Machine
     reader: BundleReader
-    copy_members: Callable[[Any, Sequence[PartCopy], Callable[[int], None]], list[tuple[PartCopy, BundleError]]]
+    copy_members: Callable[[Staging, Sequence[PartCopy], Callable[[int], None]], list[tuple[PartCopy, BundleError]]]
     read_blob: Callable[[Path, Member], Iterator[bytes]]
     connect_engine: Callable[[], ImageEngine]
     read_now: Callable[[], str]
