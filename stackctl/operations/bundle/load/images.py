@@ -10,7 +10,7 @@ from stackctl.core.bundle.format.manifest import Image, Manifest
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.core.bundle.format.members import describe_owners
 from stackctl.core.bundle.load.plan import InstalledRange, blob_path, list_image_blobs, plan_blob
-from stackctl.core.images.load_tar import build_load_tar
+from stackctl.core.images.load_tar import NamedImage, build_load_tar
 from stackctl.core.images.oci import ImageBlob, ImageFacts
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.bundle.load.acceptance import AcceptedBundle
@@ -54,21 +54,23 @@ def find_images_to_load(engine: ImageEngine, manifest: Manifest, base: Manifest 
     Args:
         base: the installed release that a delta builds on.
     """
-    nameless: list[Image] = []
-    lacking: list[Image] = []
-    for image in manifest.images:
-        facts = build_facts(manifest, image)
-        if engine.check(facts, image.alias):
-            (nameless if engine.has(facts) else lacking).append(image)
+    unnamed = [image for image in manifest.images if engine.check(build_facts(manifest, image), image.alias)]
+    nameless = [image for image in unnamed if engine.has(build_facts(manifest, image))]
+    lacking = [image for image in unnamed if image not in nameless]
     present = engine.find_present([build_facts(manifest, image) for image in lacking]) if lacking else frozenset()
-    skipped = {digest.removeprefix("sha256:") for digest in present}
-    needed = {sha256: size for sha256, size in list_image_blobs(lacking).items() if sha256 not in skipped}
+    needed = _list_needed(lacking, present)
     carried = find_members(manifest)
     blobs = {sha256: size for sha256, size in needed.items() if sha256 in carried}
-    there = _keep_intact(engine, base) if base and len(blobs) < len(needed) else None
-    recoveries = find_recoveries(engine, there, needed.keys() - blobs.keys()) if there else ()
-    lost = needed.keys() - blobs.keys() - {item.layer.removeprefix("sha256:") for item in recoveries}
+    left_out = needed.keys() - blobs.keys()
+    recoveries = find_recoveries(engine, _keep_intact(engine, base), left_out) if base and left_out else ()
+    lost = left_out - {_read_sha256(item.layer) for item in recoveries}
     return ImagesToLoad(tuple(nameless), tuple(lacking), present, blobs, recoveries, tuple(sorted(lost)))
+
+
+def _list_needed(images: Collection[Image], present: Collection[str]) -> dict[str, int]:
+    """Every blob of these images that the engine does not have, with its size."""
+    there = {_read_sha256(digest) for digest in present}
+    return {sha256: size for sha256, size in list_image_blobs(images).items() if sha256 not in there}
 
 
 def _keep_intact(engine: ImageEngine, manifest: Manifest) -> Manifest:
@@ -87,55 +89,59 @@ def check_available(manifest: Manifest, images: ImagesToLoad) -> list[Finding]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class BlobSource:
+    """Where the images' blobs are read from: staging, where an earlier run put them, or their parts."""
+
+    load: LoadEffects
+    staging: Staging
+    accepted: AcceptedBundle
+
+    def read(self, sha256: str, size: int) -> Iterator[bytes]:
+        """A blob's checked bytes."""
+        if self.staging.is_done(plan_blob(sha256, size)):
+            item = InstalledRange(blob_path(sha256), 0, size, sha256)
+            return check_digest(self.staging.read(item.path, 0, size), item)
+        member = find_members(self.accepted.manifest)[sha256]
+        path = self.accepted.find_part(member)
+        assert path is not None, "every part that is needed was found to be reachable"
+        return self.load.read_blob(path, member)
+
+
 def send_images(
-    load: LoadEffects,
-    engine: ImageEngine,
-    staging: Staging,
-    accepted: AcceptedBundle,
-    images: ImagesToLoad,
-    progress: Transfer,
-    report: Report,
+    engine: ImageEngine, source: BlobSource, images: ImagesToLoad, progress: Transfer, report: Report
 ) -> None:
-    """Stream the images from the parts, or from staging where an earlier run put them, and check what arrived.
+    """Stream the images that the engine lacks, name those that it has, and check that all are the right ones.
 
     Raises:
         BundleError: a blob is bad, or the engine has something else than what was sent.
         RuntimeFailure: the engine broke off.
     """
-    manifest = accepted.manifest
-    recovered = recover_layers(engine, staging, images.recoveries)
-    sizes = images.blobs | {blob.digest.removeprefix("sha256:"): blob.size for blob in recovered.values()}
+    manifest = source.accepted.manifest
+    lacking = [(build_facts(manifest, image), image.alias) for image in images.images]
+    recovered = recover_layers(engine, source.staging, images.recoveries)
+    sizes = images.blobs | {_read_sha256(blob.digest): blob.size for blob in recovered.values()}
 
     def open_blob(digest: str) -> Iterator[bytes]:
-        sha256 = digest.removeprefix("sha256:")
-        for piece in _read_blob(load, staging, accepted, sha256, sizes[sha256]):
+        sha256 = _read_sha256(digest)
+        for piece in source.read(sha256, sizes[sha256]):
             progress.add(len(piece))
             yield piece
 
-    named = [(build_facts(manifest, image), image.alias) for image in images.images]
-    sent = [(replace_layers(facts, recovered), alias) for facts, alias in named]
-    if sent:
+    if lacking:
+        sent = [(replace_layers(facts, recovered), alias) for facts, alias in lacking]
         engine.load(build_load_tar(sent, open_blob, {}, images.present), report)
-    named += name_images(engine, manifest, images)
-    findings = [finding for facts, alias in named for finding in engine.check(facts, alias)]
+    named = name_images(engine, manifest, images)
+    _check_arrived(engine, [*lacking, *named])
+
+
+def _check_arrived(engine: ImageEngine, images: Collection[NamedImage]) -> None:
+    findings = [finding for facts, alias in images for finding in engine.check(facts, alias)]
     if findings:
         raise BundleError("The engine does not have the images that were sent to it.", findings[0].hint, findings)
 
 
-def _read_blob(
-    load: LoadEffects, staging: Staging, accepted: AcceptedBundle, sha256: str, size: int
-) -> Iterator[bytes]:
-    """A blob's checked bytes, from staging or from its part."""
-    if staging.is_done(plan_blob(sha256, size)):
-        item = InstalledRange(blob_path(sha256), 0, size, sha256)
-        return check_digest(staging.read(item.path, 0, size), item)
-    member = find_members(accepted.manifest)[sha256]
-    path = accepted.find_part(member)
-    assert path is not None, "every part that is needed was found to be reachable"
-    return load.read_blob(path, member)
-
-
-def name_images(engine: ImageEngine, manifest: Manifest, images: ImagesToLoad) -> list[tuple[ImageFacts, str]]:
+def name_images(engine: ImageEngine, manifest: Manifest, images: ImagesToLoad) -> list[NamedImage]:
     """Give images that the engine has their names; which they were."""
     named = [(build_facts(manifest, image), image.alias) for image in images.nameless]
     for facts, alias in named:
@@ -179,6 +185,10 @@ def build_facts(manifest: Manifest, image: Image) -> ImageFacts:
         variant="",
         source=image.source,
     )
+
+
+def _read_sha256(digest: str) -> str:
+    return digest.removeprefix("sha256:")
 
 
 def _build_blob(blob: Descriptor) -> ImageBlob:

@@ -18,6 +18,7 @@ from stackctl.errors import BundleError, Finding, StackError
 from stackctl.operations.bundle.load.acceptance import Job, accept_bundles, choose_bundles, prepare_job
 from stackctl.operations.bundle.load.images import (
     NO_IMAGES,
+    BlobSource,
     ImagesToLoad,
     check_blobs,
     find_images_to_load,
@@ -169,10 +170,11 @@ def _check_images(job: Job, blobs: Mapping[str, int]) -> list[Finding]:
 def _send_images(job: Job, staging: Staging, images: ImagesToLoad) -> None:
     if job.engine is None or images == NO_IMAGES:
         return
+    source = BlobSource(job.load, staging, job.accepted)
     total = sum(images.blobs.values())
     progress = Transfer("giving the engine its images", total, job.effects.terminal.report, job.effects.clock.monotonic)
     try:
-        send_images(job.load, job.engine, staging, job.accepted, images, progress, job.effects.terminal.report)
+        send_images(job.engine, source, images, progress, job.effects.terminal.report)
     except BundleError as error:
         findings = error.findings or _check_images(job, images.blobs)
         raise BundleError(error.message, error.hint, findings) from error
