@@ -80,3 +80,10 @@ def test_every_decision_has_its_date_and_stands_in_the_list() -> None:
         rows.append(f"| {date} | [{title}]({record.name}) |")
     listed = (folder / "README.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in listed if line.startswith("| 2")] == sorted(rows)
+
+
+def test_the_architecture_names_every_room() -> None:
+    text = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    layers = [CHECKOUT / "stackctl" / name for name in ("core", "operations", "adapters")]
+    rooms = {file.parent.name for layer in layers for file in layer.glob("*/__init__.py")}
+    assert sorted(rooms - set(re.findall(r"\w+", text))) == []
