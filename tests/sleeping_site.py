@@ -9,7 +9,8 @@ from pathlib import Path
 
 from stackctl.adapters.process.process_runtime import ProcessRuntime
 from stackctl.core.stack.runtime import StartPlan
-from stackctl.operations.site.load import build_plan, load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import build_plan, render_site
 from tests.fakes import CHECKOUT, World, write_env
 
 SERVICES = ("inference-chat", "inference-embed", "api-gateway")

@@ -19,7 +19,8 @@ from stackctl.cli.world.effects import build_effects
 from stackctl.core.engine.engines import ENGINES, EngineParameters, build_arguments, build_environment
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.operations.look.health import check_health
-from stackctl.operations.site.load import build_plan, load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import build_plan, render_site
 from stackctl.operations.site.running import load_running
 from tests.bench.load import Load, Target, run_load
 from tests.bench.report import Figure

@@ -332,7 +332,7 @@ def test_what_needs_no_site_works_in_any_folder(
 def test_a_bug_is_exit_code_1_and_shows_its_traceback_on_demand(
     stackctl: Command, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import stackctl.operations.site.load as operation
+    import stackctl.operations.site.load_settings as operation
 
     def fail(effects: object) -> None:
         raise ZeroDivisionError("planned")

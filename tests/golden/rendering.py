@@ -11,7 +11,8 @@ from pathlib import Path
 
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.render import RenderedFiles
-from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
 from tests.fakes import World
 
 CASES = Path(__file__).parent / "cases"

@@ -14,7 +14,8 @@ import yaml
 
 from stackctl.core.stack.compose_view import RELAY_FILE
 from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
-from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
 from tests.fakes import CHECKOUT, World
 from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expected
 

@@ -26,7 +26,7 @@ def config(context: Context, schema: bool, example: bool, reference: bool, as_js
     if example or reference:
         print_piece(render_env_example() if example else render_reference())
         return
-    from stackctl.operations.site.load import load_release, load_settings
+    from stackctl.operations.site.load_settings import load_release, load_settings
 
     with context.open() as effects:
         resolved, _ = load_settings(effects)

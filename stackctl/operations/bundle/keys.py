@@ -17,7 +17,7 @@ from stackctl.core.bundle.format.signature import (
 )
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects, Files
-from stackctl.operations.site.load import load_dotenv
+from stackctl.operations.site.load_settings import load_dotenv
 
 SECRET_SUFFIX, PUBLIC_SUFFIX = ".key", ".pub"
 DEFAULT_PREFIX = "bundle"

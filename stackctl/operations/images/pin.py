@@ -10,7 +10,7 @@ from stackctl.errors import ConfigError, Finding, ImageUnavailable, StackError
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.engines import choose_compose_engine
 from stackctl.operations.site.image_choice import choose_tagged_images, load_pins
-from stackctl.operations.site.load import load_release, load_settings
+from stackctl.operations.site.load_settings import load_release, load_settings
 
 FindDigests = Callable[[Sequence[str]], Mapping[str, "str | StackError"]]
 

@@ -13,7 +13,7 @@ from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.engines import choose_compose_engine
 from stackctl.operations.site.image_choice import load_images
-from stackctl.operations.site.load import load_release, load_settings
+from stackctl.operations.site.load_settings import load_release, load_settings
 
 _OWN_IMAGE = re.compile(rf"{re.escape(OWN_IMAGES)}/[\w./-]+:[\w.-]+", re.ASCII)
 

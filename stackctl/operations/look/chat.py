@@ -12,7 +12,7 @@ from stackctl.core.stack.runtime import ChatPiece
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, suggest_nearest
 from stackctl.operations.effects import Effects, Network
-from stackctl.operations.site.load import load_settings
+from stackctl.operations.site.load_settings import load_settings
 
 
 def ask(

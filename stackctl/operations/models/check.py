@@ -23,7 +23,7 @@ from stackctl.operations.models.folder import (
     load_checksum,
 )
 from stackctl.operations.site.catalog import load_catalog
-from stackctl.operations.site.load import load_settings
+from stackctl.operations.site.load_settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from stackctl.operations.models.folder import (
 )
 from stackctl.operations.models.transfer import FileTransfer
 from stackctl.operations.site.catalog import load_catalog
-from stackctl.operations.site.load import load_settings
+from stackctl.operations.site.load_settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)

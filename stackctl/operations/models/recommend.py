@@ -13,7 +13,7 @@ from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.engines import choose_compose_engine, choose_process_engine
 from stackctl.operations.site.catalog import load_catalog
-from stackctl.operations.site.load import load_release, load_settings
+from stackctl.operations.site.load_settings import load_release, load_settings
 from stackctl.operations.site.state import load_state
 
 

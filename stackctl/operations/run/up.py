@@ -19,8 +19,9 @@ from stackctl.operations.engine.gpu_engine import build_gpu_engine
 from stackctl.operations.engine.loaded_files import find_replaced, keep_identities, load_identities
 from stackctl.operations.run.leftovers import end_leftovers, leave_former_site
 from stackctl.operations.run.wait import list_warnings, wait_healthy
-from stackctl.operations.site.load import build_plan, load_known_answer, load_site, render_site
+from stackctl.operations.site.load import load_site
 from stackctl.operations.site.placement import place_stack
+from stackctl.operations.site.render import build_plan, load_known_answer, render_site
 from stackctl.operations.site.running import Running
 from stackctl.operations.site.state import clear_state, save_state
 

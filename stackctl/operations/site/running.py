@@ -10,7 +10,9 @@ from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import ConfigError, NotRunning, StackError, suggest_nearest
 from stackctl.operations.effects import Effects, Runtime
-from stackctl.operations.site.load import build_plan, load_known_answer, load_release, load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.load_settings import load_release
+from stackctl.operations.site.render import build_plan, load_known_answer, render_site
 from stackctl.operations.site.state import load_state
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 
 from stackctl.core.stack.render import SUPERVISOR_FILE, RenderedFiles
-from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
 from tests.fakes import World
 from tests.hostile_texts import HOSTILE, TEXTS, build_hostile_world
 from tests.supervised import Started, make_mirror, start_programs

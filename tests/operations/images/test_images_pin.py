@@ -10,7 +10,8 @@ from stackctl.core.engine.engines import OFFICIAL_IMAGES
 from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.errors import ConfigError, ImageUnavailable, StackError
 from stackctl.operations.images.pin import run_pin
-from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
 from tests.fakes import SITE, World, raised_by, write_env
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")

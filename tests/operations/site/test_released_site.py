@@ -21,8 +21,10 @@ from stackctl.operations.look.doctor import run_doctor
 from stackctl.operations.look.health import check_health
 from stackctl.operations.look.status import list_models, load_status
 from stackctl.operations.run.up import run_up
-from stackctl.operations.site.load import load_known_answer, load_release, load_settings, load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.load_settings import load_release, load_settings
 from stackctl.operations.site.placement import choose_device
+from stackctl.operations.site.render import load_known_answer, render_site
 from stackctl.operations.site.running import load_running
 from tests.bundle_builder import ImageBytes, build_bundle
 from tests.fakes import SITE, World, raised_by, write_env

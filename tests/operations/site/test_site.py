@@ -13,7 +13,8 @@ from stackctl.errors import ConfigError
 from stackctl.operations.look.doctor import run_doctor
 from stackctl.operations.look.status import list_models
 from stackctl.operations.site.init import run_init
-from stackctl.operations.site.load import load_settings, load_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.load_settings import load_settings
 from stackctl.operations.site.render import check_rendered, run_render
 from tests.fakes import KEYS, SITE, World, build_model_files, raised_by, write_env
 from tests.gguf_files import build_header

@@ -6,7 +6,8 @@ import pytest
 
 from stackctl.core.engine.engines import OFFICIAL_IMAGES
 from stackctl.core.stack.compose_view import Container, build_compose_view
-from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
 from tests.fakes import World, write_env
 
 MIB = 1024 * 1024

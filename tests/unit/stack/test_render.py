@@ -21,7 +21,8 @@ from stackctl.core.stack.render import (
     write_yaml,
 )
 from stackctl.errors import RenderError
-from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
 from tests.fakes import CHECKOUT, World, raised_by
 from tests.hostile_texts import HOSTILE, TEXTS, build_hostile_world
 

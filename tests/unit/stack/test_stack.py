@@ -11,7 +11,8 @@ from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.render import GPU_OVERLAYS
 from stackctl.core.stack.stack import Service, find_gateway_url
 from stackctl.errors import ConfigError
-from stackctl.operations.site.load import build_plan, load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import build_plan, render_site
 from tests.fakes import World, write_env
 
 

@@ -9,7 +9,8 @@ import pytest
 from stackctl.core.engine.engines import ENGINES
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.checks import check_bind_address, check_engine, check_ports
-from stackctl.operations.site.load import collect_secrets, load_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import collect_secrets
 from tests.fakes import World, raised_by, write_env
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.supervisor_view import SupervisorView, build_supervisor_view, find_secrets, find_socket
-from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
 from tests.fakes import World, write_env
 
 

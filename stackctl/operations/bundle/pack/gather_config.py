@@ -26,7 +26,7 @@ from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.bundle.pack.gather import Gathered
 from stackctl.operations.effects import Effects
-from stackctl.operations.site.load import collect_secrets, load_known_answer, render_site
+from stackctl.operations.site.render import collect_secrets, load_known_answer, render_site
 
 
 def gather_config(effects: Effects, loaded: LoadedSite, content: Gathered, gpus: tuple[str, ...]) -> dict[str, str]:

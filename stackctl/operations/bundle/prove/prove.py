@@ -33,8 +33,9 @@ from stackctl.operations.bundle.prove.rehearse import (
     stop_leftovers,
 )
 from stackctl.operations.effects import Effects, Files
-from stackctl.operations.site.load import load_known_answer, load_site, render_site
+from stackctl.operations.site.load import load_site
 from stackctl.operations.site.placement import place_stack
+from stackctl.operations.site.render import load_known_answer, render_site
 
 
 @dataclass(frozen=True, slots=True)

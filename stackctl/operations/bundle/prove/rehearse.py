@@ -31,8 +31,9 @@ from stackctl.operations.effects import Effects, Paths, Runtime
 from stackctl.operations.look.health import check_health
 from stackctl.operations.run.up import save_override
 from stackctl.operations.run.wait import wait_healthy
-from stackctl.operations.site.load import build_plan, load_known_answer, load_site, render_site
+from stackctl.operations.site.load import load_site
 from stackctl.operations.site.placement import place_stack
+from stackctl.operations.site.render import build_plan, load_known_answer, render_site
 from stackctl.operations.site.running import Running
 from stackctl.operations.site.state import clear_state, load_state, save_state
 

@@ -16,7 +16,8 @@ from stackctl.errors import BundleError, ConfigError, Finding, RuntimeFailure
 from stackctl.operations.bundle.prove.prove import ProveRequest, run_prove
 from stackctl.operations.bundle.prove.site_key import load_signing_key
 from stackctl.operations.run.up import run_up
-from stackctl.operations.site.load import load_site, render_site
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
 from stackctl.operations.site.state import load_state
 from tests.fakes import SITE, World, override, raised_by, write_env
 from tests.operations.site.test_released_site import FILES, MODELS, install

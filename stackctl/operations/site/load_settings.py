@@ -1,0 +1,117 @@
+"""What a site's own files and its installed release set: settings and `stack.yml`, before any model is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stackctl.core.bundle.format.installed_paths import CURRENT, OFFLINE_FOLDER
+from stackctl.core.settings.dotenv import DotenvFile, parse_dotenv
+from stackctl.core.settings.sources import (
+    ResolvedSettings,
+    list_possible_variables,
+    resolve_settings,
+)
+from stackctl.core.settings.stackfile import StackFile
+from stackctl.core.settings.stackfile_reader import parse_stackfile
+from stackctl.core.text.yamltree import parse_yaml
+from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
+from stackctl.operations.effects import Effects
+
+if TYPE_CHECKING:
+    from stackctl.core.bundle.load.release import Release
+
+
+def load_settings(effects: Effects) -> tuple[ResolvedSettings, StackFile]:
+    """Read `.env` and `stack.yml`; problems of both are reported together.
+
+    Raises:
+        ConfigError: every problem found, with file and line.
+    """
+    release = load_release(effects)
+    return resolve_site(effects, load_dotenv(effects), load_stack_text(effects, release), release)
+
+
+def resolve_site(
+    effects: Effects, dotenv: DotenvFile, text: str, release: Release | None
+) -> tuple[ResolvedSettings, StackFile]:
+    """Put `.env`, the environment, flags and `stack.yml` (as ``text``) together.
+
+    Raises:
+        ConfigError: every problem found, with file and line.
+    """
+    findings: list[Finding] = []
+    stackfile: StackFile | None = None
+    try:
+        stackfile = parse_stackfile(text)
+    except ConfigError as error:
+        findings += error.findings
+    try:
+        referenced = list_possible_variables(dotenv.values) if stackfile is None else stackfile.list_variables()
+        packed = parse_dotenv(release.settings_text, release.settings_path) if release else None
+        resolved = resolve_settings(dotenv, effects.given.environment, effects.given.flags, referenced, packed)
+    except ConfigError as error:
+        findings += error.findings
+    raise_config_error("The configuration is not usable.", findings)
+    assert stackfile is not None
+    if release is None and effects.files.load_text(effects.paths.site / "stack.yaml") is not None:
+        message = "is not read: stack.yml is, which stands beside it"
+        hint = "move what it says into stack.yml, or remove it"
+        unread = Finding("stack.yaml", message, hint, Severity.WARNING, str(effects.paths.site / "stack.yaml"))
+        resolved = replace(resolved, findings=(*resolved.findings, unread))
+    return resolved, stackfile
+
+
+def load_release(effects: Effects, started: str | None = None) -> Release | None:
+    """The installed release that is current, or the one that a stack was started from while that is there.
+
+    Args:
+        started: title of that release; empty for the site's own files.
+
+    Raises:
+        BundleError: it is damaged.
+        ConfigError: the site has a `stack.yml` of its own that says something else.
+    """
+    if started == "":
+        return None
+    current = effects.paths.site / OFFLINE_FOLDER / CURRENT
+    text = (_load_manifest(effects, started) if started else None) or effects.files.load_text(current / "bundle.json")
+    if text is None and effects.files.is_link(current):
+        # Without this the site's own files would decide, and images would be built and pulled.
+        raise BundleError(
+            f"{current} leads to a release that is not there any more.",
+            "load its bundle again with 'stackctl offline-load', or remove the link to go back to the site's own files",
+        )
+    if text is None:
+        return None
+    # Reading a manifest takes imports that a site without a release does without.
+    from stackctl.operations.site.current_release import read_release
+
+    return read_release(effects, text)
+
+
+def _load_manifest(effects: Effects, title: str) -> str | None:
+    from stackctl.core.bundle.load.release import find_short_id, release_folder
+
+    short_id = find_short_id(title)
+    folder = effects.paths.site / OFFLINE_FOLDER / release_folder(short_id)
+    return effects.files.load_text(folder / "bundle.json") if short_id else None
+
+
+def load_stack_text(effects: Effects, release: Release | None) -> str:
+    """The text of `stack.yml`: the installed release's, or the site's own, empty where there is none.
+
+    Raises:
+        ConfigError: only a ``stack.yaml`` is there.
+    """
+    if release:
+        return release.stack_text
+    text, other = effects.files.load_text(effects.paths.site / "stack.yml") or "", effects.paths.site / "stack.yaml"
+    if effects.files.load_text(other) is not None and parse_yaml(text, "stack.yml").value in (None, {"version": 1}):
+        raise ConfigError(f"{other} is not read: the file's name is stack.yml.", "mv stack.yaml stack.yml")
+    return text
+
+
+def load_dotenv(effects: Effects) -> DotenvFile:
+    """The site's `.env`, empty where there is none."""
+    return parse_dotenv(effects.files.load_text(effects.paths.site / ".env") or "")
