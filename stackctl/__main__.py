@@ -1,4 +1,4 @@
-"""``python -m stackctl``."""
+"""Run the command line as ``python -m stackctl``."""
 
 from stackctl.cli.main import main
 

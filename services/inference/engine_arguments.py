@@ -39,7 +39,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
 
 
 def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line; exits with 2 and one line where it cannot be served as asked."""
+    """Parse a command line; ends the program with 2 and one line where it cannot be served as asked."""
     parsed = parser.parse_args(arguments)
     if not Path(parsed.model).is_file():
         parser.error(f"model file not found: {parsed.model}")
@@ -54,7 +54,7 @@ def read_api_key() -> str:
 
 
 def wants_repacking() -> bool:
-    """Whether weights are rearranged for this CPU's fastest kernels, as llama-server reads it."""
+    """Whether weights are rearranged for this CPU's fastest kernels; reads the variable that llama-server reads."""
     return os.environ.get("LLAMA_ARG_REPACK", "1").lower() not in ("0", "off", "false", "disabled")
 
 

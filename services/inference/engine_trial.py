@@ -58,10 +58,11 @@ class Trial:
     """What one engine did.
 
     Attributes:
-        failure: what it did instead of giving the right answer, a clause that follows its name; empty when it did.
+        failure: what the engine did instead of giving the right answer, as a clause that follows its name; empty when
+            it gave it.
         is_lasting: whether it would do the same again here; a missing library or a busy machine may not stay.
-        signal: name of the signal that it died of, ``SIGSEGV``; empty when it did not.
-        log: the last lines that it wrote.
+        signal: name of the signal that killed the engine, such as ``SIGSEGV``; empty when none did.
+        log: last lines that the engine wrote.
     """
 
     failure: str = ""
@@ -90,11 +91,11 @@ def try_engine(
     environment: Mapping[str, str] = MappingProxyType({}),
     deadline_s: float = DEADLINE_S,
 ) -> Trial:
-    """Ask once; an engine that dies of a signal is started again under a debugger, where there is one.
+    """Ask an engine once; one that a signal killed is started again under a debugger, where there is one.
 
     Args:
         models: folder with ``demo.gguf`` and ``demo.json``, which says what it answers.
-        environment: beside this process's own.
+        environment: variables for the engine beside this process's own.
     """
     known = json.loads((models / "demo.json").read_text(encoding="utf-8"))["answers"][0]
     task = _Task(models / "demo.gguf", str(known["question"]), str(known["answer"]), environment, deadline_s)
@@ -109,7 +110,7 @@ def try_engine(
 
 @dataclass(frozen=True)
 class _Task:
-    """What is asked of an engine."""
+    """The question to an engine, and the answer that counts as right."""
 
     model: Path
     question: str
@@ -119,7 +120,7 @@ class _Task:
 
 
 def _ask_engine(task: _Task, command: Sequence[str], keep_lines: int = LOG_LINES) -> Trial:
-    """Start, ask, stop."""
+    """Start the engine, ask, and stop it."""
     port, key = _find_free_port(), secrets.token_urlsafe(16)
     serve = ("--model", str(task.model), "--alias", "demo", "--host", "127.0.0.1", "--port", str(port))
     size = ("--ctx-size", str(CONTEXT), "--parallel", "1")
@@ -146,10 +147,10 @@ def _ask_engine(task: _Task, command: Sequence[str], keep_lines: int = LOG_LINES
 
 
 def _judge(failure: str, code: int | None, elapsed_s: float, log: tuple[str, ...]) -> Trial:
-    """Put together what it said and how it ended.
+    """Put together what the engine said and how it ended.
 
     Args:
-        code: how it ended by itself, None when it did not.
+        code: exit code of an engine that ended by itself, None when it did not.
     """
     number = -code if code is not None and code < 0 else (code or 0) - SHELL_SIGNAL
     if code and number in set(signal.Signals):
@@ -178,7 +179,7 @@ def find_function(lines: Sequence[str]) -> str:
 
 
 def _converse(process: subprocess.Popen[bytes], port: int, key: str, task: _Task, deadline: float) -> str:
-    """Wait until it is ready and ask; what is wrong with its answer, empty when it is the right one."""
+    """Wait until the engine is ready and ask; what is wrong with its answer, empty when it is the right one."""
     while (status := _ask(port, "/health", key, None, 5.0)[0]) != 200:
         if process.poll() is not None:
             return "ended before it was ready"
@@ -199,7 +200,7 @@ def _converse(process: subprocess.Popen[bytes], port: int, key: str, task: _Task
 
 
 def _ask(port: int, path: str, key: str, body: dict[str, Any] | None, timeout_s: float) -> tuple[int, str]:
-    """One question: HTTP status, 0 when nothing answered, and text."""
+    """Ask one question; the answer's HTTP status (0 when nothing answered) and its text."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     try:
@@ -239,7 +240,7 @@ def _find_free_port() -> int:
 
 
 def _limit_child() -> None:
-    """In the child: no core file, and an end when this program is killed, so that no engine is left behind."""
+    """In the child process: no core file, and an end when this program is killed, so that no engine is left behind."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

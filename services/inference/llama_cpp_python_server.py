@@ -1,4 +1,4 @@
-"""Serve one model with llama-cpp-python behind the same doors as llama.cpp's own server.
+"""Serve one model with llama-cpp-python, with the routes and the key of llama.cpp's own server.
 
 In: llama-server's flags (engine_arguments.py) and the API key in the environment. Does I/O: reads the
 model, listens on one port until SIGTERM or SIGINT. It answers one request at a time: others wait.
@@ -47,11 +47,11 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Door:
-    """The ASGI application in front of the package's: readiness, the key, and the routes it has not.
+    """The ASGI application in front of the package's: readiness, the key, and the routes that the package lacks.
 
     Attributes:
         package_app: the package's application, None while the model loads.
-        facts: the answer of /props.
+        facts: the body of the answer to /props.
     """
 
     def __init__(self, alias: str, key: str) -> None:
@@ -163,15 +163,15 @@ def open_door(door: Door, options: argparse.Namespace) -> None:
 
 
 def load_model(options: argparse.Namespace) -> Any:
-    """The model as the command line describes it.
+    """Load the model that the command line describes.
 
     Raises:
-        ValueError: not a model that this build of llama.cpp can load.
+        ValueError: the file is no model that this build of llama.cpp can load.
     """
     import llama_cpp
 
     class Llama(llama_cpp.Llama):  # type: ignore[misc]  # a class that is known at run time only
-        """With embeddings as llama.cpp's server gives them: of length 1, and never of a cut input."""
+        """The package's model, with embeddings as llama.cpp's server gives them: of length 1, never of a cut input."""
 
         def embed(self, input: Any, **options: Any) -> Any:
             return super().embed(input, **{**options, "normalize": True, "truncate": False})
@@ -228,7 +228,7 @@ def build_package_app(model: OneModel) -> Any:
 
 
 def find_type(llama_cpp: Any, name: str | None) -> int | None:
-    """The number of an element type of the KV cache."""
+    """llama.cpp's number of an element type of the KV cache; None for None."""
     return None if name is None else int(getattr(llama_cpp, f"GGML_TYPE_{name.upper()}"))
 
 

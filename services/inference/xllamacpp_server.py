@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def set_model(xllamacpp: Any, parameters: Any, options: argparse.Namespace) -> None:
-    """Copy what concerns the model, its context and its memory."""
+    """Copy what concerns the model, its context and its memory from the command line."""
     parameters.model.path = options.model
     parameters.n_ctx = options.ctx_size
     parameters.n_parallel = options.parallel
@@ -88,7 +88,7 @@ def set_model(xllamacpp: Any, parameters: Any, options: argparse.Namespace) -> N
 
 
 def set_http(parameters: Any, options: argparse.Namespace) -> None:
-    """Copy what concerns the HTTP server, with everything but the API switched off."""
+    """Copy what concerns the HTTP server from the command line, with everything but the API switched off."""
     parameters.hostnames = [options.host]
     parameters.port = options.port
     parameters.model_alias = {options.alias}

@@ -1,4 +1,7 @@
-"""The only printer: results go to stdout, progress and errors to stderr; what others wrote controls no terminal."""
+"""The only printer: results go to stdout, progress and errors to stderr; what others wrote controls no terminal.
+
+In: text and values. Out: the process's two streams. Nothing else of stackctl prints.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ QUIET_INTERVAL_S = 15.0
 
 
 class Progress:
-    """What is going on: on a terminal one line that is rewritten, elsewhere a line for each new step."""
+    """The step that is under way: on a terminal one line that is rewritten, elsewhere a line for each new step."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty() and not is_plain()
@@ -45,7 +48,7 @@ class Progress:
         self._started_at = time.monotonic()
 
     def report(self, line: str) -> None:
-        """Show a step, or news of it: ``step: news``."""
+        """Show a step, or news of a step as ``step: news``."""
         text = escape_controls(click.unstyle(line).strip())
         if not text or text.endswith(":"):  # an empty line of a program's output is no news
             return
@@ -61,7 +64,7 @@ class Progress:
             self._step = step
 
     def confirm(self, question: str) -> bool:
-        """Ask on the terminal; no where there is none to answer at."""
+        """Ask on the terminal; the answer is no where there is no terminal to answer at."""
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
         self.finish()
@@ -85,23 +88,23 @@ def name_program(text: str) -> str:
 
 
 def print_text(text: str = "") -> None:
-    """A line of result."""
+    """Print a line of the result."""
     click.echo(escape_controls(name_program(text)))
 
 
 def print_piece(text: str) -> None:
-    """Part of a line, at once."""
+    """Print part of a line, at once."""
     click.echo(escape_controls(text), nl=False)
     sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
-    """A result for programs."""
+    """Print a result as JSON, for programs."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns that fit the terminal; a cell that is a status is coloured there."""
+    """Print aligned columns that fit the terminal; a cell that is a status is coloured there."""
     cells = [list(headers), *([escape_controls(str(cell)) for cell in row] for row in rows)]
     for number, (row, lines) in enumerate(zip(cells, layout_rows(cells, find_width()), strict=True)):
         for padded in lines:
@@ -126,7 +129,7 @@ def is_plain() -> bool:
 
 
 def clear_screen() -> None:
-    """Begin at the top again, where somebody watches a terminal that can."""
+    """Clear the screen and begin at its top, where stdout is a terminal that can do so."""
     if sys.stdout.isatty() and not is_plain():
         click.clear()
 
@@ -136,7 +139,7 @@ def _style(text: str, fg: str | None = None, *, bold: bool = False) -> str:
 
 
 def print_warnings(findings: Iterable[Finding]) -> None:
-    """Findings that stop nothing, on stderr."""
+    """Print findings that stop nothing, on stderr."""
     for finding in findings:
         _print_news(finding.render_text(), _style("warning: ", fg="yellow"))
         if finding.hint:
@@ -144,7 +147,7 @@ def print_warnings(findings: Iterable[Finding]) -> None:
 
 
 def print_error(error: StackError) -> None:
-    """What failed, every finding with its next step, and one next step for all."""
+    """Print what failed, every finding with its next step, and one next step for all."""
     _print_news(error.message, _style("error: ", fg="red", bold=True))
     hints = {finding.hint for finding in error.findings}
     for finding in error.findings:
@@ -156,7 +159,7 @@ def print_error(error: StackError) -> None:
 
 
 def print_note(text: str) -> None:
-    """A remark that is no part of the result."""
+    """Print a remark that is no part of the result."""
     _print_news(text)
 
 

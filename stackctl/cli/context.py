@@ -1,4 +1,6 @@
-"""What every command is given: where its site is, and the adapters for one operation on it."""
+"""What every command is given: where its site is, and the adapters for one operation on it. Looks for the site's
+folder.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ class Context:
     """Where to look for a command's site.
 
     Attributes:
-        folder: the one that was named, or the current one.
-        is_named: whether it was named.
+        folder: the folder that was named on the command line, or the current one.
+        is_named: whether the folder was named.
     """
 
     folder: Path
@@ -29,10 +31,10 @@ class Context:
 
     @property
     def site(self) -> Path:
-        """The site's folder: this one, or, if it was not named, the nearest above it that is one.
+        """The site's folder: the given one, or, if it was not named, the nearest above it that is a site.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no site.
         """
         from stackctl.cli.world.sites import find_site
 
@@ -43,10 +45,10 @@ class Context:
         return _open(self.site, flags or {})
 
     def open_anywhere(self) -> AbstractContextManager[Effects]:
-        """The same for what works without a site, too; files that lie in a folder which is none are not looked at.
+        """Adapters for what works without a site too; the files of a folder that is no site are not looked at.
 
         Raises:
-            ConfigError: the folder was named, and is none.
+            ConfigError: the folder was named, and is no site.
         """
         try:
             return self.open()
@@ -57,11 +59,11 @@ class Context:
             return _open(self.folder / ".stack", {})
 
     def open_here(self) -> AbstractContextManager[Effects]:
-        """The same for what makes the folder a site."""
+        """Adapters for what makes the folder a site."""
         return _open(self.folder, {})
 
     def find_place(self) -> Context:
-        """The site, named; where there is none, the folder that is to become one."""
+        """A context of the site, named; where there is none, of the folder that is to become one."""
         with suppress(ConfigError):
             return Context(self.site, is_named=True)
         return self
@@ -75,7 +77,7 @@ class Context:
         return ()
 
     def remember(self) -> None:
-        """Note the site, to be named where a command finds none."""
+        """Remember the site, so that a command that finds no site can name it."""
         from stackctl.cli.world.sites import remember_site
 
         remember_site(self.folder)
@@ -83,7 +85,7 @@ class Context:
 
 @contextmanager
 def _open(site: Path, flags: Mapping[str, str | None]) -> Iterator[Effects]:
-    """Clears the progress line at the end."""
+    """Build the adapters, and clear the progress line at the end."""
     from stackctl.cli.world.effects import build_effects
 
     progress = Progress()

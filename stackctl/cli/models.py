@@ -144,10 +144,10 @@ def _list(context: Context, as_json: bool) -> None:
 
 
 def _show_brought(model: BroughtModel, as_json: bool, word: str, unknown: str) -> None:
-    """What came, and the line that serves it.
+    """Print what came, and the line that serves it.
 
     Args:
-        unknown: what happened to a digest that nobody had announced.
+        unknown: what happened to a digest that was not known beforehand.
     """
     print_warnings(model.warnings)
     if as_json:

@@ -24,10 +24,10 @@ class OutputLost(OSError):
 
 
 class _Output(FileIO):
-    """Standard output that says so when it fails: an error alone does not tell which file it is about."""
+    """Standard output that raises its own error when it fails: an OSError does not tell which file it is about."""
 
     def write(self, data: Any) -> int:
-        """As any file; raises ``OutputLost``."""
+        """Write as any file does; raises ``OutputLost`` where that fails."""
         try:
             return super().write(data)
         except OSError as error:
@@ -35,7 +35,7 @@ class _Output(FileIO):
 
 
 def prepare_streams() -> None:
-    """UTF-8 whatever the locale says, and a standard stream in place of each that was closed."""
+    """Set UTF-8 whatever the locale says, and open a standard stream in place of each that was closed."""
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1" and sys.executable:
         # Paths and names are of every language, and files are UTF-8: Python's mode for that is set at its start.
         os.environ["PYTHONUTF8"] = "1"
@@ -62,7 +62,7 @@ def read_standard_input() -> str:
     """All of standard input as text.
 
     Raises:
-        ConfigError: it is not UTF-8.
+        ConfigError: the input is not UTF-8.
     """
     return decode_text(sys.stdin.buffer.read(), "Standard input")
 
@@ -71,7 +71,7 @@ def run_program(group: click.Group, *, debug: bool) -> int:
     """Run the command line that this process was given.
 
     Args:
-        debug: let an error go on, for its traceback.
+        debug: let an error through, for its traceback.
 
     Returns:
         The exit code; what failed was printed.
@@ -117,7 +117,7 @@ def _invoke(group: click.Group) -> int:
 
 
 def _report(failure: BaseException) -> int:
-    """Print what failed; its exit code."""
+    """Print what failed; the exit code for it."""
     if isinstance(failure, click.ClickException):
         with suppress(OSError):  # standard error may be full, too
             failure.show()

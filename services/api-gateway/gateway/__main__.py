@@ -40,10 +40,10 @@ def main() -> int:
 
 
 def read_catalog(path: str) -> Catalog:
-    """The models of the LiteLLM configuration at this path.
+    """The models of the LiteLLM configuration at this path. Reads the file.
 
     Raises:
-        SettingsError: the file cannot be read, is no such configuration, or needs variables that are unset.
+        SettingsError: the file cannot be read, is no LiteLLM configuration, or names variables that are unset.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def read_catalog(path: str) -> Catalog:
 
 
 def listen(settings: Settings, catalog: Catalog) -> int:
-    """Take the port, then ``run``."""
+    """Take the port, then ``run``; returns the exit status."""
     from gateway.edge.server import bind, stop_on_signals
 
     stop_on_signals()
@@ -71,7 +71,7 @@ def listen(settings: Settings, catalog: Catalog) -> int:
 
 
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
-    """Load LiteLLM behind the gate and serve."""
+    """Load LiteLLM behind the gate and serve until a signal arrives; returns the exit status."""
     from gateway.litellm_app import find_missing_models, load_app
     from gateway.observe.logs import adopt_loggers, configure_logging
 

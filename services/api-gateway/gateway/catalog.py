@@ -1,6 +1,8 @@
 """The models this gateway serves, read from LiteLLM's configuration text. Pure.
 
-The gate lists them and refuses other names by itself: no request for an unknown model reaches LiteLLM.
+In: the text of the configuration. Out: the models by served name, and the answers of /v1/models. The gate lists them
+and refuses other names by itself: no request for an unknown model reaches LiteLLM.
+
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ class Model:
     """One served model.
 
     Attributes:
-        mode: what it is for: ``chat``, ``embedding`` or ``rerank``.
-        context_length: tokens, when the configuration says.
+        mode: kind of requests the model answers: ``chat``, ``embedding`` or ``rerank``.
+        context_length: tokens of prompt and answer together; None where the configuration does not say.
     """
 
     name: str
@@ -31,7 +33,7 @@ Catalog = Mapping[str, Model]
 
 
 def parse_catalog(config_text: str) -> Catalog:
-    """Served name to model, in the configuration's order.
+    """The models by served name, in the configuration's order.
 
     Raises:
         ValueError: the text is no LiteLLM configuration.
@@ -53,7 +55,7 @@ def describe_model(model: Model, created: int) -> dict[str, Any]:
     """One entry of /v1/models, with the fields of OpenAI's and of Anthropic's form.
 
     Args:
-        created: seconds since 1970 of the gateway's start; files have no such date that means anything.
+        created: start of the gateway in seconds since 1970; model files have no such date that means anything.
     """
     entry: dict[str, Any] = {
         "id": model.name,
@@ -71,7 +73,7 @@ def describe_model(model: Model, created: int) -> dict[str, Any]:
 
 
 def describe_catalog(catalog: Catalog, created: int) -> dict[str, Any]:
-    """The whole answer of /v1/models."""
+    """The whole answer of /v1/models; ``created`` as in ``describe_model``."""
     names = list(catalog)
     return {
         "object": "list",

@@ -44,8 +44,8 @@ def explain(status: int, body: bytes, exception: BaseException | None, model: st
 
     Args:
         status: HTTP status of LiteLLM's answer.
-        exception: what LiteLLM met, when it said so.
-        model: served name the client asked for.
+        exception: the exception that LiteLLM met; None when it left none.
+        model: served name that the client asked for.
     """
     if status == 499:
         return ApiError(499, "client_disconnected", "The client left.")
@@ -78,8 +78,8 @@ def replace_stream_errors(events: bytes, explain_body: Callable[[bytes], ApiErro
     """Server-sent events with our words and codes in the place of LiteLLM's, in whichever of the three formats.
 
     Args:
-        events: what is sent at once: one event or several.
-        explain_body: makes the error to send from LiteLLM's.
+        events: bytes of one event or several, as LiteLLM sends them at once.
+        explain_body: makes the error to send from the body of LiteLLM's error.
     """
     if b'"error":{' not in events and b'"error": {' not in events:
         return events  # nearly always, at 0.1 us
@@ -134,7 +134,7 @@ def _name_client_error(status: int) -> str:
 
 
 def _walk(exception: BaseException) -> Iterator[BaseException]:
-    """The exception and all it came from, each once."""
+    """The exception and all exceptions it came from, each once."""
     waiting: list[BaseException | None] = [exception]
     seen: set[int] = set()
     while waiting:

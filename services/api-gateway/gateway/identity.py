@@ -13,7 +13,7 @@ from gateway.edge.routes import SCOPE_ROLE
 
 
 async def authenticate(request: Request, api_key: str | None) -> UserAPIKeyAuth:
-    """Give LiteLLM the caller.
+    """Give LiteLLM the caller: always the same ordinary user.
 
     Raises:
         PermissionError: the request did not come through the gate.

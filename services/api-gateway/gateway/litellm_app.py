@@ -129,7 +129,7 @@ def _keep_only(router_class: Any) -> list[Any]:
 def find_missing_models(expected: frozenset[str]) -> list[str]:
     """Models of the configuration that LiteLLM does not serve: it drops what it does not know with a log line.
 
-    To be called after the start of the application.
+    Call it after the application has started.
     """
     from litellm.proxy import proxy_server
 

@@ -1,4 +1,4 @@
-"""What LiteLLM tells us while it serves: why a call failed, and how many tokens one took. I/O: the log.
+"""What LiteLLM tells us while it serves: why a call failed, and how many tokens an answer took. I/O: the log.
 
 Named in the LiteLLM configuration as a callback. LiteLLM's own Prometheus callback counts some fifty metrics a
 request; the two numbers needed here cost less.
@@ -21,7 +21,7 @@ _PROMPTS = logging.getLogger(PROMPTS_LOGGER)
 
 
 class Observer(CustomLogger):  # type: ignore[misc]  # untyped where LiteLLM is not installed
-    """The callbacks that we need; the others keep doing nothing."""
+    """The callbacks that the gateway needs; LiteLLM's other callbacks keep doing nothing."""
 
     async def async_post_call_failure_hook(
         self,

@@ -31,13 +31,13 @@ class Settings:
     """How this gateway runs.
 
     Attributes:
-        config_path: LiteLLM's configuration file.
-        workers: processes that answer requests.
-        admin_key: opens /metrics beside everything else.
-        client_key: what clients send.
+        config_path: path of LiteLLM's configuration file.
+        workers: number of processes that answer requests.
+        admin_key: key that opens /metrics beside everything else.
+        client_key: key that clients send.
         log_prompts: whether prompts and answers may be logged.
-        max_body_bytes: a larger request body is answered with 413.
-        shutdown_s: how long requests under way may still take after SIGTERM.
+        max_body_bytes: largest request body; a larger one is answered with 413.
+        shutdown_s: seconds that requests under way may still take after SIGTERM.
         direct_hosts: the stack's own hosts, which are never asked through a proxy.
     """
 
@@ -54,7 +54,7 @@ class Settings:
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every setting.
+    """Read every setting from the environment variables.
 
     Raises:
         SettingsError: a required variable is empty, a number is no number or out of bounds, or the two keys
@@ -81,7 +81,7 @@ def check_references(config_text: str, environ: Mapping[str, str]) -> None:
     """Refuse a configuration that names a variable nobody set: LiteLLM would go on without the value.
 
     Raises:
-        SettingsError: names every ``os.environ/NAME`` that is unset or empty.
+        SettingsError: an ``os.environ/NAME`` is unset or empty; names every one.
     """
     missing = sorted({name for name in _REFERENCE.findall(config_text) if not environ.get(name)})
     if missing:

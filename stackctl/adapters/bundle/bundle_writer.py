@@ -1,6 +1,7 @@
-"""Write a bundle's folder: parts, bootstrap files, sums, manifest and, last of all, the signature.
+"""Write a bundle's folder: parts, bootstrap files, sums, manifest and, last of all, the signature. Does I/O.
 
-All of it grows in a hidden folder beside the bundle's final place, which it is given by one rename.
+In: a ``Draft`` and the files to lie beside the parts. Out: the folder and its manifest. All of it grows in a hidden
+folder beside the bundle's final place, and one rename gives it that name.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class BundleWriter:
     """Writes bundles.
 
     Attributes:
-        open_blob, stream_layers: as ``PartsWriter`` takes them.
-        sign: the signature file of the manifest's bytes; None leaves the bundle unsigned.
+        open_blob, stream_layers: where the content comes from, as ``PartsWriter`` takes them.
+        sign: makes the signature file's text from the manifest's bytes; None leaves the bundle unsigned.
     """
 
     open_blob: OpenBlob
@@ -54,10 +55,11 @@ class BundleWriter:
     def write(
         self, out: Path, draft: Draft, bootstrap: Sequence[BootstrapEntry], transfer: Transfer
     ) -> tuple[Path, Manifest]:
-        """Write what is not there yet, and give the folder its name.
+        """Write what is not there yet, and give the folder its name; the folder and its manifest.
 
         Raises:
-            BundleError: a source changed, the disk is full or fails, or what has the bundle's name is not whole.
+            BundleError: a source changed, the disk is full or fails, or the folder that has the bundle's name is not
+                whole.
         """
         with explain_writes(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ class BundleWriter:
                 return self._write(out, draft, bootstrap, transfer)
 
     def sign_bundle(self, folder: Path, manifest: Manifest) -> bool:
-        """Sign a bundle that is there, where there is a key; whether it is signed then."""
+        """Sign a bundle that is there, if there is a key; whether the bundle is signed afterwards."""
         path = folder / SIGNATURE_NAME
         if self.sign is not None:
             with explain_writes(folder):
@@ -123,12 +125,12 @@ class BundleWriter:
 
 
 def find_partial(out: Path, draft: Draft) -> Path:
-    """Where the parts of exactly this content grow."""
+    """Path of the hidden folder in which the parts of exactly this content grow."""
     return out / f".{draft.body.name}.partial-{draft.body.short_id}"
 
 
 def find_partial_bytes(out: Path, draft: Draft) -> int:
-    """What earlier, killed packs left on the disk: this one goes on with it, or removes it first."""
+    """Bytes on the disk that earlier, killed packs left: this pack goes on with them, or removes them first."""
     try:
         return sum(path.stat().st_blocks * 512 for path in out.glob(f".{draft.body.name}.partial-*/*"))
     except OSError:
@@ -136,14 +138,14 @@ def find_partial_bytes(out: Path, draft: Draft) -> int:
 
 
 def _remove_others(out: Path, name: str, partial: Path) -> None:
-    """Remove what killed packs of other content left: nobody can go on with it."""
+    """Remove what killed packs of other content left: no pack can go on with it."""
     for path in out.glob(f".{name}.partial-*"):
         if path != partial:
             shutil.rmtree(path)
 
 
 def list_bundles(out: Path) -> list[tuple[Path, Manifest]]:
-    """The bundles in a folder whose manifest can be read and whose files are there in full size."""
+    """The bundles in a folder that have a readable manifest and all files in full size, each with its manifest."""
     found = []
     for path in sorted(out.glob(f"*/{MANIFEST_NAME}")):
         try:
@@ -164,10 +166,10 @@ def _is_whole(folder: Path, manifest: Manifest) -> bool:
 
 
 def load_manifest(path: Path) -> Manifest:
-    """The manifest of a bundle's folder or of its ``bundle.json``; nobody vouches for it.
+    """The manifest of a bundle's folder or of its ``bundle.json``; no signature is checked.
 
     Raises:
-        BundleError: there is none, or it is not usable.
+        BundleError: the manifest is missing or not usable.
     """
     file = path / MANIFEST_NAME if path.is_dir() else path
     try:

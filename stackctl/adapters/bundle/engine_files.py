@@ -1,6 +1,7 @@
-"""Look at a ``llama-server`` that is to travel: the libraries it loads, its version and devices, what it needs.
+"""Look at a ``llama-server`` that a bundle is to carry: the libraries it loads, its version and devices, what it needs.
 
-It is run: whoever packs an engine trusts it already, and one that does not start here is not packed.
+In: the program's path. Out: ``EngineFacts``. Does I/O: the engine is run; whoever packs an engine trusts it already,
+and one that does not start here is not packed.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ _HINT = "give --engine a llama-server that runs on this machine"
 
 
 def inspect_engine(program: Path) -> EngineFacts:
-    """What is known of an engine after it was run.
+    """Run an engine and gather what a bundle says of it.
 
     Raises:
-        BundleError: it is no program for this machine, a library is missing, or it does not say its version.
+        BundleError: the file is no program for this machine, a library is missing, or the engine does not say its
+            version.
     """
     try:
         path = program.resolve(strict=True)
@@ -69,12 +71,12 @@ def inspect_engine(program: Path) -> EngineFacts:
 
 
 def load_driver_version() -> str:
-    """Of the NVIDIA driver of this machine; empty where there is none."""
+    """Version of this machine's NVIDIA driver; empty where there is none."""
     return (load_text(DRIVER_VERSION) or "").strip()
 
 
 def _list_libraries(program: Path) -> tuple[Library, ...]:
-    """Of the program, and of the backends beside it that it loads when it starts."""
+    """Libraries of the program, and of the backends beside it that it loads when it starts."""
     beside = sorted(path for path in program.parent.glob("libggml-*.so") if path.is_file())
     found: dict[str, Library] = {path.name: Library(path.name, str(path)) for path in beside}
     for path in (program, *beside):

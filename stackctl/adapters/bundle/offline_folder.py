@@ -1,7 +1,7 @@
 """A site's ``offline/`` folder: installed releases, the models' store, and which release is current.
 
-Paths are relative to the folder, as core/bundle/format/installed_paths.py names them. A name appears only when what it
-names is whole.
+Does I/O. Paths are relative to the folder, as core/bundle/format/installed_paths.py names them. A name appears only
+when what it names is whole.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class OfflineFolder:
     """What bundles brought to a site."""
 
     def __init__(self, root: Path) -> None:
-        """Nothing is made before it is needed."""
+        """Remember the folder's path; nothing is made before it is needed."""
         self.root = root
 
     def prepare(self) -> None:
-        """Make the folder.
+        """Make the ``offline/`` folder.
 
         Raises:
-            BundleError: it cannot be made.
+            BundleError: the folder cannot be made.
         """
         with explain_writes(self.root):
             make_folder(self.root)
@@ -44,16 +44,16 @@ class OfflineFolder:
         return Staging(self.root / STAGING / short_id)
 
     def list_staging(self) -> dict[str, int]:
-        """What is being loaded, or was interrupted: each bundle's short id and the bytes that it takes."""
+        """Bundles that are being loaded, or whose load broke off: each one's short id and the bytes that it takes."""
         return {item.name: self.measure(f"{STAGING}/{item.name}") for item in self._list_folders(STAGING)}
 
     def list_begun(self) -> tuple[Path, ...]:
-        """Folders in staging that have the manifest of what is being loaded."""
+        """Folders in staging that have the manifest of the bundle that is being loaded."""
         folders = [item / RELEASE for item in self._list_folders(STAGING)]
         return tuple(folder for folder in folders if (folder / MANIFEST_NAME).is_file())
 
     def measure(self, *paths: str) -> int:
-        """What removing these folders would free, in bytes: a file that has another name elsewhere stays."""
+        """Bytes that removing these folders would free: a file that has another name elsewhere stays."""
         found = [file.lstat() for path in paths for file in (self.root / path).rglob("*")]
         names = Counter((status.st_dev, status.st_ino) for status in found if not stat.S_ISDIR(status.st_mode))
         sizes = {(status.st_dev, status.st_ino): status for status in found}
@@ -80,7 +80,7 @@ class OfflineFolder:
         return tuple(str(MODEL_STORE / item.name) for item in self._list_folders(str(MODEL_STORE)))
 
     def load_bytes(self, path: str) -> bytes | None:
-        """A file's bytes; ``None`` when there is no such file."""
+        """Bytes of a file; ``None`` when there is no such file."""
         try:
             return (self.root / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -89,14 +89,14 @@ class OfflineFolder:
             raise BundleError(f"{self.root / path} cannot be read: {error.strerror}.", "check that disk") from error
 
     def find_link(self, name: str) -> str:
-        """The release that ``current`` or ``previous`` means; empty where there is none."""
+        """Short id of the release that ``current`` or ``previous`` names; empty where there is none."""
         try:
             return (self.root / name).readlink().name
         except OSError:
             return ""
 
     def switch(self, name: str, short_id: str) -> None:
-        """Have a link mean another release, in one step.
+        """Have a link name another release, in one step.
 
         Raises:
             BundleError: the folder cannot be written.
@@ -109,15 +109,15 @@ class OfflineFolder:
             sync_folder(self.root)
 
     def find_size(self, path: str) -> int | None:
-        """A regular file's size in bytes; ``None`` when there is none of that name."""
+        """Size of a regular file in bytes; ``None`` when there is no such file."""
         target = self.root / path
         return target.stat().st_size if target.is_file() and not target.is_symlink() else None
 
     def read_range(self, item: InstalledRange) -> Iterator[bytes]:
-        """Bytes of an installed file, as many of them as there are.
+        """Bytes of an installed file, as many of the range as there are.
 
         Raises:
-            BundleError: it is not there or cannot be read.
+            BundleError: the file is not there or cannot be read.
         """
         path, left = self.root / item.path, item.size
         try:
@@ -130,7 +130,7 @@ class OfflineFolder:
             raise BundleError(f"{path} cannot be read: {error.strerror}.", "check that disk") from error
 
     def install(self, staged: str, final: str) -> None:
-        """Give a staged folder its place: at once, or file by file where an equal one is there to be mended.
+        """Give a staged folder its final name: at once, or file by file where an equal one is there to be mended.
 
         Raises:
             BundleError: the folder cannot be written.
@@ -151,7 +151,7 @@ class OfflineFolder:
                 sync_folder(place.parent)
 
     def find_disk(self, title: str, needed_bytes: int, path: Path | None = None) -> Disk:
-        """The file system that this folder, or another one, is on."""
+        """The file system that this folder, or the one at ``path``, is on."""
         place = path or self.root
         there = next(folder for folder in (place, *place.parents) if folder.exists())
         return Disk(title, str(place), there.stat().st_dev, shutil.disk_usage(there).free, needed_bytes)

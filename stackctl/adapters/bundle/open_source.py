@@ -1,4 +1,4 @@
-"""Open what a bundle's plan names: a stretch of a file, a registry's blob, or bytes that the plan holds."""
+"""Open what a bundle's plan names: a range of a file, a registry's blob, or bytes that the plan holds. Reads only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def open_source(images: ImageSources, blob: Blob, offset: int, before: hashlib._Hash | None) -> Iterator[bytes]:
-    """A blob's bytes from an offset on.
+    """Bytes of a blob from an offset on.
 
     Args:
-        before: digest of what comes before the offset, for a source that is checked while it is read.
+        before: digest of the bytes before the offset, for a source that is checked while it is read.
 
     Raises:
-        BundleError: it is not what it was when it was planned, or cannot be read.
+        BundleError: the source is not what it was when it was planned, or cannot be read.
     """
     source = blob.source
     if isinstance(source, InMemory):

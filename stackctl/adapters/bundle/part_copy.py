@@ -41,13 +41,13 @@ def copy_members(
     """Write each member's data to its places.
 
     Args:
-        count: called with the bytes that were written.
+        count: called with the number of bytes written.
 
     Returns:
         Members that cannot be read or are wrong, each with its error, in the order given.
 
     Raises:
-        BundleError: what is written to is full or fails.
+        BundleError: the disk that is written to is full or fails.
     """
     run = _Run(staging, count, iter(copies))
     lanes = _count_lanes({copy.path for copy in copies})
@@ -68,7 +68,7 @@ class _Stopped(Exception):
 
 @dataclass
 class _Run:
-    """What the threads share."""
+    """What the copying threads share."""
 
     staging: Target
     count: Callable[[int], None]
@@ -125,10 +125,10 @@ class _Run:
 
 
 class _Source:
-    """A member's data; whether its reading failed is told apart from a failure of its writing.
+    """A member's data; it tells a failure to read from a failure to write.
 
     Attributes:
-        failure: the error that reading ended with.
+        failure: the error that reading ended with; None when it did not fail.
         is_wrong: whether the bytes are there and are not those of the manifest.
     """
 
@@ -172,7 +172,7 @@ class _Source:
 
 
 def _count_lanes(paths: set[Path]) -> int:
-    """Threads that read at the same time."""
+    """Number of threads that may read at once from these files' disks."""
     if any(_has_heads(path) for path in paths):
         return 1
     return min(MAX_LANES, max(2, len(os.sched_getaffinity(0))))

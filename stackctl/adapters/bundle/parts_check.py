@@ -1,6 +1,6 @@
 """Hash whole parts as fast as the disk gives them, and find out what exactly is wrong in a bad one.
 
-Paths come in, digests and findings go out; nothing is written.
+In: paths of parts. Out: digests and findings. Reads only.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Report = Callable[[int], None]
 
 
 def hash_part(path: Path, size: int, report: Report) -> str:
-    """SHA-256 of a whole file.
+    """SHA-256 of a whole file, in hexadecimal.
 
     Args:
-        size: that it must have; another one is an error before anything is read.
-        report: told of bytes as they are hashed.
+        size: bytes that the file must have; with another size it fails before anything is read.
+        report: called with the number of bytes as they are hashed.
 
     Raises:
-        BundleError: it is missing, has another size, is no regular file, or cannot be read to its end.
+        BundleError: the file is missing, has another size, is no regular file, or cannot be read to its end.
     """
     return _hash_file(path, size, report, threading.Event())
 
@@ -47,11 +47,11 @@ def hash_parts(jobs: Sequence[tuple[Path, int]], report: Report) -> Iterator[str
     """``hash_part`` of many files side by side; what is wrong with one file does not keep the others from being read.
 
     Args:
-        jobs: paths and sizes.
-        report: told of bytes, by one thread at a time.
+        jobs: path and size in bytes of each file.
+        report: called with the number of bytes hashed, by one thread at a time.
 
     Yields:
-        For each job in turn its digest or its error, while later ones are read.
+        The digest or the error of each job, in the jobs' order, while later ones are read.
     """
     lock, stop = threading.Lock(), threading.Event()
 
@@ -82,10 +82,10 @@ def _hash_file(path: Path, size: int, report: Report, stop: threading.Event) -> 
 
 
 def hash_chunks(path: Path, sizes: Sequence[int], report: Report) -> Iterator[str]:
-    """SHA-256 of each stretch of a file, one after another; together they are the whole file.
+    """SHA-256 of each range of a file, one after another; together the ranges are the whole file.
 
     Raises:
-        BundleError: as ``hash_part``.
+        BundleError: as ``hash_part`` raises it.
     """
     stop = threading.Event()
     with open_regular(path) as file:
@@ -95,7 +95,7 @@ def hash_chunks(path: Path, sizes: Sequence[int], report: Report) -> Iterator[st
 
 
 def _hash_next(path: Path, file: FileIO, size: int, report: Report, stop: threading.Event) -> str:
-    """Hash so many bytes from where the file is."""
+    """Hash so many bytes from where the file is read next."""
     digest, buffer, left = hashlib.sha256(), memoryview(bytearray(BUFFER_BYTES)), size
     while left and not stop.is_set():
         count = file.readinto(buffer[:left])
@@ -114,10 +114,10 @@ def _check_size(path: Path, file: FileIO, size: int) -> None:
 
 
 def begins_part(path: Path, manifest: Manifest, number: int) -> bool:
-    """Whether a file begins as this part does, which no other part or bundle does.
+    """Whether a file begins as this part does; no other part and no other bundle's part begins so.
 
     Args:
-        number: of the part, from 1.
+        number: the part's number, from 1.
     """
     first = next(iter(list_members(manifest, number)), None)
     try:
@@ -132,8 +132,8 @@ def find_frame_damage(path: Path, manifest: Manifest, number: int, hashed: Colle
     """Look at everything in a part that is not a member's data: headers, padding, the end of the archive.
 
     Args:
-        number: of the part, from 1.
-        hashed: SHA-256 of members whose data is looked at, too, because nobody else reads it.
+        number: the part's number, from 1.
+        hashed: SHA-256 of the members whose data is read too, because no other check reads it.
 
     Returns:
         The first thing that is wrong, in words; empty when the part is right so far.
@@ -176,7 +176,7 @@ def _compare_frame(offset: int, seen: bytes, padding: bytes, expected: bytes, na
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """Something wrong in a part; ``member`` where it is that member's data."""
+    """Something wrong in a part; ``member`` is set where it is wrong in that member's data."""
 
     offset: int
     seen: str
@@ -184,10 +184,10 @@ class _Spot:
 
 
 def locate_damage(path: Path, manifest: Manifest, number: int) -> list[Finding]:
-    """Read a bad part once more and name each stretch that is wrong, with what it belongs to.
+    """Read a bad part once more and name each range that is wrong, with what it belongs to.
 
     Args:
-        number: of the part, from 1.
+        number: the part's number, from 1.
 
     Returns:
         Findings in the order of their offsets; empty when the part is right.

@@ -1,7 +1,7 @@
-"""Read bundles from disks that nobody vouches for: find their files, read parts member by member, locate damage.
+"""Read bundles from disks that no one vouches for: find their files, read parts member by member, locate damage.
 
-Paths come in, values and checked bytes go out; nothing is written. A part's bytes follow from the manifest, so every
-header, every padding and the end are compared with the only bytes that they may be, and data with its digest.
+In: paths. Out: values and checked bytes. Reads only. A part's bytes follow from the manifest, so every header, every
+padding and the end are compared with the only bytes that they may be, and data with its digest.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def open_bundles(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> t
 
     Args:
         paths: each a bundle's folder, its ``bundle.json``, a folder of bundle folders, or, beside one of these, a
-            folder of parts alone.
-        extra_folders: searched for parts, too: the files directly in them, and in folders in them.
+            folder that has parts alone.
+        extra_folders: further folders in which parts are looked for: the files directly in them, and in their folders.
 
     Raises:
-        BundleError: a path holds no bundle or a file cannot be read; all of them by name.
+        BundleError: a path holds no bundle or a file cannot be read; names all of them.
     """
     bundles, extra_folders = sort_paths(paths, extra_folders)
     opened: dict[Path, OpenedBundle] = {}
@@ -62,20 +62,20 @@ def open_bundles(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> t
 
 
 def sort_paths(paths: Sequence[Path], extra_folders: Sequence[Path] = ()) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Tell bundles from folders that have parts alone, as a further disk does.
+    """Tell paths of bundles from folders that have parts alone, as a further disk has.
 
     Returns:
-        Paths of bundles, or that hold nothing at all, and every other folder to search for parts.
+        First the paths of bundles and the paths with nothing at all, then every other folder to search for parts.
     """
     alone = [path for path in paths if _has_parts_alone(path)]
     return tuple(path for path in paths if path not in alone), (*extra_folders, *alone)
 
 
 def find_folders(path: Path) -> tuple[Path, ...]:
-    """The bundle folders that a path means: one, or those in it.
+    """The bundle folders that a path stands for: the one it names, or those in it.
 
     Raises:
-        BundleError: it is none and has none.
+        BundleError: the path is no bundle's folder and has none in it.
     """
     if path.name == MANIFEST_NAME and not path.is_dir():
         return (path.parent,)
@@ -140,7 +140,7 @@ def _may_hold(folder: Path, manifest_bytes: bytes) -> bool:
 
 
 def _list_folders(folder: Path) -> list[Path]:
-    """Folders in a folder, without those that only the system may enter, as every formatted disk has one."""
+    """Folders in a folder, without those that only the system may enter (every formatted disk has one)."""
     try:
         with os.scandir(folder) as items:
             found = sorted(folder / item.name for item in items if item.is_dir(follow_symlinks=False))
@@ -165,14 +165,14 @@ def read_members(path: Path, members: Sequence[Member]) -> Iterator[tuple[Member
     """Read a part from one of its members to its end, everything checked on the way.
 
     Args:
-        members: of one part, in order, up to its last one; begin later to go on after an interruption.
+        members: members of one part, in order, up to the part's last one; begin later to go on after an interruption.
 
     Yields:
         A member and its data in pieces of at most ``PIECE_BYTES``. The digest is checked when the last piece has been
         taken; what the caller leaves is read and checked before the next member.
 
     Raises:
-        BundleError: anything is not as the manifest says, by file and offset.
+        BundleError: the part is not as the manifest says; names the file and the offset.
     """
     with open_regular(path) as file, ThreadPoolExecutor(1, "hash") as hasher:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -189,10 +189,10 @@ def read_members(path: Path, members: Sequence[Member]) -> Iterator[tuple[Member
 
 
 def read_blob(path: Path, member: Member, offset: int = 0) -> Iterator[bytes]:
-    """One member's data from an offset on, wherever it lies.
+    """Data of one member from an offset on, wherever the member lies.
 
     Args:
-        offset: within the data; the digest is checked at the end only when this is 0.
+        offset: first byte wanted, counted within the data; the digest is checked at the end only when this is 0.
 
     Raises:
         BundleError: the file does not hold this member there, or its data is wrong.
@@ -206,7 +206,7 @@ def read_blob(path: Path, member: Member, offset: int = 0) -> Iterator[bytes]:
 
 
 def read_range(path: Path, offset: int, size: int) -> Iterator[bytes]:
-    """Bytes of a part as they are, fewer where it ends; whoever reads them knows that they were checked.
+    """Bytes of a range of a part as they are, fewer where the part ends; the caller knows that they were checked.
 
     Raises:
         BundleError: the file cannot be read.
@@ -266,7 +266,7 @@ def _check_header(path: Path, file: FileIO, member: Member) -> None:
 
 
 def _check_bytes(path: Path, file: FileIO, expected: bytes, title: str) -> None:
-    """Read exactly these bytes."""
+    """Read exactly the expected bytes, or raise."""
     offset = file.tell()
     seen = read_up_to(file, len(expected))
     if seen != expected:
@@ -275,7 +275,7 @@ def _check_bytes(path: Path, file: FileIO, expected: bytes, title: str) -> None:
 
 
 def read_up_to(file: FileIO, size: int) -> bytes:
-    """So many bytes, fewer only at the file's end."""
+    """Read so many bytes, fewer only at the file's end."""
     data = bytearray()
     while len(data) < size and (piece := file.read(size - len(data))):
         data += piece

@@ -1,7 +1,7 @@
 """Write a bundle's parts so that a killed pack goes on where it was, and a part that has its name is whole.
 
-In: part plans and where their bytes come from. Out: files in a working folder and each part's digest. A journal
-beside them says what is safely on the disk; what it does not name is written again.
+In: part plans and the sources of their bytes. Out: files in a working folder and each part's digest. Does I/O. A
+journal beside the parts says what is safely on the disk; what it does not name is written again.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ StreamLayers = Callable[[str, frozenset[str]], Iterator[tuple[str, int, Iterator
 
 @dataclass(slots=True)
 class Journal:
-    """What is on the disk for certain.
+    """What is safely on the disk.
 
     Attributes:
-        synced: by part name, bytes from its beginning that are written; by digest, bytes of a layer.
-        finished: by part name, the digest of a whole part.
+        synced: bytes that are written, counted from the beginning: by part name for a part, by digest for a layer.
+        finished: digest of each whole part, by part name.
     """
 
     path: Path
@@ -56,14 +56,14 @@ class Journal:
         return journal
 
     def take(self, name: str, value: int | str) -> None:
-        """Remember one entry."""
+        """Remember one entry in memory."""
         if isinstance(value, int):
             self.synced[name] = value
         else:
             self.finished[name] = value
 
     def add(self, name: str, value: int | str) -> None:
-        """Remember one entry for the next run as well."""
+        """Remember one entry in memory and in the file, for the next run."""
         self.take(name, value)
         with self.path.open("a") as file:
             file.write(json.dumps([name, value]) + "\n")
@@ -76,9 +76,9 @@ class PartsWriter:
     """Writes parts into one folder.
 
     Attributes:
-        folder: of this pack alone; exists.
-        open_blob: a blob's bytes from an offset on.
-        stream_layers: layers of an engine's image in the engine's order: digest, size, bytes.
+        folder: an existing folder that this pack alone uses.
+        open_blob: gives a blob's bytes from an offset on.
+        stream_layers: gives the layers of an image of the Docker engine, in the engine's order: digest, size, bytes.
     """
 
     folder: Path
@@ -116,7 +116,7 @@ class PartsWriter:
                     journal.synced.pop(name, None)
 
     def _place_layers(self, parts: tuple[PartPlan, ...], journal: Journal, pool: ThreadPoolExecutor) -> None:
-        """Put layers that the engine sends in an order of its own straight to their final places."""
+        """Put layers, which the Docker engine sends in its own order, straight to their final places."""
         places = {
             f"sha256:{member.blob.sha256}": (part, member)
             for part in parts
@@ -160,7 +160,7 @@ class PartsWriter:
     def _fill_part(
         self, pieces: Iterator[tuple[bytes, bool]], file: _PartFile, digest: HashThread, sync: _Syncer
     ) -> int:
-        """Hash the part from its beginning, and write what is not there, both at the same time; the bytes it has."""
+        """Hash the part from its beginning and write what is missing, both at once; the size of the part in bytes."""
         position = 0
         for piece, is_there in prefetch(pieces):
             digest.add(piece)
@@ -174,7 +174,7 @@ class PartsWriter:
         return position
 
     def _list_pieces(self, file: _PartFile, part: PartPlan, start: int) -> Iterator[tuple[bytes, bool]]:
-        """The part's bytes in order, and whether each piece is in the file already."""
+        """Bytes of the part in order, and whether each piece is in the file already."""
         for piece in file.read(0, start):
             yield piece, True
         for member in part.members:
@@ -225,7 +225,7 @@ class _PartFile:
 
 
 def _place_layer(file: _PartFile, offset: int, sync: _Syncer, known: int, pieces: Iterator[bytes]) -> None:
-    """Write a layer to its place, from ``known`` on."""
+    """Write a layer to its place, from byte ``known`` of it on."""
     position = 0
     for piece in prefetch(pieces):
         there = min(max(known - position, 0), len(piece))
@@ -243,7 +243,7 @@ def _open_part(path: Path) -> _PartFile:
 
 @dataclass(slots=True)
 class _Syncer:
-    """Has written data reach the disk in the background, and journals it once it has."""
+    """Has the disk take written data in the background, and notes it in the journal once the disk has it."""
 
     handle: int
     name: str
@@ -254,7 +254,7 @@ class _Syncer:
     _asked: int = 0
 
     def reach(self, position: int) -> None:
-        """Everything before ``position`` is written."""
+        """Say that everything before ``position`` is written."""
         if position - max(self._asked, self.start) >= SYNC_BYTES:
             self.wait()
             self._asked = position
@@ -266,7 +266,7 @@ class _Syncer:
         self._sync(position)
 
     def wait(self) -> None:
-        """Have the sync before this one ended; so never more than two stretches are unsafe."""
+        """Wait until the sync before this one has ended; so never more than two ranges are unsafe."""
         if self._pending is not None:
             self._pending.result()
 

@@ -1,4 +1,4 @@
-"""Hash what lies in a staging folder, two contents at a time."""
+"""Hash what lies in a staging folder, two contents at a time. Reads only."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ THREADS = 2
 
 
 def find_wrong_contents(folder: Path, contents: Sequence[Wanted], count: Callable[[int], None]) -> tuple[Wanted, ...]:
-    """Those of these contents whose bytes, at one of their places, are gone or are not theirs.
+    """The contents whose bytes, at one of their places, are gone or wrong.
 
     Args:
-        count: called with the bytes that were read.
+        count: called with the number of bytes read.
 
     Raises:
         OSError: the disk fails.
@@ -41,7 +41,7 @@ def find_wrong_contents(folder: Path, contents: Sequence[Wanted], count: Callabl
 
 
 def hash_range(folder: Path, place: Place, size: int) -> hashlib._Hash:
-    """The digest of so many bytes at a place, of fewer where the file ends."""
+    """Digest of so many bytes at a place, of fewer where the file ends."""
     digest, buffer = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
     with (folder / place.path).open("rb", buffering=0) as file:
         file.seek(place.offset)

@@ -1,4 +1,4 @@
-"""The journal of a staging folder on its disk, and what is still to be noted in it."""
+"""The journal of a staging folder on its disk, and what is still to be noted in it. Does I/O."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Fresh:
     """What was written since a sync was last ordered.
 
     Attributes:
-        unfinished: content to the number of its bytes that were written, in this and earlier stretches.
-        lines: for the journal, once what they say is on the disk.
+        unfinished: number of bytes written of each content that is not whole, in this and earlier rounds.
+        lines: lines for the journal, to be added once what they say is on the disk.
     """
 
     size: int = 0
@@ -26,7 +26,7 @@ class Fresh:
 
 
 def recover_journal(descriptor: int) -> Journal:
-    """Read the journal, and cut off a line that was torn by a crash: the next one must not continue it."""
+    """Read the journal, and cut off a line that a crash tore: the next line must not continue it."""
     data = b""
     while piece := os.pread(descriptor, PIECE_BYTES, len(data)):
         data += piece

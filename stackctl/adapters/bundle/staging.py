@@ -1,7 +1,8 @@
 """Write a bundle's content to the disk so that an interruption at any moment costs little and hides nothing.
 
-Files have their final size from the beginning, and every content is written at its final offset. What is written is
-synced in a thread while more is written, then noted in a journal; at most ``MAX_UNSURE_BYTES`` are ever on their way.
+Does I/O. Files have their final size from the beginning, and every content is written at its final offset. A thread
+syncs what is written while more is written, then it is noted in a journal; at most ``MAX_UNSURE_BYTES`` are ever on
+their way.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ JOURNAL_NAME = "journal"
 
 
 class Staging:
-    """What is being loaded; several threads may write different contents at the same time.
+    """The folder of a bundle that is being loaded; several threads may write different contents at the same time.
 
     Attributes:
-        journal: what earlier runs, and this one, have achieved.
+        journal: what this run and earlier ones have achieved.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open a staging folder, made if it is not there."""
+        """Open a staging folder; makes it if it is not there."""
         self._folder = folder
         with explain_writes(folder):
             make_folder(folder)
@@ -68,7 +69,7 @@ class Staging:
         self._pool = ThreadPoolExecutor(1, "sync")
 
     def prepare(self, outputs: Sequence[Output], contents: Iterable[Wanted]) -> None:
-        """Make the files; what the journal says of one that has to be made again no longer counts."""
+        """Make the files; what the journal says of a file that has to be made again no longer counts."""
         missing = [item for item in outputs if not has_size(self._folder / item.path, item.size)]
         self.drop_lost(outputs, contents)
         # The journal first: a new file of the right size would look like one that was written.
@@ -96,7 +97,7 @@ class Staging:
         What this run has written itself was hashed on its way and is not read again.
 
         Args:
-            count: called with the bytes that were read.
+            count: called with the number of bytes read.
 
         Raises:
             BundleError: the disk fails.
@@ -117,7 +118,7 @@ class Staging:
         """Write a content to all its places.
 
         Args:
-            pieces: its bytes from ``start`` on; with ``start`` 0 whoever gives them checks their digest.
+            pieces: bytes of the content from ``start`` on; with ``start`` 0 whoever gives them checks their digest.
 
         Raises:
             BundleError: the disk is full or fails, or the bytes are wrong.
@@ -144,7 +145,7 @@ class Staging:
             self._done.notify_all()
 
     def forget(self, content: Wanted) -> None:
-        """Take back what was noted of a content: its bytes are wrong."""
+        """Take back what was noted of a content, because its bytes are wrong."""
         with self._lock:
             self._fresh.unfinished.pop(content.key, None)
             self._fresh.lines.append(render_lines(DROP, [content.key]))
@@ -178,7 +179,7 @@ class Staging:
             sync_folder(target.parent)
 
     def link(self, source: Path, path: str) -> None:
-        """Have a file that lies elsewhere on this disk here, too, under its own name; copied where no disk can."""
+        """Give a file of this disk another name here; it is copied where the file system has no links."""
         target = self._folder / path
         with explain_writes(self._folder):
             make_folder(target.parent)
@@ -192,7 +193,7 @@ class Staging:
             sync_folder(target.parent)
 
     def read(self, path: str, offset: int, size: int) -> Iterator[bytes]:
-        """So many bytes of a staged file, fewer where it ends."""
+        """Read so many bytes of a staged file, fewer where it ends."""
         with explain_writes(self._folder), (self._folder / path).open("rb", buffering=0) as file:
             file.seek(offset)
             while size and (piece := file.read(min(PIECE_BYTES, size))):
@@ -200,13 +201,13 @@ class Staging:
                 yield piece
 
     def wait_done(self, content: Wanted) -> bool:
-        """Wait until a content is written, or nobody writes any more; whether it is there."""
+        """Wait until a content is written, or no thread writes any more; whether it is there."""
         with self._done:
             self._done.wait_for(lambda: self._is_over or content.key in self._hashed)
             return content.key in self.journal.done
 
     def stop_waiting(self) -> None:
-        """Say that nothing more is written."""
+        """Say that nothing more is written, so that no thread waits for it."""
         with self._done:
             self._is_over = True
             self._done.notify_all()
@@ -219,7 +220,7 @@ class Staging:
         os.close(self._journal_file)
 
     def _hash_begin(self, content: Wanted, count: int) -> hashlib._Hash:
-        """The digest of what an earlier run has written of a content."""
+        """Digest of the bytes that an earlier run has written of a content."""
         with explain_writes(self._folder):
             digest, *others = (hash_range(self._folder, place, count) for place in content.places)
         if any(other.digest() != digest.digest() for other in others):
@@ -227,7 +228,7 @@ class Staging:
         return digest
 
     def _add(self, content: Wanted, offset: int, size: int) -> None:
-        """Count what was written."""
+        """Count the bytes that were written of a content."""
         with self._lock:
             self._fresh.size += size
             self._fresh.unfinished[content.key] = offset
@@ -244,7 +245,7 @@ class Staging:
             self._wait()
 
     def _wait(self) -> None:
-        """Wait for the oldest sync; a failure stays, so that whoever else waits meets it too."""
+        """Wait for the oldest sync; a failure stays, so that every other thread that waits meets it too."""
         with self._lock:
             if not self._syncs:
                 return
@@ -255,7 +256,7 @@ class Staging:
                 self._syncs.popleft()
 
     def _order_sync(self) -> None:
-        """Have everything that was written so far synced, then noted. Called with the lock held."""
+        """Have everything that was written so far synced, then noted. The caller holds the lock."""
         fresh, self._fresh = self._fresh, Fresh(unfinished=dict(self._fresh.unfinished))
         marks = render_lines(PART, (f"{key} {offset}" for key, offset in fresh.unfinished.items()))
         text = "".join(fresh.lines) + marks

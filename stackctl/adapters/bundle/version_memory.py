@@ -1,4 +1,4 @@
-"""The last version of each stack, in a file beside the key that signs its bundles."""
+"""The last version of each stack, in a file beside the key that signs its bundles. Reads and writes that file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from stackctl.errors import Finding, RuntimeFailure, Severity
 
 
 class VersionMemory:
-    """What the holder of a key has packed."""
+    """The versions that the holder of a signing key has packed."""
 
     def __init__(self, key: Path | None, warn: Callable[[Finding], None]) -> None:
-        """Without a key nothing is remembered: nobody could say whose versions they are."""
+        """Without a key nothing is remembered: no signature would say whose versions they are."""
         self._file = key.with_name(key.name + SUFFIX) if key else None
         self._warn = warn
 
     def load(self) -> dict[str, PackedVersion]:
-        """A stack's name to the last bundle of it.
+        """The last packed version of each stack, by the stack's name.
 
         Raises:
             BundleError: the file is damaged.
@@ -27,7 +27,7 @@ class VersionMemory:
         return parse_versions(load_text(self._file) or "", str(self._file)) if self._file else {}
 
     def save(self, stack: str, packed: PackedVersion) -> None:
-        """Remember a bundle, unless a later one is remembered; a file that cannot be written is worth a warning."""
+        """Remember a bundle, unless a later one is remembered; a file that cannot be written is a warning."""
         if self._file is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""HTTP from inside a container: the engines' network has no way in from this machine."""
+"""HTTP from inside a container, by a program run in it: the engines' network has no way in from this machine."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ _FIRST_VERSION = "1.41"
 
 
 def connect_engine(timeout_s: int = ANSWER_S) -> DockerClient:
-    """A client of the engine.
+    """Connect to the Docker engine and give back a client of it.
 
     Args:
-        timeout_s: how long the engine may stay silent; gigabytes of images take it longer than questions do.
+        timeout_s: seconds that the engine may stay silent; gigabytes of images take it longer than questions do.
 
     Raises:
-        RuntimeFailure: no engine answers; names its address.
+        RuntimeFailure: no Docker engine answers; names its address.
     """
     from docker.errors import DockerException  # 0.2 s of imports that the process runtime and --help do without
     from requests import RequestException
@@ -43,7 +43,7 @@ def connect_engine(timeout_s: int = ANSWER_S) -> DockerClient:
 
 
 def load_endpoint() -> Endpoint:
-    """Where the docker CLI looks for its engine: rootless Docker, Docker Desktop and Colima have sockets elsewhere."""
+    """Address at which the docker CLI finds its engine; rootless Docker, Docker Desktop and Colima have their own."""
     done = run_command(["docker", *ENDPOINT_QUESTION], 5.0)
     return parse_endpoint(done.stdout if done.code == 0 else "")
 
@@ -62,7 +62,7 @@ def _open_client(endpoint: Endpoint, version: str, timeout_s: int) -> DockerClie
 
 
 def _find_reason(error: BaseException) -> str:
-    """The operating system's own word, which the libraries wrap several times."""
+    """The operating system's own words for the error, which the libraries wrap several times."""
     seen: BaseException | None = error
     while seen is not None:
         for found in (seen, *seen.args):

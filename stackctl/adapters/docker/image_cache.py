@@ -1,4 +1,7 @@
-"""Remember what an image is made of: an image that has not changed is not exported again to learn its layers' sizes."""
+"""Remember what an image is made of: an image that has not changed is not exported again to learn its layers' sizes.
+
+In: a folder and a key. Out: ``ImageContent``. Reads and writes the folder.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def load_image_content(folder: Path, key: str, read: Callable[[], ImageContent])
     """The content of an image, from the cache or, the first time, from ``read``.
 
     Args:
-        key: changes when anything of the image changes: its id in an engine with its name, or a digest.
+        key: text that changes when anything of the image changes: its id in a Docker engine with its name, or a digest.
     """
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     try:

@@ -29,10 +29,10 @@ flock --nonblock "$2" docker compose --project-name "$1" down --remove-orphans -
 
 
 class EngineWatch:
-    """What happens to images from now on.
+    """What happens to a Docker engine's images while this watches.
 
     Attributes:
-        images: the stack's images with their ids in the engine, as they were at the start.
+        images: the stack's images by name, with their ids in the Docker engine at the start.
     """
 
     def __init__(self, client: DockerClient, names: Sequence[str]) -> None:
@@ -45,16 +45,16 @@ class EngineWatch:
         self._thread.start()
 
     def list_pulled(self) -> tuple[str, ...]:
-        """Images that were pulled, and images of the stack that are not what they were."""
+        """Images that were pulled, and images of the stack that are not what they were at the start."""
         changed = [name for name, before in self.images.items() if self._find_id(name) != before]
         return tuple(sorted({*self._pulled, *changed}))
 
     def find_gap(self) -> str:
-        """Why a pull may have gone unseen, empty when none can have."""
+        """Why a pull may have gone unseen; empty when none can have."""
         return "" if self._thread.is_alive() else "the engine's stream of events broke off"
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         self._stream.close()
         self._thread.join(timeout=5)
 
@@ -75,13 +75,13 @@ class EngineWatch:
 
 @contextmanager
 def watch_engine(names: Sequence[str]) -> Iterator[EngineWatch]:
-    """Watch the engine's images.
+    """Watch the Docker engine's images while the block runs.
 
     Args:
-        names: the stack's own images.
+        names: names of the stack's own images.
 
     Raises:
-        RuntimeFailure: no engine answers, or one of the images is not there.
+        RuntimeFailure: no Docker engine answers, or one of the images is not there.
     """
     client = connect_engine()
     try:
@@ -99,7 +99,7 @@ def remove_if_killed(project: str, lock: Path, patience_s: float = PATIENCE_S) -
     """Have a project's containers removed if this process is killed within the block, even by SIGKILL.
 
     Args:
-        lock: where another command holds it by then, it is left to that one.
+        lock: the site's lock; where another command holds it by then, the containers are left to that command.
     """
     with subprocess.Popen(
         ["sh", "-c", _GUARD, "sh", project, str(lock), str(patience_s)],
@@ -125,7 +125,7 @@ def stop_containers(project: str, services: Sequence[str]) -> None:
     """Stop services and keep their containers, whose logs are still to be read.
 
     Raises:
-        RuntimeFailure: Compose could not.
+        RuntimeFailure: Compose could not stop them.
     """
     argv = ["docker", "compose", "--project-name", project, "stop", *services]
     done = run_command(argv, STOP_TIMEOUT_S)

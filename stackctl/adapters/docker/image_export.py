@@ -34,8 +34,8 @@ def read_image(client: DockerClient, reference: str) -> ImageContent:
     """Learn an image's facts and documents from one pass over what the engine exports; layers are not kept.
 
     Raises:
-        ImageUnavailable: the engine does not have the image.
-        BundleError: it cannot be carried.
+        ImageUnavailable: the Docker engine does not have the image.
+        BundleError: the image cannot be carried in a bundle.
     """
     name = reference if is_digest(reference) else str(parse_reference(reference))
     saved = _survey(client, reference)
@@ -48,12 +48,12 @@ def read_image(client: DockerClient, reference: str) -> ImageContent:
 def stream_layers(
     client: DockerClient, reference: str, wanted: frozenset[str]
 ) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-    """Layers in the order in which the engine sends them: digest, size in bytes, and their bytes.
+    """Layers in the order in which the Docker engine sends them: digest, size in bytes, and their bytes.
 
     Each one's bytes are read before the next is asked for; what is left of them is passed over.
 
     Raises:
-        ImageUnavailable: the engine does not have the image.
+        ImageUnavailable: the Docker engine does not have the image.
         BundleError: a layer is missing, or its bytes are not those of its digest.
     """
     missing = set(wanted)
@@ -90,7 +90,7 @@ def _survey(client: DockerClient, reference: str) -> SavedImage:
 
 
 def _read_document(archive: tarfile.TarFile, member: tarfile.TarInfo, reference: str) -> bytes:
-    """A member's bytes when it may be a document: small, and no tar, gzip or zstd begins like JSON."""
+    """Bytes of an archive's member if it may be a document: it is small, and no tar, gzip or zstd begins like JSON."""
     if member.size > MAX_DOCUMENT_BYTES:
         return b""
     digest = _read_digest(member)

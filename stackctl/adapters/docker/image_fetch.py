@@ -24,7 +24,7 @@ def pull_image(image: str, report: Callable[[str], None]) -> None:
     """Pull an image.
 
     Raises:
-        ImageUnavailable: no registry gave it.
+        ImageUnavailable: no registry gave the image.
     """
     done = stream_command(["docker", "pull", image], lambda line: report(f"pulling {image}: {line}"))
     if done.code:
@@ -43,10 +43,10 @@ def build_image(build: ImageBuild, log: Path, report: Callable[[str], None]) -> 
     """Build an image.
 
     Args:
-        log: file, of this user alone, that keeps all that the build prints.
+        log: path of the file, readable by this user alone, that keeps all that the build prints.
 
     Raises:
-        ImageUnavailable: the build failed; with the failing step and its last lines.
+        ImageUnavailable: the build failed; has the failing step and its last lines.
     """
     report(f"building {build.tag} (once; the next start finds it)")
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -74,7 +74,7 @@ def check_named_image(client: DockerClient, named: NamedImage) -> None:
     """Look at an image that a setting names and, where its command says nothing, ask the program for its version.
 
     Raises:
-        ConfigError: it is for another processor, or starts another program.
+        ConfigError: the image is for another processor, or starts another program.
     """
     attributes = client.images.get(named.image).attrs
     engine = str(client.version().get("Arch", ""))
@@ -101,10 +101,10 @@ def _ask_version(image: str) -> str:
 
 
 def check_command(done: CompletedCommand, what: str, hint: str) -> None:
-    """Turn a command that failed into an error.
+    """Raise an error for a command that failed; return otherwise.
 
     Raises:
-        RuntimeFailure: with the command, its code and the end of what it said.
+        RuntimeFailure: the command failed; has the command, its exit code and the end of what it said.
     """
     if done.code:
         raise RuntimeFailure(f"{what}: {done.render_failure()}", hint)

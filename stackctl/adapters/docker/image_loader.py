@@ -1,4 +1,4 @@
-"""The container engine as loading and going back see it: which images it has, and how it gets others."""
+"""The Docker engine as loading and rollback see it: which images it has, and how it gets others. Does I/O."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 
 
 class ImageLoader:
-    """One engine.
+    """The images of one Docker engine.
 
     Args:
-        find_disk: the file system of a folder, for a title and a number of bytes needed there.
+        find_disk: finds the file system of a folder, given a title and the bytes needed there.
     """
 
     def __init__(self, find_disk: Callable[[str, int, Path], Disk]) -> None:
-        """Connect.
+        """Connect to the Docker engine.
 
         Raises:
-            RuntimeFailure: no engine answers.
+            RuntimeFailure: no Docker engine answers.
         """
         self._client: DockerClient = connect_engine(TRANSFER_TIMEOUT_S)
         self._find_disk = find_disk
 
     @property
     def keeps_blobs(self) -> bool:
-        """Whether it keeps a registry's layers as they are, or only what they unpack to."""
+        """Whether the engine keeps a registry's layers as they are, or only what they unpack to."""
         return has_containerd_store(self._client)
 
     def check(self, facts: ImageFacts, alias: str) -> list[Finding]:
-        """Whether the engine's image of this name is the one that was meant."""
+        """Check that the engine's image of this name is the one that was meant."""
         return check_identity(self._client, facts, alias)
 
     def find_present(self, images: Sequence[ImageFacts]) -> frozenset[str]:
-        """Digests of layers that need not be sent."""
+        """Digests of the layers that need not be sent, because the engine has them."""
         return find_present_layers(self._client, images)
 
     def has(self, facts: ImageFacts) -> bool:
@@ -64,7 +64,7 @@ class ImageLoader:
         tag_image(self._client, self._find_identity(facts), alias)
 
     def remove(self, alias: str) -> bool:
-        """Take a name away, and with an image's last name the image; one that a container uses stays."""
+        """Take a name away, and the image with its last name; whether it is gone: what a container uses stays."""
         return remove_alias(self._client, alias)
 
     def _find_identity(self, facts: ImageFacts) -> str:
@@ -76,15 +76,15 @@ class ImageLoader:
         return ""
 
     def export(self, alias: str, wanted: frozenset[str]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-        """Layers of an image: digest, size in bytes, bytes."""
+        """Layers of an image that the engine has: digest, size in bytes, bytes."""
         return stream_layers(self._client, alias, wanted)
 
     def load(self, chunks: Iterable[bytes], report: Callable[[str], None]) -> None:
-        """Send a tar of images while it is made."""
+        """Send a tar of images to the engine while it is made."""
         load_images(self._client, chunks, report)
 
     def find_disk(self, needed_bytes: int) -> Disk | None:
-        """Where the engine keeps images; ``None`` when that is not on this machine."""
+        """The disk where the engine keeps images; ``None`` when that is not on this machine."""
         root = Path(str(self._client.info().get("DockerRootDir") or ""))
         address = str(self._client.api.base_url)
         is_local = address.startswith(("http+unix:", "http+docker:")) and root.is_absolute() and root.is_dir()

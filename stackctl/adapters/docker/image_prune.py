@@ -1,4 +1,4 @@
-"""The engine's images with what each takes of the disk, and their removal."""
+"""The Docker engine's images with what each takes of the disk, and their removal. Does I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class EngineImages:
-    """Images of one engine."""
+    """The images of one Docker engine."""
 
     def __init__(self, client: DockerClient) -> None:
         self._client = client
@@ -31,5 +31,5 @@ class EngineImages:
         )
 
     def remove(self, name: str) -> bool:
-        """Take the name away, and the image with its last; whether it is gone: what a container uses stays."""
+        """Take the name away, and the image with its last name; whether it is gone: what a container uses stays."""
         return remove_alias(self._client, name)

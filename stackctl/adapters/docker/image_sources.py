@@ -1,4 +1,7 @@
-"""Where a bundle's images come from: their registry, or the engine for what was built here or no registry gives."""
+"""Where a bundle's images come from: their registry, or the Docker engine for what was built here or no registry gives.
+
+In: image names. Out: documents and layers' bytes. Reads only, but for a cache folder.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,9 @@ if TYPE_CHECKING:
 
 
 class ImageSources:
-    """Images of one pack.
+    """The images of one pack.
 
-    Args:
-        cache_dir: remembers what images are made of.
-        platform: which image is taken where there are several.
-        warn: told of an image that its registry did not give.
+    cache_dir: folder that remembers what images are made of.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class ImageSources:
         self._blobs: dict[str, ImageBlob] = {}
 
     def resolve(self, reference: str, is_local: bool) -> ImageContent:
-        """An image's documents.
+        """Find an image's documents.
 
         Args:
-            is_local: it is built here, so no registry is asked.
+            is_local: whether the image is built here, so that no registry is asked.
 
         Raises:
-            BundleError: neither a registry nor the engine has it, or it cannot be carried.
+            BundleError: neither a registry nor the Docker engine has the image, or it cannot be carried in a bundle.
         """
         try:
             content = self._resolve(reference, is_local)
@@ -62,11 +62,11 @@ class ImageSources:
         return content
 
     def open_blob(self, reference: str, digest: str, offset: int, before: hashlib._Hash | None) -> Iterator[bytes]:
-        """A blob of a registry's image from an offset on, checked against its digest."""
+        """Bytes of a blob of a registry's image from an offset on, checked against the blob's digest."""
         return self._registry.open_blob(reference, self._blobs[digest], offset, before)
 
     def stream_layers(self, reference: str, wanted: frozenset[str]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-        """Layers of an engine's image, in the engine's order."""
+        """Layers of an image of the Docker engine, in the engine's order."""
         return stream_layers(self._engine(), reference, wanted)
 
     def _resolve(self, reference: str, is_local: bool) -> ImageContent:

@@ -1,7 +1,8 @@
 """Digests of large files, and a cache of them: a file that has not changed is not read again.
 
-A file is known again by device, inode, size and both times. A digest is remembered only for a file that was left
-alone for a while, because two writes within one tick of the clock look the same.
+In: paths. Out: digests, and bytes that are still the hashed ones. Does I/O. A file is known again by device, inode,
+size and both times. A digest is remembered only for a file that was left alone for a while, because two writes within
+one tick of the clock look the same.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class ContentHashes:
-    """Digests, remembered in a folder.
+    """Digests of files, remembered in a folder.
 
     Attributes:
-        folder: of the cache; made when needed.
-        now_ns: the wall clock, to compare with files' times.
+        folder: folder of the cache; made when needed.
+        now_ns: gives the wall clock in nanoseconds, to compare with files' times.
     """
 
     folder: Path
@@ -39,11 +40,11 @@ class ContentHashes:
         """The digest of a GGUF file, cut at its header and tensors.
 
         Args:
-            count: told of bytes as they are read.
+            count: called with the number of bytes as they are read.
 
         Raises:
             BundleError: the file cannot be read, or changed meanwhile.
-            GGUFError: it is no whole GGUF file.
+            GGUFError: the file is no whole GGUF file.
         """
         return self._hash(path, count, _cut_model, f"tensors, {MAX_CHUNK_BYTES}")
 
@@ -72,7 +73,7 @@ class ContentHashes:
         return result
 
     def _find(self, path: Path, stamp: str, way: str) -> Path:
-        """Where a digest is remembered; one that was cut another way, by another version of ours, is another one."""
+        """Path where a digest is remembered: another one for other pieces, and for another version of ours."""
         name = hashlib.sha256(f"{path.resolve()}\0{stamp}\0{way}".encode(errors="surrogateescape")).hexdigest()
         return self.folder / f"{name[:32]}.json"
 
@@ -97,10 +98,10 @@ def _cut_model(path: Path) -> tuple[tuple[int, int], ...]:
 
 
 def read_stamp(path: Path) -> str:
-    """What tells this state of a file from every other.
+    """Text that tells this state of a file from every other.
 
     Raises:
-        BundleError: it cannot be looked at.
+        BundleError: the file cannot be looked at.
     """
     try:
         return _write_stamp(path.stat())
@@ -113,10 +114,10 @@ def _write_stamp(status: os.stat_result) -> str:
 
 
 def read_range(path: Path, stamp: str, offset: int, size: int) -> Iterator[bytes]:
-    """A stretch of a file that is as it was when it was hashed, from its first byte to its last.
+    """A range of a file that is as it was when it was hashed, from its first byte to its last.
 
     Raises:
-        BundleError: it changed since or meanwhile, or cannot be read.
+        BundleError: the file changed since or meanwhile, or cannot be read.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -139,7 +140,7 @@ def _check_stamp(path: Path, descriptor: int, stamp: str) -> None:
 def _hash_chunks(
     path: Path, stamp: str, chunks: tuple[tuple[int, int], ...], count: Callable[[int], None]
 ) -> FileDigest:
-    """One pass, two digests side by side: of each chunk and of the whole."""
+    """Hash a file in one pass, two digests side by side: of each chunk and of the whole."""
     whole, found, size = hashlib.sha256(), [], 0
     pieces = (
         (piece, index)

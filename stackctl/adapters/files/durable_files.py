@@ -1,4 +1,4 @@
-"""Folders and files that survive a loss of power, and that every user of the machine may read."""
+"""Folders and files that survive a loss of power, and that every user of the machine may read. Does I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ PROGRAM_MODE = 0o755
 def set_mode(place: Path | int, mode: int) -> None:
     """Give a file or folder its mode, whatever the umask says.
 
-    FAT has one for all its files, and lets only the owner of the mount ask for it: who else may read is then not ours.
+    FAT has one mode for all its files, and lets only the owner of the mount ask for it: who else may read is then not
+    ours.
     """
     with suppress(PermissionError):
         os.chmod(place, mode)  # noqa: PTH101 - takes descriptors, too
@@ -38,7 +39,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a loss of power."""
+    """Make the names in a folder survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -66,7 +67,7 @@ def make_file(path: Path, size: int, mode: int = FILE_MODE) -> None:
 
 
 def sync_data(path: Path) -> None:
-    """Have a file's bytes survive a loss of power."""
+    """Make a file's bytes survive a loss of power."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fdatasync(descriptor)
@@ -75,7 +76,7 @@ def sync_data(path: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with everything in it; it has another name first, so that half of it is never taken for it."""
+    """Remove a folder with everything in it; it gets another name first, so that half of it is never taken for it."""
     if not folder.is_dir():
         return
     going = folder.with_name(f".{folder.name}{REMOVED}")
@@ -96,14 +97,14 @@ class ManyWriter:
     """Writes the same bytes at several places, for one thread.
 
     Attributes:
-        written: bytes at each place that were handed to the disk; not yet synced.
+        written: number of bytes at each place that were handed to the disk; not yet synced.
     """
 
     def __init__(self, places: Iterable[tuple[Path, int]]) -> None:
-        """Open the files, each once: there may be more places than files that a process may open.
+        """Open the files, each once: there may be more places than the files that a process may open.
 
         Args:
-            places: a file that exists, and an offset.
+            places: each a file that exists, and an offset in bytes.
 
         Raises:
             OSError: a file cannot be opened for writing.
@@ -123,14 +124,14 @@ class ManyWriter:
         """Write what follows, everywhere.
 
         Raises:
-            OSError: it could not be written.
+            OSError: the bytes could not be written.
         """
         for path, offset in self._places:
             write_at(self._handles[path], data, offset + self.written)
         self.written += len(data)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for handle in self._handles.values():
             os.close(handle)
 
@@ -143,10 +144,10 @@ class ManyWriter:
 
 @contextmanager
 def explain_writes(folder: Path) -> Iterator[None]:
-    """Say what went wrong with the disk of a folder.
+    """Turn an error of the disk that a folder is on into words.
 
     Raises:
-        BundleError: it is full, or fails.
+        BundleError: the disk is full, or fails.
     """
     try:
         yield
@@ -155,7 +156,7 @@ def explain_writes(folder: Path) -> Iterator[None]:
 
 
 def explain_write_failure(folder: Path, error: OSError) -> BundleError:
-    """What an error of the disk that is written to means."""
+    """Turn an error met while writing into an error for the user."""
     if error.errno == errno.EDQUOT:
         message = f"This user's quota on the disk of {folder} is used up."
         return BundleError(message, "have it raised, then run the command again: it goes on where it was")

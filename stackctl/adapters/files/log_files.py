@@ -1,4 +1,4 @@
-"""Log files that grow and are now and then replaced by an empty one: their end, and what is added to them."""
+"""Log files that grow and now and then are replaced by an empty one: their end, and what is added. Reads only."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class LogTail:
     """A log file that is followed.
 
     Args:
-        name: what its lines are shown under.
+        name: name that the file's lines are shown under.
         lines: how many of the lines that are there already come first.
     """
 

@@ -1,4 +1,4 @@
-"""Write files that must not exist yet, such as keys: nothing is ever replaced."""
+"""Write files that must not exist yet, such as keys: nothing is ever replaced. Does I/O."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def create_files(files: Sequence[tuple[Path, str, int]]) -> None:
     """Make files with their final modes from the first byte on: all of them, or none.
 
     Args:
-        files: path, text and mode.
+        files: path, text and mode of each file.
 
     Raises:
-        ConfigError: something of that name is there, or cannot be written.
+        ConfigError: something has one of these names, or a file cannot be written.
     """
     with ExitStack() as undo:
         for path, text, mode in files:

@@ -1,4 +1,4 @@
-"""The disk: where the project's own files are, and reading and writing a site's files."""
+"""The disk: where the project's own files are, and reading and writing a site's files. Does I/O."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_text(path: Path) -> str | None:
     """A text file's content; ``None`` when there is no such file.
 
     Raises:
-        ConfigError: it cannot be read or is not UTF-8.
+        ConfigError: the file cannot be read or is not UTF-8.
     """
     try:
         data = path.read_bytes()
@@ -62,7 +62,7 @@ def save_text(path: Path, text: str, mode: int = 0o644) -> bool:
     """Write a file in one step, so that no reader and no crash ever meets half of it.
 
     Returns:
-        Whether anything changed.
+        Whether the file changed.
     """
     data = text.encode()
     try:
@@ -101,10 +101,10 @@ def hash_folder(folder: Path) -> str:
 
 
 def make_private(folder: Path) -> None:
-    """A folder that only its owner can enter, also where one with other rights is there already.
+    """Make a folder that only its owner can enter, also where one with other rights is there already.
 
     Raises:
-        RuntimeFailure: it cannot be made, or belongs to another user.
+        RuntimeFailure: the folder cannot be made, or belongs to another user.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -122,7 +122,7 @@ def hold_lock(path: Path) -> Iterator[None]:
     """Hold a site's lock, so that two commands never change one stack at the same time.
 
     Raises:
-        RuntimeFailure: another command holds it; names its process. Or this user may not.
+        RuntimeFailure: another command holds the lock, named by its process; or this user may not take it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -26,14 +26,14 @@ MOST_NEIGHBOURS = 500
 
 
 def find_site(folder: Path, environment: Mapping[str, str], *, is_named: bool) -> Path:
-    """The site that is meant. Creates nothing.
+    """The folder of the site that is meant. Makes nothing.
 
     Args:
-        folder: absolute, without links.
-        is_named: whether a person named it; then no folder above it is taken instead.
+        folder: where to look: an absolute path without links.
+        is_named: whether a person named the folder; then no folder above it is taken instead.
 
     Raises:
-        ConfigError: there is none; names the nearest that is known.
+        ConfigError: there is no site; names the nearest that is known.
     """
     if find_mark(folder):
         return folder
@@ -72,7 +72,7 @@ def load_known_sites(environment: Mapping[str, str]) -> list[Path]:
 
 
 def remember_site(site: Path, environment: Mapping[str, str]) -> None:
-    """Put it first in the list. It is a convenience: a home that cannot be written stops nothing."""
+    """Put a site first in the list. The list is a convenience: a home that cannot be written stops nothing."""
     with suppress(OSError, RuntimeError, UnicodeError):
         path = _find_list(environment)
         known = "".join(f"{other}\n" for other in load_known_sites(environment))
@@ -92,7 +92,7 @@ def _list_below(folder: Path) -> Iterator[Path]:
 
 
 def _is_trusted(site: Path, mark: Path, environment: Mapping[str, str]) -> bool:
-    """Whether this user, or root, made it: in a folder above, such as /tmp, anybody may have put a stack.yml."""
+    """Whether this user, or root, made the site: in a folder above, such as /tmp, anyone may have put a stack.yml."""
     trusted = {0, os.geteuid()}
     if os.geteuid() == 0 and environment.get("SUDO_UID", "").isdecimal():
         trusted.add(int(environment["SUDO_UID"]))

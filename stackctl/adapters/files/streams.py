@@ -19,10 +19,10 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterator[Item], depth: int = DEPTH) -> Iterator[Item]:
-    """The same items, fetched ahead in a thread; its errors are raised here, at their place.
+    """Fetch the same items ahead in a thread; its errors are raised here, at their place.
 
     Args:
-        depth: items that may wait; with pieces of ``PIECE_BYTES`` the memory this takes.
+        depth: number of items that may wait; times ``PIECE_BYTES`` it is the memory this takes.
     """
     waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
     stopped = threading.Event()
@@ -64,19 +64,19 @@ class HashThread:
     """Hashes pieces in their order in a thread, at most ``DEPTH`` of them behind."""
 
     def __init__(self) -> None:
-        """Start with no data."""
+        """Start the thread; nothing is hashed yet."""
         self._digest = hashlib.sha256()
         self._pool = ThreadPoolExecutor(1, "hash")
         self._jobs: deque[Future[None]] = deque()
 
     def add(self, piece: bytes) -> None:
-        """Hash what follows; the piece must not change any more."""
+        """Hash the next piece; it must not change any more."""
         if len(self._jobs) == DEPTH:
             self._jobs.popleft().result()
         self._jobs.append(self._pool.submit(self._digest.update, piece))
 
     def finish(self) -> str:
-        """The SHA-256 of everything, in hexadecimal."""
+        """SHA-256 of all pieces, in hexadecimal."""
         self._pool.shutdown()
         return self._digest.hexdigest()
 

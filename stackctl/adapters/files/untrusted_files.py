@@ -1,6 +1,7 @@
 """Files that somebody else made: only regular ones are opened, none is followed elsewhere, none can block.
 
-A name is resolved once, when it is opened; what is then known about the file is known about the one that is read.
+In: paths. Out: bytes and what is known of entries. Reads only. A name is resolved once, when it is opened; what is then
+known about the file is known about the one that is read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def open_regular(path: Path) -> Iterator[FileIO]:
     """Open a file for reading, unbuffered.
 
     Raises:
-        BundleError: it is missing, is anything but a regular file, or its disk gives an error, then or later.
+        BundleError: the file is missing, is anything but a regular file, or its disk gives an error, then or later.
     """
     try:
         with FileIO(os.open(path, _FLAGS), closefd=True) as file:
@@ -43,7 +44,7 @@ def read_whole(path: Path, limit: int) -> bytes:
     """A small file's bytes.
 
     Raises:
-        BundleError: as ``open_regular``, or it has more bytes than ``limit``, in which case none is read.
+        BundleError: as ``open_regular``, or the file has more bytes than ``limit``, in which case none is read.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -77,7 +78,7 @@ def measure(path: Path) -> FolderEntry | None:
     """What lies at a path, without following a link; ``None`` where there is nothing.
 
     Raises:
-        BundleError: it cannot be looked at.
+        BundleError: the path cannot be looked at.
     """
     try:
         return _build_entry(path.name, path.lstat())
@@ -115,7 +116,7 @@ def _build_entry(path: str, status: os.stat_result) -> FolderEntry:
 
 
 def explain_failure(path: Path, error: OSError) -> BundleError:
-    """What an error of the operating system means for a bundle."""
+    """Turn an error of the operating system into an error about a bundle."""
     if error.errno == errno.ENOENT:
         return BundleError(f"{path} is missing.", "copy it from the bundle's source, or name its folder with --from")
     if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):

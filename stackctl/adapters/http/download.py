@@ -32,7 +32,7 @@ def open_reply(ca_bundle: Path | None, method: str, url: str, headers: Mapping[s
     """Ask once; the body is read inside the ``with`` block only.
 
     Args:
-        ca_bundle: PEM file of the company's certificate authority, beside the system's own.
+        ca_bundle: PEM file of the company's certificate authority, used beside the system's own.
 
     Raises:
         HostUnreachable: no connection could be made.
@@ -54,8 +54,8 @@ def load_client(ca_bundle: Path | None, proxy: str = "", *, verify: bool = True)
     The proxy that the environment names is used for every host but this machine.
 
     Args:
-        proxy: instead of the one that the environment names.
-        verify: whether certificates are checked; without, only what is known by its digest may be asked for.
+        proxy: address of a proxy instead of the one that the environment names.
+        verify: whether certificates are checked; where they are not, ask only for what is known by its digest.
 
     Raises:
         ConfigError: the certificate file or the proxy cannot be used.

@@ -1,4 +1,6 @@
-"""HTTP to services of this stack: one question, one answer, and chat as a stream. Loopback or the stack's own names."""
+"""HTTP to services of this stack: one question, one answer, and chat as a stream. Loopback or the stack's own names
+only.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ def fetch(url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str,
     """Ask once; a connection that fails and a time-out are answers with an error, not exceptions.
 
     Args:
-        body: sent as JSON by POST; without it the request is a GET.
+        body: value sent as JSON by POST; without it the request is a GET.
     """
     import httpx
 
@@ -40,7 +42,7 @@ def stream_chat(url: str, key: str, body: Mapping[str, Any], timeout_s: float) -
     """A streamed chat completion, piece by piece; the last one has the number of tokens.
 
     Raises:
-        RuntimeFailure: no answer, an error instead of one, or a stream that broke off.
+        RuntimeFailure: nothing answered, an error came instead of an answer, or the stream broke off.
     """
     import httpx
 

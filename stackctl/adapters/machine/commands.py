@@ -1,7 +1,8 @@
 """Run other programs: argument lists in, finished commands out; never a shell.
 
-Each is a process group of its own: Ctrl-C reaches stackctl alone, which then ends them in its own order. Otherwise
-the second Ctrl-C of an impatient hand would end the very command that cleans up.
+In: argument lists. Out: finished commands. Each is a process group of its own: Ctrl-C reaches stackctl alone, which
+then ends them in its own order. Otherwise the second Ctrl-C of an impatient hand would end the very command that cleans
+up.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def run_command(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> CompletedCommand:
-    """Run to the end and keep what it prints; an absent program and a time-out are codes, not exceptions."""
+    """Run a command to its end and keep what it prints; an absent program and a time-out are codes, not exceptions."""
     try:
         done = subprocess.run(
             list(argv),
@@ -53,7 +54,7 @@ def run_command(
 def stream_command(
     argv: Sequence[str], on_line: Callable[[str], None], environment: Mapping[str, str] | None = None
 ) -> CompletedCommand:
-    """Run to the end, passing on each line of stdout and stderr as it comes; no time limit.
+    """Run a command to its end, passing on each line of stdout and stderr as it comes; no time limit.
 
     The last 200 lines are kept for an error message. An interrupt ends the program before it is raised on.
     """
@@ -98,7 +99,7 @@ def stop_streams() -> None:
 
 
 def count_stops() -> int:
-    """How often ``stop_streams`` was called: what waits in a thread gives up when this changes."""
+    """How often ``stop_streams`` was called: a thread that waits gives up when this changes."""
     return len(_STOPS)
 
 

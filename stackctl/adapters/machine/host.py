@@ -50,9 +50,9 @@ def load_host(
     """Read this machine.
 
     Args:
-        run: runs one command with a time limit in seconds; 127 for an absent program, 124 for a time-out.
-        paths: for each of them the free space of its disk is wanted; they need not exist yet.
-        root: where the machine's files are; a folder of a test's own stands for a whole machine.
+        run: runs one command with a time limit in seconds; its code is 127 for an absent program, 124 for a time-out.
+        paths: paths whose disks' free space is wanted; they need not exist yet.
+        root: folder under which the machine's files are; a folder of a test's own stands for a whole machine.
         find_program: finds a program on PATH.
     """
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -81,7 +81,7 @@ def load_host(
 
 
 def load_memory_bytes(root: Path = Path("/")) -> int:
-    """The machine's memory; 0 where it is not known."""
+    """The machine's memory in bytes; 0 where it is not known."""
     return _load_memory(root).get("MemTotal", 0)
 
 
@@ -214,7 +214,7 @@ def _list_cdi_specs(root: Path) -> tuple[str, ...]:
 
 
 def _load_docker(run: Runner, find_program: FindProgram, pool: ThreadPoolExecutor) -> DockerFacts | None:
-    """What the Docker command line says, or None where there is none."""
+    """What the Docker command line says; None where there is none."""
     legacy, docker = find_program("docker-compose"), find_program("docker")
     found = run((legacy, *_SHORT_VERSION), DOCKER_TIMEOUT_S).stdout.strip() if legacy else ""
     # Compose 2 is also shipped under the old name.

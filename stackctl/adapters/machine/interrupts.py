@@ -1,6 +1,8 @@
 """Signals that end a command: the first one interrupts it, and none interrupts the clean-up that follows.
 
-A command that is interrupted half-way through its clean-up leaves processes that nothing knows of any more.
+Does I/O: sets this process's signal handlers. A command that is interrupted half-way through its clean-up leaves
+processes that nothing knows of any more.
+
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ Handler = Callable[[int, FrameType | None], Any] | int | None
 
 @contextmanager
 def interrupt_once() -> Iterator[None]:
-    """The first signal raises ``KeyboardInterrupt``; those after it get a word, because what runs then is clean-up.
+    """The first signal raises ``KeyboardInterrupt``; later ones get a line of text, because what runs then is clean-up.
 
     After an interruption signals are ignored: what is left is the way out of this process.
     """
@@ -46,7 +48,7 @@ def interrupt_once() -> Iterator[None]:
 
 @contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """Work that no signal interrupts: the clean-up after a failure. Main thread only."""
+    """Let no signal interrupt the block: it is the clean-up after a failure. Main thread only."""
     before = _set_handlers(_decline)
     try:
         yield
@@ -68,7 +70,7 @@ def _say(text: str) -> None:
 
 
 def _set_handlers(handler: Handler) -> dict[signal.Signals, Handler]:
-    """Set it for every signal that is not ignored on purpose, as ``nohup`` and a shell's background do."""
+    """Set a handler for every signal that is not ignored on purpose, as ``nohup`` and a shell's background do."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, current in before.items():
         if current is not signal.SIG_IGN:

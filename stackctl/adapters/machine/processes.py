@@ -1,4 +1,4 @@
-"""Facts of processes of this machine, from /proc; where there is none, nothing is known."""
+"""Facts of processes of this machine, from /proc; where there is no /proc, nothing is known. Reads only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _read_stat(pid: int) -> list[str]:
 
 
 def load_resident_bytes(pid: int) -> int | None:
-    """Memory that a process and those below it hold, mapped files included; ``None`` when it cannot be read.
+    """Bytes of memory that a process and those below it hold, mapped files included; ``None`` when it cannot be read.
 
     The first process of a container is an init, and the service is its child.
     """
@@ -56,7 +56,7 @@ def load_resident_bytes(pid: int) -> int | None:
 
 
 def _list_children() -> dict[int, list[int]]:
-    """The processes of this machine by their parent, each looked at once."""
+    """The processes of this machine by their parent's id; each process is looked at once."""
     found: dict[int, list[int]] = {}
     for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()):
         if fields := _read_stat(pid):
@@ -72,7 +72,7 @@ def _read_resident_pages(pid: int) -> int | None:
 
 
 def load_cpu_features() -> frozenset[str] | None:
-    """The CPU's flags; ``None`` where they are not known or this is no x86-64."""
+    """The CPU's flags; ``None`` where they are not known or the CPU is no x86-64."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return None
     try:

@@ -16,7 +16,7 @@ def load_gguf(path: Path) -> GGUFHeader:
 
     Raises:
         GGUFError: the file is no usable GGUF file, or cannot be read.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     try:
         # A device or pipe would block or never end.
@@ -34,12 +34,12 @@ def load_gguf(path: Path) -> GGUFHeader:
 
 
 def load_model_files(path: Path) -> tuple[ModelFile, ...]:
-    """Read every file of the model that ``path`` belongs to, in order; never raises for their state."""
+    """Read every file of the model that ``path`` belongs to, in order; a file that cannot be read raises nothing."""
     return tuple(_load_file(path.parent / name) for name in build_shard_names(path.name))
 
 
 def _list_neighbours(path: Path) -> tuple[str, ...]:
-    """GGUF files of its folder and of the folders in it; of the folder above where it has none."""
+    """GGUF files of the path's folder and of the folders in it; of the folder above where that one is missing."""
     folder = next((folder for folder in (path.parent, path.parent.parent) if folder.is_dir()), None)
     if folder is None:
         return ()

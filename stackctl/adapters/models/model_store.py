@@ -1,7 +1,7 @@
 """The disk of the models folder: unfinished files, digests, atomic placing, free space.
 
-In: paths and bytes. Out: digests, sizes, or nothing. A model's own name is only ever given to a whole file, in one
-step. Unfinished files live in ``.partial`` beside the models, on the same file system.
+In: paths and bytes. Out: digests, sizes, or nothing. Does I/O. A model's own name is only ever given to a whole file,
+in one step. Unfinished files live in ``.partial`` beside the models, on the same file system.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PartialFile:
         self.position = offset
 
     def write(self, data: bytes) -> None:
-        """Append."""
+        """Append bytes to the file."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._handle, view) :]
@@ -38,7 +38,7 @@ class PartialFile:
         self.position += len(data)
 
     def restart(self) -> None:
-        """Drop everything."""
+        """Drop everything written so far."""
         os.ftruncate(self._handle, 0)
         os.lseek(self._handle, 0, os.SEEK_SET)
         self._digest, self.position = hashlib.sha256(), 0
@@ -48,7 +48,7 @@ class PartialFile:
         os.fsync(self._handle)
 
     def compute_sha256(self) -> str:
-        """Digest of the whole content so far, in hexadecimal digits."""
+        """SHA-256 of the whole content so far, in hexadecimal."""
         return self._digest.hexdigest()
 
 
@@ -57,7 +57,7 @@ def open_partial(path: Path, offset: int, on_bytes: OnBytes) -> Iterator[Partial
     """Open an unfinished file at this byte; what stands beyond it is dropped, what is kept is read for the digest.
 
     Args:
-        on_bytes: told how many bytes were read so far.
+        on_bytes: called with the number of bytes read so far.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _explain_disk(path):
@@ -72,7 +72,7 @@ def open_partial(path: Path, offset: int, on_bytes: OnBytes) -> Iterator[Partial
 
 
 def compute_sha256(path: Path, on_bytes: OnBytes) -> str:
-    """Digest of a file's content."""
+    """SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:
@@ -84,7 +84,7 @@ def compute_sha256(path: Path, on_bytes: OnBytes) -> str:
 
 
 def copy_file(source: Path, target: Path, on_bytes: OnBytes) -> str:
-    """Copy a file to the disk, synced; its digest, of the bytes that were written."""
+    """Copy a file to the disk, synced; the SHA-256 of the bytes that were written."""
     with source.open("rb") as reader, open_partial(target, 0, lambda count: None) as writer:
         while block := reader.read(BLOCK_BYTES):
             writer.write(block)
@@ -111,7 +111,7 @@ def is_same_file_system(first: Path, second: Path) -> bool:
 
 
 def load_size(path: Path) -> int | None:
-    """Bytes of a regular file; None where there is none."""
+    """Size of a regular file in bytes; None where there is no such file."""
     try:
         return path.stat().st_size if path.is_file() else None
     except OSError:
@@ -119,7 +119,7 @@ def load_size(path: Path) -> int | None:
 
 
 def load_free_bytes(folder: Path) -> int:
-    """What this user can still write to the folder's file system; the folder may not be there yet."""
+    """Bytes that this user can still write to the folder's file system; the folder may not be there yet."""
     return shutil.disk_usage(_find_existing(folder)).free
 
 
@@ -134,7 +134,7 @@ def hold_download(path: Path, name: str) -> Iterator[None]:
     """Hold the right to write one model file.
 
     Raises:
-        RuntimeFailure: another command is writing it.
+        RuntimeFailure: another command is writing the file.
     """
     with ExitStack() as stack:
         with _explain_disk(path):

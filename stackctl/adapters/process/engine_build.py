@@ -1,6 +1,7 @@
 """Compile llama.cpp on this machine, and look at what it has to compile for a GPU.
 
-Builds are in the user's cache, in folders for this user alone, and shared between sites; whoever comes second waits.
+Does I/O. Builds are in the user's cache, in folders for this user alone, and shared between sites; a second command
+that wants one waits for the first.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def make_build(file: Path, build: Build, data_root: Path, index_url: str, on_lin
     """Build ``llama-server`` (3 to 4 minutes on two cores for a CPU) or ``libllama.so`` alone, unless it is there.
 
     Raises:
-        EngineRefused: it was built, and does not answer the demo's question here.
-        RuntimeFailure: the build failed; with the end of its output.
+        EngineRefused: the engine was built, and does not answer the demo's question here.
+        RuntimeFailure: the build failed; has the end of its output.
     """
     folder = file.parent
     if is_built(file):
@@ -69,7 +70,7 @@ def make_build(file: Path, build: Build, data_root: Path, index_url: str, on_lin
 
 
 def load_toolkit(kind: str) -> Toolkit:
-    """The compiler for a kind of GPU, and what is missing beside it."""
+    """The compiler for a kind of GPU, and what a build needs beside it and does not find."""
     missing = [] if shutil.which("cmake") else ["CMake"]
     missing += [] if shutil.which("c++") or shutil.which("g++") else ["a C++ compiler"]
     if kind == "vulkan" and not Path("/usr/include/vulkan/vulkan.h").exists():
@@ -109,10 +110,10 @@ def has_device(kind: str) -> bool:
 
 
 def is_built(file: Path) -> bool:
-    """Whether this is there, and what this user built.
+    """Whether this file is there, and this user built it.
 
     Raises:
-        RuntimeFailure: others may have put it there.
+        RuntimeFailure: another user may have put the file there.
     """
     if not file.is_file():
         return False

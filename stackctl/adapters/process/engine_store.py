@@ -1,7 +1,7 @@
 """The engines of this machine: where builds of them are, what came of asking each, and the asking itself.
 
-Records and builds are in the user's cache, shared between sites. A record is named by what decides whether an engine
-works: its files, the variables of its form, this CPU, the kernel and its GPU driver.
+Does I/O. Records and builds are in the user's cache, shared between sites. A record is named by what decides whether an
+engine works: its files, the variables of its form, this CPU, the kernel and its GPU driver.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _SMALL_BYTES = 1 << 20
 
 
 class EngineStore:
-    """What this user's machine has and knows of engines.
+    """The engines that this user's machine has, and what is known of them.
 
     Args:
-        cache_dir: outlives sites.
-        data_root: has the project's ``services`` and ``models``.
+        cache_dir: folder that outlives sites.
+        data_root: folder that has the project's ``services`` and ``models``.
     """
 
     def __init__(self, cache_dir: Path, data_root: Path) -> None:
@@ -74,25 +74,25 @@ class EngineStore:
         return has_device(kind)
 
     def load_toolkit(self, kind: str) -> Toolkit:
-        """What this machine has to compile for a kind of GPU."""
+        """The compiler that this machine has for a kind of GPU, and what is missing beside it."""
         return load_toolkit(kind)
 
     def make(self, file: Path, build: Build, index_url: str, on_line: Callable[[str], None]) -> None:
         """Build ``file``, ``llama-server`` or ``libllama.so``, in its build's folder, or do nothing when it is there.
 
         Raises:
-            EngineRefused: it was built, and does not answer here.
-            RuntimeFailure: it could not be built; with the end of the output.
+            EngineRefused: the engine was built, and does not answer here.
+            RuntimeFailure: the engine could not be built; has the end of the output.
         """
         make_build(file, build, self._data_root, index_url, on_line)
 
     def load_record(self, form: EngineForm, gpu: bool) -> EngineRecord | None:
-        """What is known of a form; ``None`` when it was not asked on this machine."""
+        """What is known of an engine's form; ``None`` when it was not asked on this machine."""
         name = self._name_record(form, gpu)
         return self._passing.get(name) or parse_record(load_text(self._find_record(name)))
 
     def save_record(self, form: EngineForm, gpu: bool, record: EngineRecord, lasting: bool) -> None:
-        """Keep it for every later command, or for this one only where the next may see something else."""
+        """Keep a record for every later command, or for this one only where the next may see something else."""
         name = self._name_record(form, gpu)
         self._passing[name] = record
         if lasting:
@@ -101,7 +101,7 @@ class EngineStore:
             save_text(path, write_record(record), 0o600)
 
     def forget_record(self, form: EngineForm, gpu: bool) -> None:
-        """Have a form asked again: what stands where it stood is another build."""
+        """Make the next command ask a form again: another build stands where it stood."""
         name = self._name_record(form, gpu)
         self._passing.pop(name, None)
         self._find_record(name).unlink(missing_ok=True)
@@ -110,8 +110,8 @@ class EngineStore:
         """Start an engine with the demo model, ask the demo's question, stop it.
 
         Args:
-            command: the engine without model, address, context and slots, which are added.
-            environment: beside this process's own.
+            command: the engine's command without model, address, context and slots, which are added.
+            environment: variables for the engine beside this process's own.
         """
         return ask_engine(self._data_root, command, environment)
 
@@ -150,7 +150,7 @@ def find_build(cache_dir: Path, data_root: Path, build: Build) -> Path:
 
 
 def _identify(item: str, cache_dir: Path) -> list[str]:
-    """What tells one file from another of the same name; what we made is named by its content already."""
+    """Values that tell one file from another of the same name; what we made is named by its content already."""
     path = Path(item)
     if path.is_relative_to(cache_dir):
         return [item]
@@ -164,5 +164,5 @@ def _identify(item: str, cache_dir: Path) -> list[str]:
 
 
 def _load_driver_version() -> str:
-    """Of the NVIDIA driver; AMD's and Intel's are the kernel's own."""
+    """Version of the NVIDIA driver, empty where there is none; AMD's and Intel's are the kernel's own."""
     return load_text(Path("/sys/module/nvidia/version")) or ""

@@ -1,6 +1,6 @@
 """Virtual environments of the process runtime, one for each lock file, made by uv and shared between sites.
 
-An environment's folder is named by the hash of what it is made from, so a changed lock makes a new one and an
+Does I/O. An environment's folder is named by the hash of what it is made from, so a changed lock makes a new one and an
 existing one is never touched.
 """
 
@@ -43,7 +43,7 @@ def find_environment(cache_dir: Path, lock: Path, variables: Mapping[str, str]) 
 
 
 def _list_build_locks(lock: Path) -> list[Path]:
-    """The lock of what sources are built with, where the folder has one: else a build takes the index's newest."""
+    """The lock of the tools that build sources, where the folder has one: else a build takes the index's newest."""
     path = lock.with_name("requirements-build.lock")
     return [path] if path.is_file() else []
 
@@ -51,7 +51,7 @@ def _list_build_locks(lock: Path) -> list[Path]:
 def is_complete(environment: Path) -> bool:
     """Whether the environment was made to the end and is whole: its interpreter runs, its packages are all there.
 
-    An interpreter goes when its system is upgraded or a checkout is moved, and packages when a disk is tidied.
+    An interpreter goes when its system is upgraded or a checkout is moved, and packages go when a disk is tidied.
     """
     try:
         made = (environment / _MARKER).read_text(encoding="utf-8").split()
@@ -62,7 +62,7 @@ def is_complete(environment: Path) -> bool:
 
 
 def _describe_content(environment: Path) -> str:
-    """Python's version, how many packages and what they put there: ``3.11 87 195``; empty where Python does not run."""
+    """Python's version, number of packages and of what they put there: ``3.11 87 195``; empty where it fails."""
     script = "import sys; print('%d.%d' % sys.version_info[:2])"
     done = run_command([str(environment / "bin" / "python"), "-I", "-S", "-c", script])
     version = done.stdout.strip()
@@ -74,7 +74,7 @@ def _describe_content(environment: Path) -> str:
 
 
 def find_installer() -> str:
-    """The uv that was installed with this program.
+    """Path of the uv that was installed with this program.
 
     Beside the interpreter first: uv's own search ends in a TypeError where Python does not know the ending of
     executables, as in an environment that uv itself made from Debian's Python 3.11.
@@ -94,10 +94,10 @@ def make_environment(
     """Make the environment from its hashed lock file, or do nothing when it is there.
 
     Args:
-        wheels: folder that everything comes from, instead of a package index.
+        wheels: folder that all packages come from, instead of a package index.
 
     Raises:
-        RuntimeFailure: the installer failed; with the end of its output.
+        RuntimeFailure: the installer failed; has the end of its output.
     """
     if is_complete(environment):
         return

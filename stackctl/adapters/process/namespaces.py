@@ -36,13 +36,13 @@ class NamespaceWatch:
     """A running watch.
 
     Attributes:
-        output: what it writes, complete once ``watch_namespace`` has ended.
+        output: file of what the watch writes, complete once ``watch_namespace`` has ended.
     """
 
     output: Path
 
     def read(self) -> str:
-        """All that it has written."""
+        """All that the watch has written."""
         return self.output.read_text(encoding="utf-8", errors="replace")
 
 
@@ -65,7 +65,7 @@ def run_isolated(argv: Sequence[str], on_line: Callable[[str], None]) -> None:
     An interrupt ends it with SIGTERM, once, and waits until it has cleaned up.
 
     Raises:
-        RuntimeFailure: no namespace, or the command failed; with what it said on stderr.
+        RuntimeFailure: no namespace could be made, or the command failed; has what it said on stderr.
     """
     check_namespaces()
     with (
@@ -100,11 +100,11 @@ def watch_namespace(folder: Path, script: Path) -> Iterator[NamespaceWatch]:
     """Close the namespaces that this process is in, and watch them until the end.
 
     Args:
-        folder: where the watch may write.
+        folder: folder in which the watch may write.
         script: path of ``stackctl/programs/watch.py``.
 
     Raises:
-        RuntimeFailure: the watch did not begin; with what it said.
+        RuntimeFailure: the watch did not begin; has what it said.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _redirect_lookups(folder)
@@ -136,7 +136,7 @@ def _build_unshare() -> list[str]:
 
 
 def _drop_proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """A proxy is a route out that a site without a network does not have."""
+    """Leave out the variables of a proxy, which is a route out that a site without a network does not have."""
     return {name: value for name, value in environment.items() if not name.lower().endswith("_proxy")}
 
 
@@ -155,7 +155,7 @@ def _wait_or_kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> N
 
 
 def _redirect_lookups(folder: Path) -> None:
-    """Make lookups leave as packets; in this mount namespace alone.
+    """Make name lookups leave as packets; in this mount namespace alone.
 
     Without an /etc/resolv.conf the C library asks port 53 of loopback, which the watch sees as well.
 

@@ -1,4 +1,7 @@
-"""What pip is told on this machine about indexes and certificates, in uv's words. Standard library only."""
+"""What pip is told on this machine about indexes and certificates, in uv's words.
+
+In: the environment, and pip's files where pip is there. Out: variables for uv. Reads only; standard library only.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 
 
 def find_installer_settings(index_url: str) -> dict[str, str]:
-    """What pip is told on this machine, in uv's words: uv reads neither pip's variables nor its files."""
+    """Variables for uv with what pip is told on this machine: uv reads neither pip's variables nor its files."""
     settings = {"UV_SYSTEM_CERTS": "true", "UV_NO_PROGRESS": "true", "UV_PYTHON_DOWNLOADS": "never"}
     configured = _load_pip_settings()
     url = index_url or configured.get("index-url", "")
@@ -36,7 +39,7 @@ def find_installer_settings(index_url: str) -> dict[str, str]:
 
 
 def _load_pip_settings() -> dict[str, str]:
-    """pip's own settings, from its variables and, where pip is there, its files."""
+    """pip's own settings, from its variables and, where pip is there, its files; a setting's name to its value."""
     names = ("index-url", "extra-index-url", "find-links", "cert", "trusted-host", "no-index", "proxy")
     found: dict[str, str] = {}
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)

@@ -49,12 +49,12 @@ _PHASES = {
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A program that services need and how it comes here.
+    """A program that services need, and how it comes here.
 
     Attributes:
-        title: for the progress line.
-        install: makes it; passes on what the installer prints.
-        command: the same for a person to read.
+        title: what the progress line calls the program.
+        install: installs the program; passes on what the installer prints.
+        command: the command that installs it, for a person to read.
     """
 
     title: str
@@ -64,12 +64,12 @@ class Need:
 
 
 class ProcessRuntime:
-    """Supervised processes of one site.
+    """The supervised processes of one site.
 
     Args:
-        state_dir: the site's state folder.
-        rendered_dir: where the rendered files are.
-        needs: what has to be installed before anything can start.
+        state_dir: path of the site's state folder.
+        rendered_dir: path of the folder with the rendered files.
+        needs: programs that have to be installed before anything can start.
         former: the state folder's path when the stack was started, if the site was moved since.
     """
 
@@ -93,7 +93,7 @@ class ProcessRuntime:
         return (*installs, *(start or [f"supervisorctl -c {self._config} update"]))
 
     def prepare(self, plan: StartPlan, report: Callable[[str], None]) -> None:
-        """Install what is not there yet, side by side."""
+        """Install the programs that are not there yet, side by side."""
         missing = [need for need in self._needs if not need.is_there()]
         if not missing:
             return
@@ -138,7 +138,7 @@ class ProcessRuntime:
         return tuple(started)
 
     def stop(self, report: Callable[[str], None]) -> bool:
-        """End everything, also what no supervisor or no socket leads to any more; whether anything was running."""
+        """End everything, also what no supervisor or socket leads to any more; whether anything was running."""
         processes = self._find_processes()
         answered = not has_process_table() and self._supervisor.shut_down()
         end_processes(self._find_processes, STOP_TIMEOUT_S)
@@ -150,11 +150,11 @@ class ProcessRuntime:
         return bool(processes or answered)
 
     def list_leftovers(self) -> tuple[int, ...]:
-        """Processes of this site when none of its supervisors answers: they are going, or nothing leads to them."""
+        """Ids of this site's processes when no supervisor of it answers: they are ending, or nothing leads to them."""
         return () if self._find_running() else tuple(item.pid for item in self._find_processes())
 
     def restart(self, names: tuple[str, ...], report: Callable[[str], None]) -> None:
-        """Stop and start services; health tells when they are ready."""
+        """Stop and start services; a health check tells when they are ready."""
         supervisor = self._find_running()
         if supervisor is None:
             raise RuntimeFailure("The stack is not running.", "run 'stackctl up'")
@@ -171,7 +171,7 @@ class ProcessRuntime:
         return {state.name: state for state in sorted(states, key=lambda state: state.name)}
 
     def list_ports(self) -> frozenset[int]:
-        """Ports are found by their holders; nothing to add."""
+        """No ports: those of processes are found by their holders."""
         return frozenset()
 
     def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer:
@@ -188,7 +188,7 @@ class ProcessRuntime:
         return read_from_mark(self.find_log(state.name), f"launch: {state.name} starts as process {state.pid},")
 
     def explain_lost_gpu(self, service: str) -> str:
-        """Nothing: a process reaches the driver as this one does, which is asked itself."""
+        """Nothing: a process reaches the driver as this one does, and this one asks the driver itself."""
         return ""
 
     def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
@@ -205,7 +205,7 @@ class ProcessRuntime:
         return self._state_dir / "logs" / f"{service}.log"
 
     def _find_running(self) -> Supervisor | None:
-        """The supervisor of this site that answers."""
+        """The supervisor of this site that answers; None where none does."""
         for process in self._find_processes():
             supervisor = _connect(process) if process.config else self._supervisor
             if supervisor.find_pid() == process.pid:
@@ -213,7 +213,7 @@ class ProcessRuntime:
         return self._supervisor if not has_process_table() and self._supervisor.find_pid() else None
 
     def _refuse_foreign_supervisor(self) -> None:
-        """A site that was moved away while it ran keeps the socket whose name follows from this folder's path."""
+        """Refuse where another site's supervisor answers: a site that is moved while it runs keeps its socket."""
         pid = self._supervisor.find_pid()
         if pid:
             site = Path(find_folder(pid)).parent
@@ -233,7 +233,7 @@ class ProcessRuntime:
 
 
 def _connect(process: SiteProcess) -> Supervisor:
-    """A supervisor by the configuration that it was started with, which names its socket."""
+    """Connect to a supervisor by the configuration it was started with, which names its socket."""
     config = Path(process.config)
     return Supervisor(config, Path(find_socket(str(config.parent.parent))))
 

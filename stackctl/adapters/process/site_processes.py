@@ -35,9 +35,10 @@ class SiteProcess:
     """One process of a site.
 
     Attributes:
-        parent: process id of its parent.
-        started: the kernel's clock ticks between boot and its start; with ``pid`` it names a process for good.
-        config: a supervisor's configuration, as it was started with; empty for a service.
+        parent: process id of the parent.
+        started: clock ticks of the kernel between boot and the process's start; with ``pid`` it names a process for
+            good.
+        config: path of the configuration that a supervisor was started with; empty for a service.
     """
 
     pid: int
@@ -70,21 +71,21 @@ def find_site_processes(state_dir: Path, former: Path | None = None) -> tuple[Si
 
 
 def find_folder(pid: int | str) -> str:
-    """A process's working folder, where it is now; also one that was removed.
+    """A process's working folder where it is now; also a folder that was removed.
 
     Raises:
-        OSError: it is another user's, or has ended.
+        OSError: the process is another user's, or has ended.
     """
     return os.readlink(f"{_PROC}/{pid}/cwd").removesuffix(_DELETED)  # noqa: PTH115
 
 
 def end_processes(find: Callable[[], tuple[SiteProcess, ...]], timeout_s: float) -> None:
-    """End all that ``find`` finds: politely, and what is left after ``timeout_s`` by force.
+    """End all processes that ``find`` finds: politely, and by force those that are left after ``timeout_s`` seconds.
 
-    Services end with their supervisor, so only those that have none are told themselves.
+    Services end with their supervisor, so only services that have none are told themselves.
 
     Raises:
-        RuntimeFailure: something is there even then; names the processes.
+        RuntimeFailure: a process is there even then; names the processes.
     """
     told: set[SiteProcess] = set()
     seen: set[SiteProcess] = set()
@@ -116,7 +117,7 @@ def _list_names() -> list[str]:
 
 
 def _look(name: str, places: set[str]) -> SiteProcess | None:
-    """The process if it is of a site at one of these places. Cheap questions first: a host may have thousands."""
+    """The process if it is of a site at one of these places. Cheap questions come first: a host may have thousands."""
     try:
         folder = find_folder(name)
         in_scratch = folder.endswith(f"/{SCRATCH}") and folder.removesuffix(f"/{SCRATCH}") in places
@@ -134,7 +135,7 @@ def _look(name: str, places: set[str]) -> SiteProcess | None:
 
 
 def _is_there(process: SiteProcess) -> bool:
-    """Whether it runs; one that only waits to be collected does not, nor does another of the same number."""
+    """Whether a process runs; one that only waits to be collected does not, nor does another of the same number."""
     try:
         state, _, started = _read_stat(str(process.pid))
     except OSError:
@@ -143,7 +144,7 @@ def _is_there(process: SiteProcess) -> bool:
 
 
 def _read_stat(name: str) -> tuple[bytes, int, int]:
-    """State, parent, and when it was started."""
+    """State of a process, its parent's id, and when it was started."""
     state, parent, *rest = _read(name, "stat").rsplit(b")", 1)[-1].split()
     return state, int(parent), int(rest[17])
 

@@ -56,7 +56,7 @@ _PASSED = frozenset(
 
 
 class ProtocolFault(Exception):
-    """supervisord answered a call with a fault; ``code`` is its own, 0 when the answer was none of the protocol's."""
+    """supervisord answered a call with a fault; ``code`` is its own, 0 when the answer broke the protocol."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -65,11 +65,11 @@ class ProtocolFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """One supervisord.
+    """One site's supervisord.
 
     Attributes:
-        config: the rendered configuration.
-        socket: path of its control socket, in a folder of its own.
+        config: path of the rendered configuration.
+        socket: path of the control socket, which has a folder of its own.
     """
 
     config: Path
@@ -83,11 +83,11 @@ class Supervisor:
             return 0
 
     def call(self, method: str, *arguments: Any, timeout_s: float = ANSWER_S) -> Any:
-        """One call of supervisor's XML-RPC interface.
+        """Call one method of supervisor's XML-RPC interface.
 
         Raises:
-            OSError: nobody answers.
-            ProtocolFault: it refused.
+            OSError: supervisord does not answer.
+            ProtocolFault: supervisord refused the call.
         """
         # Imported here: it takes 0.1 s, which a start has when supervisord is already on its way.
         from stackctl.adapters.process.unix_rpc import Error, Fault, connect
@@ -104,10 +104,10 @@ class Supervisor:
         """Start supervisord in the background and wait until it answers.
 
         Args:
-            folder: its working folder, by which it is found again.
+            folder: working folder of supervisord, by which it is found again.
 
         Raises:
-            RuntimeFailure: it did not start; with what it said.
+            RuntimeFailure: supervisord did not start; has what it said.
         """
         self._make_socket_folder()
         environment = {k: v for k, v in os.environ.items() if k in _PASSED or k.startswith("LC_")}
@@ -134,7 +134,7 @@ class Supervisor:
             )
 
     def apply_config(self) -> list[str]:
-        """Read the configuration again and start, restart or remove just what changed; names of what was started."""
+        """Read the configuration again and start, restart or remove only what changed; names of what was started."""
         added, changed, removed = self._demand("reloadConfig")[0]
         for name in (*removed, *changed):
             self._demand("stopProcessGroup", name)
@@ -144,29 +144,29 @@ class Supervisor:
         return [*added, *changed]
 
     def restart(self, name: str) -> None:
-        """Stop the program if it runs, and start it without waiting for it to be ready."""
+        """Stop the program if it runs, and start it; does not wait until it is ready."""
         self._demand("stopProcess", name, ignored=NOT_RUNNING)
         self._demand("startProcess", name, False, ignored=ALREADY_STARTED)
 
     def list_processes(self) -> list[dict[str, Any]]:
-        """Supervisor's own facts of each program; empty when it does not run."""
+        """supervisord's own facts of each program; empty when supervisord does not run."""
         try:
             return list(self.call("getAllProcessInfo"))
         except (OSError, ProtocolFault):
             return []
 
     def shut_down(self) -> bool:
-        """Tell supervisord to end every program and itself; whether one answered. It takes a while after that."""
+        """Tell supervisord to end every program and itself; whether it answered. It takes a while to end after that."""
         try:
             return bool(self.socket.exists() and self.call("shutdown"))
         except (OSError, ProtocolFault):
             return False
 
     def _demand(self, method: str, *arguments: Any, ignored: int | None = None) -> Any:
-        """A call that must succeed, apart from the fault that says that nothing was to do.
+        """Make a call that must succeed, apart from the fault that says that nothing was to do.
 
         Raises:
-            RuntimeFailure: it was refused, or nobody answers any more.
+            RuntimeFailure: supervisord refused the call, or does not answer any more.
         """
         try:
             return self.call(method, *arguments, timeout_s=STOP_ANSWER_S)
@@ -179,7 +179,7 @@ class Supervisor:
         raise RuntimeFailure(f"The process supervisor {refused}", "run 'stackctl down', then 'stackctl up'")
 
     def _make_socket_folder(self) -> None:
-        """A folder that only this user can enter; anything else at that place is refused."""
+        """Make a folder that only this user can enter; anything else at that place is refused."""
         folder = self.socket.parent
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
@@ -190,7 +190,7 @@ class Supervisor:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Ask until the condition holds; ``False`` when it did not within the time."""
+    """Ask until the condition holds; ``False`` when it did not hold within the time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

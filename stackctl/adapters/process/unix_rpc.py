@@ -11,7 +11,7 @@ __all__ = ["Error", "Fault", "connect"]
 
 
 class _UnixConnection(HTTPConnection):
-    """HTTP to a socket file."""
+    """An HTTP connection to a socket file."""
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
@@ -34,5 +34,5 @@ class _UnixTransport(Transport):
 
 
 def connect(path: Path, timeout_s: float) -> ServerProxy:
-    """A proxy for one thread; to be used in a ``with`` statement. Calls raise OSError, ``Fault`` or ``Error``."""
+    """A proxy for one thread, to be used in a ``with`` statement. Calls raise OSError, ``Fault`` or ``Error``."""
     return ServerProxy("http://localhost", transport=_UnixTransport(path, timeout_s))

@@ -30,9 +30,9 @@ class Registry:
     """The registries that images come from; one object for one thread.
 
     Args:
-        environment: says where Docker's configuration is; this process's own by default.
-        sleep: waits between attempts.
-        report: told why it waits.
+        environment: variables that say where Docker's configuration is; this process's own by default.
+        sleep: waits so many seconds between attempts.
+        report: called with a line that says why it waits.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Registry:
         """Find an image and read its documents.
 
         Raises:
-            ImageUnavailable: no registry gave it.
-            BundleError: what it gave is not what its digest says, or cannot be used.
+            ImageUnavailable: no registry gave the image.
+            BundleError: what the registry gave is not what its digest says, or cannot be used.
         """
         image = parse_reference(reference)
         data, media_type = self._load_manifest(image, image.digest)
@@ -73,11 +73,11 @@ class Registry:
         return ImageContent(facts, documents)
 
     def find_digest(self, reference: str) -> str:
-        """The digest of what a name stands for: of its index where it has one, otherwise of its manifest.
+        """The digest of what a name stands for: the index where the image has one, otherwise the manifest.
 
         Raises:
-            ImageUnavailable: no registry gave it.
-            BundleError: what it gave is no image.
+            ImageUnavailable: no registry gave the image.
+            BundleError: what the registry gave is no image.
         """
         image = parse_reference(reference)
         return _describe(*self._load_manifest(image, image.digest)).digest
@@ -85,15 +85,15 @@ class Registry:
     def open_blob(
         self, reference: str, blob: ImageBlob, offset: int = 0, hashed: hashlib._Hash | None = None
     ) -> Iterator[bytes]:
-        """A blob's bytes from ``offset`` on, in chunks of 1 MiB; a cut connection is continued where it broke.
+        """Bytes of a blob from ``offset`` on, in chunks of 1 MiB; a cut connection is continued where it broke.
 
         Args:
             hashed: SHA-256 of the bytes before ``offset``, which is updated; without it a blob that is not read from
                 its beginning has only its size checked.
 
         Raises:
-            ImageUnavailable: the registry does not give it.
-            BundleError: its size or digest is not the one expected; the bytes already given are not to be used.
+            ImageUnavailable: the registry does not give the blob.
+            BundleError: the blob's size or digest is not the one expected; the bytes already given are not to be used.
         """
         image = parse_reference(reference)
         digest = hashed if hashed is not None else hashlib.sha256() if offset == 0 else None
@@ -118,10 +118,10 @@ class Registry:
     def _load_manifest(
         self, image: ImageReference, digest: str, expected: ImageBlob | None = None
     ) -> tuple[bytes, str]:
-        """An index's or manifest's original bytes, and its media type.
+        """The original bytes of an index or a manifest, and its media type.
 
         Args:
-            digest: what to ask for; empty asks for the tag.
+            digest: digest to ask for; empty asks for the tag.
         """
         path = f"manifests/{digest or image.tag}"
         data, headers = self._connection.load_document(image, path, _ACCEPT, MAX_DOCUMENT_BYTES)

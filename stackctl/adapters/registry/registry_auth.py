@@ -34,7 +34,7 @@ _MAX_TOKEN_BYTES: Final = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A user's login for one registry; all empty for nobody.
+    """A user's login for one registry; all empty for no login.
 
     Attributes:
         refresh_token: an OAuth2 identity token, in place of a password.
@@ -46,7 +46,7 @@ class Login:
 
     @property
     def basic(self) -> str:
-        """The header for HTTP Basic; empty for nobody."""
+        """The header for HTTP Basic; empty for no login."""
         if not self.user or not self.password:
             return ""
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
@@ -61,10 +61,10 @@ class Challenge:
 
 
 def find_login(host: str, environment: Mapping[str, str]) -> Login:
-    """The login that ``docker login`` stored for a registry; nobody's when there is none.
+    """The login that ``docker login`` stored for a registry; an empty one when there is none.
 
     Args:
-        host: as image names spell it, with its port.
+        host: the registry's host as image names spell it, with its port.
 
     Raises:
         ImageUnavailable: Docker's configuration cannot be read, or a credential helper failed.
@@ -96,11 +96,11 @@ def request_token(client: httpx.Client, challenge: Challenge, login: Login, scop
     """The Authorization header that a token service gives for a repository.
 
     Args:
-        client: refuses addresses that would show the login to the network.
-        scope: what is asked for when the challenge does not say.
+        client: HTTP client that refuses addresses that would show the login to the network.
+        scope: the scope to ask for when the challenge does not say.
 
     Raises:
-        ImageUnavailable: the service refuses.
+        ImageUnavailable: the token service refuses.
     """
     realm = challenge.parameters.get("realm", "")
     asked = {"scope": challenge.parameters.get("scope") or scope, "client_id": "stackctl"}
@@ -148,7 +148,7 @@ def _read_map(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _read_host(key: str) -> str:
-    """The registry that a key of ``auths`` means: old keys are URLs."""
+    """The host of the registry that a key of ``auths`` stands for: old keys are URLs."""
     host = re.sub(r"^https?://", "", key).partition("/")[0]
     return DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io") else host
 
@@ -166,7 +166,7 @@ def _read_entry(entry: Mapping[str, Any], host: str) -> Login:
 
 
 def _ask_helper(name: str, server: str, environment: Mapping[str, str]) -> Login:
-    """Ask a credential helper; it knows nobody when it says so, which is not an error."""
+    """Ask a credential helper for a login; no login when it says it knows none, which is not an error."""
     program = f"docker-credential-{name}"
     if not _HELPER_NAME.fullmatch(name):
         raise ImageUnavailable(f"Docker's credential helper {name!r} is not a program's name.", "repair config.json")

@@ -1,4 +1,4 @@
-"""Ask registries which images tags name now; reads manifests, pulls nothing."""
+"""Ask registries which images tags name now. Reads manifests, pulls nothing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from stackctl.errors import StackError
 
 
 def find_digests(references: Sequence[str], report: Callable[[str], None]) -> Mapping[str, str | StackError]:
-    """The digest of what each name stands for: of the index where an image is for several platforms.
+    """The digest that each name stands for: of the index where an image is for several platforms.
 
     Names are asked for at once, because a registry that does not answer is waited for half a minute.
 
     Returns:
-        Name to digest, or to the error that says why there is none.
+        Each name's digest, or the error that says why there is none.
     """
 
     def find(reference: str) -> str | StackError:

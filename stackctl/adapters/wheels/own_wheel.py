@@ -1,8 +1,8 @@
 """Make the wheel of the ``stackctl`` that is running: the same bytes from a checkout and from an installed wheel.
 
 In: this installation. Out: one wheel, stored uncompressed, because compressors of different machines write different
-bytes, in sorted order, without times and owners. Needs no network: a checkout is built by the hatchling that bootstrap
-installed.
+bytes, in sorted order, without times and owners. Does I/O, but needs no network: a checkout is built by the hatchling
+that bootstrap installed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _digest(data: bytes, algorithm: str) -> str:
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:
-    """The archive; metadata last, as the wheel format recommends."""
+    """The archive's bytes; metadata last, as the wheel format recommends."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files, key=lambda name: (".dist-info/" in name, name)):

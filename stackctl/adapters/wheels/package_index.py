@@ -1,6 +1,7 @@
 """What a package index has for locked packages: asked through uv, so mirrors, proxies and logins are as it finds them.
 
-In: locked packages and what pip is told on this machine. Out: file names, addresses and digests. Nothing is built.
+In: locked packages and what pip is told on this machine. Out: file names, addresses and digests. Does I/O: runs uv.
+Nothing is built.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ INDEX_HINT = "check that the package index is reachable; PIP_INDEX_URL names a m
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What one version of Python installs.
+    """The wheels that one version of Python installs.
 
     Attributes:
-        wheels: one of each package that has one, in the packages' order.
-        missing: packages without one.
+        wheels: one wheel of each package that has one, in the packages' order.
+        missing: packages that have no wheel.
     """
 
     wheels: tuple[Wheel, ...]
@@ -46,13 +47,13 @@ class Choice:
 def choose_wheels(entries: Sequence[LockEntry], python: str, machine: str, settings: Mapping[str, str]) -> Choice:
     """Ask the index for the wheels of these packages.
 
-    uv stops at the first package that cannot be had, so it is asked again without it.
+    uv stops at the first package that the index does not have, so it is asked again without that package.
 
     Args:
         settings: variables for uv, as ``find_installer_settings`` finds them.
 
     Raises:
-        RuntimeFailure: the index did not answer, or lets nobody in.
+        RuntimeFailure: the index did not answer, or refused the login.
     """
     wanted, missing = list(entries), list[LockEntry]()
     listing: dict[str, tuple[Wheel, ...]] = {}
@@ -77,7 +78,7 @@ def choose_wheels(entries: Sequence[LockEntry], python: str, machine: str, setti
 def _ask(
     entries: Sequence[LockEntry], python: str, machine: str, settings: Mapping[str, str]
 ) -> tuple[CompletedCommand, str]:
-    """What uv said and wrote."""
+    """Run uv once: the finished command, and the listing that it wrote."""
     with tempfile.TemporaryDirectory() as folder:
         project, answer = Path(folder) / "pyproject.toml", Path(folder) / "pylock.toml"
         project.write_text(render_project(entries, python), encoding="utf-8")

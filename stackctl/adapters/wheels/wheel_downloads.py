@@ -1,7 +1,7 @@
 """Download wheels side by side into a cache, each under its own digest: what is there is not fetched again.
 
 In: addresses and the digests that a lock accepts. Out: files that were hashed on their way and have their name only
-when they are whole. The company's proxy, certificates and logins (``.netrc``, the index's address) apply.
+when they are whole. Does I/O. The company's proxy, certificates and logins (``.netrc``, the index's address) apply.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def find_cached(folder: Path, wheel: Wheel) -> Path | None:
 def download_wheels(
     wheels: Sequence[Wheel], folder: Path, settings: Mapping[str, str], transfer: Transfer
 ) -> tuple[Path, ...]:
-    """Fetch wheels into the cache, several at a time; their places, in the same order.
+    """Fetch wheels into the cache, several at a time; their paths, in the same order.
 
     Args:
-        folder: of the cache, this process's alone for now; a wheel's place is ``<sha256>/<name>`` in it.
-        wheels: of different names.
-        settings: what uv is told of this machine's indexes.
+        folder: folder of the cache, this process's alone for now; a wheel's place in it is ``<sha256>/<name>``.
+        wheels: wheels of different names.
+        settings: variables that uv is given for this machine's indexes.
 
     Raises:
         BundleError: a file has other bytes than the lock accepts, or the disk is full.
@@ -86,10 +86,10 @@ class _Stopped(Exception):
 
 @dataclass
 class _Run:
-    """What the threads share.
+    """What the downloading threads share.
 
     Attributes:
-        settings: what uv is told.
+        settings: variables that uv is given.
         logins: user and password by scheme, host and port.
     """
 
@@ -101,7 +101,7 @@ class _Run:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch(self, wheel: Wheel) -> Path:
-        """One wheel's place in the cache, after it was fetched."""
+        """Path of one wheel in the cache, after it was fetched."""
         partial = self.folder / f"{wheel.name}{PARTIAL}"
         try:
             found = self._try(partial, wheel)
@@ -120,7 +120,7 @@ class _Run:
             partial.unlink(missing_ok=True)
 
     def _try(self, partial: Path, wheel: Wheel) -> str:
-        """The digest of what was fetched; what may be better in a moment is tried again."""
+        """The digest of what was fetched; a failure that may pass in a moment is tried again."""
         for is_last in (*(False for _ in range(TRIES - 1)), True):
             try:
                 return self._write(partial, wheel)

@@ -1,8 +1,8 @@
 """Collect the wheels of a hashed lock file for several Python versions, for installing them where no index is.
 
-In: a lock file and this machine's settings for the index. Out: wheels in a cache, each under its own digest, so that
-a changed lock fetches what changed and an interrupted collection goes on where it was. An unchanged lock asks nobody.
-Nothing is built: a package without a fitting wheel is reported by name.
+In: a lock file and this machine's settings for the index. Out: wheels in a cache, each under its own digest, so that a
+changed lock fetches what changed and an interrupted collection goes on where it was. Does I/O; for an unchanged lock no
+index is asked. Nothing is built: a package without a fitting wheel is reported by name.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def collect_wheels(
     """Every wheel that the lock needs on this kind of machine, sorted by name.
 
     Args:
-        pythons: versions such as ``3.11``.
-        index_url: of the package index; empty for the one that pip uses.
-        title: whose wheels they are, for the report; by default the name of the lock's folder.
-        hash_file: SHA-256 of a file; what remembers digests of files that did not change makes a second run quick.
+        pythons: versions of Python, such as ``3.11``.
+        index_url: address of the package index; empty for the one that pip uses.
+        title: what the report calls the wheels; by default the name of the lock's folder.
+        hash_file: gives the SHA-256 of a file; one that remembers digests of unchanged files makes a second run quick.
 
     Raises:
-        BundleError: packages without a wheel, all of them by name and version of Python; or one that is not the lock's.
-        ConfigError: the lock is not one.
+        BundleError: packages have no wheel, all of them by name and version of Python; or a wheel is not the lock's.
+        ConfigError: the file is no lock file.
         RuntimeFailure: the index did not give a package.
     """
     machine = platform.machine()
@@ -121,7 +121,7 @@ def _choose(
 
 
 def _find_whole(folder: Path, wheel: Wheel, hash_file: HashFile) -> Path | None:
-    """A wheel's place in the cache, if what lies there is that wheel."""
+    """Path of a wheel in the cache, if the file there is that wheel."""
     path = find_cached(folder, wheel)
     return path if path and hash_file(path) == path.parent.name else None
 
@@ -130,10 +130,10 @@ def describe_wheel(path: Path, sha256: str) -> Component:
     """A wheel's entry of the bill of materials, from its own metadata.
 
     Args:
-        sha256: of the whole file.
+        sha256: SHA-256 of the whole file.
 
     Raises:
-        BundleError: it is no wheel.
+        BundleError: the file is no wheel.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -147,7 +147,7 @@ def describe_wheel(path: Path, sha256: str) -> Component:
 
 
 def _load_listing(listing: Path, hash_file: HashFile) -> tuple[Path, ...]:
-    """The wheels of a finished collection; empty when it is not finished or something of it is gone or damaged."""
+    """The wheels of a finished collection; empty when it is not finished or one of them is gone or damaged."""
     try:
         paths = [listing.parent / str(place) for place in json.loads(listing.read_bytes())]
         if any(hash_file(path) != path.parent.name for path in paths):

@@ -168,7 +168,7 @@ def _describe(result: PackResult) -> dict[str, object]:
 
 
 def _show(result: PackResult, key: Path | None) -> None:
-    """What is in it, how large it is, whom it is for, and what to do with it."""
+    """Print what is in the bundle, how large it is, whom it is for, and what to do with it."""
     manifest = result.manifest
     if result.unchanged and result.folder is None:
         print_text(f"Nothing changed: the base, version {manifest.version}, has all of it. Nothing was written.")

@@ -75,7 +75,7 @@ def _show(saved: SavedReceipt, as_json: bool) -> None:
 
 
 def _rehearse_inside(context: Context, result: Path, wait_timeout: float | None) -> None:
-    """The part of a proof that runs in namespaces of its own; its progress goes to stdout, line by line."""
+    """Run the part of a proof that is in namespaces of its own; its progress goes to stdout, line by line."""
     from stackctl.cli.world.proving import build_rehearsal_effects
     from stackctl.operations.bundle.prove.rehearse import rehearse_processes, render_rehearsal
 
@@ -93,7 +93,7 @@ def _make_random(count: int) -> bytes:
 
 
 class _Printer:
-    """Nobody is asked: what is reported becomes the output, which the command outside reads."""
+    """The terminal of the inner command: it asks no question, and prints reports for the command outside to read."""
 
     report = staticmethod(print_text)
 

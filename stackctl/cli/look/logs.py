@@ -1,4 +1,4 @@
-"""``stackctl logs``."""
+"""``stackctl logs``: show what services wrote."""
 
 from __future__ import annotations
 

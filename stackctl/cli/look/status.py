@@ -1,4 +1,4 @@
-"""``stackctl status``."""
+"""``stackctl status``: show which services run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``stackctl down``."""
+"""``stackctl down``: stop the stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``stackctl init``."""
+"""``stackctl init``: make a folder a site."""
 
 from __future__ import annotations
 

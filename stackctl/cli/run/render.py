@@ -1,4 +1,4 @@
-"""``stackctl render``."""
+"""``stackctl render``: write the files that everything runs from, or check those on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``stackctl restart``."""
+"""``stackctl restart``: restart services and wait for health."""
 
 from __future__ import annotations
 

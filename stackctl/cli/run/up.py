@@ -75,7 +75,7 @@ def up(
 
 
 def _show_preview(preview: DryRun, *, as_json: bool) -> None:
-    """What would change, and which commands would run."""
+    """Print what would change, and which commands would run."""
     if as_json:
         print_json(
             {
@@ -91,7 +91,7 @@ def _show_preview(preview: DryRun, *, as_json: bool) -> None:
 
 
 def _show(result: UpResult, site: Path) -> None:
-    """What is up, the proof that it answers, and what to do with it."""
+    """Print what is up, the proof that it answers, and what to do with it."""
     release = result.running.loaded.release
     source = f", from release {release.title}" if release else ""
     if result.started:

@@ -1,4 +1,4 @@
-"""The adapters that every operation may use."""
+"""The adapters that every operation may use, put together. Constructs them; I/O begins when they are called."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def build_effects(site: Path, flags: Mapping[str, str], terminal: Terminal) -> Effects:
-    """The real world for one operation on a site."""
+    """The real adapters for one operation on a site."""
     data_root, cache_dir = site_files.find_data_root(), site_files.find_cache_dir(os.environ)
     launcher = Path(stackctl.__file__).parent / "programs" / "launch.py"
     paths = Paths(site, data_root, cache_dir, sys.executable, launcher)
@@ -48,7 +48,7 @@ def build_effects(site: Path, flags: Mapping[str, str], terminal: Terminal) -> E
 
 
 class _Files:
-    """The disk."""
+    """The disk of this machine."""
 
     load_text = staticmethod(site_files.load_text)
     save_text = staticmethod(site_files.save_text)
@@ -63,10 +63,10 @@ class _Files:
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """This machine.
+    """This machine: its host, processes, memory and signals.
 
     Attributes:
-        folders: those whose disks a host is asked about.
+        folders: paths whose disks a host is asked about.
     """
 
     folders: tuple[Path, ...]

@@ -8,9 +8,9 @@ from stackctl.adapters.registry.registry_digests import find_digests as find_dig
 
 
 def build_image_store() -> EngineImages:
-    """The images of the engine that the docker command uses.
+    """The images of the Docker engine that the docker command uses.
 
     Raises:
-        RuntimeFailure: none answers.
+        RuntimeFailure: no Docker engine answers.
     """
     return EngineImages(connect_engine())

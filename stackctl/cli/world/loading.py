@@ -1,4 +1,4 @@
-"""The adapters for loading bundles, going back and removing what nothing needs."""
+"""The adapters for loading bundles, rolling back and removing what no release needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stackctl.operations.effects import Effects
 
 
 def build_load_effects(effects: Effects) -> LoadEffects:
-    """The adapters for loading and for going back."""
+    """The adapters for loading and for rollback."""
     folder = OfflineFolder(effects.paths.site / OFFLINE_FOLDER)
     docker = effects.machine.load_host(True).docker
     machine = Machine(
@@ -47,7 +47,7 @@ def build_load_effects(effects: Effects) -> LoadEffects:
 
 
 def find_image_check(effects: Effects) -> CheckImages:
-    """Compares a manifest's images with the engine's, where an engine answers."""
+    """A check of a manifest's images against the Docker engine's, where a Docker engine answers."""
     load = build_load_effects(effects)
     if not load.machine.docker:
         return skip_images

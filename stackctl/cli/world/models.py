@@ -12,7 +12,7 @@ from stackctl.operations.models.folder import StoreEffects
 
 
 def build_store_effects() -> StoreEffects:
-    """The real world of model files; the HTTP client is made when the first request needs it."""
+    """The real adapters of model files; the HTTP client is made when the first request needs it."""
     return StoreEffects(
         open_reply=_open_reply,
         hold_download=model_store.hold_download,

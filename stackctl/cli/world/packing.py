@@ -31,7 +31,7 @@ def _load_key(path: Path) -> SecretKey:
 
 
 def build_pack_effects(effects: Effects, key: Path | None, warnings: list[Finding]) -> PackEffects:
-    """Adapters of one pack."""
+    """The real adapters of one pack."""
     secret, memory = _load_key(key) if key else None, VersionMemory(key, warnings.append)
     catalog = parse_catalog(effects.files.load_text(effects.paths.data_root / CATALOG_FILE) or "")
 

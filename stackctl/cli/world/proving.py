@@ -16,7 +16,7 @@ from stackctl.operations.effects import Effects
 
 
 def build_rehearsal_effects(effects: Effects) -> RehearsalEffects:
-    """The adapters that a rehearsal needs."""
+    """The real adapters that a rehearsal needs."""
 
     def rehearse_isolated(wait_timeout_s: float | None) -> str:
         result = effects.paths.state_dir / "prove" / "rehearsal.json"

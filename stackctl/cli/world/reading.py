@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def build_reader(effects: Effects) -> BundleReader:
-    """The real disk."""
+    """The adapter that reads bundles from the real disk."""
     from stackctl.adapters.bundle import parts_check, parts_reader
     from stackctl.adapters.files import untrusted_files
     from stackctl.operations.bundle.check.reading import BundleReader

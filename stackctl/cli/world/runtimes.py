@@ -1,4 +1,4 @@
-"""The runtimes of a site: where its services run, or what still runs of them."""
+"""The runtimes of a site: where its services run, or what still runs of them. Constructs the adapters of both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SiteRuntimes:
-    """Both runtimes of one site; each one's adapter is imported only where it is needed."""
+    """Both runtimes of one site; the adapter of each is imported only where it is needed."""
 
     paths: Paths
     files: Files
@@ -46,7 +46,7 @@ class SiteRuntimes:
         return ProcessRuntime(self.paths.state_dir, self.paths.rendered_dir, (), former)
 
     def find_forgotten(self, name: str) -> tuple[Runtime, ...]:
-        """Runtimes of this name in which something of this site runs."""
+        """Runtimes of this name in which something of this site still runs."""
         if name == "compose":
             from stackctl.adapters.docker.compose_runtime import ComposeRuntime, find_projects
 
@@ -88,7 +88,7 @@ class SiteRuntimes:
         return former / self.paths.state_dir.name if former else None
 
     def build_need(self, item: Installation, index_url: str, wheels: Path | None) -> Need:
-        """Something that has to be there before processes can start, and how it gets there."""
+        """A program that has to be there before processes can start, and how it gets there."""
         return (
             self._build_engine_need(item, index_url, wheels)
             if item.build
@@ -96,7 +96,7 @@ class SiteRuntimes:
         )
 
     def _build_engine_need(self, item: Installation, index_url: str, wheels: Path | None) -> Need:
-        """An engine that is compiled; at a site whose wheels came in a bundle nothing is."""
+        """An engine that is to be compiled; at a site whose wheels came in a bundle nothing is compiled."""
         from stackctl.adapters.process.engine_build import is_built
         from stackctl.adapters.process.process_runtime import Need
 
@@ -113,7 +113,7 @@ class SiteRuntimes:
 
 
 def _build_environment_need(item: Installation, index_url: str, wheels: Path | None) -> Need:
-    """A virtual environment from a lock, out of the bundle's wheels where there are any."""
+    """A virtual environment to make from a lock, out of the bundle's wheels where there are any."""
     from stackctl.adapters.process import environments
     from stackctl.adapters.process.process_runtime import Need
 

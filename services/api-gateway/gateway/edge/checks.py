@@ -45,7 +45,7 @@ _REFUSED_PREFIXES = ("litellm_", "mock_")
 
 
 class RefusedError(Exception):
-    """The request is not served; ``error`` is the answer."""
+    """The request is not served; ``error`` is the answer for the client."""
 
     def __init__(self, error: ApiError) -> None:
         super().__init__(error.code)
@@ -60,7 +60,7 @@ def check_access(route: Route, headers: HeaderList, settings: Settings) -> str:
     """The role of the caller: ``admin``, ``client`` or, on an open route, ``anyone``.
 
     Raises:
-        RefusedError: 401 without a valid key, 403 when the route wants the admin key.
+        RefusedError: 401 when the request has no valid key, 403 when the route wants the admin key.
     """
     if route.access is Access.OPEN:
         return "anyone"
@@ -94,14 +94,14 @@ def _list_keys(headers: HeaderList) -> list[bytes]:
 
 
 async def read_body(receive: Receive, declared: int | None, limit_bytes: int) -> bytes:
-    """Read a whole body.
+    """Read a request's whole body.
 
     Args:
-        declared: the Content-Length header, when there is one.
+        declared: value of the Content-Length header, None when the request has none.
 
     Raises:
-        RefusedError: 413, before the rest is read.
-        DisconnectedError: the client left.
+        RefusedError: 413 when the body is larger than ``limit_bytes``; the rest of it is not read.
+        DisconnectedError: the client left before the end of the body.
     """
     chunks: list[bytes] = []
     size = 0
@@ -122,7 +122,7 @@ def check_body(body: bytes, route: Route, catalog: Catalog) -> Model:
     """The model a request asks for.
 
     Raises:
-        RefusedError: 400 for what is no JSON object, names no model, names a model of another mode or holds a
+        RefusedError: 400 for a body that is no JSON object, names no model, names a model of another mode or holds a
             parameter that is not for clients; 404 for a model that is not served.
     """
     try:

@@ -34,7 +34,8 @@ class Gate:
     """An ASGI application around LiteLLM's.
 
     Args:
-        check_start: called once LiteLLM has started; names the models it does not serve, which ends the start.
+        check_start: called once LiteLLM has started; returns the models that LiteLLM does not serve. Any ends the
+            start.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Gate:
         await self._app(_build_scope(scope, exchange.role, len(body)), _replay(body, receive), exchange.send)
 
     async def _answer(self, exchange: Exchange, route: Route, path: str) -> None:
-        """The routes that need no model."""
+        """Answer the routes that need no model."""
         send = exchange.send_own
         if route.name == "/metrics":
             await send_body(send, 200, render_metrics(), CONTENT_TYPE.encode())
@@ -149,7 +150,7 @@ def _build_scope(scope: Scope, role: str, size: int) -> Scope:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body that was read, then whatever follows, which is the client leaving."""
+    """A ``receive`` that gives the body that was read, then whatever follows it, which is the client leaving."""
     is_sent = False
 
     async def replay() -> Message:

@@ -1,4 +1,7 @@
-"""Complete JSON answers of the gate: errors in OpenAI's and Anthropic's form. Pure but for ``send``."""
+"""Complete JSON answers of the gate: errors in OpenAI's and Anthropic's form.
+
+In: values and errors. Out: bytes of the answer, or calls of the ASGI ``send`` that is passed in. No other I/O.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,9 @@ class ApiError:
     """One error as a client sees it.
 
     Attributes:
-        status: HTTP status.
-        code: stable word for programs; in logs too.
-        param: the request's parameter that is wrong.
+        status: HTTP status of the answer.
+        code: stable word for programs and for the log, such as ``model_not_found``.
+        param: the request's parameter that is wrong; None when no single one is.
     """
 
     status: int
@@ -43,7 +46,7 @@ class ApiError:
     param: str | None = None
 
     def build_body(self, is_anthropic: bool) -> bytes:
-        """The JSON body in the form the route's clients read."""
+        """The JSON body, in Anthropic's form or in OpenAI's."""
         if is_anthropic:
             kind = _ANTHROPIC_TYPES.get(self.status, "api_error")
             return orjson.dumps({"type": "error", "error": {"type": kind, "message": self.message}})
@@ -54,17 +57,17 @@ class ApiError:
 
 
 async def send_json(send: Send, value: Any) -> None:
-    """Send a value with status 200."""
+    """Send a value as JSON with status 200."""
     await send_body(send, 200, orjson.dumps(value), b"application/json")
 
 
 async def send_error(send: Send, error: ApiError, is_anthropic: bool = False, headers: Headers = ()) -> None:
-    """Send an error, with further headers such as ``allow``."""
+    """Send an error as JSON, with further headers such as ``allow``."""
     await send_body(send, error.status, error.build_body(is_anthropic), b"application/json", headers)
 
 
 async def send_body(send: Send, status: int, body: bytes, content_type: bytes, headers: Headers = ()) -> None:
-    """Send one whole answer."""
+    """Send one whole answer: its head and its body."""
     start = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})

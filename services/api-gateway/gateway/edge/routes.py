@@ -1,4 +1,4 @@
-"""The routes that answer, and nothing else does. Pure.
+"""The routes that the gateway answers; nothing else answers. Pure.
 
 In: a request's path. Out: the ``Route``, or ``None``, which is a 404 for everyone.
 """
@@ -27,10 +27,10 @@ class Route:
     """One route.
 
     Attributes:
-        name: its path as logs and metrics show it, without anything a client chose.
-        method: the only method it takes; the gate answers GET itself and hands POST to LiteLLM.
-        mode: which models it is for.
-        is_anthropic: its errors have Anthropic's form.
+        name: path as logs and metrics show it, without anything a client chose.
+        method: the only HTTP method the route takes; the gate answers GET itself and hands POST to LiteLLM.
+        mode: mode of the models that the route is for: ``chat``, ``embedding`` or ``rerank``.
+        is_anthropic: whether errors on this route have Anthropic's form.
     """
 
     name: str

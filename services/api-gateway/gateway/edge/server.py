@@ -109,7 +109,7 @@ class _Workers:
         self._lifeline, self._parent_end = os.pipe()
 
     def run(self) -> int:
-        """Keep the workers alive until a signal arrives, then end them."""
+        """Keep the workers alive until a signal arrives, then end them; returns the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         while not self._is_stopping:

@@ -35,15 +35,15 @@ _NO_NEWS = frozenset(
 
 
 def is_wanted(record: logging.LogRecord) -> bool:
-    """Whether a record is news."""
+    """Whether a record says something new to an operator."""
     return record.name.split(".")[0] in _OWN_LOGGERS or record.funcName not in _NO_NEWS
 
 
 class ContentFreeFormatter(logging.Formatter):
-    """Writes our own records whole, and of others the place they come from; of exceptions, type and place."""
+    """Writes our own records whole, and of others only where they come from; of exceptions the type and the place."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as text."""
+        """One log record as text."""
         is_own = record.name.split(".")[0] in _OWN_LOGGERS
         if is_own and not record.exc_info:
             return super().format(record)
@@ -82,9 +82,9 @@ def configure_logging(log_prompts: bool) -> None:
 
 
 def adopt_loggers() -> None:
-    """Take the handlers of their own from all loggers, so that their records reach ours.
+    """Take all loggers' own handlers from them, so that their records reach ours.
 
-    To be called after LiteLLM's import and again after its start-up: it installs handlers at both.
+    Call it after LiteLLM's import and again after its start-up: LiteLLM installs handlers at both.
     """
     for logger in logging.Logger.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):

@@ -34,7 +34,7 @@ def count_tokens(model: str, prompt: int, completion: int) -> None:
 
 
 def render_metrics() -> bytes:
-    """The exposition text."""
+    """All counters as text in Prometheus' exposition format."""
     if not os.environ.get(METRICS_FOLDER_VARIABLE):
         return _write(REGISTRY)
     registry = CollectorRegistry()
