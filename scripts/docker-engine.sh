@@ -13,6 +13,8 @@
 # Everything lives in $STACK_DOCKER_DIR (default: ${XDG_CACHE_HOME:-$HOME/.cache}/stack-docker); only the
 # plugin links in ~/.docker/cli-plugins and the socket /var/run/docker.sock lie outside. Needs root.
 set -euo pipefail
+# shellcheck source=scripts/retry.sh
+. "$(dirname "${BASH_SOURCE[0]}")/retry.sh"
 
 readonly SUITE=forky # testing: Docker 28, Compose 2.40, linked against a C library as old as bookworm's
 readonly PACKAGES=(docker.io docker-cli docker-compose docker-buildx containerd tini-static
@@ -35,16 +37,6 @@ die() {
   say "$1"
   say "next step: $2"
   exit 1
-}
-
-retry() {
-  local attempt
-  for attempt in 1 2 3; do
-    "$@" && return
-    say "attempt $attempt of 3 failed: $*"
-    sleep $((attempt * 2))
-  done
-  return 1
 }
 
 require_root() {

@@ -25,22 +25,14 @@ readonly BUILD_PACKAGES=(gcc g++ make cmake git python3-dev)
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 readonly HERE
+# shellcheck source=scripts/retry.sh
+. "$HERE/retry.sh"
 readonly DIR="${STACK_DOCKER_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/stack-docker}/images"
 
 PATH="$("$HERE/docker-engine.sh" path):$PATH"
 export PATH
 
 say() { printf 'test-images: %s\n' "$*" >&2; }
-
-retry() {
-  local attempt
-  for attempt in 1 2 3; do
-    "$@" && return
-    say "attempt $attempt of 3 failed: $*"
-    sleep $((attempt * 2))
-  done
-  return 1
-}
 
 in_root() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$@"; }
 
