@@ -6,14 +6,13 @@ It serves one image of one layer from memory, on loopback; what real registries 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from stackctl.core.images.oci import OCI_INDEX, OCI_MANIFEST
+from tests.http_server import QuietHandler, serve_http
 from tests.image_documents import describe_entry, digest, make_config, make_index, make_manifest
 
 REPOSITORY = "team/image"
@@ -84,18 +83,11 @@ def open_fake_registry(registry: FakeRegistry) -> Iterator[FakeRegistry]:
     class Handler(_Handler):
         served = registry
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        registry.host = f"127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield registry
-        finally:
-            server.shutdown()
-            thread.join()
+    with serve_http(Handler) as registry.host:
+        yield registry
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     served: FakeRegistry
     protocol_version = "HTTP/1.1"
 
@@ -164,6 +156,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""

@@ -11,8 +11,9 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from tests.http_server import QuietHandler, serve_http
 
 
 @dataclass
@@ -116,20 +117,15 @@ def open_package_index() -> Iterator[PackageIndex]:
     class Handler(_Handler):
         served = index
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        index.url = f"http://127.0.0.1:{server.server_address[1]}/simple"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serve_http(Handler) as host:
+        index.url = f"http://{host}/simple"
         try:
             yield index
         finally:
             index.release.set()
-            server.shutdown()
-            thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     served: PackageIndex
 
     def do_GET(self) -> None:
@@ -179,6 +175,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[: len(body) // 2] if breaks else body)
         if breaks:
             self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""

@@ -8,13 +8,12 @@ was asked and how much was sent.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.http_server import QuietHandler, serve_http
 
 PIECE = 1 << 16
 
@@ -82,17 +81,18 @@ class Hub:
         self.announced: dict[str, str] = {}
         self.switches = Switches()
         self.requests: list[Request] = []
-        self._servers = [self._serve(name) for name in ("hub", "content")]
+        self._servers = ExitStack()
+        self._hosts = {role: self._serve(role) for role in ("hub", "content")}
 
     @property
     def endpoint(self) -> str:
         """Address of the hub."""
-        return self._address(0)
+        return f"http://{self._hosts['hub']}"
 
     @property
     def content(self) -> str:
         """Address of the content server, for plain downloads."""
-        return self._address(1)
+        return f"http://{self._hosts['content']}"
 
     def add(self, path: str, data: bytes, announced: str = "") -> str:
         """Put a file on the hub; its reference.
@@ -111,32 +111,16 @@ class Hub:
 
     def close(self) -> None:
         """Stop both servers."""
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        self._servers.close()
 
-    def _address(self, index: int) -> str:
-        return f"http://127.0.0.1:{self._servers[index].server_address[1]}"
-
-    def _serve(self, name: str) -> ThreadingHTTPServer:
-        server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self, "role": name}))
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return server
+    def _serve(self, role: str) -> str:
+        return self._servers.enter_context(serve_http(type("Handler", (_Handler,), {"hub": self, "role": role})))
 
 
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients are killed on purpose here."""
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     hub: Hub
     role: str
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
 
     def do_HEAD(self) -> None:
         self._answer()

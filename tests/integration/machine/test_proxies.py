@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from stackctl.adapters.docker.docker_engine import connect_engine
 from stackctl.adapters.http.download import load_client, open_reply
 from stackctl.errors import StackError
+from tests.http_server import QuietHandler, serve_http
 from tests.integration.conftest import MakeSite
 from tests.ports import claim_port
 
@@ -42,7 +41,7 @@ class Proxy:
 def proxy() -> Iterator[Proxy]:
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def answer(self) -> None:
             asked.append(f"{self.command} {self.path}")
             self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -55,14 +54,8 @@ def proxy() -> Iterator[Proxy]:
 
         do_GET = do_POST = do_HEAD = do_CONNECT = answer  # the library's names
 
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Proxy(f"http://127.0.0.1:{server.server_port}", asked)
-    server.shutdown()
-    server.server_close()
+    with serve_http(Handler) as host:
+        yield Proxy(f"http://{host}", asked)
 
 
 @pytest.fixture
