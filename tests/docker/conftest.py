@@ -16,10 +16,10 @@ import pytest
 from docker import DockerClient
 from docker.errors import DockerException, ImageNotFound
 
-from tests.docker.airgap import explain_no_airgap
+from tests.docker.airgap import STORES, AirgappedEngine, airgapped_engine, explain_no_airgap
 from tests.docker.outside import Outside, explain_no_outside
 from tests.docker.packed import Packed, pack, run_tool
-from tests.docker.registry import ServedRegistry, find_registry_program, open_registry
+from tests.docker.registry import ServedRegistry, open_registry
 from tests.docker.required import give_up
 from tests.docker.sites import CA_BUNDLE, IMAGES, MakeSite, Site
 from tests.ports import claim_port
@@ -102,6 +102,13 @@ def networks_without_routes() -> None:
         give_up(f"no machine without a network can be had here: {problem}")
 
 
+@pytest.fixture(scope="module", params=STORES)
+def engine(request: pytest.FixtureRequest, networks_without_routes: None) -> Iterator[AirgappedEngine]:
+    """An engine of each kind with an empty store and no network."""
+    with airgapped_engine(request.param) as found:
+        yield found
+
+
 @pytest.fixture
 def fake_bin(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
     """Puts a shell script first on PATH; returns the environment for ``Site.run``."""
@@ -120,8 +127,6 @@ def fake_bin(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRegistry]:
     """A registry that anybody may read and write."""
-    if not find_registry_program():
-        give_up("no registry is installed (Debian: docker-registry)")
     with open_registry(tmp_path_factory.mktemp("registry")) as served:
         yield served
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackctl.core.settings.dotenv import set_values
 from tests.docker.airgap import AirgappedEngine
-from tests.docker.sites import COMMAND_DEADLINE_S, Done, build_environment
+from tests.docker.commands import Done, change_settings, run_to_end
+from tests.docker.sites import build_environment
 
 # This machine has them, the one at the site does not.
 _ABSENT = ("docker", "dockerd", "llama-server", "uv")
@@ -52,22 +52,11 @@ class OfflineSite:
 
     def run_program(self, *argv: str, cwd: Path | None = None) -> Done:
         """Run any program on this machine."""
-        done = subprocess.run(
-            [*self.entry, *argv],
-            env=self.environment,
-            cwd=cwd or self.folder,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_DEADLINE_S,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return run_to_end([*self.entry, *argv], self.environment, cwd or self.folder)
 
     def run_well(self, *arguments: str) -> Done:
         """Run a command that must succeed."""
-        done = self.run(*arguments)
-        assert done.code == 0, f"stackctl {' '.join(arguments)} ended with {done.code}:\n{done.text[-6000:]}"
-        return done
+        return self.run(*arguments).expect_success()
 
     def load_json(self, *arguments: str) -> dict[str, Any]:
         """The report of a command that must succeed."""
@@ -77,9 +66,7 @@ class OfflineSite:
 
     def set(self, **settings: object) -> None:
         """Change settings in `.env`."""
-        path = self.folder / ".env"
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        path.write_text(set_values(text, {name: str(value) for name, value in settings.items()}), encoding="utf-8")
+        change_settings(self.folder, settings)
 
     def kill_at(self, line: str, *arguments: str) -> None:
         """Start a command and kill it, as a power cut would, when a line of its progress begins so.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.docker.required import give_up
 from tests.docker.sites import wait_for
 from tests.ports import claim_port
 
@@ -39,18 +40,16 @@ class ServedRegistry:
         return self.folder / "docker/registry/v2/blobs/sha256" / name[:2] / name / "data"
 
 
-def find_registry_program() -> str:
-    """Path of the registry's program; empty when it is not installed."""
-    return shutil.which("docker-registry") or shutil.which("registry") or ""
-
-
 @contextmanager
 def open_registry(folder: Path, *, asks_for_login: bool = False) -> Iterator[ServedRegistry]:
-    """Serve until the end of the block.
+    """Serve until the end of the block; gives up where no registry is installed.
 
     Args:
         folder: an empty one, for blobs and configuration.
     """
+    program = shutil.which("docker-registry") or shutil.which("registry")
+    if not program:
+        give_up("no registry is installed (Debian: docker-registry)")
     found = ServedRegistry(f"127.0.0.1:{claim_port()}", folder / "blobs")
     config: dict[str, object] = {
         "version": 0.1,
@@ -64,7 +63,7 @@ def open_registry(folder: Path, *, asks_for_login: bool = False) -> Iterator[Ser
     path = folder / "config.yml"
     path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen([find_registry_program(), "serve", str(path)], stdout=log, stderr=log)
+        process = subprocess.Popen([program, "serve", str(path)], stdout=log, stderr=log)
     try:
         wait_for("the registry answers", lambda: _answers(found.host, process, folder / "registry.log"), 30.0)
         yield found

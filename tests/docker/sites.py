@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,8 +14,9 @@ from typing import Any
 from docker import DockerClient
 from docker.models.containers import Container
 
-from stackctl.core.settings.dotenv import parse_dotenv, set_values
+from stackctl.core.settings.dotenv import parse_dotenv
 from stackctl.core.settings.settings import setting_names
+from tests.docker.commands import Done, change_settings, run_to_end
 
 REPOSITORY = Path(__file__).parents[2]
 ANSWERS = {
@@ -37,23 +37,8 @@ CA_BUNDLE = os.environ.get("BUILD_CA_BUNDLE") or (str(_DEBIAN_BUNDLE) if _DEBIAN
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 
-# Both are for a machine with nothing in its caches and much else to do; a good run needs a tenth.
-COMMAND_DEADLINE_S = 900.0
+# For a machine with nothing in its caches and much else to do; a good run needs a tenth.
 RECOVERY_DEADLINE_S = 180.0
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A finished ``stackctl`` command."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def text(self) -> str:
-        """All that it printed."""
-        return self.stdout + self.stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +77,7 @@ class Site:
 
     def set(self, **settings: object) -> None:
         """Change settings in `.env`."""
-        path = self.folder / ".env"
-        text = path.read_text(encoding="utf-8")
-        path.write_text(set_values(text, {name: str(value) for name, value in settings.items()}), encoding="utf-8")
+        change_settings(self.folder, settings)
 
     def build_argv(self, *arguments: str) -> list[str]:
         """The command line of one ``stackctl`` command."""
@@ -102,22 +85,11 @@ class Site:
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, cwd: Path = REPOSITORY) -> Done:
         """Run a command to its end, whatever its exit code."""
-        done = subprocess.run(
-            self.build_argv(*arguments),
-            env=build_environment(environment),
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_DEADLINE_S,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return run_to_end(self.build_argv(*arguments), build_environment(environment), cwd)
 
     def run_well(self, *arguments: str) -> Done:
         """Run a command that must succeed."""
-        done = self.run(*arguments)
-        assert done.code == 0, f"stackctl {' '.join(arguments)} ended with {done.code}:\n{done.text[-6000:]}"
-        return done
+        return self.run(*arguments).expect_success()
 
     def load_health(self, *options: str) -> tuple[int, dict[str, Any]]:
         """Exit code and report of ``stackctl health --json``."""

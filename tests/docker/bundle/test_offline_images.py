@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from stackctl.core.bundle.format.manifest import Manifest
 from stackctl.core.bundle.format.manifest_reader import find_members
 from stackctl.errors import StackError
 from tests.bundle_builder import ImageBytes, build_bundle, make_bytes
-from tests.docker.airgap import STORES, AirgappedEngine, airgapped_engine, explain_no_airgap
-from tests.docker.required import give_up
+from tests.docker.airgap import AirgappedEngine
 from tests.fakes import raised_by
 from tests.loading import Place, damage
 
@@ -23,15 +21,6 @@ pytestmark = pytest.mark.docker
 
 BASE = [{"base": make_bytes("base", 300_000)}, {"middle": make_bytes("middle", 200_000)}]
 ENGINE = ImageBytes("inference", [{"engine": b"engine"}], has_index=False)
-
-
-@pytest.fixture(scope="module", params=STORES)
-def engine(request: pytest.FixtureRequest) -> Iterator[AirgappedEngine]:
-    """An engine of each kind."""
-    if problem := explain_no_airgap():
-        give_up(f"no engine of our own can be started: {problem}")
-    with airgapped_engine(request.param) as found:
-        yield found
 
 
 class RealPlace(Place):

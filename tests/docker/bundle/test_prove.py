@@ -15,8 +15,7 @@ from docker import DockerClient
 
 from stackctl.adapters.docker.image_events import watch_engine
 from stackctl.core.bundle.format.signature import parse_public_key, verify
-from tests.docker.registry import find_registry_program, open_registry
-from tests.docker.required import give_up
+from tests.docker.registry import open_registry
 from tests.docker.sites import IMAGES, MakeSite, Site, build_environment, wait_for
 
 pytestmark = pytest.mark.docker
@@ -138,8 +137,6 @@ def test_a_killed_rehearsal_is_cleared_away_by_the_next(make_site: MakeSite, gat
 
 
 def test_an_image_that_is_pulled_or_replaced_meanwhile_is_named(client: DockerClient, tmp_path: Path) -> None:
-    if not find_registry_program():
-        give_up("no registry to pull from is installed")
     with open_registry(tmp_path) as registry:
         base = client.images.get(IMAGES["BASE_IMAGE"])
         name, other = f"{registry.host}/planted:1", "stack-test/replaced:1"

@@ -25,10 +25,9 @@ from stackctl.adapters.docker.image_store import (
 from stackctl.adapters.registry.registry import Registry
 from stackctl.core.images.load_tar import build_load_tar
 from stackctl.errors import BundleError, ImageUnavailable, RuntimeFailure
-from tests.docker.airgap import AirgappedEngine, airgapped_engine, explain_no_airgap
+from tests.docker.airgap import AirgappedEngine, airgapped_engine
 from tests.docker.images.sources import CONNECT, Source, find_platform, push
 from tests.docker.registry import ServedRegistry
-from tests.docker.required import give_up
 from tests.docker.sites import IMAGES
 
 pytestmark = pytest.mark.docker
@@ -119,9 +118,8 @@ def test_an_image_that_the_engine_does_not_have_is_named(
         call(client, "stack-test.invalid/none:1")
 
 
+@pytest.mark.usefixtures("networks_without_routes")
 def test_a_built_image_with_an_index_and_attestations_keeps_them(tmp_path: Path) -> None:
-    if problem := explain_no_airgap():
-        give_up(f"no second engine can be started here: {problem}")
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY one /one\n", encoding="utf-8")
     (tmp_path / "one").write_bytes(b"one")
     name = f"stack-test/{uuid.uuid4().hex[:8]}:1"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.sites import COMMAND_DEADLINE_S, IMAGES, Site, build_environment, wait_for
+from tests.docker.commands import COMMAND_DEADLINE_S
+from tests.docker.sites import IMAGES, Site, build_environment, wait_for
 from tests.ports import claim_port
 
 pytestmark = pytest.mark.docker

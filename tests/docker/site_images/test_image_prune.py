@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
 import pytest
 
-from tests.docker.airgap import STORES, AirgappedEngine, airgapped_engine, explain_no_airgap
-from tests.docker.required import give_up
+from tests.docker.airgap import AirgappedEngine
 from tests.docker.sites import MakeSite, Site
 
 pytestmark = pytest.mark.docker
 
 OLD, USED, FOREIGN = "stackctl.invalid/api-gateway:old", "stackctl.invalid/api-gateway:used", "house/mine:1"
 LAYER_BYTES = 1_000_000
-
-
-@pytest.fixture(scope="module", params=STORES)
-def engine(request: pytest.FixtureRequest) -> Iterator[AirgappedEngine]:
-    """An engine of each kind."""
-    if problem := explain_no_airgap():
-        give_up(f"no engine of our own can be started: {problem}")
-    with airgapped_engine(request.param) as found:
-        yield found
 
 
 def test_what_was_built_here_and_nothing_needs_goes(make_site: MakeSite, engine: AirgappedEngine) -> None:
