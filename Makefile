@@ -1,6 +1,6 @@
 # Every target says what it does behind '##'; 'make' lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up-p1 down status health logs test coverage check format bench soak render docs lock release clean
+.PHONY: help setup up-p1 down status health logs test test-python coverage check format bench soak render docs lock release clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -56,6 +56,9 @@ JOBS ?= auto
 
 test: $(VENV)/.dev ## Run every test, or those of TESTS="..." (what pytest takes)
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) $(TESTS)
+
+test-python: $(VENV)/.dev ## Run tests/unit, or TESTS="...", on Debian's Python VERSION=3.14 in a container
+	@$(VENV)/bin/python scripts/test_python.py '$(or $(VERSION),3.14)' --numprocesses $(JOBS) $(or $(TESTS),tests/unit)
 
 coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach in their own process
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) --cov --cov-report=term $(TESTS)

@@ -9,6 +9,7 @@
 # stack-test/python:3.11       stands for python:3.11-slim: `python`, `pip`, venv
 # stack-test/build:3.11        the same with a C++ compiler and cmake, for packages that ship no wheel
 # stack-test/llama-server:test stands for ghcr.io/ggml-org/llama.cpp:server: upstream's llama-server
+# stack-test/newer-pythons     the Pythons after 3.11 that Debian brings, for scripts/test-python.sh
 #
 # File systems are kept as tar files in $STACK_DOCKER_DIR/images (default folder: see docker-engine.sh), so an
 # engine that lost its images gets them back in seconds. Needs root (debootstrap) and an engine that answers.
@@ -17,11 +18,16 @@ set -euo pipefail
 readonly STACK_TEST_BASE_IMAGE=stack-test/python:3.11
 readonly STACK_TEST_BUILD_IMAGE=stack-test/build:3.11
 readonly STACK_TEST_LLAMA_IMAGE=stack-test/llama-server:test
+readonly STACK_TEST_PYTHONS_IMAGE=stack-test/newer-pythons:test
+
+readonly IMAGES=("$STACK_TEST_BASE_IMAGE" "$STACK_TEST_BUILD_IMAGE" "$STACK_TEST_LLAMA_IMAGE" "$STACK_TEST_PYTHONS_IMAGE")
 
 readonly PYTHON_SUITE=bookworm # its python3 is 3.11
 readonly LLAMA_SUITE=forky     # the first suite with a llama.cpp package
 readonly PYTHON_PACKAGES=ca-certificates,python3,python3-venv,python3-pip,python-is-python3,libgomp1,curl
 readonly BUILD_PACKAGES=(gcc g++ make cmake git python3-dev)
+readonly OLDER_SUITE=trixie # keeps 3.13 when LLAMA_SUITE drops it; no suite has 3.12
+readonly PYTHONS_PACKAGES=(python3.13-venv python3.14-venv)
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 readonly HERE
@@ -80,6 +86,9 @@ make_llama() {
   mkdir -p "$root/app" "$root/models"
   ln -s /usr/bin/llama-server "$root/app/llama-server"
   pack "$root" "$DIR/llama.tar"
+  printf 'deb %s %s main\n' "$(mirror)" "$OLDER_SUITE" >"$root/etc/apt/sources.list.d/older.list"
+  add_packages "$root" "${PYTHONS_PACKAGES[@]}"
+  pack "$root" "$DIR/pythons.tar"
 }
 
 # The file systems are built in memory where there is plenty: dpkg syncs every file, which a disk makes slow
@@ -137,6 +146,7 @@ import_images() {
   # Entry point, folder, address and health check as in the official image.
   import_image llama.tar "$STACK_TEST_LLAMA_IMAGE" "$utf8" 'WORKDIR /app' 'ENV LLAMA_ARG_HOST=0.0.0.0' \
     'HEALTHCHECK CMD ["curl", "-f", "http://localhost:8080/health"]' 'ENTRYPOINT ["/app/llama-server"]'
+  import_image pythons.tar "$STACK_TEST_PYTHONS_IMAGE" "$utf8" 'CMD ["python3.13"]'
 }
 
 require_root_and_engine() {
@@ -149,25 +159,28 @@ require_root_and_engine() {
 
 build() {
   require_root_and_engine
-  if has_image "$STACK_TEST_BASE_IMAGE" && has_image "$STACK_TEST_BUILD_IMAGE" && has_image "$STACK_TEST_LLAMA_IMAGE"; then
+  local image missing=no
+  for image in "${IMAGES[@]}"; do has_image "$image" || missing=yes; done
+  if [ "$missing" = no ]; then
     say "all there"
     return
   fi
   local jobs=()
   mkdir -p "$DIR"
   [ -e "$DIR/build.tar" ] && [ -e "$DIR/python.tar" ] || jobs+=(make_python)
-  [ -e "$DIR/llama.tar" ] || jobs+=(make_llama)
+  [ -e "$DIR/llama.tar" ] && [ -e "$DIR/pythons.tar" ] || jobs+=(make_llama)
   if [ ${#jobs[@]} -gt 0 ]; then
     open_work_folder
     make_file_systems "${jobs[@]}"
   fi
   import_images
-  say "built $STACK_TEST_BASE_IMAGE $STACK_TEST_BUILD_IMAGE $STACK_TEST_LLAMA_IMAGE"
+  say "built ${IMAGES[*]}"
 }
 
 names() {
   printf '%s=%s\n' STACK_TEST_BASE_IMAGE "$STACK_TEST_BASE_IMAGE" \
-    STACK_TEST_BUILD_IMAGE "$STACK_TEST_BUILD_IMAGE" STACK_TEST_LLAMA_IMAGE "$STACK_TEST_LLAMA_IMAGE"
+    STACK_TEST_BUILD_IMAGE "$STACK_TEST_BUILD_IMAGE" STACK_TEST_LLAMA_IMAGE "$STACK_TEST_LLAMA_IMAGE" \
+    STACK_TEST_PYTHONS_IMAGE "$STACK_TEST_PYTHONS_IMAGE"
 }
 
 case "${1:-}" in
