@@ -98,56 +98,67 @@ def judge_port(name: str, port: int, answer: Answer, state: ServiceState | None)
 
 def judge_engine(name: str, answer: Answer, progress: float | None = None) -> ProbeResult:
     """llama.cpp answers 503 while it loads the model: alive, not dead."""
+    share = f", {progress:.0%}" if progress is not None else ""
+    return _judge_readiness("engine", name, "/health", answer, f"loading the model{share}")
+
+
+def judge_gateway(name: str, answer: Answer) -> ProbeResult:
+    """The gateway's readiness."""
+    return _judge_readiness("gateway", name, "readiness", answer, "starting")
+
+
+def _judge_readiness(layer: str, name: str, asked: str, answer: Answer, loading: str) -> ProbeResult:
+    """What a service says of itself: 200 is ready, 503 not yet.
+
+    Args:
+        asked: what the answer is to, in words.
+        loading: what it does before it is ready.
+    """
     if answer.status == 200:
-        return ProbeResult("engine", name, Status.OK, "ready", elapsed_s=answer.elapsed_s)
+        return ProbeResult(layer, name, Status.OK, "ready", elapsed_s=answer.elapsed_s)
     if answer.status == 503:
-        share = f", {progress:.0%}" if progress is not None else ""
-        return ProbeResult("engine", name, Status.LOADING, f"loading the model{share}", elapsed_s=answer.elapsed_s)
+        return ProbeResult(layer, name, Status.LOADING, loading, elapsed_s=answer.elapsed_s)
     if not answer.status:
-        return ProbeResult("engine", name, Status.SKIPPED, "its port does not answer")
-    return ProbeResult(
-        "engine",
-        name,
-        Status.FAILED,
-        f"/health answered {answer.status}; expected 200",
-        f"run 'stackctl logs {name}'",
-        answer.elapsed_s,
-    )
+        return ProbeResult(layer, name, Status.SKIPPED, "its port does not answer")
+    seen = f"{asked} answered {answer.status}; expected 200"
+    return ProbeResult(layer, name, Status.FAILED, seen, f"run 'stackctl logs {name}'", answer.elapsed_s)
 
 
 def judge_model(model: ServedModel, answer: Answer) -> tuple[ProbeResult, ProbeResult]:
     """The engine's own account (``/props``) of its file and its context per slot, against what was configured."""
+    name = model.served_name
     props = read_json(answer) if answer.status == 200 else None
-    if props is None:
-        status = Status.LOADING if answer.status == 503 else Status.SKIPPED
-        detail = (
-            "the model is loading"
-            if answer.status == 503
-            else f"/props did not answer ({answer.error or answer.status})"
-        )
-        return tuple(ProbeResult(layer, model.served_name, status, detail) for layer in ("model", "context"))  # type: ignore[return-value]
+    if props is not None:
+        return _judge_file(model, props, answer.elapsed_s), _judge_context(model, props)
+    if answer.status == 503:
+        status, detail = Status.LOADING, "the model is loading"
+    else:
+        status, detail = Status.SKIPPED, f"/props did not answer ({answer.error or answer.status})"
+    return ProbeResult("model", name, status, detail), ProbeResult("context", name, status, detail)
+
+
+def _judge_file(model: ServedModel, props: Mapping[str, Any], elapsed_s: float) -> ProbeResult:
     loaded = PurePosixPath(str(props.get("model_path", ""))).name
     wanted = PurePosixPath(model.path).name
-    restart = f"run 'stackctl restart {model.service}'"
     if loaded == wanted:
-        file = ProbeResult("model", model.served_name, Status.OK, loaded, elapsed_s=answer.elapsed_s)
-    else:
-        file = ProbeResult(
-            "model",
-            model.served_name,
-            Status.FAILED,
-            f"{loaded or 'no file'} is loaded; configured is {wanted}",
-            restart,
-            answer.elapsed_s,
-        )
+        return ProbeResult("model", model.served_name, Status.OK, loaded, elapsed_s=elapsed_s)
+    detail = f"{loaded or 'no file'} is loaded; configured is {wanted}"
+    return ProbeResult("model", model.served_name, Status.FAILED, detail, _restart(model), elapsed_s)
+
+
+def _judge_context(model: ServedModel, props: Mapping[str, Any]) -> ProbeResult:
     settings = props.get("default_generation_settings")
     context = settings.get("n_ctx") if isinstance(settings, Mapping) else None
     slots = props.get("total_slots")
-    detail = f"{context} tokens x {slots} slots"
+    seen = f"{context} tokens x {slots} slots"
     if context == model.context_length and slots == model.slots:
-        return file, ProbeResult("context", model.served_name, Status.OK, detail)
-    expected = f"{detail}; configured is {model.context_length} x {model.slots}"
-    return file, ProbeResult("context", model.served_name, Status.FAILED, expected, restart)
+        return ProbeResult("context", model.served_name, Status.OK, seen)
+    detail = f"{seen}; configured is {model.context_length} x {model.slots}"
+    return ProbeResult("context", model.served_name, Status.FAILED, detail, _restart(model))
+
+
+def _restart(model: ServedModel) -> str:
+    return f"run 'stackctl restart {model.service}'"
 
 
 def judge_replaced(result: ProbeResult, replaced: str) -> ProbeResult:
@@ -160,24 +171,6 @@ def judge_replaced(result: ProbeResult, replaced: str) -> ProbeResult:
         return result
     detail = f"{replaced} is another file than the one that was loaded"
     return replace(result, status=Status.FAILED, detail=detail, hint="run 'stackctl up'")
-
-
-def judge_gateway(name: str, answer: Answer) -> ProbeResult:
-    """The gateway's readiness."""
-    if answer.status == 200:
-        return ProbeResult("gateway", name, Status.OK, "ready", elapsed_s=answer.elapsed_s)
-    if answer.status == 503:
-        return ProbeResult("gateway", name, Status.LOADING, "starting", elapsed_s=answer.elapsed_s)
-    if not answer.status:
-        return ProbeResult("gateway", name, Status.SKIPPED, "its port does not answer")
-    return ProbeResult(
-        "gateway",
-        name,
-        Status.FAILED,
-        f"readiness answered {answer.status}; expected 200",
-        f"run 'stackctl logs {name}'",
-        answer.elapsed_s,
-    )
 
 
 def judge_route(served_name: str, answer: Answer) -> ProbeResult:
