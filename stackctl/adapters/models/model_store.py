@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from stackctl.adapters.files.durable_files import sync_folder
 from stackctl.adapters.files.site_files import hold_lock
 from stackctl.errors import RuntimeFailure
 
@@ -98,11 +99,7 @@ def place_file(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with _explain_disk(target):
         source.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(target.parent)
 
 
 def is_same_file_system(first: Path, second: Path) -> bool:
