@@ -7,6 +7,8 @@ from typing import Protocol
 
 import pytest
 
+from stackctl.adapters.process.namespaces import check_namespaces
+from stackctl.errors import RuntimeFailure
 from tests.integration.stack_site import Site
 
 
@@ -49,3 +51,12 @@ def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
     yield make
     for site in made:
         site.stop()
+
+
+@pytest.fixture
+def namespaces() -> None:
+    """Skips where this machine lets us make no network of a test's own."""
+    try:
+        check_namespaces()
+    except RuntimeFailure as error:
+        pytest.skip(str(error))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.process.namespaces import check_namespaces
 from stackctl.core.bundle.format.signature import parse_public_key, verify
-from stackctl.errors import BundleError, RuntimeFailure
+from stackctl.errors import BundleError
 from tests.integration.conftest import MakeSite
 from tests.integration.stack_site import Site, wait_for
+
+pytestmark = pytest.mark.usefixtures("namespaces")
 
 # Stands for an engine that asks the world before it serves.
 CURIOUS_ENGINE = f"""#!{sys.executable} -IS
@@ -26,14 +27,6 @@ with socket.socket() as client:
     client.connect_ex(("192.0.2.1", 443))
 time.sleep(600)
 """
-
-
-@pytest.fixture(autouse=True)
-def _namespaces() -> None:
-    try:
-        check_namespaces()
-    except RuntimeFailure as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

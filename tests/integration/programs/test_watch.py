@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.process.namespaces import check_namespaces, run_isolated
+from stackctl.adapters.process.namespaces import run_isolated
 from stackctl.core.proof.sightings import Watch, list_attempts, parse_watch
 from stackctl.errors import RuntimeFailure
 from tests.fakes import CHECKOUT
+
+pytestmark = pytest.mark.usefixtures("namespaces")
 
 SCRIPT = CHECKOUT / "stackctl" / "programs" / "watch.py"
 # Runs in the namespaces: watches them while it runs a program, and prints what the watch wrote.
@@ -64,14 +66,6 @@ with socket.socket(type=socket.SOCK_DGRAM) as client:
         client.sendto(bytes(60000), ("192.0.2.7", 9))
 os.kill(watch, signal.SIGCONT)
 """
-
-
-@pytest.fixture(autouse=True)
-def _namespaces() -> None:
-    try:
-        check_namespaces()
-    except RuntimeFailure as error:
-        pytest.skip(str(error))
 
 
 def watch_program(folder: Path, program: str) -> Watch:
