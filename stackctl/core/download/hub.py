@@ -35,12 +35,12 @@ _HINT: Final = "copy the file's name from its page on the hub, or run 'stackctl 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One file as it was asked for.
+    """One file that a person asked for.
 
     Attributes:
-        repo, revision, file: on a hub; empty for a plain address. ``file`` may stand in folders of the repository.
-        url: plain address; empty for a hub's file.
-        sha256: digest that was pinned with ``#sha256=``, empty without.
+        repo, revision, file: place of the file on a hub; empty for a plain address. ``file`` may have folders in it.
+        url: address of the file; empty for a hub's file.
+        sha256: digest that was pinned with ``#sha256=``; empty where none was.
     """
 
     repo: str = ""
@@ -51,16 +51,16 @@ class Reference:
 
     @property
     def is_hub(self) -> bool:
-        """Whether it is a hub's file."""
+        """Whether the reference is to a hub's file."""
         return bool(self.repo)
 
     @property
     def name(self) -> str:
-        """File name that it gets here."""
+        """File name that the file gets in the models folder."""
         return unquote((self.file or urlsplit(self.url).path).rpartition("/")[2])
 
     def render_text(self) -> str:
-        """The name to show and to record: without a query, because that may hold a signature."""
+        """The name to show and to record, without a query, because a query may hold a signature."""
         if self.is_hub:
             return f"hf:{self.repo}/{self.file}@{self.revision}"
         return urlsplit(self.url)._replace(query="").geturl()
@@ -81,10 +81,10 @@ class Source:
 
     Attributes:
         name: file name in the models folder.
-        url: where to ask first.
-        origin: the name to show and to record.
-        sha256, size_bytes: what is known beforehand; empty and 0 when nothing is.
-        is_hub: the first server may be given the hub's token.
+        url: address to ask first.
+        origin: name to show and to record.
+        sha256, size_bytes: digest and size that are known beforehand; empty and 0 where they are not.
+        is_hub: whether the first server may be given the hub's token.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Source:
 
     @property
     def place(self) -> str:
-        """What a person can correct when the server is the wrong one."""
+        """What a person can correct when the server is the wrong one: a setting or the address."""
         return "HF_ENDPOINT" if self.is_hub else "the address"
 
     def is_answered_by_hub(self, url: str) -> bool:
@@ -108,7 +108,7 @@ def parse_reference(text: str) -> Reference | None:
     """Read a name that a person typed; None for a catalog name.
 
     Raises:
-        ConfigError: it is meant as a hub's file or an address and is none.
+        ConfigError: the text is meant as a hub's file or an address and is neither.
     """
     plain, _, pin = text.strip().partition("#")
     sha256 = _parse_pin(text, pin)
@@ -125,7 +125,7 @@ def build_sources(reference: Reference, endpoint: str) -> tuple[Source, ...]:
     """Every file of the model that a reference names, in order.
 
     Raises:
-        ConfigError: there are too many, or one digest is pinned for several.
+        ConfigError: the model has too many files, or one digest is pinned for several.
     """
     names = build_shard_names(reference.name)
     if len(names) > MAX_SHARDS:
@@ -159,10 +159,10 @@ def build_catalog_sources(model: CatalogModel, endpoint: str) -> tuple[Source, .
 
 
 def follow_redirect(url: str, location: str) -> str:
-    """Where a redirect leads.
+    """The address that a redirect leads to.
 
     Raises:
-        RuntimeFailure: to no web address, or from HTTPS to plain HTTP.
+        RuntimeFailure: the redirect leads to no web address, or from HTTPS to plain HTTP.
     """
     before = urlsplit(url)
     host = before.hostname or ""
@@ -244,7 +244,7 @@ def _parse_url(text: str) -> Reference:
 
 
 def _is_file_name(name: str) -> bool:
-    """Whether the name is safe in the models folder: plain, visible, and not as long as to be refused."""
+    """Whether a name is safe in the models folder: plain, visible, and not so long that a file system refuses it."""
     is_plain = name.isprintable() and not set(name) & set("/\\:*?\"<>|'") and not name.startswith((".", "-"))
     return is_plain and name.endswith(".gguf") and len(name.encode()) <= 200 and len(name) > len(".gguf")
 

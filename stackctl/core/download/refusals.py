@@ -16,11 +16,11 @@ BUSY_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def explain_status(source: Source, reply: Reply, host: str, has_token: bool) -> StackError:
-    """What an answer that carries no file means, and what to do.
+    """What an answer without a file means, and what to do.
 
     Args:
-        host: that answered.
-        has_token: whether the hub was given one.
+        host: the host that answered.
+        has_token: whether the hub was given a token.
     """
     status, code = reply.status, reply.headers.get("x-error-code", "")
     if status in BUSY_STATUSES:
@@ -44,7 +44,7 @@ def _explain_busy(source: Source, reply: Reply, host: str) -> TransferInterrupte
 
 
 def _explain_refusal(source: Source, reply: Reply, host: str, has_token: bool) -> StackError:
-    """A 401 or 403: of the hub, of the storage behind it, or of any other server."""
+    """What a 401 or 403 means: from the hub, from the storage behind it, or from any other server."""
     refused = f"{host} refuses {source.origin} ({reply.status})"
     if not source.is_hub:
         hint = f"download it as its site asks for, then run 'stackctl models add {source.name}'"
@@ -76,7 +76,7 @@ def read_retry_after(headers: Mapping[str, str]) -> float:
 
 
 def explain_by_hand(source: Source) -> str:
-    """The way that needs no network here."""
+    """How to bring the file by hand, which needs no network here."""
     return (
         f"To bring it by hand: download {source.url.partition('?')[0]} on another machine, carry the file here and run"
         f" 'stackctl models add {source.name}'; or load an offline bundle that holds it."
@@ -84,7 +84,7 @@ def explain_by_hand(source: Source) -> str:
 
 
 def explain_unreachable(source: Source, error: HostUnreachable) -> HostUnreachable:
-    """The same failure, with every other way to the file; a hint that it brings knows more and stays."""
+    """An unreachable host as an error that names every other way to the file; a hint that it has already stays."""
     wish = "set HF_ENDPOINT to a mirror that this machine reaches" if source.is_hub else "check the address"
     return HostUnreachable(
         f"{error.message} {explain_by_hand(source)}", error.hint or f"{wish}, or bring the file by hand"

@@ -18,10 +18,10 @@ class RemoteFile:
     """What a server announces of a file.
 
     Attributes:
-        size_bytes: 0 when it does not say.
-        sha256: empty when it does not say.
-        validator: a strong ETag or a date that ``If-Range`` takes; empty when there is neither.
-        commit: the hub's commit that a branch or tag stood for; empty when it does not say.
+        size_bytes: size of the file; 0 when the server does not say.
+        sha256: digest of the file; empty when the server does not say.
+        validator: a strong ETag or a date that ``If-Range`` takes; empty when the server gives neither.
+        commit: the hub's commit that a branch or tag stood for; empty when the server does not say.
     """
 
     size_bytes: int = 0
@@ -44,13 +44,13 @@ def read_remote(answers: Sequence[Mapping[str, str]]) -> RemoteFile:
 
 
 def read_count(text: str) -> int:
-    """A header's number of bytes or seconds; 0 where it is none."""
+    """A header's number of bytes or seconds; 0 where the text is no number."""
     digits = text.strip()
     return int(digits) if digits.isdecimal() and len(digits) <= MAX_DIGITS else 0
 
 
 def _read_total(headers: Mapping[str, str]) -> int:
-    """Size of the whole file by the headers of its own answer; 0 when they do not say."""
+    """Size of the whole file in bytes by the headers of its own answer; 0 when they do not say."""
     if "content-range" in headers:
         return read_count(headers["content-range"].rpartition("/")[2])
     return read_count(headers.get("content-length", ""))

@@ -29,10 +29,10 @@ GO_ON_HINT: Final = "run the command again: it goes on where it stopped"
 
 @dataclass(eq=False)
 class TransferInterrupted(RuntimeFailure):
-    """A connection failed or broke, or the server asked to come back later: the same request may work in a while.
+    """A connection failed or broke, or the server asked for a pause: the same request may work in a while.
 
     Attributes:
-        retry_after_s: how long the server asked to wait; 0 when it did not.
+        retry_after_s: seconds that the server asked to wait; 0 when it did not ask.
     """
 
     retry_after_s: float = 0.0
@@ -40,7 +40,7 @@ class TransferInterrupted(RuntimeFailure):
 
 @dataclass(eq=False)
 class HostUnreachable(TransferInterrupted):
-    """No connection to the server at all."""
+    """No connection to the server could be made at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Reply:
     """A server's answer, its body still to come.
 
     Attributes:
-        headers: names in lower case.
-        chunks: starts reading the body; raises ``TransferInterrupted`` when it breaks off.
+        headers: header names in lower case, to their values.
+        chunks: starts reading the body; raises ``TransferInterrupted`` when the body breaks off.
     """
 
     url: str
@@ -63,7 +63,7 @@ class Partial:
     """The record beside an unfinished file.
 
     Attributes:
-        durable_bytes: length that was synced to the disk; what comes after it is not trusted.
+        durable_bytes: bytes that were synced to the disk; what comes after them is not trusted.
     """
 
     origin: str
@@ -78,7 +78,7 @@ class Partial:
 
 
 def parse_partial(text: str | None) -> Partial | None:
-    """Read a record; None where there is none, or one that cannot be used: then the download starts over."""
+    """Read a record; None where there is none, or one that is of no use: then the download starts over."""
     try:
         data: Any = json.loads(text or "null")
         if not isinstance(data, dict) or data.pop("version", None) != 1:
@@ -123,12 +123,12 @@ def read_start(reply: Reply, offset: int, size_bytes: int) -> int | None:
     """Byte of the file with which the body of a 200, 206 or 416 answer begins.
 
     Args:
-        offset: byte that was asked for.
-        size_bytes: size of the file, 0 if unknown.
+        offset: first byte that was asked for.
+        size_bytes: size of the file; 0 where unknown.
 
     Returns:
-        ``offset``, or 0 where the server sends everything; None where the answer is of no use and the whole file
-        must be asked for.
+        ``offset``, or 0 where the server sends everything; None where the answer is of no use and the whole file must
+        be asked for.
     """
     if reply.status == 200:
         return 0
@@ -143,7 +143,7 @@ def check_announced(source: Source, remote: RemoteFile) -> None:
     """Compare what a server announces with what is known of the file, before anything is downloaded.
 
     Raises:
-        ConfigError: it is another file.
+        ConfigError: the server has another file.
     """
     pairs = (("size", source.size_bytes, remote.size_bytes), ("SHA-256", source.sha256, remote.sha256))
     for what, expected, seen in pairs:

@@ -24,12 +24,12 @@ class Build:
     """One way to compile llama.cpp here.
 
     Attributes:
-        name: also the beginning of its folder's name.
-        arguments: of ``services/inference/build_llama_server.py``.
-        is_for_this_cpu: it may not run on another one.
-        kind: of the GPU that it is for: "nvidia", "amd" or "vulkan"; empty for the CPU alone.
-        compiler: version of the GPU's compiler, so that another one builds anew.
-        environment: what the build needs beside this process's own environment.
+        name: name of the build; its folder's name begins with it.
+        arguments: command line of ``services/inference/build_llama_server.py``.
+        is_for_this_cpu: whether the result may not run on another CPU.
+        kind: kind of GPU that the build is for: "nvidia", "amd" or "vulkan"; empty for the CPU alone.
+        compiler: version of the GPU's compiler, so that another version builds anew.
+        environment: variables that the build needs beside this process's own environment.
     """
 
     name: str
@@ -49,9 +49,9 @@ class Toolkit:
     """A GPU's compiler as this machine has it.
 
     Attributes:
-        compiler: path of the one that CMake is to call; empty when there is none.
-        version: as it tells, "13.0"; empty when it tells none.
-        missing: programs and headers beside it that a build needs and that are not here.
+        compiler: path of the compiler that CMake is to call; empty when there is none.
+        version: version that the compiler states, "13.0"; empty when it states none.
+        missing: programs and headers beside the compiler that a build needs and that are not here.
     """
 
     compiler: str = ""
@@ -83,10 +83,10 @@ class GpuBuildPlan:
     """Whether an engine for the GPU can be built here.
 
     Attributes:
-        build: how; None when it cannot.
-        title: the card in words.
-        problem: why it cannot, one clause; ``hint``: what to do about it.
-        duration_s: about how long it takes, 0 where nobody measured.
+        build: how to build it; None when it cannot be built.
+        title: name of the card in words.
+        problem: why it cannot be built, one clause; ``hint``: what to do about it.
+        duration_s: seconds that a build takes, about; 0 where nobody measured.
     """
 
     title: str
@@ -96,7 +96,7 @@ class GpuBuildPlan:
     duration_s: float = 0.0
 
     def render_duration(self) -> str:
-        """``about 5 minutes``."""
+        """The duration in words: ``about 5 minutes``."""
         if not self.duration_s:
             return "some minutes"
         minutes = math.ceil(self.duration_s / 60)
@@ -104,11 +104,11 @@ class GpuBuildPlan:
 
 
 def plan_gpu_build(host: Host, kind: str, devices: str, toolkit: Toolkit) -> GpuBuildPlan:
-    """What building an engine for the chosen GPU takes, and whether this machine has it.
+    """What building an engine for the chosen GPU takes, and whether this machine has what it takes.
 
     Args:
-        kind: "nvidia", "amd" or "vulkan".
-        devices: ``GPU_DEVICES``.
+        kind: kind of GPU: "nvidia", "amd" or "vulkan".
+        devices: value of ``GPU_DEVICES``.
     """
     facts, gpus = _KINDS[kind], host.select_gpus(kind, devices)
     title = ", ".join(dict.fromkeys(gpu.name for gpu in gpus)) or facts.title
@@ -151,7 +151,7 @@ def write_build(build: Build) -> str:
 
 
 def parse_build(text: str | None) -> Build | None:
-    """The build of a text; ``None`` where there is none or it is not ours."""
+    """Read the text of a build; ``None`` where there is none or it is not ours."""
     try:
         values = json.loads(text or "")
         environment = {str(name): str(value) for name, value in values["environment"].items()}

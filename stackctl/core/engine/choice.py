@@ -23,8 +23,8 @@ class EngineForm:
 
     Attributes:
         title: the form in words: ``llama-server on PATH (/usr/bin/llama-server)``.
-        command: what comes before the engine's arguments.
-        build: how what it runs is compiled; None where nothing of it is.
+        command: words that come before the engine's arguments.
+        build: how the program is compiled; None where it is not compiled here.
         environment: variables that this form needs.
     """
 
@@ -37,11 +37,11 @@ class EngineForm:
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """The engine that is taken, and those before it that were not.
+    """The engine that is taken, and those before it that were passed over.
 
     Attributes:
-        record: what is known of it; None when it was not asked yet.
-        refused: forms that do not work here, with what they did.
+        record: what is known of the engine; None when it was not asked yet.
+        refused: forms that do not work here, each with what it did.
     """
 
     form: EngineForm
@@ -50,16 +50,16 @@ class EngineChoice:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether none works."""
+        """Whether no engine works."""
         return self.record is not None and not self.record.works
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its processes need beside what every engine is given."""
+        """Variables that the engine's processes need beside what every engine is given."""
         return {**self.form.environment, **(self.record.environment if self.record else {})}
 
     def list_findings(self) -> tuple[Finding, ...]:
-        """What a user must know of it: engines passed over, and a remedy that costs speed; an error when none works."""
+        """What a user must know of the choice: engines passed over, a remedy that costs speed, or that none works."""
         if self.is_exhausted:
             return tuple(Finding(SETTING, f"{form.title} {reason}", _suggest(form)) for form, reason in self.refused)
         findings = [
@@ -97,10 +97,10 @@ def list_allowed_engines(setting: str, cpu_features: Set[str] | None) -> tuple[E
 
     Args:
         setting: ``auto`` or a name in ``ENGINES``.
-        cpu_features: the CPU's flags, None where they are not known or not x86-64.
+        cpu_features: the CPU's flags, None where they are not known or the CPU is no x86-64.
 
     Raises:
-        KeyError: no such engine.
+        KeyError: no engine has the name.
     """
     if setting != AUTO:
         return (ENGINES[setting],)
@@ -114,7 +114,7 @@ def choose_form(
     """The first form that works or was not asked yet.
 
     Args:
-        forms: n >= 1, the preferred one first.
+        forms: forms of engines, n >= 1, the preferred one first.
     """
     refused: list[tuple[EngineForm, str]] = []
     for form in forms:

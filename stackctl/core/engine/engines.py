@@ -68,22 +68,22 @@ _VISIBLE_DEVICES: Mapping[Accelerator, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class EngineParameters:
-    """One engine process: one model, served under one name.
+    """What one engine process is started with: one model, served under one name.
 
     Attributes:
-        model_path: the GGUF file (the first one of a split model) as the engine sees it.
-        alias: the served name.
-        context_length: tokens per slot.
-        slots: requests answered at the same time.
+        model_path: path of the GGUF file (the first one of a split model) as the engine sees it.
+        alias: served name of the model.
+        context_length: tokens of each slot.
+        slots: number of requests answered at the same time.
         gpu_layers: layers to offload; None lets the engine fit as many as the device holds, 0 is CPU.
         threads: CPU threads; None lets the engine decide.
-        pooling: how token vectors become one; None is what the model file says. A chat model that serves
-            embeddings needs "mean".
+        pooling: how token vectors become one; None takes what the model file says. A chat model that serves embeddings
+            needs "mean".
         gpu_devices: identifiers as the driver counts them (``0``, or a UUID with NVIDIA); empty is all.
         flash_attention: "on", "off" or "auto"; None is the engine's default.
         cache_type: element type of the KV cache (``f16``, ``q8_0`` ...); None is the engine's default.
-        prompt_cache_mib: host memory for the prompts of past requests, 0 for none.
-        extra_arguments: appended as they are; the engine refuses what it does not know.
+        prompt_cache_mib: MiB of host memory for the prompts of past requests, 0 for none.
+        extra_arguments: arguments appended as they are; the engine refuses what it does not know.
     """
 
     model_path: str
@@ -110,15 +110,15 @@ class Engine:
 
     Attributes:
         name: value of ``INFERENCE_ENGINE``.
-        description: for people, with what it does not do.
+        description: text for people, with what the engine does not do.
         batching: whether requests share a forward pass; if not, they queue.
-        max_slots: most requests at the same time, None for no limit of the engine's.
-        modes: what it can serve.
+        max_slots: most requests at the same time, None where the engine sets no limit.
+        modes: modes of the models that the engine can serve.
         launcher: script in ``services/inference/`` that a Python interpreter runs; None for a binary.
         lock_file: hashed requirements of that interpreter's environment, beside the launcher.
-        install_variables: environment that the installation of the lock file needs.
-        cpu_features: x86-64 flags (as in /proc/cpuinfo) without which it dies of an illegal instruction.
-        gpu: whether what we install of it in the process runtime can use a GPU.
+        install_variables: variables that the installation of the lock file needs.
+        cpu_features: x86-64 flags (as in /proc/cpuinfo) without which the engine dies of an illegal instruction.
+        gpu: whether the form that the process runtime installs can use a GPU.
     """
 
     name: str
@@ -182,12 +182,12 @@ ENGINES: Mapping[str, Engine] = MappingProxyType(
 
 
 def can_use_gpu(engine: Engine, runtime: str, accelerator: str) -> bool:
-    """Whether the engine, as this runtime has it, computes on such a GPU: the others are built for the CPU."""
+    """Whether the engine, as this runtime has it, computes on such a GPU; other forms are built for the CPU."""
     return engine is LLAMA_CPP or (engine is LLAMA_CPP_PYTHON and runtime == "compose" and accelerator == "nvidia")
 
 
 def limit_slots(engine: Engine, slots: int) -> int:
-    """The slots the engine will really have when ``slots`` are asked for."""
+    """The slots that the engine will really have when ``slots`` are asked for."""
     return slots if engine.max_slots is None else min(slots, engine.max_slots)
 
 

@@ -28,11 +28,11 @@ class OffloadReport:
     """What the last load of a model in a log says.
 
     Attributes:
-        offloaded: layers on a GPU, the output layer included; None when the log does not say, as an engine
-            built without GPU support does not.
-        total: layers that could be there.
+        offloaded: layers on a GPU, the output layer included; None when the log does not say, as with an engine built
+            without GPU support.
+        total: layers that could be on a GPU.
         buffers: bytes by the engine's name of the device (``CUDA0``, ``CPU_Mapped``), all buffers together.
-        devices: device names by the engine's name (``CUDA0``: ``NVIDIA H200``).
+        devices: the driver's name of each device, by the engine's name (``CUDA0``: ``NVIDIA H200``).
     """
 
     offloaded: int | None
@@ -42,12 +42,12 @@ class OffloadReport:
 
     @property
     def gpu_bytes(self) -> int:
-        """Memory held on GPUs."""
+        """Bytes of memory held on GPUs."""
         return sum(size for name, size in self.buffers.items() if _GPU_BUFFER.fullmatch(name))
 
     @property
     def has_evidence(self) -> bool:
-        """Whether the log says anything about where the model is."""
+        """Whether the log says where the model is."""
         return self.offloaded is not None or bool(self.buffers)
 
     @property
@@ -81,8 +81,8 @@ def check_offload(subject: str, report: OffloadReport, *, expects_gpu: bool, hel
     """Say where a model runs, and whether that is where it should.
 
     Args:
-        subject: the model's served name.
-        expects_gpu: whether a GPU was chosen for it.
+        subject: served name of the model.
+        expects_gpu: whether a GPU was chosen for the model.
         held_bytes: memory that the driver says the engine holds; None when the driver was not asked.
     """
     if not expects_gpu:

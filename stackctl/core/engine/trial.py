@@ -21,10 +21,11 @@ class TrialResult:
     """What came of one question to one engine.
 
     Attributes:
-        failure: what it did instead of giving the right answer, a clause that follows its name; empty when it did.
+        failure: what the engine did instead of giving the right answer, as a clause that follows its name; empty when
+            it gave it.
         is_lasting: whether it would do the same again here; a missing library or a busy machine may not stay.
-        signal: name of the signal that it died of, empty when it did not.
-        log: its last lines.
+        signal: name of the signal that killed the engine, such as ``SIGSEGV``; empty when none did.
+        log: last lines that the engine wrote.
     """
 
     failure: str = ""
@@ -35,7 +36,7 @@ class TrialResult:
 
 
 def parse_trial(text: str) -> TrialResult | None:
-    """The trial's JSON; ``None`` when it is none."""
+    """Read the trial's JSON; ``None`` when the text is something else."""
     try:
         values = json.loads(text)
         values["log"] = tuple(str(line) for line in values["log"])
@@ -46,12 +47,12 @@ def parse_trial(text: str) -> TrialResult | None:
 
 @dataclass(frozen=True, slots=True)
 class EngineRecord:
-    """What this machine knows of an engine since it was asked.
+    """What this machine knows of an engine that was asked.
 
     Attributes:
-        works: whether it answered, with its remedy where it needs one.
+        works: whether the engine answered, with its remedy where it needs one.
         environment: the remedy: variables without which it does not work.
-        reason: what it did without the remedy, a clause that follows its name; empty when it needs none.
+        reason: what the engine did without the remedy, as a clause that follows its name; empty when it needs none.
     """
 
     works: bool
@@ -60,11 +61,11 @@ class EngineRecord:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it works as it is."""
+        """Whether the engine works as it is, without a remedy."""
         return self.works and not self.environment
 
     def render_remedy(self) -> str:
-        """``LLAMA_ARG_REPACK=0``."""
+        """The remedy in words: ``LLAMA_ARG_REPACK=0``."""
         return " ".join(f"{name}={value}" for name, value in sorted(self.environment.items()))
 
 
@@ -74,7 +75,7 @@ def write_record(record: EngineRecord) -> str:
 
 
 def parse_record(text: str | None) -> EngineRecord | None:
-    """The record of a text; ``None`` where there is none or it is not ours."""
+    """Read a record's text; ``None`` where there is none or it is not ours."""
     try:
         values = json.loads(text or "")
         environment = {str(name): str(value) for name, value in values["environment"].items()}

@@ -68,15 +68,15 @@ class Deployment:
 
     Attributes:
         served_name: what clients ask for.
-        model: LiteLLM's name, ``<provider>/<name at the provider>``.
-        api_base: base URL, or ``os.environ/NAME``; empty for the provider's own.
-        api_key: ``os.environ/NAME``, or ``none`` where the provider wants no key.
+        model: LiteLLM's name of the model, ``<provider>/<name at the provider>``.
+        api_base: base URL, or ``os.environ/NAME``; empty takes the provider's own.
+        api_key: reference ``os.environ/NAME``, or ``none`` where the provider wants no key.
         context_length: tokens of prompt and answer together; ``None`` when unknown.
         rpm, tpm: hard limits of requests and tokens a minute.
         headers: request headers that every call to the provider carries; values may be ``os.environ/NAME``.
-        timeout_s: replaces the gateway's request timeout for this model.
-        fresh_connections: one connection for each call. llama.cpp's server cuts connections that are used again:
-            of 200 streamed calls at 8 clients 3 to 4 failed so, and none of 400 over fresh ones.
+        timeout_s: seconds that replace the gateway's request timeout for this model.
+        fresh_connections: whether each call gets a connection of its own. llama.cpp's server cuts connections that are
+            used again: of 200 streamed calls at 8 clients 3 to 4 failed so, and none of 400 over fresh ones.
     """
 
     served_name: str
@@ -95,13 +95,13 @@ class Deployment:
 
     @property
     def all_headers(self) -> tuple[tuple[str, str], ...]:
-        """``headers``, and the one that asks for a connection of its own."""
+        """The request headers, with the one that asks for a connection of its own where that is wanted."""
         return (*self.headers, ("Connection", "close")) if self.fresh_connections else self.headers
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """The context of the template.
+    """The values that the template of LiteLLM's configuration is rendered with.
 
     Attributes:
         fallbacks: served name and the served names to try, in order, when it fails.
@@ -125,7 +125,7 @@ def check_gateway_config(text: str) -> tuple[Finding, ...]:
     """Everything in a rendered configuration that LiteLLM would ignore, drop or take from the wrong place.
 
     Args:
-        text: YAML as the template writes it.
+        text: text of the YAML that the template writes.
 
     Returns:
         Findings in the order of the file; none when the configuration does what it says.
@@ -180,7 +180,7 @@ def _check_keys(path: tuple[Any, ...], mapping: Mapping[Any, Any], place: str) -
 
 
 def _check_entry(path: tuple[Any, ...], entry: Any, names: set[str]) -> Iterator[Problem]:
-    """One entry of ``model_list``; adds its served name to ``names``."""
+    """Check one entry of ``model_list``, and add its served name to ``names``."""
     if not isinstance(entry, dict):
         yield path, "is no mapping", "render the configuration again"
         return

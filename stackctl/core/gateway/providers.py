@@ -26,10 +26,10 @@ class RemoteEndpoint:
     """One model of one provider, under its served name.
 
     Attributes:
-        litellm_model: LiteLLM's name of it, with the provider's prefix.
-        url: base URL as the operator wrote it, without a slash at its end; empty for the provider's own.
-        key_variable: variable that holds the key; empty when it needs none.
-        headers: request header and the variable that holds its value.
+        litellm_model: LiteLLM's name of the model, with the provider's prefix.
+        url: base URL as the operator wrote it, without a slash at its end; empty takes the provider's own.
+        key_variable: variable that holds the key; empty when the provider needs none.
+        headers: each request header and the variable that holds its value.
     """
 
     served_name: str
@@ -43,7 +43,7 @@ class RemoteEndpoint:
 
     @property
     def url_variable(self) -> str:
-        """Variable in which the gateway finds the base URL."""
+        """Name of the variable in which the gateway finds the base URL."""
         stem = "".join(c if c.isalnum() and c.isascii() else "_" for c in self.provider.upper())
         return f"PROVIDER_{stem}_URL"
 
@@ -54,7 +54,7 @@ class RemoteEndpoint:
 
     @property
     def needs_name_server(self) -> bool:
-        """Whether a name has to be looked up to reach it: not an address, and not this machine."""
+        """Whether a name must be looked up to reach the provider: its host is neither an address nor this machine."""
         if self.is_on_this_machine:
             return False
         try:

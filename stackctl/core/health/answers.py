@@ -23,7 +23,7 @@ LAYERS = {"chat": "completion", "embedding": "embeddings", "rerank": "rerank"}
 
 
 def judge_completion(model: ServedModel, answer: Answer, known_answer: str) -> ProbeResult:
-    """A real answer: the demo model's known one, or of any other model a text that is not empty."""
+    """Judge a chat model's answer: the demo model's must be the known one, any other's a text that is not empty."""
     text = _read_completion(answer)
     if text is None:
         return _judge_refusal("completion", model, answer)
@@ -46,7 +46,7 @@ def judge_completion(model: ServedModel, answer: Answer, known_answer: str) -> P
 
 
 def judge_embedding(model: ServedModel, answer: Answer) -> ProbeResult:
-    """A vector of finite numbers that are not all zero."""
+    """Judge an embedding model's answer: it must be a vector of finite numbers that are not all zero."""
     body = read_json(answer) if answer.status == 200 else None
     if body is None:
         return _judge_refusal("embeddings", model, answer)
@@ -74,7 +74,7 @@ def judge_embedding(model: ServedModel, answer: Answer) -> ProbeResult:
 
 
 def judge_rerank(model: ServedModel, answer: Answer) -> ProbeResult:
-    """A score for each document."""
+    """Judge a rerank model's answer: it must have a score for each document."""
     body = read_json(answer) if answer.status == 200 else None
     if body is None:
         return _judge_refusal("rerank", model, answer)
@@ -128,7 +128,7 @@ def judge_answer(model: ServedModel, answer: Answer, known_answer: str) -> Probe
 
 
 def judge_stream(model: ServedModel, answer: Answer, known_answer: str) -> ProbeResult:
-    """The same question asked for a streamed answer, which takes another way through the gateway."""
+    """Judge the streamed answer to the same question, which takes another way through the gateway."""
     layer, name, elapsed_s = "stream", model.served_name, answer.elapsed_s
     hint = f"run 'stackctl restart {GATEWAY}'"
     if answer.status != 200:
@@ -147,7 +147,7 @@ def judge_stream(model: ServedModel, answer: Answer, known_answer: str) -> Probe
 
 
 def list_unasked(model: ServedModel, lower: Iterable[ProbeResult]) -> tuple[ProbeResult, ...]:
-    """Why this model is not asked for an answer: what has to work for one does not, or not yet; empty if it may be.
+    """Why this model is not asked for an answer: a lower layer failed or is not ready; empty if it may be asked.
 
     Without this a service that is frozen would hold up the report for as long as an answer may take.
 
@@ -169,7 +169,7 @@ def list_unasked(model: ServedModel, lower: Iterable[ProbeResult]) -> tuple[Prob
 
 
 def _judge_refusal(layer: str, model: ServedModel, answer: Answer) -> ProbeResult:
-    """An answer that is no completion: nothing, the engine still loading, or an error."""
+    """Judge an answer that is no completion: nothing, the engine still loading, or an error."""
     if not answer.status:
         return ProbeResult(
             layer,
@@ -195,7 +195,7 @@ def _judge_refusal(layer: str, model: ServedModel, answer: Answer) -> ProbeResul
 
 
 def _read_completion(answer: Answer) -> str | None:
-    """Text (also a reasoning model's thoughts); ``None`` when it is no completion."""
+    """The text of an answer (also a reasoning model's thoughts); ``None`` when it is no completion."""
     body = read_json(answer) if answer.status == 200 else None
     try:
         message = body["choices"][0]["message"]  # type: ignore[index]

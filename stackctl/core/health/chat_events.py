@@ -1,4 +1,6 @@
-"""A streamed chat completion as text: its server-sent events, and the errors that stand in for them. Pure."""
+"""A streamed chat completion as text: its server-sent events, and the errors that stand in for them. Pure: text to
+values.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from stackctl.errors import RuntimeFailure
 
 
 def split_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """Lines of a text that comes in pieces. JSON may hold what else Python takes for the end of a line, as U+2028."""
+    """Lines of a text that comes in pieces. JSON may hold what Python takes for the end of a line, such as U+2028."""
     rest = ""
     for piece in pieces:
         *lines, rest = (rest + piece).split("\n")
@@ -43,14 +45,14 @@ def parse_events(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
 
 
 def list_deltas(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What an event adds to each choice's message."""
+    """What an event adds to the message of each choice."""
     choices = event.get("choices")
     found = [choice.get("delta") for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     return [delta for delta in found if isinstance(delta, dict)]
 
 
 def list_pieces(event: Mapping[str, Any]) -> list[ChatPiece]:
-    """What an event adds to the answer; what a model thinks before it is not shown, and yet a piece: it takes time."""
+    """What an event adds to the answer. A model's thoughts are a piece too, without text: they take time."""
     found = [
         ChatPiece(str(delta.get("content") or ""))
         for delta in list_deltas(event)

@@ -40,7 +40,7 @@ def has_errors(findings: Iterable[Finding]) -> bool:
 
 
 def check_disks(facts: DoctorInput) -> tuple[Finding, ...]:
-    """Free space where the stack will write."""
+    """Check the free space where the stack will write."""
     findings = []
     for need in facts.disks:
         disk = facts.host.disks.get(need.path)
@@ -57,7 +57,7 @@ def check_disks(facts: DoctorInput) -> tuple[Finding, ...]:
 
 
 def check_ports(facts: DoctorInput) -> tuple[Finding, ...]:
-    """Ports that another process holds, with its name and the setting to change."""
+    """Check ports: one finding for each that another process holds, with its name and the setting to change."""
     findings = []
     for need in facts.ports:
         holder = facts.host.ports.get(need.port)
@@ -73,7 +73,7 @@ def check_ports(facts: DoctorInput) -> tuple[Finding, ...]:
 
 
 def check_files(facts: DoctorInput) -> tuple[Finding, ...]:
-    """Permissions of ``.env`` and the form of the CA bundle."""
+    """Check the permissions of ``.env`` and the form of the CA bundle."""
     findings = []
     env = facts.env_file
     if env is not None and env.mode is not None and env.mode & 0o077:

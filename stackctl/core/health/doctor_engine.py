@@ -26,7 +26,7 @@ _RESTART_DOCKER: Final = "run 'sudo systemctl restart docker', or set GPU_ACCESS
 
 
 def check_runtime(facts: DoctorInput) -> tuple[Finding, ...]:
-    """Docker engine and Compose, as far as the runtime needs them."""
+    """Check the Docker engine and Compose, as far as the runtime needs them."""
     docker = facts.host.docker
     if facts.runtime_wanted == "process":
         return (_ok("runtime", "processes on this machine, as STACK_RUNTIME says; Docker is not needed"),)
@@ -52,7 +52,7 @@ def check_runtime(facts: DoctorInput) -> tuple[Finding, ...]:
 
 
 def check_gpu(facts: DoctorInput) -> tuple[Finding, ...]:
-    """The chosen GPU, its driver against the image, and the way from the container to it."""
+    """Check the chosen GPU, its driver against the image, and the way from the container to it."""
     host, kind = facts.host, facts.gpu.value
     if kind == "none":
         return _check_no_gpu(facts)
@@ -73,7 +73,7 @@ def check_gpu(facts: DoctorInput) -> tuple[Finding, ...]:
 
 
 def _check_no_gpu(facts: DoctorInput) -> tuple[Finding, ...]:
-    """Why the CPU computes; a warning when a GPU seems to be there."""
+    """Say why the CPU computes; a warning when a GPU seems to be there."""
     host = facts.host
     if facts.gpu_wanted not in ("auto", "none"):
         return (_explain_no_gpu(facts, facts.gpu_wanted),)
@@ -88,7 +88,7 @@ def _check_no_gpu(facts: DoctorInput) -> tuple[Finding, ...]:
 
 
 def _explain_no_gpu(facts: DoctorInput, kind: str) -> Finding:
-    """A GPU was asked for and is not there, or ``GPU_DEVICES`` leaves none of those that are."""
+    """The finding when a GPU was asked for and is not there, or ``GPU_DEVICES`` leaves out every GPU."""
     there = facts.host.find_gpus(kind)
     if there:
         listed = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in there)
@@ -121,7 +121,7 @@ def _check_image_for(gpu: Gpu, facts: DoctorInput) -> list[Finding]:
 
 
 def _check_nvidia_in_containers(facts: DoctorInput) -> list[Finding]:
-    """Whether the engine can hand an NVIDIA GPU to a container."""
+    """Whether the Docker engine can hand an NVIDIA GPU to a container."""
     host, docker = facts.host, facts.host.docker
     # Docker Desktop brings its own way to the GPU.
     if docker is None or docker.is_desktop:
@@ -144,7 +144,7 @@ def _check_nvidia_in_containers(facts: DoctorInput) -> list[Finding]:
 
 
 def _check_cdi(facts: DoctorInput, docker: DockerFacts) -> list[Finding]:
-    """Whether the engine has the CDI devices that it is to give."""
+    """Whether the Docker engine has the CDI devices that it is to give to containers."""
     if any(device.startswith("nvidia.com/gpu=") for device in docker.cdi_devices):
         return []
     has_specification = any("nvidia" in spec for spec in facts.host.cdi_specs)
@@ -160,7 +160,7 @@ def _check_cdi(facts: DoctorInput, docker: DockerFacts) -> list[Finding]:
 
 
 def _render_gpu(gpu: Gpu) -> str:
-    """``NVIDIA H200, 139.2 of 140.4 GiB free, driver 580.65.06``."""
+    """A GPU in words: ``NVIDIA H200, 139.2 of 140.4 GiB free, driver 580.65.06``."""
     parts = [gpu.name]
     if gpu.memory_total_bytes:
         free, total = gpu.memory_free_bytes / 2**30, gpu.memory_total_bytes / 2**30

@@ -15,7 +15,7 @@ NO_GPU: Final = Choice("none", "")
 
 @dataclass(frozen=True, slots=True)
 class PortNeed:
-    """A port that a service is to listen on; ``is_own`` when this stack holds it already."""
+    """A port that a service is to listen on; ``is_own`` is true when this stack holds it already."""
 
     setting: str
     port: int
@@ -37,11 +37,11 @@ class FileFacts:
     """What is known of a file without understanding it.
 
     Attributes:
-        mode: permission bits; None when there is no such file.
-        user_id, group_id: its owner.
-        head: its first bytes, empty when it cannot be read or was not asked for.
-        identity: size in bytes, time of its last change of content in ns, inode; another file has another one.
-        age_s: since anything about it changed, its place in the folder, too.
+        mode: permission bits; None when the file does not exist.
+        user_id, group_id: numbers of the file's owner and group.
+        head: first bytes of the file; empty when it cannot be read or they were not asked for.
+        identity: size in bytes, time of the last change of content in ns, inode; another file has another one.
+        age_s: seconds since anything about the file changed, its place in the folder too.
     """
 
     path: str
@@ -66,12 +66,12 @@ class ModelEntry:
     """One model that is to be served.
 
     Attributes:
-        setting: where its file is named: ``CHAT_MODEL`` or ``models.<name>.file``.
-        path: the file that the setting names.
+        setting: setting that names the model's file: ``CHAT_MODEL`` or ``models.<name>.file``.
+        path: path of the file that the setting names.
         files: all files of the model in order, n >= 1.
-        context_length: tokens of each slot; 0 when the default is to be taken.
-        gpu_layers: None lets the engine decide, 0 keeps it on the CPU.
-        permissions: of each file, as far as they are known.
+        context_length: tokens of each slot; 0 takes the default.
+        gpu_layers: layers to offload; None lets the engine decide, 0 keeps the model on the CPU.
+        permissions: facts of each file, as far as they are known.
     """
 
     served_name: str
@@ -86,7 +86,7 @@ class ModelEntry:
 
     @property
     def context_setting(self) -> str:
-        """The setting that gives its context."""
+        """Name of the setting that gives the model's context."""
         if self.setting.startswith("models."):
             return self.setting.removesuffix(".file") + ".context_length"
         return "CONTEXT_LENGTH"
@@ -94,14 +94,14 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """An engine image and the CUDA version it was built with; empty when it has none."""
+    """An engine image, and the CUDA version it was built with; empty when it was built with none."""
 
     name: str
     cuda: tuple[int, ...] = ()
 
     @classmethod
     def from_name(cls, name: str) -> ImageFacts:
-        """What the image's name tells."""
+        """What the name of an image tells of it."""
         return cls(name, parse_image_cuda(name))
 
 
@@ -110,17 +110,18 @@ class DoctorInput:
     """All that is checked before anything is pulled, built or started.
 
     Attributes:
-        runtime_wanted: ``STACK_RUNTIME`` as it was set; ``runtime`` is what will be used.
-        gpu_wanted: ``STACK_GPU`` as it was set; ``gpu`` is what will be used.
-        gpu_access: ``GPU_ACCESS``.
-        gpu_devices: ``all``, or indices and UUIDs separated by commas.
+        runtime_wanted: value of ``STACK_RUNTIME``; ``runtime`` is the runtime that will be used.
+        gpu_wanted: value of ``STACK_GPU``; ``gpu`` is the GPU that will be used.
+        gpu_access: value of ``GPU_ACCESS``.
+        gpu_devices: value of ``GPU_DEVICES``: ``all``, or indices and UUIDs separated by commas.
         container_user: user and group of the engine's container.
-        image: of the engine, in the compose runtime with the chosen GPU.
-        held_memory_bytes, held_gpu_bytes: what this stack's engines hold now; it counts as available.
-        env_file: ``.env``, with its mode.
-        ca_bundle: with its head, when one is configured; ``ca_setting`` names it.
-        settings_findings: what the parser of ``.env`` found, passed on as it is.
-        engine_findings: what is known of the process runtime's engine, passed on as it is.
+        image: facts of the engine's image, in the compose runtime with the chosen GPU.
+        held_memory_bytes, held_gpu_bytes: bytes that this stack's engines hold now; they count as available.
+        env_file: facts of ``.env``, with its mode.
+        ca_bundle: facts of the CA bundle with its first bytes, when one is configured; ``ca_setting`` names its
+            setting.
+        settings_findings: findings of the parser of ``.env``, passed on as they are.
+        engine_findings: findings about the process runtime's engine, passed on as they are.
     """
 
     host: Host

@@ -23,14 +23,14 @@ _WINDOWS_PATH: Final = re.compile(r"/mnt/[a-z]/")
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """A model whose header is known."""
+    """A model whose header could be read."""
 
     entry: ModelEntry
     header: GGUFHeader
 
 
 def check_models(facts: DoctorInput) -> tuple[Finding, ...]:
-    """Files of each model, then memory for all together on each device."""
+    """Check the files of each model, then the memory for all together on each device."""
     findings: list[Finding] = []
     for entry in facts.models:
         found = check_model_files(entry.setting, entry.path, entry.files, entry.mode)
@@ -52,7 +52,7 @@ def _render_model(entry: ModelEntry, header: GGUFHeader) -> Finding:
 
 
 def _check_place(entry: ModelEntry, facts: DoctorInput) -> list[Finding]:
-    """Where the file is and who may read it."""
+    """Check where the file is and who may read it."""
     findings = []
     disk = facts.host.disks.get(entry.path)
     on_windows = bool(_WINDOWS_PATH.match(entry.path)) or (
@@ -66,7 +66,7 @@ def _check_place(entry: ModelEntry, facts: DoctorInput) -> list[Finding]:
 
 
 def _check_readable(entry: ModelEntry, facts: DoctorInput) -> Iterator[Finding]:
-    """Whether the engine's container, which runs as a user of its own, may read every file of the model."""
+    """Whether the engine's container, which has a user of its own, may read every file of the model."""
     user_id, group_id = facts.container_user
     for file in entry.permissions:
         if not file.is_readable_by(user_id, group_id):
@@ -88,7 +88,7 @@ def check_memory(facts: DoctorInput) -> tuple[Finding, ...]:
 
 
 def build_context_advice(facts: DoctorInput) -> dict[str, int]:
-    """Settings to change and tokens per slot that make every model fit; empty when all fit as they are."""
+    """Settings to change, each with tokens per slot that make every model fit; empty when all fit as they are."""
     advice: dict[str, int] = {}
     on_gpu, on_host = _split_loads(facts)
     for loads, device in ((on_gpu, _gpu_device(facts)), (on_host, _host_device(facts))):
@@ -105,7 +105,7 @@ def build_context_advice(facts: DoctorInput) -> dict[str, int]:
 def _find_shared_context(loads: Sequence[_Load], device: Device, facts: DoctorInput) -> int:
     """The largest context per slot with which all models fit side by side; 0 when none does.
 
-    Each model gets at most what it was trained for, so one figure serves a long and a short one.
+    Each model gets at most the context that it was trained for, so one figure serves a long and a short one.
     """
 
     def fits(tokens: int) -> bool:
@@ -125,7 +125,7 @@ def _limit_context(header: GGUFHeader) -> int:
 
 
 def _split_loads(facts: DoctorInput) -> tuple[list[_Load], list[_Load]]:
-    """Readable models by where they go: GPU and host."""
+    """Readable models by where they go: those for the GPU, those for the host."""
     on_gpu: list[_Load] = []
     on_host: list[_Load] = []
     has_gpu = facts.gpu.value != "none" and _gpu_device(facts).available_bytes > 0

@@ -1,7 +1,8 @@
-"""The proof that a model runs on the GPU: what a start's log said once, kept, and what the driver says now. Pure.
+"""The proof that a model runs on the GPU: what the log of its start says, and what the driver says now. Pure.
 
-The engine says where its model is only while it loads, so that is read once, when it is ready, and kept with the
-identity of that start. What can be asked again at any time is asked again: the driver's count of the process's memory.
+In: the engine's log and the driver's list of processes. Out: a ``ProbeResult``. The engine says where its model is only
+while it loads, so that is read once, when it is ready, and kept with the identity of that start. The driver's count of
+the process's memory can be asked again at any time, and is.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ class GpuProof:
     """What one start of an engine showed when it was ready.
 
     Attributes:
-        start: identity of that start, as ``ServiceState.start``.
-        report: where its log said that the model is.
-        held_bytes: memory that the driver counted for it; ``None`` where the driver counts no process.
+        start: identity of that start, as ``ServiceState.start`` has it.
+        report: where the log of that start says that the model is.
+        held_bytes: bytes that the driver counted for the engine; ``None`` where the driver counts no process.
     """
 
     start: str
@@ -35,12 +36,12 @@ class GpuProof:
     held_bytes: int | None = None
 
     def render_text(self) -> str:
-        """JSON that ``parse_proof`` reads."""
+        """The proof as JSON, which ``parse_proof`` reads."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
 
 def parse_proof(text: str) -> GpuProof | None:
-    """A kept proof; ``None`` for anything that is not one."""
+    """Read a kept proof; ``None`` for any other text."""
     try:
         values: dict[str, Any] = json.loads(text)
         report = values["report"]
@@ -64,11 +65,11 @@ class GpuFacts:
     """What is known of one engine's place on a GPU.
 
     Attributes:
-        proof: of the start that runs now; ``None`` when its log could not be read.
-        earlier: kept from a start before it; tells whether the driver counts processes on this machine at all.
-        memory: the driver's count of all processes now; ``None`` where no driver of this kind can be asked.
-        pid: the engine's process, 0 when it is not known.
-        container_problem: what the engine's container said when it was asked for its GPU; empty when it has it.
+        proof: proof of the start that runs now; ``None`` when its log could not be read.
+        earlier: proof of a start before this one; tells whether the driver counts processes on this machine at all.
+        memory: the driver's count for all processes now; ``None`` where no driver of this kind can be asked.
+        pid: process id of the engine; 0 when it is not known.
+        container_problem: what the engine's container said when it was asked for its GPU; empty when it has its GPU.
     """
 
     proof: GpuProof | None
@@ -79,7 +80,7 @@ class GpuFacts:
 
     @property
     def held_bytes(self) -> int | None:
-        """Memory that the driver counts for the engine now; ``None`` when it counts none for it, or does not tell."""
+        """Bytes that the driver counts for the engine now; ``None`` when it counts none for it, or does not tell."""
         held: Mapping[int, int] = self.memory.held if self.memory else {}
         return held.get(self.pid) or None
 
@@ -114,7 +115,7 @@ def judge_gpu(served_name: str, service: str, facts: GpuFacts) -> ProbeResult:
 
 
 def _judge_without_log(served_name: str, restart: str, facts: GpuFacts) -> ProbeResult:
-    """The log of this start says no more where the model is: the driver has the only word."""
+    """Judge by the driver alone, because the log of this start no longer says where the model is."""
     message = "the engine's log no longer says where this start put the model"
     if facts.held_bytes:
         text = f"{message}; the driver counts {_write_size(facts.held_bytes)}"

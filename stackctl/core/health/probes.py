@@ -18,10 +18,10 @@ from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 
 
 class Status(StrEnum):
-    """One probe's outcome.
+    """What one probe came to.
 
-    ``warning`` works, but not as well or not as surely as it should; ``loading`` is not yet; ``skipped`` could not be
-    asked because a lower layer failed.
+    ``warning``: works, but not as well or not as surely as it should; ``loading``: not ready yet; ``skipped``: not
+    asked, because a lower layer failed.
     """
 
     OK = "ok"
@@ -36,7 +36,7 @@ class ProbeResult:
     """What one probe found.
 
     Attributes:
-        subject: a service's or a served model's name.
+        subject: name of a service or of a served model.
         detail: what was seen, and what was expected if it was not that.
         hint: one next step when it failed.
     """
@@ -51,10 +51,10 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """All results, in layers' order.
+    """The results of all probes, in the layers' order.
 
     Attributes:
-        runtime: where the services run.
+        runtime: runtime that the services are in.
         device: what the models run on, in words.
         notice: what is no fault and still to be done: a release that was loaded and does not run yet.
     """
@@ -72,7 +72,7 @@ class HealthReport:
 
 
 def judge_service(name: str, state: ServiceState | None) -> ProbeResult:
-    """The runtime's word on a service."""
+    """Judge what the runtime says of a service."""
     if state is None:
         return ProbeResult("service", name, Status.FAILED, "not started", "run 'stackctl up'")
     notes = [f"up {write_duration(state.uptime_s)}"] if state.uptime_s else []
@@ -87,7 +87,7 @@ def judge_service(name: str, state: ServiceState | None) -> ProbeResult:
 
 
 def judge_port(name: str, port: int, answer: Answer, state: ServiceState | None) -> ProbeResult:
-    """Whether anything answers on the service's port; a process that has just started may not listen yet."""
+    """Judge whether anything answers on the service's port; a process that has just started may not listen yet."""
     if answer.status:
         return ProbeResult("port", name, Status.OK, f"{port} answers", elapsed_s=answer.elapsed_s)
     young = state is not None and state.phase is Phase.STARTING
@@ -97,22 +97,22 @@ def judge_port(name: str, port: int, answer: Answer, state: ServiceState | None)
 
 
 def judge_engine(name: str, answer: Answer, progress: float | None = None) -> ProbeResult:
-    """llama.cpp answers 503 while it loads the model: alive, not dead."""
+    """Judge the engine's readiness; llama.cpp answers 503 while it loads the model: alive, not dead."""
     share = f", {progress:.0%}" if progress is not None else ""
     return _judge_readiness("engine", name, "/health", answer, f"loading the model{share}")
 
 
 def judge_gateway(name: str, answer: Answer) -> ProbeResult:
-    """The gateway's readiness."""
+    """Judge the gateway's readiness."""
     return _judge_readiness("gateway", name, "readiness", answer, "starting")
 
 
 def _judge_readiness(layer: str, name: str, asked: str, answer: Answer, loading: str) -> ProbeResult:
-    """What a service says of itself: 200 is ready, 503 not yet.
+    """Judge what a service says of itself: 200 is ready, 503 is not yet.
 
     Args:
-        asked: what the answer is to, in words.
-        loading: what it does before it is ready.
+        asked: the question that was answered, in words.
+        loading: what the service does before it is ready.
     """
     if answer.status == 200:
         return ProbeResult(layer, name, Status.OK, "ready", elapsed_s=answer.elapsed_s)
@@ -125,7 +125,7 @@ def _judge_readiness(layer: str, name: str, asked: str, answer: Answer, loading:
 
 
 def judge_model(model: ServedModel, answer: Answer) -> tuple[ProbeResult, ProbeResult]:
-    """The engine's own account (``/props``) of its file and its context per slot, against what was configured."""
+    """Judge what the engine says (``/props``) of its file and its context per slot, against what was configured."""
     name = model.served_name
     props = read_json(answer) if answer.status == 200 else None
     if props is not None:
@@ -162,10 +162,10 @@ def _restart(model: ServedModel) -> str:
 
 
 def judge_replaced(result: ProbeResult, replaced: str) -> ProbeResult:
-    """A model that is served from a file which is not there any more is not the one that is configured.
+    """Fail a model whose file is no longer the one that was loaded.
 
     Args:
-        replaced: name of the file that lies in the place of another; empty for none.
+        replaced: name of the file that lies in the place of the loaded one; empty for none.
     """
     if result.layer != "model" or result.status is not Status.OK or not replaced:
         return result
@@ -174,7 +174,7 @@ def judge_replaced(result: ProbeResult, replaced: str) -> ProbeResult:
 
 
 def judge_route(served_name: str, answer: Answer) -> ProbeResult:
-    """Whether the gateway lists the model, asked with the clients' own key."""
+    """Judge whether the gateway lists the model, asked with the clients' own key."""
     if not answer.status:
         return ProbeResult("route", served_name, Status.SKIPPED, "the gateway does not answer")
     if answer.status in (401, 403):
@@ -199,7 +199,7 @@ def judge_route(served_name: str, answer: Answer) -> ProbeResult:
 
 
 def list_model_names(answer: Answer) -> list[str]:
-    """Ids of an OpenAI-style model list; empty when it is none."""
+    """Ids of an OpenAI-style model list; empty when the answer is none."""
     body = read_json(answer)
     items = body.get("data") if body else None
     return [] if not isinstance(items, list) else [str(item.get("id")) for item in items if isinstance(item, Mapping)]

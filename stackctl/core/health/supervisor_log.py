@@ -17,7 +17,7 @@ class Deaths:
     """Deaths of one program since its supervisor started.
 
     Attributes:
-        last: when and how it died last: ``2026-11-20 10:37:30, terminated by SIGKILL``.
+        last: time and way of the last death: ``2026-11-20 10:37:30, terminated by SIGKILL``.
     """
 
     count: int
@@ -25,7 +25,7 @@ class Deaths:
 
 
 def parse_deaths(text: str) -> dict[str, Deaths]:
-    """Program to its deaths, for programs that died at all."""
+    """Deaths of each program that died at all, by the program's name."""
     found: dict[str, Deaths] = {}
     for line in text.splitlines():
         if _STARTED.search(line):

@@ -13,13 +13,13 @@ from stackctl.core.stack.stack import GATEWAY
 
 @dataclass(frozen=True, slots=True)
 class ImageBuild:
-    """One image to build.
+    """An image to build.
 
     Attributes:
-        title: for the progress line.
+        title: name of the image in the progress line.
         folder: absolute path of the build context.
-        arguments: build arguments; none is secret.
-        ca_bundle: PEM file given as the build secret ``ca``; empty for none.
+        arguments: build arguments, name to value; none is secret.
+        ca_bundle: path of the PEM file given as the build secret ``ca``; empty for none.
     """
 
     title: str
@@ -30,11 +30,11 @@ class ImageBuild:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the command takes its build arguments' values from."""
+        """Variables from which the command takes its build arguments' values."""
         return self.arguments
 
     def build_argv(self) -> tuple[str, ...]:
-        """The command line."""
+        """The command line that builds the image."""
         # Names only: the values are this command's environment, because a mirror's address may hold a password.
         options = [part for name in sorted(self.arguments) for part in ("--build-arg", name)]
         secret = ["--secret", f"id=ca,src={self.ca_bundle}"] if self.ca_bundle else []
@@ -47,7 +47,7 @@ class ImageBuild:
 
 
 def list_pulls(images: Images, gpu: str) -> tuple[str, ...]:
-    """The images that a registry has."""
+    """Names of the images that come from a registry."""
     if images.is_released:
         return ()
     pulled = [] if images.inference_is_local else [images.inference[gpu]]
@@ -55,7 +55,7 @@ def list_pulls(images: Images, gpu: str) -> tuple[str, ...]:
 
 
 def list_loaded(images: Images, gpu: str) -> tuple[str, ...]:
-    """The images that a bundle brought, and that must be in the engine."""
+    """Names of the images that a bundle brought, and that must be in the Docker engine."""
     return (images.inference[gpu], images.gateway) if images.is_released else ()
 
 

@@ -13,11 +13,11 @@ _MOST_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class BuildFailure:
-    """A build's end.
+    """How a failed build ended.
 
     Attributes:
-        step: what failed, as BuildKit names it: ``[build 3/5] RUN pip install ...``; empty when no step did.
-        lines: the last ones that it printed, at least one.
+        step: step that failed, as BuildKit names it: ``[build 3/5] RUN pip install ...``; empty when no step did.
+        lines: last lines that the build printed, at least one.
     """
 
     step: str
@@ -33,7 +33,7 @@ def parse_build_failure(output: str) -> BuildFailure:
     """Find the failing step and its last lines.
 
     BuildKit repeats both between two rules when it ends; what follows quotes the Dockerfile and says the exit code.
-    Without them (an unknown option, no engine) the output's own end is taken.
+    Without them (an unknown option, no Docker engine) the end of the output is taken.
     """
     frames = list(_FRAME.finditer(output))
     step = " ".join(frames[-1]["step"].split()) if frames else ""

@@ -22,8 +22,8 @@ class NamedImage:
     """An image that a setting names.
 
     Attributes:
-        program: a word that the command which it starts has: ``llama-server``.
-        answers_version: whether the program can be recognised behind another one by its answer to ``--version``.
+        program: word in the command that the image starts: ``llama-server``.
+        answers_version: whether the program, started by another one, can be known by its answer to ``--version``.
     """
 
     setting: str
@@ -42,7 +42,7 @@ def list_named_images(settings: Settings, engine: Engine, images: Images) -> tup
 
 
 def check_architecture(named: NamedImage, architecture: str, of_engine: str) -> tuple[Finding, ...]:
-    """An image of another processor would end with 'exec format error', again and again."""
+    """An error where the image is for another processor: it would end with 'exec format error', again and again."""
     if not architecture or architecture == of_engine:
         return ()
     message = f"'{named.image}' is for {architecture}, and this Docker engine runs {of_engine}"
@@ -57,11 +57,11 @@ def starts_program(named: NamedImage, command: Sequence[str]) -> bool:
 
 
 def check_program(named: NamedImage, command: Sequence[str], version: str) -> tuple[Finding, ...]:
-    """Another program would be given the engine's arguments and refuse them, or do anything.
+    """An error where the image starts another program, which would refuse the engine's arguments or do anything.
 
     Args:
         command: the image's entry point and command.
-        version: what it printed when it was run with ``--version``; empty when it was not run.
+        version: text that the image printed when it was run with ``--version``; empty when it was not run.
     """
     if starts_program(named, command) or (named.answers_version and _LLAMA_VERSION.search(version)):
         return ()

@@ -30,13 +30,13 @@ def build_load_tar(
     documents: Mapping[str, bytes],
     skip: frozenset[str] = frozenset(),
 ) -> Iterator[bytes]:
-    """The tar, in chunks of about 1 MiB.
+    """The tar's bytes, in chunks of about 1 MiB.
 
     Args:
-        images: each with the name it is loaded under.
-        open_blob: the bytes of the blob with this digest; it checks them.
-        documents: small blobs that are at hand; they are not asked of ``open_blob``.
-        skip: layers that the engine has already, which are left out.
+        images: each image with the name that it is loaded under.
+        open_blob: gives the bytes of the blob with this digest, and checks them.
+        documents: small blobs by digest that are at hand; they are not asked of ``open_blob``.
+        skip: digests of layers that the Docker engine has already, which are left out.
 
     Raises:
         BundleError: a blob has another size than its image says.
@@ -45,20 +45,20 @@ def build_load_tar(
 
 
 def list_blobs(images: Sequence[NamedImage], skip: frozenset[str] = frozenset()) -> tuple[ImageBlob, ...]:
-    """What the tar holds, in its order, each once: all configurations and manifests, then all layers."""
+    """The blobs that the tar holds, in its order, each once: all configurations and manifests, then all layers."""
     small = [blob for facts, _ in images for blob in (facts.manifest, facts.config)]
     layers = [blob for facts, _ in images for blob in facts.layers if blob.digest not in skip]
     return tuple({blob.digest: blob for blob in (*small, *layers)}.values())
 
 
 def render_index(images: Sequence[NamedImage]) -> bytes:
-    """``index.json``: the manifests with the names that the containerd store gives them."""
+    """The text of ``index.json``: the manifests with the names that the containerd store gives them."""
     manifests = [{**render_descriptor(facts.manifest), "annotations": _annotate(alias)} for facts, alias in images]
     return _render({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
 
 
 def render_manifest_list(images: Sequence[NamedImage]) -> bytes:
-    """``manifest.json``: what the store with its own layers reads."""
+    """The text of ``manifest.json``, which the store with its own layers reads."""
     return _render(
         [
             {

@@ -41,14 +41,14 @@ class ImageBlob:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What an image runs on."""
+    """The operating system and processor that an image is for."""
 
     os: str
     architecture: str
     variant: str = ""
 
     def __str__(self) -> str:
-        """As Docker writes it: ``linux/arm64/v8``."""
+        """The platform as Docker writes it: ``linux/arm64/v8``."""
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
@@ -57,10 +57,10 @@ class ImageFacts:
     """One image of one platform.
 
     Attributes:
-        reference: fully spelled, as the stack names it.
-        index: the multi-platform document it was chosen from; ``None`` where there is none.
-        diff_ids: of the layers, in their order.
-        source: who gave the bytes.
+        reference: fully spelled name of the image, as the stack has it.
+        index: the multi-platform document that the image was chosen from; ``None`` where there is none.
+        diff_ids: digests of the uncompressed layers, the lowest first.
+        source: whether a registry or a Docker engine gave the bytes.
     """
 
     reference: str

@@ -1,6 +1,6 @@
 """Read what image indexes, manifests and configurations say, and check it before anyone acts on it.
 
-In: documents as bytes, from a registry or an engine, neither of which is trusted. Out: frozen values. Pure.
+In: documents as bytes, from a registry or a Docker engine, neither of which is trusted. Out: frozen values. Pure.
 
 Source: OCI image-spec 1.1 (index, manifest, config, descriptor); Docker image manifest v2, schema 2.
 """
@@ -36,7 +36,7 @@ _VARIANTS: Final = {"amd64": ("", "v1"), "arm64": ("", "v8")}
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One manifest that an index lists; ``is_attestation`` where it is about another one instead of an image."""
+    """One manifest that an index lists; ``is_attestation`` is true where it is about another one, not an image."""
 
     blob: ImageBlob
     platform: Platform | None
@@ -55,7 +55,7 @@ def parse_platform(text: str) -> Platform:
     """Read ``linux/arm64`` or ``linux/arm64/v8``.
 
     Raises:
-        BundleError: it has another form.
+        BundleError: the text has another form.
     """
     parts = text.split("/")
     if len(parts) not in (2, 3) or not all(parts):
@@ -67,10 +67,10 @@ def find_document_type(data: bytes, announced: str, subject: str) -> str:
     """Media type of an index or a manifest.
 
     Args:
-        announced: what the registry or the descriptor says it is; empty when nothing is said.
+        announced: media type that the registry or the descriptor states; empty when none is stated.
 
     Raises:
-        BundleError: it is neither, or it could be read as both (CVE-2021-41190).
+        BundleError: the document is neither, or could be read as both (CVE-2021-41190).
     """
     tree = _parse_object(data, subject)
     stated = _read_text(tree, "mediaType", subject)
@@ -90,10 +90,10 @@ def parse_index(data: bytes, subject: str) -> tuple[IndexEntry, ...]:
     """Read an index.
 
     Args:
-        subject: how errors name it: the image, as the user wrote it.
+        subject: name of the image in errors, as the user wrote it.
 
     Raises:
-        BundleError: it is not a usable index.
+        BundleError: the document is no usable index.
     """
     tree = _parse_object(data, subject)
     listed = _read_list(tree, "manifests", MAX_PLATFORMS, subject)
@@ -104,7 +104,7 @@ def choose_platform(entries: Sequence[IndexEntry], wanted: Platform, subject: st
     """The image for a platform; attestations and artefacts that are not images are passed over.
 
     Raises:
-        BundleError: there is none; names the platforms that there are.
+        BundleError: the index has no image for the platform; names the platforms that it has.
     """
     images = [entry for entry in entries if not entry.is_attestation and entry.blob.media_type in MANIFEST_TYPES]
     variants = (wanted.variant,) if wanted.variant else _VARIANTS.get(wanted.architecture, ("",))
@@ -126,7 +126,7 @@ def parse_manifest(data: bytes, subject: str) -> tuple[ImageBlob, tuple[ImageBlo
         The configuration and the layers, the lowest first.
 
     Raises:
-        BundleError: it is not a usable image manifest, or a layer of it may not or cannot be carried.
+        BundleError: the document is no usable image manifest, or a layer may not or cannot be carried in a bundle.
     """
     tree = _parse_object(data, subject)
     config = _read_blob(tree.get("config"), f"{subject}, configuration")
@@ -142,7 +142,7 @@ def parse_config(data: bytes, subject: str) -> ImageConfig:
     """Read a configuration document.
 
     Raises:
-        BundleError: it is not one.
+        BundleError: the document is no image configuration.
     """
     tree = _parse_object(data, subject)
     rootfs = tree.get("rootfs")
@@ -161,7 +161,7 @@ def find_config_path(data: bytes, subject: str) -> str:
     """Path of the configuration in the ``manifest.json`` of an exported image.
 
     Raises:
-        BundleError: it does not describe exactly one image.
+        BundleError: the document does not describe exactly one image.
     """
     tree = _parse_json(data, subject)
     if not isinstance(tree, list) or len(tree) != 1 or not isinstance(tree[0], dict):
@@ -179,7 +179,7 @@ def build_facts(
     """Put one image together from its documents, and check that they fit each other.
 
     Args:
-        documents: has the manifest and its configuration.
+        documents: documents by digest; the manifest and its configuration are among them.
 
     Raises:
         BundleError: a document is unusable, or manifest and configuration speak of different layers.

@@ -27,8 +27,8 @@ class PinChange:
     """What became of one image's pin.
 
     Attributes:
-        before, digest: ``sha256:...``; empty where there was, or is, none.
-        status: ``removed`` when nothing names the image any more.
+        before, digest: digest before and now, as ``sha256:...``; empty where there was, or is, none.
+        status: what changed; ``removed`` when nothing names the image any more.
     """
 
     image: str
@@ -41,7 +41,7 @@ def parse_pins(text: str, path: str) -> dict[str, str]:
     """Read an ``images.lock``.
 
     Raises:
-        ConfigError: lines that name no image with tag and digest, or one image twice; all of them.
+        ConfigError: a line names no image with tag and digest, or one image stands twice; names all such lines.
     """
     pins: dict[str, str] = {}
     findings = []
@@ -98,7 +98,7 @@ def list_tagged(images: Images) -> tuple[str, ...]:
     """Fully spelled names of the images that a registry is asked for by tag, for every accelerator.
 
     Raises:
-        ConfigError: a setting holds what is no image name.
+        ConfigError: a setting holds a text that is no image name.
     """
     listed = [] if images.gateway_is_local else [("GATEWAY_IMAGE", images.gateway)]
     listed += [] if images.inference_is_local else [("INFERENCE_IMAGE", image) for image in images.inference.values()]
@@ -115,7 +115,7 @@ def list_tagged(images: Images) -> tuple[str, ...]:
 
 
 def compare_pins(before: Pins, after: Pins) -> tuple[PinChange, ...]:
-    """What changed, by name."""
+    """What changed in each pin, by the image's name."""
 
     def compare(name: str) -> PinChange:
         old, new = before.get(name, ""), after.get(name, "")
@@ -127,10 +127,10 @@ def compare_pins(before: Pins, after: Pins) -> tuple[PinChange, ...]:
 
 
 def check_pins(images: Images, pins: Pins) -> tuple[Finding, ...]:
-    """A site that pins images, and names others since: those are not what somebody looked at.
+    """A finding where a site pins images and has named others since: nobody looked at those.
 
     Args:
-        images: to run, as they were named.
+        images: the images to run, as they were named.
     """
     if not pins:
         return ()

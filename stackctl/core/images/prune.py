@@ -10,11 +10,11 @@ from stackctl.core.stack.compose_view import OWN_IMAGES
 
 @dataclass(frozen=True, slots=True)
 class EngineImage:
-    """An image as the engine has it.
+    """An image as the Docker engine has it.
 
     Attributes:
-        names: all its tags.
-        unique_bytes: of layers that no other image has.
+        names: all tags of the image.
+        unique_bytes: bytes of the layers that no other image has.
     """
 
     names: tuple[str, ...]
@@ -27,9 +27,8 @@ class PruneItem:
     """One name of an image that was built here.
 
     Attributes:
-        frees_bytes: what removing it gives back: 0 while it stays, or while the image has another name, the last of
-            those that go apart.
-        kept: why it stays; empty when it goes.
+        frees_bytes: bytes that its removal gives back; of an image's names only the last that goes has any.
+        kept: why the name stays; empty when it goes.
     """
 
     image: str
@@ -38,10 +37,10 @@ class PruneItem:
 
 
 def plan_removals(images: Sequence[EngineImage], named: Collection[str]) -> tuple[PruneItem, ...]:
-    """What becomes of each image that was built here; no other is looked at.
+    """What becomes of each image that was built here; no other image is looked at.
 
     Args:
-        named: images that configurations name.
+        named: names of images that configurations name.
     """
     items = []
     for image in images:

@@ -29,10 +29,10 @@ class ImageReference:
     """A fully spelled image name.
 
     Attributes:
-        host: of the registry, with its port where one is given (``docker.io``, ``127.0.0.1:5000``).
-        path: of the repository in the registry (``library/debian``).
-        tag: empty only when there is a digest.
-        digest: ``sha256:<64 hex>``, or empty.
+        host: host of the registry, with its port where one is given (``docker.io``, ``127.0.0.1:5000``).
+        path: path of the repository in the registry (``library/debian``).
+        tag: name of the version; empty only when there is a digest.
+        digest: digest as ``sha256:<64 hex>``, or empty.
     """
 
     host: str
@@ -42,7 +42,7 @@ class ImageReference:
 
     @property
     def repository(self) -> str:
-        """Host and path: what RepoDigests are compared by."""
+        """Host and path: the part that RepoDigests are compared by."""
         return f"{self.host}/{self.path}"
 
     def pin(self, digest: str) -> ImageReference:
@@ -50,7 +50,7 @@ class ImageReference:
         return replace(self, digest=digest)
 
     def __str__(self) -> str:
-        """Every part spelled out, as containerd names images."""
+        """The name with every part spelled out, as containerd names images."""
         tag = f":{self.tag}" if self.tag else ""
         return f"{self.repository}{tag}{'@' if self.digest else ''}{self.digest}"
 
@@ -59,7 +59,7 @@ def parse_reference(text: str) -> ImageReference:
     """Read ``[host[:port]/]path[:tag][@sha256:...]``; the tag is ``latest`` when neither it nor a digest is given.
 
     Raises:
-        BundleError: it is no image name, or its digest is not a SHA-256.
+        BundleError: the text is no image name, or its digest is not a SHA-256.
     """
     if len(text) > MAX_REFERENCE_CHARS:
         raise _refuse(text[:40] + "...", f"it has {len(text)} characters, at most {MAX_REFERENCE_CHARS} are expected")
@@ -78,12 +78,12 @@ def parse_reference(text: str) -> ImageReference:
 
 
 def is_digest(text: str) -> bool:
-    """Whether it is ``sha256:`` and 64 lower-case hexadecimal digits."""
+    """Whether the text is ``sha256:`` and 64 lower-case hexadecimal digits."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def _split_host(named: str) -> tuple[str, str]:
-    """Docker's rule: the first part is a registry when it has a dot or a colon, is localhost, or has a capital."""
+    """Split off the registry by Docker's rule: the first part, when it has a dot, colon or capital, or is localhost."""
     first, slash, rest = named.partition("/")
     is_host = slash and ("." in first or ":" in first or first == "localhost" or first != first.lower())
     host, path = (first, rest) if is_host else (DOCKER_HUB, named)

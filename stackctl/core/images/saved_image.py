@@ -38,11 +38,11 @@ _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class SavedImage:
-    """An export.
+    """What ``docker save`` exported, as far as it was kept.
 
     Attributes:
-        sizes: of every blob, by digest.
-        files: bytes of the JSON documents, by digest or, for the ones that are no blobs, by file name.
+        sizes: size of every blob in bytes, by digest.
+        files: bytes of the JSON documents, by digest or, for those that are no blobs, by file name.
     """
 
     sizes: Mapping[str, int]
@@ -78,10 +78,10 @@ def read_containerd_image(saved: SavedImage, reference: str, wanted: Platform) -
     """An image of the containerd store: the documents that it was pulled or built with.
 
     Args:
-        wanted: the engine's own platform, which decides when the engine has several.
+        wanted: the Docker engine's own platform, which decides when it has several.
 
     Raises:
-        BundleError: the engine does not have every blob of any platform.
+        BundleError: the Docker engine does not have every blob of any platform.
     """
     roots = parse_index(_get(saved, "index.json", reference), reference)
     if not roots:
@@ -100,7 +100,7 @@ def read_containerd_image(saved: SavedImage, reference: str, wanted: Platform) -
 
 
 def _is_whole(entry: IndexEntry, saved: SavedImage) -> bool:
-    """Whether the engine has all of this platform: of an index it usually pulled one only."""
+    """Whether the Docker engine has all of this platform: of an index it usually pulled one only."""
     if entry.is_attestation or entry.blob.digest not in saved.files:
         return False
     config, layers = parse_manifest(saved.files[entry.blob.digest], entry.blob.digest)

@@ -1,4 +1,4 @@
-"""Where the docker command looks for its engine, and what to do when nobody answers there. Pure."""
+"""Where the docker command looks for its engine, and what to do when none answers there. Pure: text in, values out."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _OR_PROCESSES: Final = ", or set STACK_RUNTIME=process"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An engine's address and who names it.
+    """The address of a Docker engine, and what names it.
 
     Attributes:
         context: the Docker context; empty when the command line did not say.
-        address: ``unix:///var/run/docker.sock``, ``tcp://10.0.0.5:2376``; empty when it is not known.
+        address: address such as ``unix:///var/run/docker.sock``, ``tcp://10.0.0.5:2376``; empty when it is not known.
     """
 
     context: str = ""
@@ -36,7 +36,7 @@ class Endpoint:
         return self.source not in ("", "DOCKER_HOST") and self.address.startswith(("unix://", "npipe://"))
 
     def render_text(self) -> str:
-        """The address, and who names it where that is not Docker itself."""
+        """The address, and what names it where that is not Docker itself."""
         return f"{self.address} ({self.source})" if self.source else self.address or DEFAULT_ADDRESS
 
 
@@ -47,10 +47,10 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def hint_for_docker(endpoint: Endpoint, problem: str) -> str:
-    """The next step where no engine answers.
+    """The next step where no Docker engine answers.
 
     Args:
-        problem: why, in the words of the docker command or of the operating system.
+        problem: why none answers, in the words of the docker command or of the operating system.
     """
     if "permission denied" in problem.lower():
         return "add yourself to the docker group ('sudo usermod -aG docker $USER') and log in again" + _OR_PROCESSES

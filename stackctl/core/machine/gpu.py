@@ -63,7 +63,7 @@ _PLAIN_CUDA_IMAGE: Final = (12, 8)
 
 @dataclass(frozen=True, slots=True)
 class MigSlice:
-    """A part of an NVIDIA GPU that is given out like a GPU of its own."""
+    """A part of an NVIDIA GPU that is given out like a GPU of its own (MIG)."""
 
     uuid: str
     profile: str
@@ -76,10 +76,10 @@ class Gpu:
 
     Attributes:
         uuid: ``GPU-...``; empty where the tools give none.
-        driver_version: as the driver says it, ``580.65.06``; empty when unknown.
-        memory_used_bytes: None when unknown, as for a GPU cut into slices.
-        compute_capability: NVIDIA only, (9, 0).
-        device: its file under /dev for AMD and Vulkan.
+        driver_version: version that the driver states, ``580.65.06``; empty when unknown.
+        memory_used_bytes: memory in use; None when unknown, as for a GPU cut into slices.
+        compute_capability: major and minor number of an NVIDIA GPU, (9, 0); empty for others.
+        device: path of an AMD or Vulkan GPU's file under /dev.
     """
 
     kind: GpuKind
@@ -95,7 +95,7 @@ class Gpu:
 
     @property
     def memory_free_bytes(self) -> int:
-        """What a new process can take: of the largest slice where the GPU is cut into slices."""
+        """Bytes that a new process can take: of the largest slice where the GPU is cut into slices."""
         if self.slices:
             return max(part.memory_bytes for part in self.slices)
         return max(self.memory_total_bytes - (self.memory_used_bytes or 0), 0)
@@ -106,9 +106,9 @@ class GpuMemory:
     """What the NVIDIA driver says of the processes that hold GPU memory.
 
     Attributes:
-        held: bytes by process id; 0 where it does not tell how much.
+        held: bytes by process id; 0 where the driver does not tell how much.
         problem: why the driver could not be asked, one clause; empty when it answered or was too slow to.
-        answered: whether it listed processes: one that is not listed then holds nothing.
+        answered: whether the driver listed processes: one that is not listed then holds nothing.
     """
 
     held: Mapping[int, int] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class GpuMemory:
     answered: bool = True
 
     def gather(self, pid: int, list_ancestors: Callable[[int], tuple[int, ...]]) -> GpuMemory:
-        """The same, with what a service's processes hold counted for its first one: in a container that is an init."""
+        """A copy in which what a service's processes hold counts for its first one: in a container that is an init."""
         family = {key for key in self.held if pid and pid in (key, *list_ancestors(key))}
         if not family:
             return self
@@ -170,7 +170,7 @@ def parse_mig_slices(text: str) -> dict[str, tuple[MigSlice, ...]]:
 
 
 def add_slices(gpus: tuple[Gpu, ...], slices: dict[str, tuple[MigSlice, ...]]) -> tuple[Gpu, ...]:
-    """The same GPUs with their slices."""
+    """The GPUs, each with its slices."""
     return tuple(replace(gpu, slices=slices.get(gpu.uuid, ())) for gpu in gpus)
 
 
@@ -185,13 +185,13 @@ def parse_gpu_processes(text: str) -> dict[int, int]:
 
 
 def parse_cuda_version(banner: str) -> tuple[int, ...]:
-    """Newest CUDA that the driver runs, from the banner of plain ``nvidia-smi``; empty when not there."""
+    """Newest CUDA version that the driver runs, from the banner of plain ``nvidia-smi``; empty when not there."""
     match = re.search(r"CUDA (?:UMD )?Version:\s*(\d+)\.(\d+)", banner)
     return (int(match[1]), int(match[2])) if match else ()
 
 
 def find_driver_cuda(driver_version: str) -> tuple[int, ...]:
-    """Newest CUDA that a Linux driver runs, by its version; empty for one older than all we know."""
+    """Newest CUDA version that a Linux driver of this version runs; empty for one older than all we know."""
     version = parse_version(driver_version)
     return next((cuda for branch, cuda in _CUDA_OF_DRIVER if version[:1] >= (branch,)), ())
 

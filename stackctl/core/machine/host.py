@@ -23,14 +23,14 @@ MINIMUM_COMPOSE: Final = (2, 20)
 
 @dataclass(frozen=True, slots=True)
 class PortHolder:
-    """Who listens on a TCP port; ``pid`` 0 and an empty name where this user may not know."""
+    """The process that listens on a TCP port; ``pid`` 0 and an empty name where this user may not know."""
 
     pid: int = 0
     name: str = ""
     address: str = ""
 
     def render_text(self) -> str:
-        """``python3 (pid 4711)``."""
+        """The process in words: ``python3 (pid 4711)``."""
         if not self.pid:
             return "a process that this user cannot see"
         return f"{self.name or 'a process'} (pid {self.pid})"
@@ -49,13 +49,13 @@ class DockerFacts:
     """What the Docker client and its engine say.
 
     Attributes:
-        server_version: empty when no engine answers.
-        problem: why no engine answers, in the client's words.
-        compose_version: of the Compose plugin; empty when there is none.
-        legacy_compose_version: of a separate ``docker-compose`` 1.x on PATH; empty when there is none.
-        endpoint: where the engine is looked for.
+        server_version: version of the Docker engine; empty when none answers.
+        problem: why no Docker engine answers, in the client's words.
+        compose_version: version of the Compose plugin; empty when there is none.
+        legacy_compose_version: version of a separate ``docker-compose`` 1.x on PATH; empty when there is none.
+        endpoint: address at which the Docker engine is looked for.
         runtimes: names of OCI runtimes, ``nvidia`` among them where its toolkit registered one.
-        cdi_devices: CDI device names that the engine found, ``nvidia.com/gpu=0``.
+        cdi_devices: CDI device names that the Docker engine found, ``nvidia.com/gpu=0``.
     """
 
     client_version: str = ""
@@ -72,7 +72,7 @@ class DockerFacts:
 
     @property
     def is_reachable(self) -> bool:
-        """Whether an engine answers."""
+        """Whether a Docker engine answers."""
         return bool(self.server_version)
 
     @property
@@ -85,13 +85,13 @@ class DockerFacts:
         """Whether containers get NVIDIA GPUs as CDI devices.
 
         Args:
-            access: ``GPU_ACCESS``.
+            access: value of ``GPU_ACCESS``.
         """
         return access == "cdi" or (access == "auto" and self.has_only_cdi)
 
     @property
     def is_desktop(self) -> bool:
-        """Docker Desktop: the engine runs in a virtual machine of its own."""
+        """Whether this is Docker Desktop, whose engine is in a virtual machine of its own."""
         return "docker desktop" in self.operating_system.lower()
 
     @property
@@ -101,7 +101,7 @@ class DockerFacts:
 
 
 def parse_docker_info(stdout: str, stderr: str = "") -> DockerFacts:
-    """Facts from ``docker info --format '{{json .}}'``; without an engine it prints its client half."""
+    """Read the answer to ``docker info --format '{{json .}}'``; without an engine it has the client's half only."""
     try:
         data: Any = json.loads(stdout or "{}")
     except ValueError:
@@ -128,15 +128,15 @@ class Host:
     """Facts of one machine.
 
     Attributes:
-        system: ``Linux``, ``Darwin``; ``kernel``: its release.
-        memory_available_bytes: what new processes can take without swapping.
-        disks: by path, for the paths that were asked for.
+        system: name of the operating system: ``Linux``, ``Darwin``; ``kernel``: its release.
+        memory_available_bytes: bytes that new processes can take without swapping.
+        disks: disk of each path that was asked for, by path.
         gpu_problem: why a GPU that seems to be there cannot be used, one sentence.
-        cuda_version: newest that the NVIDIA driver runs.
-        docker: None where there is no Docker client.
+        cuda_version: newest CUDA version that the NVIDIA driver runs.
+        docker: facts of Docker; None where there is no Docker client.
         has_nvidia_toolkit: whether the container toolkit's program is on PATH.
         cdi_specs: file names of CDI specifications on this host.
-        ports: listening TCP ports.
+        ports: holder of each TCP port that something listens on.
     """
 
     system: str = "Linux"
@@ -161,7 +161,7 @@ class Host:
 
     @property
     def is_docker_desktop(self) -> bool:
-        """Whether the engine is Docker Desktop's."""
+        """Whether the Docker engine is Docker Desktop's."""
         return self.docker is not None and self.docker.is_desktop
 
     def find_gpus(self, kind: str) -> tuple[Gpu, ...]:
@@ -170,7 +170,7 @@ class Host:
         return tuple(gpu for gpu in self.gpus if gpu.kind in kinds)
 
     def select_gpus(self, kind: str, devices: str) -> tuple[Gpu, ...]:
-        """Of these, those that GPU_DEVICES names by index, UUID or a slice's UUID; ``all`` is every one."""
+        """GPUs of this kind that GPU_DEVICES names by index, UUID or a slice's UUID; ``all`` is every one."""
         named = {part.strip() for part in devices.split(",")}
         return tuple(
             gpu
@@ -181,7 +181,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Choice(Generic[Chosen]):
-    """What was chosen and why, one clause to show beside it."""
+    """A choice and the reason for it, one clause to show beside it."""
 
     value: Chosen
     reason: str
@@ -191,7 +191,7 @@ def parse_runtime_name(text: str) -> RuntimeName:
     """The runtime of this name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no runtime has the name.
     """
     for name in get_args(RuntimeName):
         if name == text:
@@ -203,10 +203,10 @@ def choose_runtime(host: Host, wanted: str = "auto") -> Choice[RuntimeName]:
     """Choose ``compose`` or ``process``.
 
     Args:
-        wanted: ``auto``, ``compose`` or ``process``.
+        wanted: value of ``STACK_RUNTIME``: ``auto``, ``compose`` or ``process``.
 
     Raises:
-        ConfigError: ``compose`` is wanted and cannot be had; the message says what is missing.
+        ConfigError: ``compose`` is wanted and this machine cannot run it; the message says what is missing.
     """
     if wanted == "process":
         return Choice("process", "STACK_RUNTIME says so")
@@ -247,7 +247,7 @@ def explain_docker_fix(docker: DockerFacts | None) -> str:
 
 
 def check_docker(docker: DockerFacts | None) -> tuple[Finding, ...]:
-    """A warning where an engine is meant to be and this user may not use it, or its address leads nowhere.
+    """A warning where Docker is meant to be used and this user may not use it, or its address leads nowhere.
 
     A Docker that is merely not started is no reason to warn of a stack that runs without it.
     """

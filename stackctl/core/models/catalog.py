@@ -46,12 +46,12 @@ class CatalogFile:
 
     @property
     def known_size(self) -> int:
-        """Bytes; 0 when nobody checked."""
+        """Size in bytes; 0 when nobody checked it."""
         return self.size_bytes if isinstance(self.size_bytes, int) else 0
 
     @property
     def known_sha256(self) -> str:
-        """The digest; empty when nobody checked."""
+        """The digest; empty when nobody checked it."""
         return "" if self.sha256 == UNVERIFIED else self.sha256
 
 
@@ -74,9 +74,9 @@ class CatalogModel:
     """One model.
 
     Attributes:
-        repo, revision: where the hub has it; None for a model of this project.
-        source: in words, for a model that is on no hub.
-        memory_gb: class of machine it is meant for: memory of the GPU in GB, as cards are sold.
+        repo, revision: place of the model on the hub; None for a model of this project.
+        source: where a model that is on no hub comes from, in words.
+        memory_gb: class of machine the model is meant for: memory of the GPU in GB, as cards are sold.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
@@ -92,10 +92,10 @@ class CatalogModel:
     shape: Shape | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an entry without files, or one that says nowhere, or in two ways, where it is from.
+        """Refuse an entry without files, or one that names no origin, or two.
 
         Raises:
-            ValueError: no file, or neither a repository with its revision nor a source is given.
+            ValueError: no file is given, or neither a repository with its revision nor a source is.
         """
         if not self.files:
             raise ValueError("files needs at least one file")
@@ -106,7 +106,7 @@ class CatalogModel:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files; 0 when the size of one was not checked."""
+        """Size of all files in bytes; 0 when the size of one was not checked."""
         sizes = [file.known_size for file in self.files]
         return sum(sizes) if all(sizes) else 0
 
@@ -116,7 +116,7 @@ class CatalogModel:
         return self.files[0].name
 
     def build_header(self) -> GGUFHeader | None:
-        """A header for the memory model; None while its shape or size is not known."""
+        """A header for the memory model; None while the model's shape or size is not known."""
         if self.shape is None or not self.size_bytes:
             return None
         shape = self.shape
@@ -151,11 +151,11 @@ class Catalog:
     models: Mapping[_Name, CatalogModel] = field(default_factory=dict)
 
     def find_files(self, file_name: str) -> tuple[tuple[CatalogModel, CatalogFile], ...]:
-        """Every entry's file of this name, with its entry."""
+        """Every entry that has a file of this name, with that file."""
         return tuple((model, file) for model in self.models.values() for file in model.files if file.name == file_name)
 
     def list_names(self) -> dict[str, str]:
-        """Entry by what people call it: its name, or that of its file, in small letters and without an ending.
+        """Entries by the names that people use: the entry's, or its file's, in small letters and without an ending.
 
         Entries without a source on a hub are not downloads, and are left out.
         """
@@ -171,7 +171,7 @@ def parse_catalog(text: str, path: str = CATALOG_FILE) -> Catalog:
     """Parse and check the catalog.
 
     Raises:
-        ConfigError: every unknown key, wrong value and duplicate name, with its line.
+        ConfigError: the text has an unknown key, a wrong value or a duplicate name; names each with its line.
     """
     from pydantic import TypeAdapter, ValidationError
 

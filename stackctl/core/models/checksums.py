@@ -1,7 +1,8 @@
 """The record of one model file's digest, beside it as ``NAME.gguf.sha256``. Pure.
 
-The format is coreutils' own, so ``sha256sum -c *.sha256`` checks a models folder on a machine without stackctl; where
-the file is from stands in a comment. One record for each file needs no lock and travels with its file.
+Text in, values out, and back. The format is coreutils' own, so ``sha256sum -c *.sha256`` checks a models folder on a
+machine without stackctl; where the file is from stands in a comment. One record for each file needs no lock and travels
+with its file.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ _LINE: Final = re.compile(r"\\?(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What a file's content was when it was pulled or added.
+    """The digest of a file's content when it was pulled or added.
 
     Attributes:
-        source: where it is from: ``hf:owner/repo/file@revision``, an address, or ``a file``; empty when not said.
+        source: where the file is from: ``hf:owner/repo/file@revision``, an address, or ``a file``; empty when not said.
     """
 
     sha256: str

@@ -31,13 +31,13 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One file of a model as it was found; neither header nor error means that it is missing.
+    """One file of a model as it was found; one that has neither header nor error is missing.
 
     Attributes:
-        path: as it should be shown.
-        neighbours: of a file that is missing: the GGUF files of its folder, relative to it.
-        header: what the file says, if it could be read.
-        error: why it could not.
+        path: path of the file, as it should be shown.
+        neighbours: GGUF files in the folder of a file that is missing, relative to that folder.
+        header: header of the file, if it could be read.
+        error: why the file could not be read.
     """
 
     path: str
@@ -47,7 +47,7 @@ class ModelFile:
 
     @property
     def is_missing(self) -> bool:
-        """Whether there is no such file."""
+        """Whether the file does not exist."""
         return self.header is None and self.error is None
 
 
@@ -63,10 +63,10 @@ def check_model_files(
     """Find what is wrong with the files of one model.
 
     Args:
-        setting: where the model was asked for (``CHAT_MODEL``); becomes the findings' subject.
-        configured: the path that was asked for; of a split model the engine wants the first shard.
+        setting: setting that asked for the model (``CHAT_MODEL``); becomes the findings' subject.
+        configured: path that was asked for; of a split model the engine wants the first shard.
         files: all files of the model in order, n >= 1.
-        mode: what it is served for.
+        mode: mode that the model is served in.
 
     Returns:
         Errors (missing, not GGUF, truncated, a shard missing or of another model) and warnings (architecture
@@ -89,7 +89,7 @@ def check_model_files(
 
 
 def _check_file(setting: str, file: ModelFile, count: int) -> list[Finding]:
-    """Whether one file is there and whole."""
+    """Check that one file is there and whole."""
     if file.is_missing:
         if count > 1:
             hint = f"put all {count} shards side by side in the same folder"
@@ -127,12 +127,12 @@ def suggest_file(setting: str, file: ModelFile) -> str:
 
 
 def bare_name(path: str) -> str:
-    """A model's name, without what people leave out or write in another case."""
+    """A model's name without what people leave out or write in another case."""
     return PurePath(path).name.lower().removesuffix(".gguf")
 
 
 def _check_split(setting: str, files: Sequence[ModelFile], headers: Sequence[GGUFHeader]) -> list[Finding]:
-    """Whether the shards belong together."""
+    """Check that the shards belong together."""
     first = headers[0]
     if len(headers) == 1:
         if first.split_count > 1:
@@ -155,7 +155,7 @@ def _check_split(setting: str, files: Sequence[ModelFile], headers: Sequence[GGU
 
 
 def _check_contents(setting: str, path: str, header: GGUFHeader, mode: ModelMode) -> list[Finding]:
-    """Whether the model is of a kind that can be served."""
+    """Check that the model is of a kind that can be served."""
     if header.file_kind in _KINDS:
         kind, hint = _KINDS[header.file_kind]
         return [Finding(setting, f"this is {kind}, not a model", hint, file=path)]

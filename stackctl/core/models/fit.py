@@ -34,8 +34,8 @@ class Fit:
 
     Attributes:
         context_length: tokens of each slot.
-        kv_bytes: KV cache, and recurrent state where the architecture has one, for all slots.
-        margin_bytes: kept free for the driver, the allocator and other processes.
+        kv_bytes: bytes of the KV cache, and of recurrent state where the architecture has one, for all slots.
+        margin_bytes: bytes kept free for the driver, the allocator and other processes.
         notes: what was counted from above, one sentence each.
     """
 
@@ -50,21 +50,21 @@ class Fit:
 
     @property
     def used_bytes(self) -> int:
-        """What the engine will hold, without the margin."""
+        """Bytes that the engine will hold, without the margin."""
         return self.weights_bytes + self.kv_bytes + self.compute_bytes
 
     @property
     def needed_bytes(self) -> int:
-        """What must be free."""
+        """Bytes that must be free."""
         return self.used_bytes + self.margin_bytes
 
     @property
     def fits(self) -> bool:
-        """Whether it can be started with some room left."""
+        """Whether the model can be started with some room left."""
         return self.needed_bytes <= self.available_bytes
 
     def render_text(self) -> str:
-        """``8.2 GiB needed (weights 4.6, KV cache 3.1, compute 0.3, margin 0.2) of 6.0 GiB``."""
+        """The sum in words: ``8.2 GiB needed (weights 4.6, KV cache 3.1, compute 0.3, margin 0.2) of 6.0 GiB``."""
         parts = {
             "weights": self.weights_bytes,
             "KV cache": self.kv_bytes,
@@ -78,11 +78,11 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where a model is to run.
+    """The GPU or the host's memory that a model is to be on.
 
     Attributes:
-        available_bytes: free memory there: the GPU's, or the host's.
-        is_gpu: count the driver's own share, too.
+        available_bytes: free memory of the device, in bytes.
+        is_gpu: whether the driver's own share counts too.
         gpu_layers: how many layers go to a GPU; None for all.
     """
 
@@ -91,19 +91,19 @@ class Device:
     gpu_layers: int | None = None
 
     def share(self, layers: int) -> int:
-        """How many of ``layers`` it holds."""
+        """How many of ``layers`` the device holds."""
         if not self.is_gpu or self.gpu_layers is None:
             return layers
         return min(max(self.gpu_layers, 0), layers)
 
 
 def build_fit(header: GGUFHeader, context_length: int, slots: int, device: Device, kv_cache_type: str = "f16") -> Fit:
-    """Count what one device needs.
+    """Count the bytes that a model needs on one device.
 
     Args:
-        header: of the whole model (``merge_shards`` for a split one).
+        header: header of the whole model (``merge_shards`` makes that of a split one).
         context_length: tokens of each slot, >= 1.
-        slots: >= 1; each has a cache of its own.
+        slots: number of slots, >= 1; each has a cache of its own.
 
     Raises:
         ConfigError: the KV cache type is unknown.
@@ -152,14 +152,14 @@ def default_context(header: GGUFHeader, largest: int | None = None) -> int:
     """Tokens of each slot when nobody chose: the training context, at most 8192 and at most ``largest``.
 
     Args:
-        largest: what ``largest_context`` found; None or 0 where memory is unknown or nothing fits.
+        largest: the context that ``largest_context`` found; None or 0 where memory is unknown or nothing fits.
     """
     limits = [header.context_length or MAX_DEFAULT_CONTEXT, MAX_DEFAULT_CONTEXT]
     return min(limits + ([largest] if largest else []))
 
 
 def _estimate_compute_bytes(header: GGUFHeader, context_length: int, slots: int) -> int:
-    """Work memory for one micro-batch: attention mask, activations and one row of logits for each slot.
+    """Bytes of work memory for one micro-batch: attention mask, activations and one row of logits for each slot.
 
     The factors lie above what llama.cpp reserved for Llama shapes of 512 to 2048 wide and 8k to 64k tokens
     with flash attention, its default.

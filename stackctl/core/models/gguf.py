@@ -44,23 +44,23 @@ class GGUFHeader:
     """Facts of one GGUF file; 0, an empty tuple or an empty text where the file does not say.
 
     Attributes:
-        size_bytes: the file as it is now.
-        expected_bytes: where the last tensor ends; more than ``size_bytes`` means truncated.
-        tensor_bytes: the weights.
-        parameter_count: elements of all tensors.
+        size_bytes: size of the file as it is now.
+        expected_bytes: offset at which the last tensor ends; more than ``size_bytes`` means truncated.
+        tensor_bytes: bytes of the weights.
+        parameter_count: number of elements of all tensors.
         context_length: tokens that the model was trained for.
-        head_count_kv: one value for all layers, or one for each.
-        swa_pattern: True for a layer that attends to ``sliding_window`` tokens; one per layer, or one number
-            n that stands for "every n-th layer attends to all".
-        has_compressed_kv: multi-head latent attention; only keys of ``key_length`` are cached.
-        full_attention_interval: in hybrids every n-th layer has a KV cache.
-        shared_kv_layers: layers at the end without a KV cache of their own.
-        state_bytes_per_layer: recurrent state of one slot in one layer, float32.
+        head_count_kv: KV heads: one value for all layers, or one for each.
+        swa_pattern: one value per layer, True where it attends to ``sliding_window`` tokens; or one number n that
+            stands for "every n-th layer attends to all".
+        has_compressed_kv: whether it has multi-head latent attention; then only keys of ``key_length`` are cached.
+        full_attention_interval: number n where, in hybrids, every n-th layer has a KV cache.
+        shared_kv_layers: number of layers at the end without a KV cache of their own.
+        state_bytes_per_layer: bytes of recurrent state of one slot in one layer, float32.
         has_tools: whether a chat template takes tools; one that does not drops them without a word.
-        file_kind: ``general.type``: "model", "adapter", "mmproj" and the like.
-        pooling_type: None where the file has none; see ``POOLING_TYPES``.
-        split_no: from 0; ``split_count`` is 0 for a model in one file.
-        split_tensor_count: tensors of all shards together.
+        file_kind: value of ``general.type``: "model", "adapter", "mmproj" and the like.
+        pooling_type: how token vectors become one; None where the file does not say; see ``POOLING_TYPES``.
+        split_no: number of the shard, from 0; ``split_count`` is 0 for a model in one file.
+        split_tensor_count: number of tensors of all shards together.
         unknown_types: tensor types newer than our table; their size is not in ``expected_bytes``.
     """
 
@@ -109,13 +109,13 @@ class GGUFHeader:
 
     @property
     def is_known(self) -> bool:
-        """Whether the engine's list has the architecture."""
+        """Whether the engine knows the architecture."""
         return self.architecture in ARCHITECTURES
 
 
 @dataclass(frozen=True, slots=True)
 class SplitName:
-    """``chat-00002-of-00003.gguf``: stem ``chat``, number 2 (from 1), count 3."""
+    """Parts of a shard's file name: ``chat-00002-of-00003.gguf`` has stem ``chat``, number 2 (from 1), count 3."""
 
     stem: str
     number: int
@@ -166,11 +166,11 @@ def parse_gguf(file: BinaryIO) -> GGUFHeader:
     """Read the facts of one GGUF file.
 
     Args:
-        file: seekable, opened for binary reading. A vocabulary of 16 MB takes about 0.1 s.
+        file: a seekable file, opened for binary reading. A vocabulary of 16 MB takes about 0.1 s.
 
     Raises:
-        GGUFError: not GGUF, not a version or byte order that the engine reads, truncated inside the header,
-            or figures that contradict the file. A file truncated in its tensors is no error here: compare
+        GGUFError: the file is not GGUF, has a version or byte order that the engine does not read, is truncated inside
+            the header, or has figures that contradict it. A file truncated in its tensors is no error here: compare
             ``size_bytes`` with ``expected_bytes``.
 
     Source: ggml's ``docs/gguf.md``; key names as in llama.cpp's ``llama-arch.cpp``.

@@ -1,4 +1,4 @@
-"""What one GGUF file holds, as plain values, and the error that says it holds none. Pure."""
+"""What one GGUF file holds, as plain values, and the error for a file that is none. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MetadataValue = int | float | bool | str | tuple[int | float | bool, ...]
 
 
 class GGUFError(ConfigError):
-    """The file is no GGUF file that the engine could load."""
+    """A file is no GGUF file that the engine could load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,13 @@ class GGUFContent:
     """What one GGUF file holds, before anything is made of it.
 
     Attributes:
-        values: scalars, short texts and short arrays of numbers by key.
-        lengths: items of every array, bytes of every text, by key.
-        type_bytes: bytes of tensor data by tensor type.
-        elements: elements of all tensors together.
-        expected_bytes: where the last tensor ends; a shorter file is truncated.
-        data_start: where the tensors' data begins, after the header and its padding.
-        tensor_starts: where each tensor begins in the file, in the table's order.
+        values: scalars, short texts and short arrays of numbers, by key.
+        lengths: number of items of every array and bytes of every text, by key.
+        type_bytes: bytes of tensor data, by tensor type.
+        elements: number of elements of all tensors together.
+        expected_bytes: offset at which the last tensor ends; a shorter file is truncated.
+        data_start: offset at which the tensors' data begins, after the header and its padding.
+        tensor_starts: offset at which each tensor begins in the file, in the table's order.
     """
 
     version: int

@@ -116,7 +116,7 @@ class _Cursor:
         self.position = position
 
     def cut_short(self) -> GGUFError:
-        """The file ends before what it announces."""
+        """The error for a file that ends before what it announces."""
         return self.refuse(f"it ends after {self.size} bytes, inside {self.place}: the file is truncated")
 
     def refuse(self, reason: str) -> GGUFError:
@@ -140,11 +140,11 @@ def read_content(file: BinaryIO) -> GGUFContent:
     """Walk over one GGUF file.
 
     Args:
-        file: seekable, opened for binary reading; its position does not matter and is changed.
+        file: a seekable file, opened for binary reading; its position does not matter and is changed.
 
     Raises:
-        GGUFError: wrong magic, byte order or version; counts or lengths that the file's size or the limits
-            of this module contradict; a file that ends inside its header.
+        GGUFError: the file has the wrong magic, byte order or version, has counts or lengths that its size or the
+            limits of this module contradict, or ends inside its header.
 
     Source: ggml's ``docs/gguf.md``, versions 2 and 3.
     """

@@ -46,9 +46,9 @@ class CacheCost:
     """What a KV cache costs: bytes for each token, for each token within a window, and for each slot.
 
     Attributes:
-        token_bytes: for every token of the context.
-        window_bytes: for every token of the context up to ``window`` tokens.
-        slot_bytes: for every slot, whatever its context.
+        token_bytes: bytes for every token of the context.
+        window_bytes: bytes for every token of the context up to ``window`` tokens.
+        slot_bytes: bytes for every slot, whatever its context.
     """
 
     token_bytes: int = 0
@@ -65,7 +65,7 @@ class CacheCost:
 
 
 def build_cache_cost(header: GGUFHeader, kv_cache_type: str = "f16") -> CacheCost:
-    """Bytes of cache by token, by token within the sliding window, and by slot.
+    """Count the cache's bytes by token, by token within the sliding window, and by slot.
 
     Raises:
         ConfigError: the KV cache type is unknown.

@@ -28,7 +28,7 @@ def choose_prompt_cache(wanted: str, entry_bytes: int, slots: int, free_bytes: i
 
     Args:
         wanted: ``auto``, or a size as ``parse_size_bytes`` reads it.
-        entry_bytes: what one conversation takes when it fills its context.
+        entry_bytes: bytes of one conversation that fills its context.
         slots: requests at the same time: so many conversations stay where they are without a cache.
         free_bytes: this engine's part of the machine's memory beside the models, as ``share_free_bytes`` gives it.
     """
@@ -41,11 +41,11 @@ def choose_prompt_cache(wanted: str, entry_bytes: int, slots: int, free_bytes: i
 
 
 def share_free_bytes(free_bytes: int, wanted: Sequence[tuple[str, int]]) -> int:
-    """What one engine may call free, where others take their prompt caches from the same memory.
+    """Bytes that one engine may call free where others take their prompt caches from the same memory.
 
     Args:
-        free_bytes: memory of the machine beside the models.
-        wanted: of each chat model, what was asked for as ``choose_prompt_cache`` takes it, and its slots.
+        free_bytes: bytes of the machine's memory beside the models.
+        wanted: for each chat model its wanted size, as ``choose_prompt_cache`` takes it, and its slots.
     """
     left = free_bytes - sum(_read_mib(size) * MIB for size, _ in wanted if size != AUTO)
     sharers = sum(size == AUTO and slots < CONVERSATIONS for size, slots in wanted)
@@ -62,11 +62,11 @@ def count_entry_bytes(header: GGUFHeader, context_length: int, kv_cache_type: st
 
 
 def count_free_bytes(memory_bytes: int, models: Sequence[tuple[GGUFHeader, int, int]], kv_cache_type: str) -> int:
-    """Memory of the machine that the models leave when the CPU computes them all.
+    """Bytes of the machine's memory that the models leave when the CPU computes them all.
 
     Args:
-        memory_bytes: of the machine; 0 where it is not known.
-        models: header, context of a slot, slots.
+        memory_bytes: memory of the machine; 0 where it is not known.
+        models: header, context of a slot and number of slots of each model.
     """
     used = (build_fit(header, context, slots, Device(0), kv_cache_type) for header, context, slots in models)
     return max(memory_bytes - sum(fit.used_bytes for fit in used), 0)

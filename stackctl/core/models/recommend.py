@@ -28,9 +28,9 @@ class Candidate:
     """One catalog entry on one device.
 
     Attributes:
-        fit: with the most context and slots that fit; the least ones where nothing fits; None while the entry's
+        fit: memory with the most context and slots that fit; with the least where nothing fits; None while the entry's
             size or shape is not verified.
-        note: why it may be a poor choice although it fits, or why it cannot be judged.
+        note: why the entry may be a poor choice although it fits, or why it cannot be judged.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Candidate:
 
     @property
     def fits(self) -> bool:
-        """Whether it can be started."""
+        """Whether the entry can be started."""
         return self.fit is not None and self.fit.fits
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to serve for one use.
+    """What to serve for one use, and the lines that do so.
 
     Attributes:
         names: catalog names to pull.
@@ -61,10 +61,10 @@ class Plan:
 
 
 def measure_device(host: Host, gpus: Sequence[Gpu]) -> tuple[str, Device]:
-    """In words and as a figure, where the engine computes and what is free there; never more than ``doctor`` counts.
+    """Where the engine computes and what is free there, in words and as a figure; never more than ``doctor`` counts.
 
     Args:
-        gpus: that the engine may use; it spreads a model's layers over all of them. None is the CPU.
+        gpus: GPUs that the engine may use; it spreads a model's layers over all of them. None is the CPU.
     """
     memory = max(host.memory_available_bytes - GATEWAY_BYTES, 0)
     if not gpus:
@@ -132,7 +132,7 @@ def _judge(name: str, model: CatalogModel, device: Device, slots: int, kv_cache_
 
 
 def _halve(slots: int) -> tuple[int, ...]:
-    """4, 2, 1."""
+    """The numbers of slots to try, each half of the one before: 4, 2, 1."""
     counts = [slots]
     while counts[-1] > 1:
         counts.append(counts[-1] // 2)

@@ -1,7 +1,7 @@
 """The receipt of a proof: what was shown, when, of which images and models, as canonical JSON. Pure.
 
-Equal values give equal bytes: keys are sorted, numbers are whole, no host name and no user's name is in it. The JSON
-is what is signed; ``receipt_page`` says the same to a person.
+In: values. Out: text. Equal values give equal bytes: keys are sorted, numbers are whole, no host name and no user's
+name is in it. The JSON is what is signed; ``receipt_page`` says the same to a person.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class InstalledBundle:
     """The bundle that a site runs.
 
     Attributes:
-        signature: how it was checked when it was loaded, in words: the key, or that it was unsigned.
+        signature: how the bundle was checked when it was loaded, in words: the key, or that it was unsigned.
     """
 
     id: str
@@ -41,8 +41,8 @@ class ModelFact:
     """A model as it was served.
 
     Attributes:
-        file: name of its first file.
-        sha256: of all its files in order, as the release has them; empty where no release brought them.
+        file: name of the model's first file.
+        sha256: digests of all its files in order, as the release has them; empty where no release brought them.
     """
 
     served_name: str
@@ -53,7 +53,7 @@ class ModelFact:
 
 @dataclass(frozen=True, slots=True)
 class AnswerFact:
-    """What a model was asked and what would be right."""
+    """The question that a model was asked, and the answer that counts as right."""
 
     served_name: str
     question: str
@@ -65,10 +65,10 @@ class Receipt:
     """Everything that a receipt states.
 
     Attributes:
-        bundle: ``None`` where the site runs its own configuration.
+        bundle: the bundle that the site runs; ``None`` where it runs its own configuration.
         configuration: digest of the rendered files that 'up' starts the stack from.
-        images: image name to its id in the engine; empty in the process runtime.
-        started, finished: in UTC.
+        images: ids of the images in the Docker engine, by name; empty in the process runtime.
+        started, finished: times in UTC.
     """
 
     proof: Proof
@@ -84,24 +84,24 @@ class Receipt:
 
     @property
     def file_stem(self) -> str:
-        """Name of its files without the ending: when, and of which bundle."""
+        """Name of the receipt's files without the ending: the time and the bundle."""
         source = self.bundle.id.rpartition(":")[2][:12] if self.bundle else "site"
         return f"{self.finished:%Y%m%dT%H%M%SZ}-{source}"
 
     @property
     def verdict(self) -> str:
-        """``passed`` or ``failed``."""
+        """The verdict in one word: ``passed`` or ``failed``."""
         return "passed" if self.proof.passed else "failed"
 
 
 def hash_configuration(files: Mapping[str, str]) -> str:
-    """One digest for rendered files: of their names and digests, sorted."""
+    """One digest for rendered files: over their names and digests, sorted."""
     lines = [f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n" for name, text in sorted(files.items())]
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
 def list_answer_facts(models: Iterable[ServedModel], known: tuple[str, str]) -> tuple[AnswerFact, ...]:
-    """The question that health asks each model, and what it takes for right.
+    """The question that health asks each model, and the answer that it takes for right.
 
     Args:
         known: question and answer of the demo model.
@@ -121,7 +121,7 @@ def _build_answer_fact(model: ServedModel, known: tuple[str, str]) -> AnswerFact
 
 
 def render_receipt(receipt: Receipt) -> str:
-    """Canonical JSON, one final newline."""
+    """The receipt as canonical JSON with one final newline."""
     return json.dumps(build_receipt_values(receipt), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -191,5 +191,5 @@ def _build_row_values(row: ProbeResult) -> dict[str, Any]:
 
 
 def write_time(moment: datetime) -> str:
-    """A moment in UTC, to the second."""
+    """A moment as text: in UTC, to the second."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -15,7 +15,7 @@ def build_installed_bundle(release: Release, record: LoadRecord | None) -> Insta
     """The bundle as its receipt names it.
 
     Args:
-        record: how it was loaded; ``None`` when that is not known any more.
+        record: how the bundle was loaded; ``None`` when that is not known any more.
     """
     manifest = release.manifest
     return InstalledBundle(manifest.id, manifest.name, str(manifest.version), _describe_signature(record))
@@ -30,7 +30,7 @@ def _describe_signature(record: LoadRecord | None) -> str:
 
 
 def build_model_fact(model: ServedModel, release: Release | None) -> ModelFact:
-    """A served model, with the digests that its release says; none for a site's own file."""
+    """The facts of a served model, with the digests that its release says; none for a site's own file."""
     known = _list_digests(release) if release else {}
     digests = tuple(known[path] for path in model.shards if path in known)
     name = PurePosixPath(model.path).name
@@ -38,7 +38,7 @@ def build_model_fact(model: ServedModel, release: Release | None) -> ModelFact:
 
 
 def _list_digests(release: Release) -> dict[str, str]:
-    """Absolute path of every model file that the release brought to its SHA-256."""
+    """SHA-256 of every model file that the release brought, by the file's absolute path."""
     return {
         f"{release.store}/{model_folder(model.digest)}/{file.path}": file.sha256
         for model in release.manifest.models

@@ -1,8 +1,9 @@
 """The rendered Compose project as a rehearsal: the same services, each in a network namespace that is watched. Pure.
 
-For each service X there is a companion ``watch-X`` that owns X's network namespace: its networks, its name on them,
-its published ports. X itself runs unchanged inside that namespace, and only once the companion has closed and watches
-it, so not even a service's first instruction goes unseen. Nothing is ever pulled.
+In: the rendered files. Out: the files of the rehearsal. For each service X there is a companion ``watch-X`` that owns
+X's network namespace: its networks, its name on them, its published ports. X itself runs unchanged inside that
+namespace, and only once the companion has closed and watches it, so not even a service's first instruction goes unseen.
+Nothing is ever pulled.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def name_project(stack_name: str) -> str:
 
 
 def name_watch(service: str) -> str:
-    """The companion's name."""
+    """Name of the companion of a service."""
     return f"{WATCH_PREFIX}{service}"
 
 
@@ -41,7 +42,7 @@ def build_rehearsal_files(files: Mapping[str, str], watch_script: str) -> dict[s
     """The files that a rehearsal starts from.
 
     Args:
-        files: the rendered files; GPU overlays and configurations are taken over as they are.
+        files: rendered files by path; GPU overlays and configurations are taken over as they are.
         watch_script: text of ``stackctl/programs/watch.py``.
     """
     project = build_rehearsal_project(yaml.safe_load(files[COMPOSE_FILE]))
@@ -60,7 +61,7 @@ def build_rehearsal_project(project: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build_watched(name: str, service: Mapping[str, Any]) -> dict[str, Any]:
-    """The service with all its restrictions, in its companion's namespace."""
+    """A service with all its restrictions, in its companion's namespace."""
     kept = {key: value for key, value in service.items() if key not in _NETWORK_KEYS}
     return {
         **kept,
@@ -71,7 +72,7 @@ def _build_watched(name: str, service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build_watch(name: str, service: Mapping[str, Any], image: str) -> dict[str, Any]:
-    """The companion: root inside, with no more than what closing and watching a namespace takes."""
+    """The companion of a service: root inside, with no more than what closing and watching a namespace takes."""
     moved = {key: service[key] for key in _NETWORK_KEYS if key in service and key != "networks"}
     return {
         "image": image,

@@ -24,7 +24,7 @@ DNS_PORT = 53
 
 
 class AttemptKind(StrEnum):
-    """A name that was looked up, or something that was connected to or sent to."""
+    """How something outside was tried: a name was looked up, an address was connected to or sent to."""
 
     LOOKUP = "lookup"
     CONNECTION = "connection"
@@ -35,11 +35,11 @@ class Attempt:
     """One thing outside the stack that a service tried to reach.
 
     Attributes:
-        target: a name, or an address.
+        target: the name or the address that was tried.
         protocol: "dns", "tcp", "udp", "icmp", another IP protocol as "ip-132", or "link" where no packet followed
             because nobody on the local network has the address.
-        port: 0 where the protocol has none or the packet was never made.
-        count: packets that were seen; a program that tries again counts again.
+        port: port of the target; 0 where the protocol has none or the packet was never made.
+        count: number of packets that were seen; a program that tries again counts again.
     """
 
     service: str
@@ -72,8 +72,8 @@ class Watch:
     """All that was seen in the network namespace of one service, or of all services together.
 
     Attributes:
-        addresses: the namespace's own.
-        gateways: routers that it had before every way out was taken away.
+        addresses: addresses of the namespace itself.
+        gateways: addresses of routers that the namespace had before every way out was taken away.
         gap: why this is not everything that happened; empty when it is.
     """
 
@@ -89,12 +89,12 @@ class Proof:
     """The outcome of a rehearsal.
 
     Attributes:
-        health: the last report; its rows say what failed.
+        health: the last health report; its rows say what failed.
         failure: why the stack did not become healthy, with the ends of logs; empty when it did.
         attempts: everything that anything tried to reach outside the stack.
         pulled: images that came from a registry meanwhile.
-        gaps: why the observation is not complete.
-        altered: what of the installed release does not have its digest any more.
+        gaps: reasons why the observation is not complete.
+        altered: files of the installed release that do not have their digest any more.
     """
 
     health: HealthReport
@@ -110,7 +110,7 @@ class Proof:
         return not self.list_reasons()
 
     def list_reasons(self) -> tuple[str, ...]:
-        """Everything that speaks against it, in words."""
+        """Everything that speaks against the stack, in words."""
         unhealthy = [_describe(row) for row in self.health.results if row.status in (Status.FAILED, Status.LOADING)]
         unanswered = [_describe(row) for row in list_answers(self.health.results) if row.status is Status.SKIPPED] or (
             [] if list_answers(self.health.results) else ["no model gave an answer"]
@@ -179,7 +179,7 @@ def list_gaps(watches: Iterable[Watch]) -> tuple[str, ...]:
 
 
 def list_attempts(watches: Sequence[Watch], own_names: Collection[str]) -> tuple[Attempt, ...]:
-    """Everything that was tried outside the stack, in order of service, kind and target.
+    """Every attempt to reach something outside the stack, in order of service, kind and target.
 
     Args:
         own_names: names under which the stack's services find each other.
@@ -235,6 +235,6 @@ def render_health(health: HealthReport) -> dict[str, Any]:
 
 
 def parse_health(values: Mapping[str, Any]) -> HealthReport:
-    """The report again."""
+    """A health report from the values that ``render_health`` makes."""
     rows = tuple(ProbeResult(**{**row, "status": Status(row["status"])}) for row in values["results"])
     return HealthReport(values["runtime"], values["device"], rows)

@@ -19,9 +19,9 @@ class DotenvFile:
     """A parsed `.env`.
 
     Attributes:
-        path: as shown to the user.
-        values: name to value; of a name set twice, the last value.
-        lines: name to the line, from 1, of that value.
+        path: path of the file, as shown to the user.
+        values: value of each name; of a name set twice, the last one.
+        lines: line of that value, from 1, by name.
         findings: lines that cannot be read (errors), names set twice (warnings).
     """
 

@@ -61,7 +61,7 @@ _FIXED: Final = frozenset(
 
 
 def parse_environment(text: str) -> dict[str, str]:
-    """Shell words ``NAME=value`` to name and value; the last of two equal names counts.
+    """Read shell words ``NAME=value``: value by name; the last of two equal names counts.
 
     Raises:
         ConfigError: a quote is not closed, or a word is no assignment.
@@ -89,20 +89,20 @@ def find_reference(value: str) -> str:
 
 
 def list_references(environment: Mapping[str, str]) -> dict[str, str]:
-    """Name to the variable of `.env` that holds its value."""
+    """The variable of `.env` that holds each value, by name; only names whose value is such a reference."""
     return {name: reference for name, value in environment.items() if (reference := find_reference(value))}
 
 
 def list_values(environment: Mapping[str, str]) -> dict[str, str]:
-    """Name to its value, for those whose value is said."""
+    """The value of each name, for those whose value stands as it is."""
     return {name: value for name, value in environment.items() if not find_reference(value)}
 
 
 def check_environment(subject: str, environment: Mapping[str, str], own_secrets: Set[str]) -> list[Finding]:
-    """What would take a fact from its home, or put a secret into a rendered file.
+    """Find variables that would take a fact from its home, or put a secret into a rendered file.
 
     Args:
-        subject: where it stands: ``SHARED`` or ``models.NAME.environment``.
+        subject: where the variables stand: ``SHARED`` or ``models.NAME.environment``.
         own_secrets: settings that are secrets of the stack itself, which no engine is given under another name.
     """
     findings = []

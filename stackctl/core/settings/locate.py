@@ -14,7 +14,7 @@ from stackctl.errors import ConfigError, Finding
 def locate_findings(
     error: ConfigError, dotenv: DotenvFile, origins: Mapping[str, Origin], tree: YamlTree | None
 ) -> ConfigError:
-    """The same error with a place for each finding whose subject stands in `.env` or `stack.yml`."""
+    """The error with a place for each finding whose subject stands in `.env` or `stack.yml`."""
     findings = [_locate(finding, dotenv, origins, tree) for finding in error.findings]
     findings.sort(key=lambda finding: (finding.file, finding.line))
     return type(error)(error.message, error.hint, findings)
@@ -35,6 +35,6 @@ def _locate(finding: Finding, dotenv: DotenvFile, origins: Mapping[str, Origin],
 
 
 def _join(finding: Finding) -> str:
-    """Keep the file that a finding was about, when that was not the configuration itself."""
+    """A finding that keeps the file it was about, when that was not the configuration itself."""
     is_other = finding.file and not finding.file.endswith((".env", "stack.yml"))
     return f"{finding.file}: {finding.message}" if is_other else finding.message

@@ -16,7 +16,7 @@ _ROUTES = ("/chat/completions", "/completions", "/embeddings", "/messages", "/re
 
 
 def check_providers(stackfile: StackFile) -> list[Finding]:
-    """Each provider can be reached under its address, and has the key that it will ask for."""
+    """Check that each provider can be reached under its address, and has the key that it will ask for."""
     findings: list[Finding] = []
     for name, provider in stackfile.providers.items():
         place = f"providers.{name}"
@@ -70,11 +70,11 @@ def _suggest_address(parts: SplitResult, path: str) -> str:
 
 
 def check_provider_keys(stackfile: StackFile, variables: Mapping[str, str], blank: Set[str]) -> list[Finding]:
-    """Every variable that a provider names is set.
+    """Check that every variable that a provider names is set.
 
     Args:
-        variables: those that have a value.
-        blank: those that are there without one; a server of one's own may want no key.
+        variables: names of the variables that have a value.
+        blank: names of the variables that are there without a value; a server of one's own may want no key.
     """
     findings = []
     for name, provider in stackfile.providers.items():
@@ -95,10 +95,10 @@ def _name_variable(subject: str, variable: str, blank: Set[str]) -> Finding:
 
 
 def check_routes(stackfile: StackFile, modes: Mapping[str, Mode]) -> list[Finding]:
-    """A model falls back to others of its kind, and no chain of fallbacks comes back to where it began.
+    """Check that a model falls back to others of its mode, and no chain of fallbacks comes back to where it began.
 
     Args:
-        modes: served name to what the model is for; names that are not served are another check's.
+        modes: mode of each served name; a name that is not served is another check's.
     """
     findings: list[Finding] = []
     for name, route in stackfile.routes.items():
@@ -118,7 +118,7 @@ def check_routes(stackfile: StackFile, modes: Mapping[str, Mode]) -> list[Findin
 
 
 def _find_ring(stackfile: StackFile, start: str) -> tuple[str, ...]:
-    """A way along fallbacks from a name back to it, told once: from the first of its names; empty without one."""
+    """A way along fallbacks from a name back to it, told once, from the first of its names; empty without one."""
     ways: list[tuple[str, ...]] = [(start,)]
     seen = {start}
     while ways:

@@ -21,7 +21,7 @@ MIN_KEY_LENGTH = 16
 
 
 class Origin(StrEnum):
-    """Where a setting's value came from, strongest first."""
+    """The sources of a setting's value, strongest first."""
 
     FLAG = "flag"
     ENVIRONMENT = "environment"
@@ -36,9 +36,9 @@ class ResolvedSettings:
 
     Attributes:
         values: the settings.
-        origins: setting name in upper case to where its value came from.
+        origins: origin of each value, by the setting's name in upper case.
         variables: variables of `.env` and the environment that `stack.yml` refers to by name, those with a value.
-        blank: those that are there without one.
+        blank: names of such variables that are there without a value.
         findings: warnings worth showing, such as a key set twice.
     """
 
@@ -61,12 +61,12 @@ def resolve_settings(
     Args:
         dotenv: the parsed `.env`.
         environment: the process environment.
-        flags: setting name in upper case to the text given on the command line.
+        flags: text given on the command line, by the setting's name in upper case.
         referenced: variables that `stack.yml` names; they are allowed in `.env` beside the settings.
         release: settings that an installed release brought.
 
     Raises:
-        ConfigError: with one finding for each unknown key, wrong type or value out of bounds.
+        ConfigError: there is an unknown key, a wrong type or a value out of bounds; one finding for each.
     """
     packed = release or DotenvFile("")
     findings = [*dotenv.findings, *packed.findings]
@@ -92,7 +92,7 @@ def resolve_settings(
 
 
 def list_possible_variables(names: Iterable[str]) -> frozenset[str]:
-    """Names that `stack.yml` may mean, when it cannot be read: all but settings and what looks like a mistyped one."""
+    """Names that `stack.yml` may mean when it cannot be read: all but settings and what looks like a mistyped one."""
     known = setting_names()
     return frozenset(name for name in names if name not in known and not suggest_nearest(name, known))
 
@@ -101,7 +101,7 @@ def check_secrets(settings: Settings, env_file: str) -> None:
     """Refuse to start without the keys: an empty key would leave the gateway open or closed to everyone.
 
     Raises:
-        ConfigError: names each key that is not set.
+        ConfigError: a key is not set; names each.
     """
     missing = [f.name.upper() for f in fields(Settings) if f.metadata["generated"] and not getattr(settings, f.name)]
     findings = [
@@ -126,13 +126,13 @@ def check_secrets(settings: Settings, env_file: str) -> None:
 
 
 def pick_source(name: str, sources: Sequence[Mapping[str, str]]) -> tuple[str | None, Origin]:
-    """The text of a setting as it was given, and by which source.
+    """The text of a setting as it was given, and the source that gave it.
 
     Args:
-        sources: by name in upper case; in the order of ``Origin``, of which the last ones may be left out.
+        sources: values by name in upper case, in the order of ``Origin``, of which the last ones may be left out.
 
     Returns:
-        ``None`` and ``DEFAULT`` where no source has it.
+        The text and its origin; ``None`` and ``DEFAULT`` where no source has the name.
     """
     for source, origin in zip(sources, Origin, strict=False):
         # An empty value means "not set", as in Compose's ${NAME:-default}.

@@ -38,13 +38,13 @@ class AsWritten:
     """Marks a text that YAML may read as something else; the reader takes it as it is written.
 
     Attributes:
-        values: what else an editor takes for it; empty for every number and truth value.
+        values: numbers that YAML reads such a text as; empty for every number and truth value.
     """
 
     values: tuple[int, ...] = ()
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:
-        """The text's own schema, or the other."""
+        """The JSON Schema of the text, or of the other value that an editor may see."""
         return {
             "anyOf": [handler(schema), {"enum": list(self.values)} if self.values else {"type": ["number", "boolean"]}]
         }
@@ -170,7 +170,7 @@ class StackFile:
         return self.list_provider_variables().union(*engines)
 
     def list_provider_variables(self) -> frozenset[str]:
-        """Of these, those of the providers."""
+        """Names of the variables that providers need from `.env` or the environment."""
         names: set[str] = set()
         for provider in self.providers.values():
             names.update(provider.headers.values(), [provider.api_key] if provider.api_key else [])

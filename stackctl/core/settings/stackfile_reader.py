@@ -34,7 +34,7 @@ def parse_stackfile(text: str, path: str = "stack.yml") -> StackFile:
     """Parse and check `stack.yml`; empty text is an empty file.
 
     Raises:
-        ConfigError: every unknown key, wrong type and duplicate name, with its line.
+        ConfigError: the text has an unknown key, a wrong type or a duplicate name; names each with its line.
     """
     tree = parse_yaml(text, path)
     if not tree.findings and tree.value in (None, {"version": 1}):

@@ -22,7 +22,7 @@ class LoadedSite:
     """A site as its files say it is.
 
     Attributes:
-        resolved: settings with origins.
+        resolved: settings with their origins.
         process: the stack as supervised processes; its engine may differ from the containers'.
         compose: the stack as containers.
         choice: the engine of the process runtime, in the form that works on this machine.

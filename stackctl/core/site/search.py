@@ -20,12 +20,12 @@ _KEY = re.compile(r"^\s*(export\s+)?(GATEWAY_KEY|BUNDLE_PUBLIC_KEY)\s*=", re.MUL
 
 
 def is_site_env(text: str) -> bool:
-    """Whether an `.env` is one of ours."""
+    """Whether the text of an `.env` is one of ours."""
     return _KEY.search(text) is not None
 
 
 def add_known_site(text: str, site: Path) -> str:
-    """The list of known sites, one path a line, with this one first; none is left out, for what it names is its."""
+    """The list of known sites, one path a line, this one first. None is left out: each names images of its own."""
     others = [line for line in text.splitlines() if line and line != str(site)]
     return "".join(f"{line}\n" for line in [str(site), *others])
 
@@ -34,8 +34,8 @@ def find_nearest(folder: Path, sites: Sequence[Path], *, is_named: bool) -> Path
     """The site that was probably meant.
 
     Args:
-        folder: where none is.
-        sites: that are known, the likelier first.
+        folder: the folder that is no site.
+        sites: the known sites, the likelier first.
         is_named: whether a person typed the folder, so that a similar name counts for more than a near place.
     """
     similar = get_close_matches(str(folder), [str(site) for site in sites], n=1, cutoff=0.8) if is_named else []
@@ -50,9 +50,9 @@ def explain_no_site(
     """The error of a command that found no site.
 
     Args:
-        nearest: the site that was probably meant.
+        nearest: the site that was probably meant; None where there is none.
         is_there: whether the folder exists.
-        foreign: a site above the folder that belongs to another user, and so was not taken.
+        foreign: a site above the folder that belongs to another user, and so was not taken; None where there is none.
     """
     signs = "a stack.yml, or an .env with GATEWAY_KEY"
     if not is_there:

@@ -9,14 +9,14 @@ from stackctl.core.machine.host import RuntimeName
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """The running stack's choices.
+    """What ``up`` chose for the running stack.
 
     Attributes:
         gpu: what the engines were given: "none", "nvidia", "amd" or "vulkan".
-        device: the same in words, with the reason.
-        project: Compose's project name when it was started.
-        release: title of the installed release that it was started from; empty where there was none.
-        site: the site's folder when it was started.
+        device: what the engines compute on, in words, with the reason.
+        project: Compose's project name when the stack was started.
+        release: title of the installed release that the stack was started from; empty where there was none.
+        site: path of the site's folder when the stack was started.
         gpu_access: how containers reach an NVIDIA GPU: "toolkit" or "cdi".
     """
 

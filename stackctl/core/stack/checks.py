@@ -19,7 +19,7 @@ LAST_PORT = 65_535
 
 
 def check_ports(settings: Settings, models: tuple[ServedModel, ...]) -> list[Finding]:
-    """Every service has a port of its own, within the range."""
+    """Check that every service has a port of its own, within the range."""
     findings = []
     gateway = settings.api_gateway_port
     for model in models:
@@ -41,7 +41,7 @@ def check_ports(settings: Settings, models: tuple[ServedModel, ...]) -> list[Fin
 
 
 def check_engine(engine: Engine, models: tuple[ServedModel, ...]) -> list[Finding]:
-    """The engine can serve what is asked of it."""
+    """Check that the engine can serve what is asked of it."""
     return [
         Finding(
             model.setting,
@@ -56,7 +56,7 @@ def check_engine(engine: Engine, models: tuple[ServedModel, ...]) -> list[Findin
 def check_names(
     stackfile: StackFile, models: tuple[ServedModel, ...], endpoints: tuple[RemoteEndpoint, ...]
 ) -> list[Finding]:
-    """Served names are unique; routes and limits name one."""
+    """Check that served names are unique, and that each route and limit names one."""
     findings: list[Finding] = []
     owners = {model.served_name: model.setting for model in models}
     modes: dict[str, Mode] = {model.served_name: model.mode for model in models}
@@ -80,10 +80,10 @@ def check_names(
 
 
 def check_engine_variables(stackfile: StackFile, variables: Mapping[str, str]) -> list[Finding]:
-    """Every variable of `.env` that an engine is given is set.
+    """Check that every variable of `.env` that an engine is given is set.
 
     Args:
-        variables: those that are, with their values.
+        variables: values of the variables that are set, by name.
     """
     return [
         Finding(
@@ -98,10 +98,10 @@ def check_engine_variables(stackfile: StackFile, variables: Mapping[str, str]) -
 
 
 def check_site_path(site: str) -> None:
-    """Refuse a path that no rendered file can hold, or supervisor's cannot: there, `` ;`` and `` #`` begin a comment.
+    """Refuse a path that a rendered file cannot hold: in supervisor's, `` ;`` and `` #`` begin a comment.
 
     Raises:
-        ConfigError: names the characters.
+        ConfigError: the path has such characters; names them.
     """
     if not is_text(site):
         raise ConfigError(f"The site's path is not UTF-8: {site!r}.", "rename the folder")
@@ -111,7 +111,7 @@ def check_site_path(site: str) -> None:
 
 
 def check_address(settings: Settings) -> list[Finding]:
-    """BIND_ADDRESS is an address."""
+    """Check that BIND_ADDRESS is an IP address."""
     try:
         ip_address(settings.bind_address)
     except ValueError:
@@ -126,7 +126,7 @@ def check_address(settings: Settings) -> list[Finding]:
 
 
 def check_bind_address(settings: Settings, runtime: str) -> list[Finding]:
-    """The process runtime has no firewall of its own around a service, so it stays on this machine."""
+    """Check that the process runtime stays on this machine: it has no firewall of its own around a service."""
     address = ip_address(settings.bind_address)
     if runtime == "process" and not address.is_loopback:
         message = f"is {address}; the process runtime listens on loopback only"

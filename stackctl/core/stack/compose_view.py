@@ -37,12 +37,12 @@ _RELAY_PATH = f"/{RELAY_FILE}"
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images of the compose runtime.
+    """The images of the compose runtime.
 
     Attributes:
-        inference: by accelerator, ``none`` being the CPU.
-        inference_is_local: built here or given by name only, so never pulled.
-        is_released: a bundle brought them, so nothing is ever pulled or built.
+        inference: name of the engine's image by accelerator, ``none`` being the CPU.
+        inference_is_local: whether it is built here or given by name only, so never pulled.
+        is_released: whether a bundle brought the images, so nothing is ever pulled or built.
     """
 
     gateway: str
@@ -54,14 +54,14 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One file of the host, read-only in the container.
+    """One file of the host, mounted read-only in the container.
 
     Attributes:
-        source: absolute path, or the name of a rendered file.
-        is_rendered: whether it lies beside the Compose file, wherever the project's folder is.
+        source: absolute path, or name of a rendered file.
+        is_rendered: whether the file lies beside the Compose file, wherever the project's folder is.
         selinux: label for containers, "z"; empty leaves the file's own.
         create_host_path: what Compose does where the file is not there. With it off, Compose (2.40) does not hand
-            ``selinux`` on to the engine; that every file is there was checked before.
+            ``selinux`` on to the Docker engine; that every file is there was checked before.
     """
 
     source: str
@@ -71,7 +71,7 @@ class Mount:
 
     @property
     def create_host_path(self) -> str:
-        """A YAML boolean."""
+        """The value of ``create_host_path`` as a YAML boolean."""
         return "true" if self.selinux else "false"
 
 
@@ -80,17 +80,18 @@ class Container:
     """One service as Compose runs it; field names are Compose's where it has one.
 
     Attributes:
-        entrypoint, command: empty leaves the image's own.
-        environment: name to literal value.
-        secrets: name to the variable that Compose takes the value from.
-        ports: published as ``address:port:port``.
-        name_servers: empty for the engine's own, which know the names of the whole world.
-        mem_limit: bytes, 0 for none.
-        start_period_s: how long the health check may fail before it counts.
-        gpu_images: accelerator to the image that replaces this one.
-        log_verbosity: of an engine on a GPU; empty where a variable of `.env` says it.
-        memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the engine's default.
-        shm_size: bytes, 0 leaves the engine's default.
+        entrypoint, command: words that replace the image's own; empty leaves those.
+        environment: literal value of each variable, by name.
+        secrets: variable that Compose takes the value from, by the name in the container.
+        ports: published ports as ``address:port:port``.
+        name_servers: addresses of name servers; empty leaves the Docker engine's own, which know the whole world's
+            names.
+        mem_limit: memory limit in bytes, 0 for none.
+        start_period_s: seconds that the health check may fail before it counts.
+        gpu_images: image that replaces this one, by accelerator.
+        log_verbosity: verbosity of an engine on a GPU; empty where a variable of `.env` says it.
+        memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the Docker engine's default.
+        shm_size: bytes of shared memory, 0 leaves the Docker engine's default.
     """
 
     name: str
@@ -119,13 +120,14 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class ComposeView:
-    """The context of every Compose template.
+    """The values that every Compose template is rendered with.
 
     Attributes:
         gpu_device_ids: chosen devices, empty for all.
-        cdi_device_ids: the same as CDI names them.
+        cdi_device_ids: the chosen devices as CDI names them.
         has_providers_network: whether the gateway reaches anything but the engines.
-        masquerade: "true" when that is on other machines, so that their answers need an address to come back to.
+        masquerade: "true" when the gateway reaches other machines, so that their answers need an address to come back
+            to.
     """
 
     project: str
@@ -141,12 +143,12 @@ class ComposeView:
 
     @property
     def gpu_log_max_files(self) -> int:
-        """Files of an engine on a GPU: as much disk as of another service."""
+        """Number of log files of an engine on a GPU, which take as much disk as those of another service."""
         return self.log_max_files * GPU_LOG_FILES
 
     @property
     def engines(self) -> tuple[Container, ...]:
-        """The containers that an overlay gives a GPU to."""
+        """The containers of engines, which an overlay gives a GPU to."""
         return tuple(container for container in self.containers if container.gpu_images)
 
 
@@ -154,8 +156,8 @@ def choose_images(settings: Settings, engine: Engine, gateway_tag: str, inferenc
     """The images to run; INFERENCE_IMAGE and GATEWAY_IMAGE replace them altogether.
 
     Args:
-        gateway_tag, inference_tag: content digests of the two service folders, so that an image built from
-            other sources has another name.
+        gateway_tag, inference_tag: content digests of the two service folders, so that an image built from other
+            sources has another name.
     """
     official = engine.launcher is None
     if settings.inference_image:
@@ -183,9 +185,9 @@ def choose_release_images(brought: Mapping[str, str], gateway_image: str, infere
     """The images of an installed release.
 
     Args:
-        brought: use ("api-gateway", "inference.nvidia") to the name it was loaded under; an accelerator that the
-            release has no image for is refused before anything starts, so its name is never used.
-        gateway_image, inference_image: what this site itself names instead; empty for nothing.
+        brought: name that each image was loaded under, by use ("api-gateway", "inference.nvidia"); an accelerator that
+            the release has no image for is refused before anything starts, so its name is never used.
+        gateway_image, inference_image: images that this site itself names instead; empty for none.
     """
     cpu = brought.get("inference.none", "")
     inference = {gpu: inference_image or brought.get(f"inference.{gpu}", cpu) for gpu in ("none", *GPUS)}
@@ -193,7 +195,7 @@ def choose_release_images(brought: Mapping[str, str], gateway_image: str, infere
 
 
 def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Images) -> ComposeView:
-    """Everything the templates need."""
+    """Build every value that the templates need."""
     settings = stack.settings
     devices = () if settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(","))
     return ComposeView(
@@ -211,7 +213,7 @@ def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Imag
 
 
 def _build_container(stack: Stack, service: Service, images: Images) -> Container:
-    """A container as an engine needs it, and what is different for the gateway and its ingress."""
+    """A service's container as an engine needs it, and what is different for the gateway and its ingress."""
     uses_curl = service.model is not None and stack.engine.launcher is None
     container = Container(
         name=service.name,
@@ -247,7 +249,7 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
 
 
 def _complete_engine(stack: Stack, service: Service, container: Container) -> Container:
-    """What the operator gives an engine's container beyond what every container has."""
+    """Add what the operator gives an engine's container beyond what every container has."""
     settings = stack.settings
     default = "" if _LOG_VERBOSITY in service.secrets else GPU_LOG_VERBOSITY
     return replace(
@@ -259,7 +261,7 @@ def _complete_engine(stack: Stack, service: Service, container: Container) -> Co
 
 
 def _complete_ingress(stack: Stack, container: Container) -> Container:
-    """What is published: the gateway's image has Python, which is all that the relay needs."""
+    """Add what is published: the gateway's image has Python, which is all that the relay needs."""
     settings = stack.settings
     port = settings.api_gateway_port
     return replace(
@@ -272,7 +274,7 @@ def _complete_ingress(stack: Stack, container: Container) -> Container:
 
 
 def _complete_gateway(stack: Stack, container: Container) -> Container:
-    """On the engines' network alone, unless there are providers to reach."""
+    """Put the gateway on the engines' network alone, unless there are providers to reach."""
     if not stack.endpoints:
         return container
     return replace(
@@ -296,7 +298,7 @@ def _list_mounts(service: Service, selinux: str) -> tuple[Mount, ...]:
 
 
 def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
-    """A check of our own: the official engine image's asks port 8080 whatever the port is.
+    """A health check of our own: the official engine image's asks port 8080 whatever the port is.
 
     Docker may give every container the proxy of its client's configuration; loopback is never asked through one.
     """

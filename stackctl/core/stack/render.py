@@ -48,9 +48,9 @@ class RenderInput:
     """All that rendering depends on beside the Stack.
 
     Attributes:
-        templates: path of each template of ``TEMPLATES`` to its text.
-        process_paths: how the process runtime sees paths.
-        launcher: the command in front of every supervised one.
+        templates: text of each template of ``TEMPLATES``, by its path.
+        process_paths: paths and hosts as the process runtime sees them.
+        launcher: command in front of every supervised one.
         images: the images of the compose runtime.
         state_dir: absolute path of the site's state folder.
         relay: text of the ingress's program, which goes beside the Compose file as it is.
@@ -77,8 +77,8 @@ def render_files(stack: Stack, compose_stack: Stack, source: RenderInput) -> Ren
     """Render every file.
 
     Args:
-        stack: as the process runtime runs it.
-        compose_stack: as containers run it; the engine may be another one.
+        stack: the stack as the process runtime runs it.
+        compose_stack: the stack as containers run it; the engine may be another one.
 
     Raises:
         RenderError: a template is wrong; names it and the line.
@@ -112,17 +112,17 @@ def write_yaml(value: Any) -> str:
 
 
 def write_compose(value: Any) -> str:
-    """The same with ``$`` doubled, because Compose replaces variables inside scalars."""
+    """A value as YAML with ``$`` doubled, because Compose replaces variables inside scalars."""
     return write_yaml(value).replace("$", "$$")
 
 
 def write_ini(value: Any) -> str:
-    """A value for supervisor's INI: one line, ``%`` doubled because supervisor expands it."""
+    """A value for supervisor's INI file: one line, ``%`` doubled because supervisor expands it."""
     return str(value).replace("%", "%%").replace("\n", " ")
 
 
 def write_ini_twice(value: Any) -> str:
-    """The same for a log file's path, which supervisor expands a second time."""
+    """The path of a log file for supervisor's INI file, which supervisor expands a second time."""
     return write_ini(value).replace("%", "%%")
 
 

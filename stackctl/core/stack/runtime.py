@@ -21,7 +21,7 @@ from stackctl.core.stack.stack import Service, Stack
 
 
 class Phase(StrEnum):
-    """What a service is doing, in both runtimes' terms."""
+    """What a service is doing, in terms that hold for both runtimes."""
 
     RUNNING = "running"
     STARTING = "starting"
@@ -36,12 +36,12 @@ class ServiceState:
     """What the runtime says of one service.
 
     Attributes:
-        pid: of its main process on this machine, 0 when it is not known.
-        uptime_s: since its last start.
-        restarts: how often it was started again after it died by itself.
+        pid: id of the main process on this machine, 0 when it is not known.
+        uptime_s: seconds since the last start.
+        restarts: how often the service was started again after it died by itself.
         detail: the runtime's own words: exit code, health state.
-        start: identity of the start that runs now: another one whenever the main process is another one; empty
-            when nothing runs.
+        start: identity of the start that runs now: another one whenever the main process is another one; empty when
+            nothing runs.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Answer:
 
     Attributes:
         status: HTTP status, 0 when nothing answered.
-        error: what went wrong, empty when something answered.
+        error: why nothing answered; empty when something did.
     """
 
     status: int
@@ -73,8 +73,8 @@ class ChatPiece:
     """Part of a streamed answer.
 
     Attributes:
-        text: empty while the model thinks, and in the last piece.
-        tokens: of the whole answer; in its last piece, if the server counts them, and 0 before.
+        text: the text of this piece; empty while the model thinks, and in the last piece.
+        tokens: tokens of the whole answer, in its last piece, if the server counts them; 0 before.
     """
 
     text: str
@@ -101,11 +101,11 @@ class StartPlan:
     """All that a runtime needs to bring a stack to the wanted state.
 
     Attributes:
-        runtime: which one this plan is for.
-        services: in that runtime's layout.
+        runtime: runtime that this plan is for.
+        services: services in that runtime's layout.
         gpu: "none", "nvidia", "amd" or "vulkan": what the engines are given.
         by_cdi: whether containers get NVIDIA's GPUs as CDI devices.
-        secrets: service to its secret variables and their values.
+        secrets: secret variables and their values, by service.
         variables: values of the variables that the Compose file names.
         override: text of the site's own `compose.override.yml`; empty where there is none, or no containers.
     """
@@ -122,7 +122,7 @@ class StartPlan:
 
     @property
     def files(self) -> dict[str, str]:
-        """What this runtime starts from: file name to text; an override that is not there has none."""
+        """The files that this runtime starts from, text by file name; an override that is not there has none."""
         if self.runtime == "process":
             names = [SUPERVISOR_FILE, GATEWAY_CONFIG]
         else:

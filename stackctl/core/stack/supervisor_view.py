@@ -23,8 +23,8 @@ class Program:
     """One supervised process.
 
     Attributes:
-        command: one line in shell quoting, as supervisor reads it.
-        stop_wait_s: time to end by itself after SIGTERM.
+        command: command line in shell quoting, as supervisor reads it.
+        stop_wait_s: seconds that the program has to end by itself after SIGTERM.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorView:
-    """The context of the supervisor template; all paths absolute.
+    """The values that the supervisor template is rendered with; all paths are absolute.
 
     Attributes:
         log_max_bytes: size at which a program's log is put aside.
-        log_backups: files put aside that are kept.
+        log_backups: number of files put aside that are kept.
     """
 
     socket: str
@@ -55,10 +55,10 @@ class SupervisorView:
 def build_supervisor_view(
     settings: Settings, services: tuple[Service, ...], state_dir: str, launcher: tuple[str, ...]
 ) -> SupervisorView:
-    """Paths, command lines and environments of the programs.
+    """Build the paths, command lines and environments of the programs.
 
     Args:
-        launcher: the command that adds a service's secrets and becomes it (``stackctl/programs/launch.py``).
+        launcher: command that adds a service's secrets and becomes it (``stackctl/programs/launch.py``).
     """
     return SupervisorView(
         socket=find_socket(state_dir),
@@ -78,7 +78,7 @@ def find_socket(state_dir: str) -> str:
 
 
 def find_secrets(state_dir: str) -> str:
-    """The file, of mode 0600, from which the launcher takes each service's secrets."""
+    """Path of the file, of mode 0600, from which the launcher takes each service's secrets."""
     return f"{state_dir}/secrets.json"
 
 
@@ -99,7 +99,7 @@ def write_start(arguments: tuple[str, ...], environment: Mapping[str, str], *, i
     """Command line and environment as one word that supervisor's INI reader leaves as it is.
 
     Args:
-        is_thinned: whether its log passes ``stackctl/programs/thin_log.py``.
+        is_thinned: whether the program's log passes ``stackctl/programs/thin_log.py``.
 
     Supervisor's own ``environment=`` cannot hold every value: an apostrophe ends its quoting, `` ;`` and `` #``
     begin a comment, a newline ends the line. JSON with these characters escaped survives, and so does the value.

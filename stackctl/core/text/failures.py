@@ -34,7 +34,7 @@ def find_hint(error: OSError) -> str:
 
 
 def explain_failure(error: Exception) -> StackError | None:
-    """The same failure in words, where it is the machine's or the input's; ``None`` where it is a bug."""
+    """A failure in words, where it is the machine's or the input's; ``None`` where it is a bug."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return RuntimeFailure(f"{place}{error.strerror}.", find_hint(error))
@@ -55,10 +55,10 @@ def decode_text(data: bytes, name: str) -> str:
     """UTF-8 bytes as text, without a byte order mark, with ``\\n`` at the ends of lines.
 
     Args:
-        name: what they are the content of, as a person knows it.
+        name: name of the file or stream that the bytes come from, as a person knows it.
 
     Raises:
-        ConfigError: they are not UTF-8; names line, column and byte, and the encoding that they seem to have.
+        ConfigError: the bytes are not UTF-8; names line, column and byte, and the encoding that they seem to have.
     """
     body = data.removeprefix(BOM_UTF8)
     try:
@@ -75,7 +75,7 @@ def decode_text(data: bytes, name: str) -> str:
 
 
 def _guess_encoding(data: bytes) -> str:
-    """The encoding of a Windows editor or of a Korean terminal that the bytes make sense in; empty when unknown."""
+    """The encoding in which the bytes make sense, a Windows editor's or a Korean terminal's; empty when unknown."""
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return "UTF-16"
     try:

@@ -10,7 +10,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def is_text(text: str) -> bool:
-    """Whether it can be written: halves of characters stand for bytes that are no UTF-8."""
+    """Whether a text can be written: halves of characters stand for bytes that are no UTF-8."""
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 

@@ -33,8 +33,8 @@ class Transfer:
     """Bytes moved so far, reported at most a few times a second.
 
     Attributes:
-        title: ``packing``; what a line begins with.
-        total: bytes; 0 where it is not known.
+        title: word that the line begins with: ``packing``.
+        total: bytes of the whole transfer; 0 where it is not known.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Transfer:
         self._skipped += size
 
     def add(self, size: int) -> None:
-        """Count bytes and report, now and then."""
+        """Count bytes, and report now and then."""
         now = self.clock()
         if self._started < 0:
             self._started = now
@@ -62,7 +62,7 @@ class Transfer:
             self.report(self.render(now - self._started))
 
     def render(self, elapsed_s: float) -> str:
-        """``packing: 1.2 GiB of 8.0 GiB, 512 MiB/s, 14 s left``."""
+        """The line to show: ``packing: 1.2 GiB of 8.0 GiB, 512 MiB/s, 14 s left``."""
         moved = self.done - self._skipped
         rate = moved / elapsed_s if elapsed_s > 0 else 0.0
         text = f"{self.title}: {write_size(self.done)}"

@@ -21,7 +21,7 @@ def layout_rows(rows: Sequence[Sequence[str]], width: int) -> list[list[list[str
     """Lines of each row, and padded cells of each line.
 
     Args:
-        rows: n >= 1 of the same number of cells.
+        rows: rows of cells, n >= 1, each with the same number of cells.
         width: columns that a line may take; 0 for any. The widest cells are broken until all fits, between words
             while that is enough, or until no column can become narrower.
     """

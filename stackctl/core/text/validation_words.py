@@ -1,6 +1,7 @@
 """What pydantic found wrong in a file, in the words of whoever wrote the file. Pure.
 
-In: one of its errors as a dict. Out: a message and one next step; never its own sentences or a regular expression.
+In: one of pydantic's errors as a dict. Out: a message and one next step; never pydantic's own sentences or a regular
+expression.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def describe_error(error: Mapping[str, Any], subject: str, written: str) -> tupl
     """Message and hint of one error.
 
     Args:
-        error: as pydantic's ``errors()`` gives it, keys that are not known apart.
-        subject: the path of what it is about, as people write it.
+        error: an error as pydantic's ``errors()`` gives it; unknown keys are another function's.
+        subject: path of the value that is wrong, as people write it.
         written: the scalar as it stands in the file, which YAML may read as something else; empty for a section.
     """
     kind, seen, context = str(error["type"]), error.get("input"), error.get("ctx", {})

@@ -27,7 +27,7 @@ class YamlTree:
 
     Attributes:
         value: plain dicts, lists and scalars; None for an empty document.
-        lines: path of keys and indices to the line, from 1.
+        lines: line of each path of keys and indices, from 1.
         findings: duplicate keys, and keys that are no text.
         node: the document before YAML made values of it.
     """
@@ -61,7 +61,7 @@ def parse_yaml(text: str, path: str) -> YamlTree:
     """Parse one YAML document.
 
     Raises:
-        ConfigError: the text is not YAML, with the line.
+        ConfigError: the text is not YAML; names the line.
     """
     loader = SafeLoader(text)
     try:
@@ -80,7 +80,7 @@ def parse_yaml(text: str, path: str) -> YamlTree:
 
 
 def _build_finding(error: Exception, text: str, path: str) -> Finding:
-    """What stands where the text stops being YAML."""
+    """The finding for the place where the text stops being YAML."""
     if isinstance(error, yaml.reader.ReaderError):
         line = text.encode()[: error.position].count(b"\n") + 1  # libyaml counts bytes
         message = f"holds the character U+{int(error.character):04X}, which YAML does not take"

@@ -1,7 +1,7 @@
 """Cut model files where their content may change independently. Pure.
 
-A GGUF file is cut after its header and at each tensor, so a revision that changed metadata only, or a few tensors,
-shares every other chunk with the one before.
+In: a file's size and the places to cut at. Out: offsets and lengths. A GGUF file is cut after its header and at each
+tensor, so a revision that changed metadata only, or a few tensors, shares every other chunk with the one before.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ MAX_CHUNK_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """A file's content.
+    """The digest of a file's content, and of each piece of it.
 
     Attributes:
-        stamp: identifies this state of the file.
+        stamp: text that tells this state of the file from every other.
         chunks: offset, size and SHA-256 of each piece, without gaps.
     """
 
@@ -33,7 +33,7 @@ def list_chunks(size: int, cuts: Iterable[int] = ()) -> tuple[tuple[int, int], .
     """Offset and length of each chunk of a file, in order, without gaps.
 
     Args:
-        size: of the file, in bytes.
+        size: size of the file in bytes.
         cuts: offsets at which a chunk must begin; those outside the file are ignored.
     """
     inner = sorted({cut for cut in cuts if 0 < cut < size})

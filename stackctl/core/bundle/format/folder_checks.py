@@ -20,7 +20,7 @@ _ARTICLES = {"folder": "a folder", "link": "a link", "other": "a device, a pipe 
 
 
 def list_bundle_files(manifest: Manifest) -> dict[str, int]:
-    """Every file that a bundle's folder may have, without its parts and the two that vouch for it: path to bytes."""
+    """Every file that a bundle's folder may have, apart from its parts and the two that vouch for it: path to bytes."""
     sums = sum(len(f"{file.sha256}  {BOOTSTRAP_FOLDER}/{file.path}\n") for file in manifest.bootstrap)
     sums += sum(len(f"{part.sha256}  {part.name}\n") for part in manifest.parts)
     files = {f"{BOOTSTRAP_FOLDER}/{file.path}": file.size for file in manifest.bootstrap}
@@ -40,9 +40,9 @@ def check_entries(
     """Compare a folder tree with the files that it must have.
 
     Args:
-        folder: for the findings.
-        expected: path to size in bytes.
-        may_lack: whether files may be missing.
+        folder: path of the folder, for the findings.
+        expected: each file's path to its size in bytes.
+        may_lack: whether files may be missing without a finding.
     """
     folders = {str(parent) for path in expected for parent in PurePosixPath(path).parents}
     here: dict[str, FolderEntry] = {}

@@ -1,7 +1,8 @@
 """Where each byte of a bundle's parts lies: ustar headers, part sizes, and the placement of blobs. Pure.
 
-Every part is a complete, uncompressed ustar archive of regular files, each written in exactly one way, so that a
-part's bytes follow from its list of blobs, and a reader accepts nothing else.
+In: paths and sizes. Out: headers as bytes, and places. Every part is a complete, uncompressed ustar archive of regular
+files, each written in exactly one way, so that a part's bytes follow from its list of blobs, and a reader accepts
+nothing else.
 
 Source: POSIX.1-1988 ustar, OCI image-spec (image layout).
 """
@@ -36,7 +37,7 @@ _SIZE = re.compile(rf"(?P<number>[0-9]{{1,15}}(\.[0-9]{{1,6}})?) ?(?P<unit>{'|'.
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something to place: a member's path in the archive and its size in bytes."""
+    """A file to place: its path in the archive and its size in bytes."""
 
     path: str
     size: int
@@ -59,7 +60,7 @@ def parse_part_size(text: str) -> int:
     in ``dd`` and ``split``; upper and lower case are the same.
 
     Raises:
-        ValueError: none of these, or less than 65 MiB.
+        ValueError: the text is none of these, or means less than 65 MiB.
     """
     lowered = text.strip().lower()
     if lowered in PART_SIZES:
@@ -94,7 +95,7 @@ def pad(size: int) -> int:
 
 
 def build_header(path: str, size: int) -> bytes:
-    """The one header that a member of this path and size may have: mode 0644, no owner, no time.
+    """The one header that a member with this path and size may have: mode 0644, no owner, no time.
 
     Raises:
         ValueError: the path or the size does not fit.
@@ -140,7 +141,7 @@ def plan_parts(entries: Iterable[Entry], part_size: int) -> tuple[tuple[Placemen
         Placements in the order given, and each part's size in bytes.
 
     Raises:
-        BundleError: entries larger than a part, all of them by name.
+        BundleError: entries are larger than a part; names all of them.
     """
     placements: list[Placement] = []
     ends: list[int] = []

@@ -44,7 +44,7 @@ class Part(Record):
 
 
 class Content(Record):
-    """So many bytes with this digest."""
+    """Content of a bundle: a number of bytes, and their digest."""
 
     sha256: Sha256
     size: Size
@@ -55,7 +55,7 @@ class Member(Content):
 
     Attributes:
         part: number of the part, from 1.
-        offset: of its first byte in the part, after its header.
+        offset: offset in the part of the member's first byte, after its header.
     """
 
     part: Number
@@ -76,10 +76,10 @@ class Base(Record):
 
 
 class Platform(Record):
-    """Where it runs.
+    """The machine that a bundle is for.
 
     Attributes:
-        python: versions that the wheels are for, such as "3.11".
+        python: versions of Python that the wheels are for, such as "3.11".
     """
 
     os: Literal["linux"]
@@ -99,12 +99,12 @@ class Image(Record):
     """A container image with its registry's bytes.
 
     Attributes:
-        uses: what it is for: "api-gateway", "inference.none", "inference.nvidia" ...
-        reference: as the stack that was packed named it.
-        alias: the name it is loaded under; ``.invalid`` never resolves, so a stray pull fails at once.
-        index: the registry's index, where the reference named one.
-        diff_ids: digests of the uncompressed layers.
-        source: whether the bytes are a registry's, or an engine's export of an image that was built.
+        uses: what the image is for: "api-gateway", "inference.none", "inference.nvidia" ...
+        reference: the image's name, as the stack that was packed has it.
+        alias: name that the image is loaded under; ``.invalid`` never resolves, so a stray pull fails at once.
+        index: the registry's index; None where the reference named none.
+        diff_ids: digests of the uncompressed layers, the lowest first.
+        source: whether the bytes are a registry's, or a Docker engine's export of an image that was built.
     """
 
     uses: Many[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]]
@@ -119,7 +119,7 @@ class Image(Record):
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """All of them, the small ones first; a layer may stand twice."""
+        """All blobs of the image, the small ones first; a layer may stand twice."""
         return (*([self.index] if self.index else []), self.manifest, self.config, *self.layers)
 
 
@@ -136,9 +136,9 @@ class Model(Record):
     """A model with all its shards.
 
     Attributes:
-        served_names: what clients ask for.
-        digest: over its files' names and digests; the folder it is installed in.
-        source, revision, licence: empty where nobody stated it.
+        served_names: names that clients ask for.
+        digest: digest over the files' names and digests; it names the folder that the model is installed in.
+        source, revision, licence: where the model comes from and how it may be used; empty where nobody stated it.
     """
 
     served_names: Many[Text]
@@ -171,9 +171,9 @@ class PackedEngine(Record):
     """A ``llama-server`` for the process runtime.
 
     Attributes:
-        path: of the program among ``files``; its libraries lie beside it.
-        title: name, version and what it was built for.
-        glibc, driver: the least of either that it runs with; empty where it needs none.
+        path: path of the program among ``files``; its libraries lie beside it.
+        title: name, version, and the GPU or CPU that the engine was built for.
+        glibc, driver: lowest version of either that the engine runs with; empty where it needs none.
     """
 
     path: SafePath
@@ -184,12 +184,12 @@ class PackedEngine(Record):
 
 
 class Requirements(Record):
-    """What the machine must have.
+    """What the machine must have to take the bundle.
 
     Attributes:
-        stackctl: version that packed it; a loader of an older format refuses.
-        docker: lowest engine version, for the compose runtime.
-        disk_bytes, engine_bytes: written by loading, and at least by the engine for the images.
+        stackctl: version that packed the bundle; a loader that knows only older formats refuses.
+        docker: lowest version of the Docker engine, for the compose runtime.
+        disk_bytes, engine_bytes: bytes that loading writes, and that the Docker engine writes at least for the images.
     """
 
     stackctl: Text
@@ -202,12 +202,13 @@ class Manifest(Record):
     """The whole of ``bundle.json``; lists are sorted by path, name or place.
 
     Attributes:
-        id: SHA-256 of the canonical bytes of all other fields.
-        name: the stack's.
-        version: grows with every bundle of that name; an older one is not loaded over a newer one.
-        blobs: in the order of the parts.
-        engine: absent from the canonical bytes where there is none, as bundles before it have it.
-        bootstrap: empty in a delta whose base has the same ``bootstrap_digest``.
+        id: SHA-256 of the canonical bytes of all other fields, in hexadecimal.
+        name: name of the stack that was packed.
+        version: number that grows with every bundle of that name; an older one is not loaded over a newer one.
+        blobs: every member that is a blob, in the order of the parts.
+        engine: engine for the process runtime; where there is none the canonical bytes lack the field, as in older
+            bundles.
+        bootstrap: files beside the parts; empty in a delta whose base has the same ``bootstrap_digest``.
         inherited: content that the base brought and this bundle leaves out, sorted by digest.
     """
 
@@ -232,7 +233,7 @@ class Manifest(Record):
 
     @property
     def short_id(self) -> str:
-        """The id's first digits."""
+        """The first digits of the id."""
         return self.id[:ID_DIGITS]
 
     @property
@@ -242,7 +243,7 @@ class Manifest(Record):
 
     @property
     def size_bytes(self) -> int:
-        """All parts and what lies beside them, bundle.json and its signature apart."""
+        """Size of all parts and of what lies beside them, in bytes; bundle.json and its signature are not counted."""
         return sum(part.size for part in self.parts) + sum(file.size for file in self.bootstrap)
 
 
@@ -252,22 +253,22 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def seal_manifest(**fields: Any) -> Manifest:
-    """Make a manifest and its id.
+    """Make a manifest from its fields, with the id that follows from them.
 
     Args:
-        fields: all but ``format`` and ``id``.
+        fields: every field but ``format`` and ``id``.
     """
     draft = Manifest(format=FORMAT, id="0" * 64, **fields)
     return draft.model_copy(update={"id": hash_body(draft)})
 
 
 def hash_body(manifest: Manifest) -> str:
-    """The id that follows from everything else."""
+    """The id that follows from all other fields."""
     return hashlib.sha256(_encode(_dump(manifest, "id"))).hexdigest()
 
 
 def hash_model(files: tuple[ModelFile, ...]) -> str:
-    """A model's digest: the same files under the same names have the same one everywhere."""
+    """A model's digest: equal files under equal names have an equal one everywhere."""
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -276,8 +277,8 @@ def build_alias(name: str, service: str, digest: str) -> str:
     """The local name of an image, unique to its content.
 
     Args:
-        name: of the stack; ``_`` may not stand in a host, so it becomes ``-``.
-        digest: of its manifest, as ``sha256:...``.
+        name: name of the stack; ``_`` may not stand in a host, so it becomes ``-``.
+        digest: digest of the image's manifest, as ``sha256:...``.
     """
     # Docker takes no '_' in the name of a host, and no '-' at its end.
     host = name.replace("_", "-").rstrip("-")
@@ -285,7 +286,7 @@ def build_alias(name: str, service: str, digest: str) -> str:
 
 
 def render_sums(manifest: Manifest) -> str:
-    """``SHA256SUMS``, with which coreutils alone can check the parts and the bootstrap files."""
+    """The text of ``SHA256SUMS``, with which coreutils alone can check the parts and the bootstrap files."""
     lines = [(part.name, part.sha256) for part in manifest.parts]
     lines += [(f"{BOOTSTRAP_FOLDER}/{file.path}", file.sha256) for file in manifest.bootstrap]
     return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(lines))

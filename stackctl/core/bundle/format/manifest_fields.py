@@ -42,7 +42,7 @@ Many = Annotated[tuple[Item, ...], Strict(False), FailFast()]
 
 
 class Record(BaseModel):
-    """Strict and frozen: no unknown fields, no conversions."""
+    """Base of every value of the manifest, strict and frozen: no unknown fields, no conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

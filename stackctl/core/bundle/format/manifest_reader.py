@@ -1,7 +1,8 @@
 """Read ``bundle.json`` from bytes that nobody has vouched for, and check that it is consistent with itself. Pure.
 
-The bytes must be the canonical ones, so duplicate keys, other spellings and trailing data have no way in. What is
-accepted describes exactly one set of parts: every offset follows from the lists.
+In: bytes. Out: a ``Manifest``, or every problem by field. The bytes must be the canonical ones, so duplicate keys,
+other spellings and trailing data have no way in. What is accepted describes exactly one set of parts: every offset
+follows from the lists.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def parse_manifest(data: bytes, name: str = MANIFEST_NAME) -> Manifest:
         data: all bytes of the file; the caller has compared their number with ``MAX_MANIFEST_BYTES``.
 
     Raises:
-        BundleError: every problem that was found, by field.
+        BundleError: the bytes are no usable manifest; names every problem by its field.
     """
     if len(data) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{name} has {len(data)} bytes; at most {MAX_MANIFEST_BYTES} are expected.", _HINT)
@@ -71,7 +72,7 @@ def parse_manifest(data: bytes, name: str = MANIFEST_NAME) -> Manifest:
 
 
 def _check_format(document: object, name: str) -> None:
-    """Whether this program reads bundles of that kind at all; of another one every field could be called wrong."""
+    """Check that this program reads bundles of that format at all; in another one every field could be called wrong."""
     seen = document.get("format") if isinstance(document, dict) else None
     kind = FORMAT.partition("/")[0]
     if isinstance(seen, str) and re.fullmatch(rf"{kind}/[0-9]{{1,9}}", seen, re.ASCII) and seen != FORMAT:
@@ -94,7 +95,7 @@ def _list_problems(error: ValidationError, name: str) -> tuple[Finding, ...]:
 
 
 def check_manifest(manifest: Manifest) -> Iterator[Finding]:
-    """Everything that the types alone do not say."""
+    """Find everything wrong that the types alone do not show."""
     if hash_body(manifest) != manifest.id:
         yield Finding("id", f"is {manifest.id}, but the content's is {hash_body(manifest)}")
     if manifest.inherited and manifest.base is None:
@@ -107,7 +108,7 @@ def check_manifest(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _check_parts(manifest: Manifest) -> Iterator[Finding]:
-    """Members lie one after another from a part's begin to its end, with no gap for anything else."""
+    """Check that members lie one after another from a part's begin to its end, with no gap for anything else."""
     if len(manifest.parts) > MAX_PARTS:
         yield Finding("parts", f"are {len(manifest.parts)}; at most {MAX_PARTS} are expected")
     for number, part in enumerate(manifest.parts, 1):
@@ -155,7 +156,7 @@ def _check_sorted(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _check_nesting(name: str, paths: list[str]) -> Iterator[Finding]:
-    """A file cannot be another one's folder."""
+    """Check that no file is another one's folder."""
     known = set(paths)
     for path in paths:
         for parent in PurePosixPath(path).parents:
@@ -170,7 +171,7 @@ def _report_twice(name: str, keys: Iterable[str]) -> Iterator[Finding]:
 
 
 def _check_references(manifest: Manifest) -> Iterator[Finding]:
-    """Whatever an image, a model or a file is made of is there, with the size it says; and nothing else is."""
+    """Check that what an image, a model or a file is made of is there in the size it says; and nothing else is."""
     sizes = {item.sha256: item.size for item in list_content(manifest)}
     used: set[str] = set()
     for image in manifest.images:
@@ -220,10 +221,10 @@ def _check_model(model: Model, sizes: dict[str, int], used: set[str]) -> Iterato
 
 
 def list_content(manifest: Manifest) -> tuple[Content, ...]:
-    """Every blob, carried or inherited."""
+    """Every blob of the bundle, carried or inherited."""
     return (*manifest.blobs, *manifest.inherited)
 
 
 def find_members(manifest: Manifest) -> dict[str, Member]:
-    """Each carried blob by its digest."""
+    """Each carried blob's member, by the blob's digest."""
     return {member.sha256: member for member in manifest.blobs}

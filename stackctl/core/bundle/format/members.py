@@ -1,4 +1,4 @@
-"""The files inside the parts: their names there, their order, and what each of them belongs to. Pure."""
+"""The files inside the parts: their names there, their order, and what each of them belongs to. Pure: a manifest in."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from stackctl.core.bundle.format.manifest_reader import list_content
 
 
 def member_path(member: Member) -> str:
-    """Its name in the part's archive."""
+    """The member's name in the part's archive."""
     return member.path if isinstance(member, LayoutMember) else blob_path(member.sha256)
 
 
 def list_members(manifest: Manifest, number: int) -> tuple[Member, ...]:
-    """Everything in one part, from its begin to its end.
+    """Everything in one part, from its beginning to its end.
 
     Args:
-        number: of the part, from 1.
+        number: the part's number, from 1.
     """
     return tuple(member for member in (*manifest.layout, *manifest.blobs) if member.part == number)
 

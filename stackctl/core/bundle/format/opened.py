@@ -18,10 +18,10 @@ class OpenedBundle:
     """What was read of a bundle, and where its parts are; none of it has been checked.
 
     Attributes:
-        manifest_bytes: of ``bundle.json``.
-        signature_text: of ``bundle.json.sig``; ``None`` where there is no such file.
-        parts: every file with a part's name, in this folder or another that was given, those of this folder first;
-            some may be of other bundles.
+        manifest_bytes: bytes of ``bundle.json``.
+        signature_text: text of ``bundle.json.sig``; ``None`` where there is no such file.
+        parts: every file with a part's name, in this folder or another that was given, those of this folder first; some
+            may be of other bundles.
         twins: further folders with this very ``bundle.json``: one bundle on several disks.
     """
 
@@ -33,7 +33,7 @@ class OpenedBundle:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Every folder of this bundle."""
+        """Every folder that this bundle lies in."""
         return (self.folder, *self.twins)
 
     def join(self, twin: OpenedBundle) -> OpenedBundle:
@@ -46,12 +46,12 @@ class OpenedBundle:
 
 @dataclass(frozen=True, slots=True)
 class SignatureVerdict:
-    """Who vouches for a bundle.
+    """Who signed a bundle, or why no one vouches for it.
 
     Attributes:
-        signer: the key's name, 16 hexadecimal digits; empty when nobody's signature was checked.
-        comment: what the signer signed beside the manifest.
-        warning: why nobody vouches for it; empty when somebody does.
+        signer: name of the key, 16 hexadecimal digits; empty when no signature was checked.
+        comment: text that was signed beside the manifest.
+        warning: why no one vouches for the bundle; empty when a key does.
     """
 
     signer: str
@@ -66,12 +66,12 @@ class SignatureVerdict:
 
 @dataclass(frozen=True, slots=True)
 class FolderEntry:
-    """Something in a folder tree.
+    """An entry of a folder tree.
 
     Attributes:
-        path: relative, with ``/``.
+        path: path from the top of the tree, with ``/``.
         kind: ``file``, ``folder``, ``link`` or ``other`` (a device, a pipe, a socket).
-        size: of a file, in bytes.
+        size: size of a file, in bytes; 0 for everything else.
     """
 
     path: str
@@ -83,7 +83,7 @@ def check_signature(opened: OpenedBundle, public_key: PublicKey | None, allow_un
     """Check who signed the manifest's bytes.
 
     Args:
-        allow_unsigned: accept a bundle that cannot be checked; never one whose signature is wrong.
+        allow_unsigned: whether to accept a bundle that cannot be checked; one whose signature is wrong never is.
 
     Raises:
         BundleError: the signature is wrong, or missing, or there is no key to check it with.

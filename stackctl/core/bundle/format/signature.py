@@ -34,7 +34,7 @@ _PUBLIC_KEY_BYTES, _SECRET_KEY_BYTES = 2 + ID_BYTES + 32, 158
 
 
 class AlteredContent(BundleError):
-    """A signature is whole, and the content is not what it was made for."""
+    """A signature is whole, and the content is not what was signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class SecretKey:
 
     @property
     def public(self) -> PublicKey:
-        """The other half."""
+        """The public half of the key."""
         key = Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
         return PublicKey(self.key_id, key.public_bytes(Encoding.Raw, PublicFormat.Raw))
 
@@ -80,7 +80,7 @@ def render_public_key(key: PublicKey) -> str:
 
 
 def render_secret_key(key: SecretKey) -> str:
-    """The secret key's file; for mode 0600."""
+    """The text of the secret key's file, which needs mode 0600."""
     pair = key.key_id + key.seed + key.public.key
     checksum = hashlib.blake2b(KEY_ALGORITHM + pair, digest_size=32).digest()
     # Salt and limits of the password function, which is not used.
@@ -92,7 +92,7 @@ def parse_public_key(text: str, name: str = "the public key") -> PublicKey:
     """Read a public key: the whole file, or its base64 line alone.
 
     Raises:
-        BundleError: it is no minisign public key.
+        BundleError: the text is no minisign public key.
     """
     lines = [line for line in text[:MAX_FILE_CHARACTERS].splitlines() if line.strip()]
     data = _decode(lines[-1] if lines else "", name, _PUBLIC_HINT)
@@ -108,7 +108,7 @@ def parse_secret_key(text: str, name: str = "the secret key") -> SecretKey:
     """Read a secret key without a password.
 
     Raises:
-        BundleError: it is none, is damaged, or is locked with a password.
+        BundleError: the text is no secret key, is damaged, or is locked with a password.
     """
     lines = [line for line in text[:MAX_FILE_CHARACTERS].splitlines() if line.strip()]
     data = _decode(lines[-1] if lines else "", name, _KEY_HINT)
@@ -131,7 +131,7 @@ def sign(secret: SecretKey, data: bytes, comment: str) -> str:
     """The signature file of ``data``; Ed25519 is deterministic, so equal input gives equal text.
 
     Args:
-        comment: one line that is signed too.
+        comment: one line of text that is signed too.
     """
     key = Ed25519PrivateKey.from_private_bytes(secret.seed)
     signature = key.sign(hashlib.blake2b(data).digest())
@@ -144,7 +144,7 @@ def verify(public: PublicKey, data: bytes, signature_text: str) -> str:
 
     Raises:
         AlteredContent: the data is not what was signed.
-        BundleError: another key signed, the signature file was altered, or it is none.
+        BundleError: another key signed, or the signature file was altered or is none.
     """
     packed, both, comment = _parse_signature(signature_text)
     if packed[2:10] != public.key_id:
@@ -173,7 +173,7 @@ def _holds(public: PublicKey, signature: bytes, data: bytes) -> bool:
 
 
 def _parse_signature(text: str) -> tuple[bytes, bytes, str]:
-    """The signature with its head, the signature over it and the comment, and the comment."""
+    """The signature with its head, the signature over both it and the comment, and the comment."""
     lines = text.split("\n")
     if len(text) > MAX_FILE_CHARACTERS or len(lines) != 5 or not lines[2].startswith(_TRUSTED):
         raise BundleError("The signature is not a signature file of minisign's format.", "copy the bundle again")

@@ -15,15 +15,15 @@ ARCHITECTURES: Mapping[str, str] = {"x86_64": "amd64", "amd64": "amd64", "aarch6
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a bundle is compared with.
+    """The machine that a bundle is compared with.
 
     Attributes:
         os: as the kernel says it, in lower case: "linux".
         architecture: as the kernel says it: "x86_64".
-        python: "3.11".
+        python: version of Python, such as "3.11".
         stackctl: version of this program.
-        docker: version of the engine that answers; empty where none does.
-        glibc: version of the C library; empty where it is another one.
+        docker: version of the Docker engine that answers; empty where none does.
+        glibc: version of the C library; empty where it is another library.
         driver: version of the NVIDIA driver; empty where there is none.
     """
 
@@ -41,8 +41,8 @@ class Disk:
     """A file system that is written to.
 
     Attributes:
-        title: what is written there.
-        device: tells file systems apart.
+        title: what is written to the file system, in words.
+        device: text that tells file systems apart.
     """
 
     title: str
@@ -53,7 +53,7 @@ class Disk:
 
 
 def check_machine(manifest: Manifest, machine: Machine) -> Iterator[Finding]:
-    """Whether this machine is one that the bundle was packed for."""
+    """Whether this machine is of the kind that the bundle was packed for."""
     wanted = manifest.platform
     architecture = ARCHITECTURES.get(machine.architecture.lower(), machine.architecture)
     if machine.os != wanted.os:
@@ -112,7 +112,7 @@ def _check_engine(manifest: Manifest, machine: Machine, *, is_needed: bool) -> I
 
 
 def check_version(manifest: Manifest, installed: Manifest | None, *, allow_downgrade: bool) -> Iterator[Finding]:
-    """Whether it is newer than what is current; another bundle of the same version is not."""
+    """Whether the bundle is newer than what is current; another bundle of the same version is not."""
     if installed is None or installed.id == manifest.id:
         return
     if installed.name != manifest.name:
@@ -130,7 +130,7 @@ def check_version(manifest: Manifest, installed: Manifest | None, *, allow_downg
 
 
 def check_space(disks: list[Disk]) -> Iterator[Finding]:
-    """Whether everything fits, where several needs meet on one file system too."""
+    """Whether everything fits on its disks, also where several needs meet on one file system."""
     for device in dict.fromkeys(disk.device for disk in disks):
         here = [disk for disk in disks if disk.device == device]
         needed = sum(disk.needed_bytes for disk in here)

@@ -1,6 +1,7 @@
 """The journal of a load: what is safely on the disk, so that a load that was interrupted goes on there. Pure.
 
-A line is written only after the disk confirmed the data that it is about. The last line may be torn: it is ignored.
+Text in, values out, and back. A line is written only after the disk confirmed the data that it is about. The last line
+may be torn: it is ignored.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ class Journal:
 
     Attributes:
         done: keys of contents that are whole.
-        parts: key of an unfinished content to the number of its bytes that are there.
+        parts: bytes that are there of each content that is not whole, by the content's key.
     """
 
     done: set[str] = field(default_factory=set)
     parts: dict[str, int] = field(default_factory=dict)
 
     def forget(self, key: str) -> None:
-        """The content is not there: its file is gone, or its bytes were wrong."""
+        """Take out a content: its file is gone, or its bytes were wrong."""
         self.done.discard(key)
         self.parts.pop(key, None)
 
@@ -48,5 +49,5 @@ def parse_journal(text: str) -> Journal:
 
 
 def render_lines(verb: str, items: Iterable[str]) -> str:
-    """Lines to append."""
+    """Lines to append to the journal, one for each item."""
     return "".join(f"{verb} {item}\n" for item in items)

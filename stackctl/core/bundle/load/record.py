@@ -14,11 +14,11 @@ class LoadRecord:
 
     Attributes:
         signature: "verified", or "unsigned" when nobody vouched for it and the operator allowed that.
-        key: name of the public key that verified it; empty when it was unsigned.
+        key: name of the public key that verified the release; empty when it was unsigned.
         comment: the signature's trusted comment.
-        loaded_at: UTC, as ``2026-11-20T12:00:00Z``.
-        runtimes: those whose parts are here: "compose" when the images are in an engine, "process".
-        stackctl: version that loaded it.
+        loaded_at: time of the load in UTC, as ``2026-11-20T12:00:00Z``.
+        runtimes: runtimes whose content is here: "compose" when the images are in a Docker engine, "process".
+        stackctl: version of stackctl that loaded it.
     """
 
     id: str

@@ -22,8 +22,8 @@ class Release:
     Attributes:
         folder: absolute path of ``offline/releases/<id12>``.
         store: absolute path of ``offline``.
-        stack_text: its ``stack.yml``, which governs.
-        settings_text: its settings, weaker than the site's own and stronger than the defaults.
+        stack_text: text of the release's ``stack.yml``, which governs.
+        settings_text: text of its settings, weaker than the site's own and stronger than the defaults.
     """
 
     manifest: Manifest
@@ -39,7 +39,7 @@ class Release:
 
     @property
     def settings_path(self) -> str:
-        """Absolute path of its settings."""
+        """Absolute path of the release's settings file."""
         return f"{self.folder}/{FILES}/{SETTINGS_FILE}"
 
     @property
@@ -49,18 +49,18 @@ class Release:
 
     @property
     def engine(self) -> str:
-        """Absolute path of the engine that it brought for the process runtime; empty where it brought none."""
+        """Absolute path of the engine that the release brought for the process runtime; empty where it brought none."""
         engine = self.manifest.engine
         return f"{self.folder}/{FILES}/{engine.path}" if engine else ""
 
     @property
     def images(self) -> Mapping[str, str]:
-        """What an image is for to the name it was loaded under."""
+        """The names that the release's images were loaded under, by what each is for."""
         return {use: image.alias for image in self.manifest.images for use in image.uses}
 
     @property
     def gpus(self) -> tuple[str, ...]:
-        """Accelerators that it has an engine image for; ``none`` is the CPU."""
+        """Accelerators that the release has an engine image for; ``none`` is the CPU."""
         return tuple(sorted(use.removeprefix(ENGINE_USE) for use in self.images if use.startswith(ENGINE_USE)))
 
     def place_models(self, requests: Sequence[ModelRequest]) -> tuple[ModelRequest, ...]:
@@ -88,10 +88,10 @@ def find_short_id(title: str) -> str:
 
 
 def explain_successor(loaded: Manifest, running: str) -> str:
-    """What to do where another release is loaded than the one that runs; empty where they are the same.
+    """What to do where another release is loaded than the one that runs; empty where they are the same one.
 
     Args:
-        running: title of the release that the stack was started from; empty where it was none.
+        running: title of the release that the stack was started from; empty where it was started from none.
     """
     if title_release(loaded) == running:
         return ""

@@ -17,11 +17,11 @@ Thing = TypeVar("Thing")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something in one bundle.
+    """An image, model or file of one bundle.
 
     Attributes:
-        digest: SHA-256 that identifies its content; an image's with ``sha256:`` is its manifest's.
-        detail: an image's reference, a model's files; empty for a file.
+        digest: SHA-256 that identifies the content; an image's, with ``sha256:``, is that of its manifest.
+        detail: an image's reference, or a model's files; empty for a file.
     """
 
     digest: str
@@ -31,10 +31,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that is not the same in both; ``old`` is ``None`` where it was added, ``new`` where it was removed.
+    """An entry that two bundles do not share; ``old`` is ``None`` where it was added, ``new`` where it was removed.
 
     Attributes:
-        new_bytes: of its content that the older bundle has nowhere.
+        new_bytes: bytes of its content that the older bundle has nowhere.
     """
 
     kind: Kind
@@ -51,13 +51,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class BundleDiff:
-    """All that differs.
+    """All that differs between two bundles.
 
     Attributes:
-        changes: images, models, files, bootstrap files; each sorted by name.
-        shared_bytes: of the newer bundle's content that the older one has too.
-        delta_bytes: of content that a delta from the older to the newer one carries.
-        facts: title, old and new text of what else differs: version, platform, requirements.
+        changes: changed images, models, files and bootstrap files; each kind sorted by name.
+        shared_bytes: bytes of the newer bundle's content that the older one has too.
+        delta_bytes: bytes that a delta from the older to the newer one carries.
+        facts: title, old text and new text of what else differs: version, platform, requirements.
     """
 
     changes: tuple[Change, ...]
@@ -100,7 +100,7 @@ def _compare(
     new: Mapping[str, Thing],
     describe: Callable[[Thing], tuple[Entry, int]],
 ) -> Iterator[Change]:
-    """Things by what they are for; those whose content changed together, such as one image's uses, are one change."""
+    """Compare things by what they are for; things that changed together, such as one image's uses, are one change."""
     grouped: dict[tuple[Entry | None, Entry | None], list[str]] = {}
     fresh: dict[Entry | None, int] = {None: 0}
     for name in sorted(old.keys() | new.keys()):

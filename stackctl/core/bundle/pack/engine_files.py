@@ -51,7 +51,7 @@ class Library:
     """A shared library that an engine loads.
 
     Attributes:
-        path: where it was found; empty where it was not.
+        path: path where the library was found; empty where it was not.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Library:
 
     @property
     def licence(self) -> str:
-        """Of one that travels with the engine; empty for every other."""
+        """Licence of a library that travels with the engine; empty for every other."""
         stem = self.name.partition(".so")[0]
         if _DRIVER.match(self.name):
             return ""
@@ -67,21 +67,21 @@ class Library:
 
     @property
     def is_expected(self) -> bool:
-        """Whether every site has it, or gets it with its driver."""
+        """Whether every site has the library, or gets it with its driver."""
         return bool(_EVERYWHERE.match(self.name) or _DRIVER.match(self.name))
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What is known of an engine that is to travel.
+    """What is known of an engine that a bundle is to carry.
 
     Attributes:
-        program: absolute path.
-        version: as it says of itself: ``6924 (e60f241e)``.
-        devices: as it lists them on this machine; may be none.
-        libraries: all that it loads.
-        glibc: the least version that it and what travels with it need: ``2.34``; empty where they need none.
-        driver: of NVIDIA that it needs at least; empty for other GPUs.
+        program: absolute path of the engine.
+        version: version as the engine states it: ``6924 (e60f241e)``.
+        devices: devices as the engine lists them on this machine; may be none.
+        libraries: all libraries that the engine loads.
+        glibc: lowest version that the engine and its libraries need: ``2.34``; empty where they need none.
+        driver: lowest version of the NVIDIA driver that the engine needs; empty for other GPUs.
     """
 
     program: str
@@ -93,7 +93,7 @@ class EngineFacts:
 
     @property
     def carried(self) -> tuple[Library, ...]:
-        """Libraries that travel with it."""
+        """Libraries that travel with the engine."""
         return tuple(item for item in self.libraries if item.licence and item.path)
 
     @property
@@ -103,17 +103,17 @@ class EngineFacts:
 
     @property
     def gpu(self) -> Gpu:
-        """The kind of GPU that it was built for."""
+        """The kind of GPU that the engine was built for."""
         return find_gpu(item.name for item in self.libraries)
 
     @property
     def finds_gpu(self) -> bool:
-        """Whether it finds a GPU of that kind on this machine; one for the CPU needs none."""
+        """Whether the engine finds a GPU of its kind on this machine; one for the CPU needs none."""
         return self.gpu == "none" or any(name.startswith(_DEVICE_NAMES[self.gpu]) for name in self.devices)
 
 
 def parse_libraries(text: str) -> tuple[Library, ...]:
-    """Libraries by the name they are loaded by, as ``ldd`` prints them."""
+    """Libraries as ``ldd`` prints them, each with the name by which it is loaded."""
     matches = (_LINE.fullmatch(line) for line in text.splitlines())
     found = {m["name"]: Library(m["name"], "" if m["path"] == "not found" else m["path"]) for m in matches if m}
     return tuple(found[name] for name in sorted(found))
@@ -126,15 +126,15 @@ def find_gpu(names: Iterable[str]) -> Gpu:
 
 
 def find_glibc(data: bytes | mmap.mmap) -> int:
-    """The highest 2.x of glibc's symbol versions that a file's bytes name; 0 for none."""
+    """The highest minor version of glibc 2 among the symbol versions that a file's bytes name; 0 for none."""
     return max((int(number) for number in _GLIBC.findall(data)), default=0)
 
 
 def find_least_driver(libraries: Iterable[Library], here: str) -> str:
-    """The least NVIDIA driver for these libraries.
+    """The lowest version of the NVIDIA driver for these libraries.
 
     Args:
-        here: the driver of the machine that the engine was tried on: what is known to do where no library tells.
+        here: driver of the machine that the engine was tried on: it is known to do where no library tells.
     """
     listed = tuple(libraries)
     if find_gpu(item.name for item in listed) != "nvidia":
@@ -145,18 +145,18 @@ def find_least_driver(libraries: Iterable[Library], here: str) -> str:
 
 
 def parse_version(text: str) -> str:
-    """``6924 (e60f241e)`` of what ``llama-server --version`` prints; empty where it prints no such thing."""
+    """The version in what ``llama-server --version`` prints, as ``6924 (e60f241e)``; empty where it prints none."""
     match = re.search(r"^version: (.{1,80}?)\s*$", text, re.MULTILINE)
     return match[1] if match else ""
 
 
 def parse_devices(text: str) -> tuple[str, ...]:
-    """What ``llama-server --list-devices`` lists: ``CUDA0: NVIDIA H200 (143771 MiB, 143000 MiB free)``."""
+    """The devices that ``llama-server --list-devices`` lists: ``CUDA0: NVIDIA H200 (143771 MiB, 143000 MiB free)``."""
     lines = text.partition("Available devices:")[2].splitlines()
     return tuple(line.strip() for line in lines if re.match(r"\s+\w+: ", line))
 
 
 def title_engine(program: str, version: str, gpu: str) -> str:
-    """``llama-server 6924 (e60f241e) for NVIDIA GPUs``."""
+    """An engine's title: ``llama-server 6924 (e60f241e) for NVIDIA GPUs``."""
     kinds = {"none": "CPUs", "nvidia": "NVIDIA GPUs", "amd": "AMD GPUs", "vulkan": "Vulkan GPUs"}
     return f"{PurePosixPath(program).name} {version} for {kinds[gpu]}"

@@ -25,8 +25,8 @@ class LockEntry:
     """One pinned package.
 
     Attributes:
-        marker: where it is needed; empty for everywhere.
-        hashes: SHA-256 (hexadecimal) of every file that may be installed for it.
+        marker: where the package is needed, as PEP 508 writes it; empty for everywhere.
+        hashes: SHA-256 (hexadecimal) of every file that may be installed for the package.
     """
 
     name: str
@@ -35,12 +35,12 @@ class LockEntry:
     hashes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """As installers name it."""
+        """The package as installers name it."""
         return f"{self.name}=={self.version}"
 
     @property
     def key(self) -> str:
-        """The name as an index has it."""
+        """The package's name as an index has it."""
         return canonicalize_name(self.name)
 
 
@@ -48,7 +48,7 @@ def parse_lock(text: str, subject: str) -> tuple[LockEntry, ...]:
     """Read a lock file.
 
     Args:
-        subject: how errors name the file.
+        subject: name of the file in errors.
 
     Raises:
         ConfigError: an entry is not pinned, has no SHA-256, or has an unreadable marker.
@@ -59,11 +59,11 @@ def parse_lock(text: str, subject: str) -> tuple[LockEntry, ...]:
 
 
 def select_entries(entries: Iterable[LockEntry], python: str, machine: str) -> tuple[tuple[LockEntry, ...], ...]:
-    """What a Python version needs on Linux: one selection, or two where the patch release decides.
+    """The packages that a Python version needs on Linux: one selection, or two where the patch release decides.
 
     Args:
-        python: such as ``3.12``; every patch release of it is served.
-        machine: ``x86_64`` or ``aarch64``.
+        python: version such as ``3.12``; every patch release of it is served.
+        machine: processor: ``x86_64`` or ``aarch64``.
     """
     listed = tuple(entries)
     selections = []

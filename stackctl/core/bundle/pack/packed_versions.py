@@ -1,7 +1,8 @@
 """Which version of each stack was packed last: kept beside the key that signs, and read again by the next pack. Pure.
 
-Bundles go to fresh disks, so the output folder alone does not know what was packed before. What is remembered is a
-version and a digest of the content, so that the same content packed again is the same bundle, byte for byte.
+Text in, values out, and back. Bundles go to fresh disks, so the output folder alone does not know what was packed
+before. What is remembered is a version and a digest of the content, so that the same content packed again is the same
+bundle, byte for byte.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class PackedVersion:
     """The last bundle of a stack.
 
     Attributes:
-        content: digest of all that it holds and how it is cut, whatever its version; hexadecimal.
+        content: digest of all that the bundle holds and how it is cut, whatever its version; hexadecimal.
     """
 
     version: int
@@ -29,10 +30,10 @@ class PackedVersion:
 
 
 def parse_versions(text: str, name: str) -> dict[str, PackedVersion]:
-    """Read the file; a stack's name to its last bundle.
+    """Read the file's text: the last bundle of each stack, by the stack's name.
 
     Raises:
-        BundleError: it is not what ``render_versions`` writes.
+        BundleError: the text is not what ``render_versions`` writes.
     """
     try:
         found = {stack: PackedVersion(**item) for stack, item in json.loads(text or "{}").items()}
@@ -46,5 +47,5 @@ def parse_versions(text: str, name: str) -> dict[str, PackedVersion]:
 
 
 def render_versions(versions: Mapping[str, PackedVersion]) -> str:
-    """The file's text."""
+    """The file's text, which ``parse_versions`` reads."""
     return json.dumps({stack: asdict(item) for stack, item in versions.items()}, indent=2, sort_keys=True) + "\n"

@@ -56,14 +56,15 @@ _MAX_LICENCE_CHARS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One thing that a bundle carries, or that a release needs.
+    """A thing that a bundle carries, or that a release needs.
 
     Attributes:
-        name: an image's reference, a model's name, a package's name.
-        version: empty where there is none; an image's tag or digest is part of its name.
-        sha256: hexadecimal; an image's is its manifest's; empty where each machine takes another file of it.
-        licence: as stated by its maker: an SPDX identifier or expression, or a name; empty where nothing is stated.
-        source: address or name of where it comes from; empty where unknown.
+        name: name of the component: an image's reference, a model's name, a package's name.
+        version: version of the component; empty where it has none: an image's tag or digest is part of its name.
+        sha256: digest in hexadecimal; an image's is its manifest's; empty where each machine takes another file.
+        licence: licence as the maker states it: an SPDX identifier or expression, or a name; empty where none is
+            stated.
+        source: address or name of where the component comes from; empty where unknown.
     """
 
     kind: Kind
@@ -75,7 +76,7 @@ class Component:
 
 
 def build_sbom(components: Iterable[Component]) -> dict[str, Any]:
-    """The CycloneDX document as a tree.
+    """The CycloneDX document as a tree of plain values.
 
     Args:
         components: exactly one is the program that the bundle installs; all others are its contents.
@@ -101,7 +102,7 @@ def render_sbom(components: Iterable[Component]) -> str:
 
 
 def render_licences(components: Iterable[Component]) -> str:
-    """What licence each component has, for people; nothing is guessed where nothing is stated."""
+    """The licence of each component as a text for people; nothing is guessed where nothing is stated."""
     listed = sorted(set(components), key=_sort_key)
     lines = [
         "Licences of what this bundle carries, as their makers state them.",
@@ -118,7 +119,7 @@ def render_licences(components: Iterable[Component]) -> str:
 
 
 def parse_wheel_metadata(text: str, sha256: str) -> Component:
-    """A wheel's component from its METADATA.
+    """The component of a wheel, from its METADATA.
 
     The licence is the SPDX expression, else the short licence field, else the classifiers: each later one says less.
     """

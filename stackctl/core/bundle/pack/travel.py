@@ -1,4 +1,4 @@
-"""What of a site travels: its settings without those of one machine, and what must not be in any packed file. Pure."""
+"""What of a site goes into a bundle: settings without those of one machine, and what no packed file may hold. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _LOGIN = re.compile(r"https?://[^\s/?#@\"']+@(?P<host>[^\s/?#\"']+)")
 
 
 def render_settings(resolved: ResolvedSettings) -> str:
-    """``settings.env``: every setting that somebody set, apart from secrets and this machine's own."""
+    """The text of ``settings.env``: every setting that somebody set, apart from secrets and this machine's own."""
     lines = []
     for item in fields(Settings):
         name = item.name.upper()
@@ -60,7 +60,7 @@ def render_settings(resolved: ResolvedSettings) -> str:
 
 
 def drop_machine_settings(settings: Settings) -> Settings:
-    """The settings as another machine has them that has none of its own."""
+    """The settings as on a machine that has none of its own: those of this machine are at their defaults."""
     own = (item for item in fields(Settings) if item.name.upper() in MACHINE_SETTINGS)
     defaults: dict[str, Any] = {item.name: item.default for item in own}
     return replace(settings, **defaults)

@@ -29,13 +29,13 @@ _OLD_NAMES: Final = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A file of an index.
+    """A wheel file of a package index.
 
     Attributes:
-        name: of the file.
-        size: bytes; 0 where the index does not say.
-        sha256: as the index says; empty where it does not.
-        accepted: digests that the lock accepts; empty before it was compared with one.
+        name: name of the file.
+        size: size in bytes; 0 where the index does not say.
+        sha256: digest as the index says; empty where it does not.
+        accepted: digests that the lock accepts; empty before the wheel was compared with a lock.
     """
 
     name: str
@@ -48,7 +48,8 @@ class Wheel:
 def render_project(entries: Iterable[LockEntry], python: str) -> str:
     """A ``pyproject.toml`` that asks uv for exactly these packages.
 
-    It says of each that it needs nothing: so uv fetches no metadata, and never runs a package's code to find it.
+    The project says of each package that it needs nothing: so uv fetches no metadata, and never runs a package's code
+    to find it.
     """
     listed = tuple(entries)
     lines = ["[project]", f'name = "{PROJECT_NAME}"', 'version = "0"', f'requires-python = ">={python}"']
@@ -60,7 +61,7 @@ def render_project(entries: Iterable[LockEntry], python: str) -> str:
 
 
 def find_refused(entries: Iterable[LockEntry], output: str) -> tuple[LockEntry, ...]:
-    """Those of the packages that uv says cannot be had."""
+    """The packages that uv says the index does not have."""
     return tuple(entry for entry in entries if f"{PROJECT_NAME} depends on {entry}" in output)
 
 
@@ -68,7 +69,7 @@ def parse_listing(text: str) -> dict[str, tuple[Wheel, ...]]:
     """The wheels of each package, by normalised name.
 
     Args:
-        text: a ``pylock.toml`` that uv wrote.
+        text: text of a ``pylock.toml`` that uv wrote.
     """
     packages: list[dict[str, Any]] = tomllib.loads(text).get("packages", [])
     return {
@@ -78,10 +79,10 @@ def parse_listing(text: str) -> dict[str, tuple[Wheel, ...]]:
 
 
 def choose_wheel(entry: LockEntry, wheels: Iterable[Wheel], tags: Mapping[Tag, int]) -> Wheel | None:
-    """The wheel that an installer would take; ``None`` where none fits or the lock names none that does.
+    """The wheel that an installer would take; ``None`` where none fits, or the lock accepts none that does.
 
     Args:
-        tags: to their rank, as ``rank_tags`` makes them.
+        tags: each tag's rank, as ``rank_tags`` makes them.
     """
     fitting: list[tuple[int, Wheel]] = []
     for wheel in wheels:
@@ -117,7 +118,7 @@ def list_platform_tags(machine: str) -> tuple[str, ...]:
 
 
 def explain_refusal(lines: Sequence[str]) -> str:
-    """What uv said went wrong, in one line: its error, the last of its causes, and that an index lets nobody in."""
+    """What uv says went wrong, in one line: its error, the last of its causes, and that an index refuses the login."""
     told = [line.strip() for line in lines]
     errors = [line.removeprefix("error: ") for line in told if line.startswith("error: ")]
     causes = [line.removeprefix("cause: ") for line in told if line.startswith("cause: ")]
