@@ -1,7 +1,7 @@
 """What operations may do to the world, as types: the command line passes adapters in, tests pass fakes.
 
-One bundle of seams, each of which an operation can take by itself: folders, files, this machine, engines, runtimes,
-the network, the person at the terminal, time.
+``Effects`` has one field for each group that an operation can take by itself: folders, files, this machine, engines,
+runtimes, the network, the person at the terminal, time.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where everything is.
+    """The folders and programs that operations work with.
 
     Attributes:
-        site: the site's folder.
+        site: path of the site's folder.
         data_root: folder with the project's ``compose``, ``services`` and ``models``.
-        cache_dir: what outlives sites: service environments and built engines.
-        python: the interpreter that runs ``stackctl``.
+        cache_dir: folder that outlives sites: service environments and built engines.
+        python: path of the interpreter that runs ``stackctl``.
         launcher: path of ``stackctl/programs/launch.py``; the other programs lie beside it.
     """
 
@@ -53,7 +53,7 @@ class Paths:
 
     @property
     def rendered_dir(self) -> Path:
-        """Where ``up`` puts what it starts from."""
+        """Path of the files that ``up`` starts the stack from."""
         return self.state_dir / "rendered"
 
 
@@ -63,7 +63,7 @@ class Given:
 
     Attributes:
         environment: the process environment.
-        flags: setting name in upper case to the text given on the command line.
+        flags: text given on the command line, by the setting's name in upper case.
     """
 
     environment: Mapping[str, str]
@@ -88,8 +88,8 @@ class Machine(Protocol):
     """This machine. The adapters say what each method does.
 
     ``load_host`` asks Docker, too, where that is wanted: it takes 0.3 s. ``hold_interrupts`` lets no signal interrupt
-    what runs while it is entered. ``load_memory_bytes`` is 0, and ``load_resident_bytes`` (of a process and those
-    below it) and ``load_cpu_features`` are ``None``, where it is not known.
+    what runs while it is entered. Where they are not known, ``load_memory_bytes`` is 0, and ``load_resident_bytes`` (of
+    a process and those below it) and ``load_cpu_features`` are ``None``.
     """
 
     def load_host(self, with_docker: bool) -> Host: ...
@@ -141,8 +141,8 @@ class Engines(Protocol):
 class Runtimes(Protocol):
     """Both runtimes of this site.
 
-    ``make`` gives the one that can start the site's stack with this GPU; ``find`` that of a started stack, to look at
-    it or to stop it, whatever its files say now; ``find_forgotten`` those in which something of this site runs, for
+    ``make`` gives the runtime that can start the site's stack with this GPU; ``find`` that of a started stack, to look
+    at it or to stop it, whatever its files say now; ``find_forgotten`` those in which something of this site runs, for
     when no state says so.
     """
 

@@ -1,7 +1,7 @@
 """Install stackctl from a bundle's bootstrap folder; the standard library of Python 3.8 is all it needs.
 
 In: the folder that this file lies in, beside it wheels and a hashed lock file. Out: a virtual environment of its own
-for each lock, and a link that is switched to it when it is whole. Started by install.sh.
+for each lock, and a link that is switched to it when it is whole. Does I/O. Started by install.sh.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def print_next(program: str, bundle: Path) -> None:
-    """What to do with the bundle now."""
+    """Print what to do with the bundle now."""
     is_signed = (bundle / "bundle.json.sig").exists()
     words = [shlex.quote(program), "--key KEY" if is_signed else "--allow-unsigned", shlex.quote(str(bundle))]
     print("\nTry next, in the folder that is to hold the stack:")
@@ -71,7 +71,7 @@ def print_next(program: str, bundle: Path) -> None:
 
 
 def describe_space(manifest: Path) -> str:
-    """What the stack needs on this machine's disks, beside what was installed just now."""
+    """What the stack needs on this machine's disks, beside what was installed just now, in words."""
     needs = json.loads(manifest.read_text(encoding="utf-8"))["requires"]
     text = f"That folder needs {write_size(needs['disk_bytes'])} for models and files"
     if needs["engine_bytes"]:
@@ -80,7 +80,7 @@ def describe_space(manifest: Path) -> str:
 
 
 def write_size(size: int) -> str:
-    """``4.6 GiB``."""
+    """A size for people: ``4.6 GiB``."""
     value, unit = float(size), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if value < 1024:
@@ -96,14 +96,14 @@ def is_noexec(folder: Path) -> bool:
 
 
 def warn_of_cache(cache: Path) -> None:
-    """The process runtime installs its services there, which then could not start."""
+    """Warn where the disk of the cache runs no programs: the process runtime's services could not start from there."""
     if is_noexec(cache):
         print(f"warning: {cache} is on a disk mounted noexec: without Docker, no service can start from there")
         print("  set XDG_CACHE_HOME to a folder on another disk before 'stackctl up'")
 
 
 def install(bootstrap: Path, to: Path, bin_folder: Path) -> Path:
-    """Check, install beside what is there, switch; the command that was linked."""
+    """Check, install beside what is there, switch the link; the path of the command that was linked."""
     check_sums(bootstrap)
     if is_noexec(to):
         message = f"{to} is on a disk mounted noexec, from which no program may be started."
@@ -143,7 +143,7 @@ def check_sums(bootstrap: Path) -> None:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a regular file; of anything else, nothing that could be expected."""
+    """SHA-256 of a regular file; for anything else an empty text, which equals no digest."""
     if path.is_symlink() or not path.is_file():
         return ""
     digest = hashlib.sha256()
@@ -176,7 +176,7 @@ def find_python(versions: list[str]) -> Path:
     """The newest Python on PATH that the bundle has wheels for.
 
     Raises:
-        InstallError: there is none.
+        InstallError: no such Python is on PATH.
     """
     for version in sorted(versions, key=lambda text: [int(part) for part in text.split(".")], reverse=True):
         for name in (f"python{version}", "python3"):
@@ -188,14 +188,14 @@ def find_python(versions: list[str]) -> Path:
 
 
 def ask_version(python: str) -> str:
-    """``3.12``; empty when it does not run."""
+    """The Python's version, ``3.12``; empty when it does not run."""
     script = "import sys; print('%d.%d' % sys.version_info[:2])"
     done = subprocess.run([python, "-I", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     return done.stdout.decode().strip()
 
 
 def make_environment(bootstrap: Path, lock: Path, python: Path, environment: Path) -> None:
-    """A virtual environment with what the lock names, from the wheels beside it and nothing else."""
+    """Make a virtual environment with what the lock names, from the wheels beside it and nothing else."""
     shutil.rmtree(environment, ignore_errors=True)
     wheels = bootstrap / "wheels"
     environment.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def make_environment(bootstrap: Path, lock: Path, python: Path, environment: Pat
 
 
 def extract_uv(wheels: Path, scratch: Path) -> Path:
-    """The installer, out of its own wheel."""
+    """Take the installer out of its own wheel; the path of its program."""
     for path in sorted(wheels.glob("uv-*.whl")):
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -226,7 +226,7 @@ def run(command: list[str | Path], scratch: str) -> None:
     """Run a step with nothing of this machine's package settings.
 
     Raises:
-        InstallError: it failed; with the end of what it said.
+        InstallError: the step failed; has the end of what it said.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "PYTHON"))}
     settings = {"UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}

@@ -25,7 +25,7 @@ KEPT = re.compile(
 
 
 def main() -> None:
-    """Read to the end; signals are the engine's to hear."""
+    """Read to the end of the log; signals are for the engine to hear."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     output = sys.stdout.buffer

@@ -28,10 +28,10 @@ PUBLIC_LINE_CHARACTERS = 56
 
 @dataclass(frozen=True, slots=True)
 class KeyFiles:
-    """A new pair.
+    """The files of a new pair of keys.
 
     Attributes:
-        secret: path of the file with mode 0600.
+        secret: path of the secret key's file, which has mode 0600.
         line: the public key as one line of text.
     """
 
@@ -49,8 +49,8 @@ def make_keys(
     """Make a pair of keys as ``PREFIX.key`` and ``PREFIX.pub``.
 
     Args:
-        make_random: so many bytes that nobody can guess.
-        create_files: path, text and mode of each; all or none, and never instead of another file.
+        make_random: gives so many bytes that nobody can guess.
+        create_files: writes files, each with path, text and mode; all or none, and never over another file.
 
     Raises:
         ConfigError: one of the files is there already; it is left as it is.
@@ -69,7 +69,7 @@ def find_public_key(effects: Effects, given: str | None) -> PublicKey | None:
         given: path of a file, or the key's line itself.
 
     Raises:
-        ConfigError: what is named is neither.
+        ConfigError: what is named is neither a file nor a key.
         BundleError: the file is no public key.
     """
     if given:

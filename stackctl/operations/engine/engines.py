@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def choose_process_engine(effects: Effects, settings: Settings, release: Release | None) -> EngineChoice:
-    """The engine of the process runtime: the first form of those allowed that this machine does not know to fail."""
+    """The engine of the process runtime: the first allowed form that is not known to fail on this machine."""
     forms = list_engine_forms(effects, settings, release)
     return choose_form(forms, lambda item: effects.engines.load_record(item, uses_gpu(settings)))
 
@@ -42,7 +42,7 @@ def list_engine_forms(effects: Effects, settings: Settings, release: Release | N
     """The forms in which this machine can have an engine that the settings allow, n >= 1, the preferred one first.
 
     Args:
-        release: what a bundle brought: its engine comes first, and nothing can be built, for there is no index.
+        release: the current release; its engine comes first, and nothing can be built, for there is no index.
     """
     wanted = settings.inference_engine
     features = effects.machine.load_cpu_features() if wanted == AUTO else None
@@ -59,7 +59,7 @@ def list_engine_forms(effects: Effects, settings: Settings, release: Release | N
 
 
 def _list_brought(release: Release | None) -> list[EngineForm]:
-    """The engine that the release brought, with its own libraries before the machine's."""
+    """The engine that the release brought, with its own libraries before the machine's; none where it brought none."""
     if release is None or not release.engine or not release.manifest.engine:
         return []
     title = f"the release's {release.manifest.engine.title}"
@@ -78,7 +78,7 @@ def _list_servers(effects: Effects, settings: Settings) -> list[EngineForm]:
 
 
 def build_server_form(engines: Engines, build: Build) -> EngineForm:
-    """``llama-server`` as this build makes it."""
+    """The form of the ``llama-server`` that this build makes."""
     server = str(engines.find_build(build) / "llama-server")
     return EngineForm(LLAMA_CPP, f"llama-server built here ({build.name})", (server,), build)
 
@@ -96,10 +96,10 @@ def _build_python_form(effects: Effects, engine: Engine, build: Build | None) ->
 
 
 def check_engine_left(choice: EngineChoice) -> None:
-    """Raise when every form of every engine that is allowed is known not to work here.
+    """Raise when every allowed form of every engine is known not to work here.
 
     Raises:
-        RuntimeFailure: with what each of them did.
+        RuntimeFailure: no engine is left; has what each form did.
     """
     if choice.is_exhausted:
         findings = choice.list_findings()
@@ -107,7 +107,7 @@ def check_engine_left(choice: EngineChoice) -> None:
 
 
 def try_engine(effects: Effects, settings: Settings, choice: EngineChoice) -> bool:
-    """Ask the chosen engine unless it has answered here before; whether the choice holds as it was made."""
+    """Ask the chosen engine unless it has answered here before; whether the choice stays as it was made."""
     if choice.record is not None:
         return True
     record, is_lasting = ask_form(effects, settings, choice.form)
@@ -116,7 +116,7 @@ def try_engine(effects: Effects, settings: Settings, choice: EngineChoice) -> bo
 
 
 def refuse_engine(effects: Effects, settings: Settings, choice: EngineChoice, error: EngineRefused) -> None:
-    """Keep that the chosen engine could not be installed because it did not answer."""
+    """Record that the chosen engine could not be installed because it did not answer."""
     effects.terminal.report(f"{choice.form.title} {error.reason}")
     record = EngineRecord(works=False, reason=error.reason)
     effects.engines.save_record(choice.form, uses_gpu(settings), record, error.is_lasting)
@@ -128,7 +128,7 @@ def uses_gpu(settings: Settings) -> bool:
 
 
 def ask_form(effects: Effects, settings: Settings, form: EngineForm) -> tuple[EngineRecord, bool]:
-    """What the form does, without a remedy and with one; and whether it would do so again."""
+    """Ask a form without a remedy and, if it fails, with one; what came of it, and whether it would do so again."""
     effects.terminal.report(f"asking {form.title} the demo's question")
     first = _ask(effects.engines, settings, form, {})
     reason = first.failure
@@ -144,7 +144,7 @@ def ask_form(effects: Effects, settings: Settings, form: EngineForm) -> tuple[En
 
 
 def _ask(engines: Engines, settings: Settings, form: EngineForm, remedy: dict[str, str]) -> TrialResult:
-    """Ask it as the stack would start it: the same environment and devices."""
+    """Ask a form as the stack would start it, with its environment and devices."""
     devices = () if settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(","))
     parameters = EngineParameters(
         model_path="",

@@ -16,7 +16,7 @@ COMMAND = "stackctl up --build-engine"
 
 
 def plan_engine(engines: Engines, loaded: LoadedSite, host: Host, kind: str) -> GpuBuildPlan | None:
-    """What an engine of the process runtime for this kind of GPU takes; None where none would be built."""
+    """What it takes to build an engine of the process runtime for this kind of GPU; None where none would be built."""
     if loaded.release or loaded.settings.inference_engine not in (AUTO, LLAMA_CPP.name):
         return None
     return plan_gpu_build(host, kind, loaded.settings.gpu_devices, engines.load_toolkit(kind))
@@ -38,10 +38,10 @@ def build_gpu_engine(
     """Build an engine for a GPU that the chosen one leaves alone, where that is wanted.
 
     Args:
-        fixed: a runtime that replaces STACK_RUNTIME.
+        fixed: runtime that replaces STACK_RUNTIME, and why; None where none does.
 
     Returns:
-        Whether there is a new engine to choose; and why one that was wanted is not there.
+        Whether there is a new engine to choose, and findings on why a wanted one is not there.
     """
     settings = loaded.settings
     wanted = settings.stack_build_engine

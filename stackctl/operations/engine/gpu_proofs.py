@@ -21,7 +21,7 @@ class Engine:
     """One engine that a GPU is expected for.
 
     Attributes:
-        gpu: "nvidia", "amd" or "vulkan".
+        gpu: kind of GPU: "nvidia", "amd" or "vulkan".
     """
 
     runtime: Runtime
@@ -31,7 +31,7 @@ class Engine:
 
 
 def keep_proof(effects: Effects, engine: Engine) -> GpuFacts:
-    """Read the proof of the start that runs now, once it is ready, and keep it; a kept one is not read again."""
+    """Read the proof of the start that runs now, once it is ready, and keep it; a kept proof is not read again."""
     pid = engine.state.pid
     memory = (
         effects.machine.load_gpu_memory().gather(pid, effects.machine.list_ancestors)

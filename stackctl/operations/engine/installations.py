@@ -23,10 +23,10 @@ class Installation:
     """Something that the process runtime needs on this machine before it can start.
 
     Attributes:
-        target: the program that is there when the installation is.
-        lock: hashed requirements of the environment; None for what is built from source.
-        variables: what the installation needs in its environment.
-        build: how it is built; None for an environment.
+        target: path of the program that is there when the installation is.
+        lock: path of the environment's hashed requirements; None for what is built from source.
+        variables: variables that the installation needs.
+        build: how the program is built; None for an environment.
     """
 
     title: str
@@ -56,7 +56,7 @@ def list_installations(data_root: Path, loaded: LoadedSite) -> tuple[Installatio
 
 
 def build_runtime_paths(effects: Effects, choice: EngineChoice) -> RuntimePaths:
-    """Where a process finds its program: an environment made from the service's lock, or a binary."""
+    """Where a process finds each program: in an environment made from the service's lock, or as a binary."""
     services = effects.paths.data_root / "services"
     gateway = effects.engines.find_environment(services / GATEWAY / "requirements.lock", {})
     return RuntimePaths(

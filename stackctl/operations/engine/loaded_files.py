@@ -1,6 +1,7 @@
 """Remember which model files each engine was started with, and tell when others lie in their place.
 
-An engine reads its file once; a file of the same name that is put there later is served by nobody until a restart.
+Small JSON in the site's state. An engine reads its file once; a file of that name that is put there later is served by
+no engine until a restart.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Identities = Mapping[str, Mapping[str, Identity]]
 
 
 def load_identities(files: Files, services: tuple[Service, ...]) -> Identities:
-    """Service to its model files, all shards, and what tells each from another: size, time of change, inode."""
+    """The model files of each service, all shards, each with what tells it from another: size, time, inode."""
     return {
         service.name: {path: files.load_facts(Path(path)).identity for path in service.model.shards}
         for service in services
@@ -30,10 +31,10 @@ def load_identities(files: Files, services: tuple[Service, ...]) -> Identities:
 
 
 def keep_identities(effects: Effects, identities: Identities, states: Mapping[str, ServiceState]) -> None:
-    """Keep what the starts that run now have loaded.
+    """Record which files the starts that run now have loaded.
 
     Args:
-        identities: as they were before anything was started.
+        identities: files of each service as they were before anything was started.
     """
     for name, files in identities.items():
         if name in states:
@@ -42,7 +43,7 @@ def keep_identities(effects: Effects, identities: Identities, states: Mapping[st
 
 
 def find_replaced(effects: Effects, service: Service, state: ServiceState | None) -> str:
-    """Name of a model file that is another one than was loaded; empty when there is none, or nothing is known."""
+    """Name of a model file that is not the one that was loaded; empty when there is none, or nothing is known."""
     if state is None or service.model is None:
         return ""
     start, known = _load_record(effects, service.name)

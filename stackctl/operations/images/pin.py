@@ -1,4 +1,4 @@
-"""``images pin``: ask registries which image a tag names now, and hold on to that one."""
+"""``images pin``: ask registries which image a tag names now, and write its digest to the site's ``images.lock``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FindDigests = Callable[[Sequence[str]], Mapping[str, "str | StackError"]]
 
 @dataclass(frozen=True, slots=True)
 class PinResult:
-    """What became of the site's pins; ``path`` is that of the lock."""
+    """What became of the site's pins; ``path`` is that of ``images.lock``."""
 
     path: str
     changes: tuple[PinChange, ...]
 
     @property
     def is_changed(self) -> bool:
-        """Whether the lock is, or would be, another."""
+        """Whether the lock's text changes, or would."""
         return any(change.status != "unchanged" for change in self.changes)
 
 
@@ -32,12 +32,12 @@ def run_pin(effects: Effects, find_digests: FindDigests, *, dry_run: bool) -> Pi
     """Write the digest of every image that comes from a registry, for all GPUs, to the site's ``images.lock``.
 
     Args:
-        find_digests: asks registries; each name's digest, or why there is none.
-        dry_run: ask, and write nothing.
+        find_digests: asks registries; gives each name's digest, or why there is none.
+        dry_run: whether to ask and write nothing.
 
     Raises:
         ConfigError: the settings, or the lock, cannot be read, or nothing here can be pinned.
-        ImageUnavailable: an image that no registry gave, all of them by name; nothing was written.
+        ImageUnavailable: no registry gave an image; names all of them; nothing was written.
     """
     if load_release(effects):
         message = "The installed release says which images run, by the digests in its signed manifest."

@@ -19,21 +19,22 @@ _OWN_IMAGE = re.compile(rf"{re.escape(OWN_IMAGES)}/[\w./-]+:[\w.-]+", re.ASCII)
 
 
 class ImageStore(Protocol):
-    """The engine's images. The adapter says what each method does."""
+    """The Docker engine's images. The adapter says what each method does."""
 
     def list_images(self) -> tuple[EngineImage, ...]: ...
     def remove(self, name: str) -> bool: ...
 
 
 def plan_prune(effects: Effects, store: ImageStore, sites: Sequence[Path]) -> tuple[PruneItem, ...]:
-    """What would go and what stays.
+    """Say which images would go and which stay.
 
     Args:
-        sites: other sites of this user; what they were started from last is theirs, whether they run or not.
+        sites: folders of this user's other sites; the images that one was last started from stay, whether it runs or
+            not.
 
     Raises:
-        ConfigError: this site's settings cannot be read, so nobody knows what it names.
-        RuntimeFailure: no engine answers.
+        ConfigError: this site's settings cannot be read, so the images that it names are not known.
+        RuntimeFailure: no Docker engine answers.
     """
     resolved, _ = load_settings(effects)
     images, _ = load_images(effects, resolved, choose_compose_engine(resolved.values), load_release(effects))
@@ -48,5 +49,5 @@ def plan_prune(effects: Effects, store: ImageStore, sites: Sequence[Path]) -> tu
 
 
 def run_prune(store: ImageStore, items: Sequence[PruneItem]) -> tuple[PruneItem, ...]:
-    """Remove what is to go; those that were removed: a container may have been made of one since it was planned."""
+    """Remove what is to go; the items that were removed: a container may use an image since it was planned."""
     return tuple(item for item in items if not item.kept and store.remove(item.image))

@@ -18,11 +18,11 @@ from stackctl.operations.site.load_settings import load_settings
 def ask(
     effects: Effects, text: str, *, model: str, system: str, max_tokens: int | None, temperature: float | None
 ) -> Iterator[ChatPiece]:
-    """Pieces of the answer as they come.
+    """Ask one question; the pieces of the answer as they come.
 
     Raises:
-        ConfigError: an empty question, no key, or a model that is not served.
-        RuntimeFailure: no answer, or one that broke off.
+        ConfigError: the question is empty, there is no key, or the model is not served.
+        RuntimeFailure: no answer came, or it broke off.
     """
     resolved, _ = load_settings(effects)
     check_secrets(resolved.values, ".env")
@@ -44,7 +44,7 @@ def ask(
 
 
 def _check_model(network: Network, settings: Settings, model: str) -> None:
-    """Whether the gateway lists the model; where it does not answer, the question itself tells."""
+    """Refuse a model that the gateway does not list; where the gateway does not answer, the question itself tells."""
     answer = network.fetch(f"{find_gateway_url(settings)}/v1/models", key=settings.gateway_key, timeout_s=5.0)
     names = list_model_names(answer) if answer.status == 200 else []
     if names and model not in names:

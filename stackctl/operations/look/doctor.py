@@ -32,7 +32,7 @@ CA_HEAD_BYTES = 65_536
 
 
 def run_doctor(effects: Effects) -> tuple[Finding, ...]:
-    """Every finding about this machine and this site; a configuration that cannot be read is one, too."""
+    """Every finding about this machine and this site; a configuration that cannot be read is a finding too."""
     host = effects.machine.load_host(True)
     try:
         loaded = load_site(effects)
@@ -44,7 +44,7 @@ def run_doctor(effects: Effects) -> tuple[Finding, ...]:
 
 
 def set_fitting_context(effects: Effects) -> Mapping[str, int]:
-    """Write the largest context that fits to `.env`; what was set, empty when the configured one fits.
+    """Write the largest context that fits to `.env`; the settings that were written, none when the configured one fits.
 
     Raises:
         ConfigError: a model of `stack.yml` does not fit; its context is for a person to change.
@@ -110,13 +110,13 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
 
 
 def _list_engine_findings(loaded: LoadedSite) -> tuple[Finding, ...]:
-    """What came of asking engines on this machine, and which one serves."""
+    """Findings on what came of asking engines on this machine, and which one serves."""
     findings = loaded.choice.list_findings()
     return findings if loaded.choice.is_exhausted else (*findings, loaded.choice.describe())
 
 
 def _try_runtime(host: Host, loaded: LoadedSite) -> str:
-    """The runtime that would be used; what is wrong with the wanted one is the check's to say."""
+    """The runtime that would be used; what is wrong with the wanted one is for the check to say."""
     wanted = loaded.settings.stack_runtime
     try:
         return choose_runtime(host, choose_for_release(loaded, wanted, "")[0]).value
@@ -125,7 +125,7 @@ def _try_runtime(host: Host, loaded: LoadedSite) -> str:
 
 
 def _check_images(loaded: LoadedSite) -> list[Finding]:
-    """Images that change under their name: what was tested is then not what runs."""
+    """Warn of images that may change under their name: what was tested is then not what runs."""
     settings, images = loaded.settings, loaded.images
     named = {
         "INFERENCE_IMAGE": settings.inference_image and images.inference["none"],
@@ -166,7 +166,7 @@ def _build_entry(files: Files, model: ServedModel) -> ModelEntry:
 
 
 def _list_disks(paths: Paths, host: Host, loaded: LoadedSite, runtime: str, gpu: str) -> tuple[DiskNeed, ...]:
-    """Space for what is not there yet."""
+    """The disk space that is needed for what is not there yet."""
     needs = [DiskNeed("logs and state", str(paths.site), GIB)]
     if runtime == "process":
         missing = [item for item in list_installations(paths.data_root, loaded) if not item.target.exists()]
@@ -182,7 +182,7 @@ def _list_disks(paths: Paths, host: Host, loaded: LoadedSite, runtime: str, gpu:
 
 
 def _sum_held(effects: Effects, runtime: Runtime) -> tuple[int, int]:
-    """Memory and GPU memory that this stack's own services hold now."""
+    """Bytes of memory and of GPU memory that this stack's own services hold now."""
     state = load_state(effects.files, effects.paths)
     if state is None or state.runtime != runtime.name:
         return 0, 0

@@ -43,7 +43,7 @@ Results = tuple[ProbeResult, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Asker:
-    """What every probe needs."""
+    """What every probe is asked with."""
 
     effects: Effects
     runtime: Runtime
@@ -61,7 +61,7 @@ def check_health(effects: Effects, running: Running, *, answers: bool = True) ->
     """Run every free probe at the same time, then ask the models that can be asked.
 
     Args:
-        answers: also ask each local model for a real answer; never a provider's, which may cost money.
+        answers: whether to ask each local model for a real answer too; never a provider's, which may cost money.
     """
     runtime, plan = running.runtime, running.plan
     asker = _Asker(effects, runtime, plan, runtime.list_states(), running.known_answer)
@@ -73,7 +73,7 @@ def check_health(effects: Effects, running: Running, *, answers: bool = True) ->
 
 
 def _run_jobs(jobs: Sequence[Callable[[], Results]]) -> Results:
-    """All at the same time; an interruption waits for none of them."""
+    """Run all jobs at once; an interruption waits for none of them."""
     pool = ThreadPoolExecutor(max(len(jobs), 1))
     try:
         return tuple(result for job in [pool.submit(job) for job in jobs] for result in job.result())
@@ -137,7 +137,7 @@ def _probe_routes(asker: _Asker, names: tuple[str, ...]) -> Results:
 
 
 def _probe_answer(asker: _Asker, model: ServedModel, lower: Results) -> Results:
-    """One whole answer and, after it, one as a stream: an engine may have a single slot."""
+    """Ask for one whole answer and, after it, one as a stream: an engine may have a single slot."""
     if unasked := list_unasked(model, lower):
         return unasked
     question, known_answer = asker.known
@@ -160,9 +160,9 @@ def _ask_engine(asker: _Asker, service: Service, path: str) -> Answer:
 
 
 def load_progress(machine: Machine, service: Service, state: ServiceState | None) -> float | None:
-    """Share of the model's bytes that its process holds in memory: an estimate, ``None`` where it cannot be read.
+    """Share of the model's bytes that its process has in memory: an estimate, ``None`` where it cannot be read.
 
-    llama.cpp maps the file, so what is resident is what has been read; it never says 100 % before it is ready.
+    llama.cpp maps the file, so what is resident is what has been read; the share stays below 1 before it is ready.
     """
     if state is None or not state.pid or service.model is None or service.model.size_bytes < PROGRESS_BYTES:
         return None

@@ -19,10 +19,10 @@ from stackctl.operations.site.state import load_state
 
 @dataclass(frozen=True, slots=True)
 class StackStatus:
-    """What runs: services in the order of the stack.
+    """What runs: the state of each service, in the order of the stack.
 
     Attributes:
-        release: title of the installed release that it was started from; empty where there was none.
+        release: title of the installed release that the stack was started from; empty where there was none.
         notice: what to do about a release that was loaded since; empty where there is none.
     """
 
@@ -35,11 +35,11 @@ class StackStatus:
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One served name.
+    """One served name of the configuration.
 
     Attributes:
-        listed: whether the gateway lists it; False while the stack is down.
-        file, size_bytes, quantisation, context_length, slots: of a local model; empty or 0 for a provider's.
+        listed: whether the gateway lists the name; False while the stack is down.
+        file, size_bytes, quantisation, context_length, slots: facts of a local model; empty or 0 for a provider's.
     """
 
     served_name: str
@@ -101,7 +101,7 @@ def list_models(effects: Effects) -> tuple[ModelRow, ...]:
 
 
 def _describe_origin(loaded: LoadedSite, model: ServedModel) -> str:
-    """Where a model of ours comes from, when it is not a file that the operator put there."""
+    """Where a model of ours comes from, when the operator did not put its file there."""
     release = loaded.release
     brought = f"release {release.title}" if release and model.path.startswith(f"{release.store}/") else ""
     # Its template has no place for them, so the engine answers as if none had been sent.
@@ -110,13 +110,13 @@ def _describe_origin(loaded: LoadedSite, model: ServedModel) -> str:
 
 
 def load_logs(effects: Effects, services: tuple[str, ...], lines: int) -> dict[str, str]:
-    """The end of each service's log."""
+    """The last lines of each service's log, by service."""
     runtime = _find_runtime(effects)
     return {name: runtime.read_log(name, lines) for name in _choose_services(runtime, services)}
 
 
 def follow_logs(effects: Effects, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
-    """Pass on lines until interrupted."""
+    """Pass on lines of the services' logs until interrupted."""
     runtime = _find_runtime(effects)
     runtime.follow_logs(_choose_services(runtime, services), lines, write)
 

@@ -33,7 +33,7 @@ BY_HAND = "a file"
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One file on its way: a ``staged`` copy waits for its name; None where source or target is used as it is."""
+    """One file that is being added: a ``staged`` copy waits for its name; None where the file is used as it is."""
 
     source: Path
     target: Path
@@ -45,11 +45,11 @@ def run_add(effects: Effects, store: StoreEffects, path: Path, move: bool = Fals
     """Copy a model, all its shards, into the models folder; nothing is visible before all of it is there.
 
     Args:
-        path: any file of the model.
-        move: rename instead of copying, where both are on one file system.
+        path: path of any file of the model.
+        move: whether to rename instead of copying, where both are on one file system.
 
     Raises:
-        ConfigError: it is no whole model, there is no space, or another content has the name.
+        ConfigError: the file is of no whole model, there is no space, or another content has the name.
     """
     folder = find_models_dir(effects.paths, load_settings(effects)[0].values)
     if store.load_size(path) is None:
@@ -125,7 +125,7 @@ def _discard(files: Files, step: _Step) -> None:
 
 
 def _find_source(catalog: Catalog, step: _Step) -> str:
-    """The catalog's name of the file, if it is that very file."""
+    """The catalog's name of the file, if the catalog has that very digest; else the word for a file added by hand."""
     for model, file in catalog.find_files(step.target.name):
         if model.repo and file.known_sha256 == step.sha256:
             return Reference(repo=model.repo, file=file.name, revision=model.revision or "").render_text()

@@ -28,12 +28,12 @@ from stackctl.operations.site.load_settings import load_settings
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """One file and what was found.
+    """One file and what was found wrong with it.
 
     Attributes:
-        path: relative to the models folder where it stands in it.
-        sha256: empty where nothing was there to compare with, or the file cannot be read.
-        compared_with: ``record``, ``catalog``, both, or nothing.
+        path: path of the file, relative to the models folder where it lies in it.
+        sha256: digest of the file; empty where nothing was there to compare with, or it cannot be read.
+        compared_with: what the digest was compared with: ``record``, ``catalog``, both, or nothing.
     """
 
     path: str
@@ -66,7 +66,7 @@ def verify_models(effects: Effects, store: StoreEffects, names: Sequence[str] = 
         names: file names, paths in the folder, catalog names, served names or settings.
 
     Raises:
-        ConfigError: a name is none of these; or the settings cannot be read.
+        ConfigError: a name is none of these, or the settings cannot be read.
     """
     resolved, stackfile = load_settings(effects)
     folder = find_models_dir(effects.paths, resolved.values)
@@ -101,7 +101,7 @@ def _list_groups(
 
 
 def _list_names(first: Path, folder: Path, catalog: Catalog) -> frozenset[str]:
-    """By which names a person may mean the model."""
+    """The names by which a person may mean the model."""
     shards = build_shard_names(first.name)
     known = {name for name, model in catalog.models.items() if any(file.name in shards for file in model.files)}
     paths = {_show(first.parent / shard, folder) for shard in shards}
@@ -151,7 +151,7 @@ def _check_file(
 
 
 def _list_expected(record: Checksum | None, catalog: Catalog, name: str) -> dict[str, str]:
-    """Digests to compare with, by where they are from.
+    """Digests to compare with, each by where it is from.
 
     Two people's quantisations of one model often have one file name: the catalog speaks for a file only if it is
     from there, or if nobody knows where it is from.
@@ -165,7 +165,7 @@ def _list_expected(record: Checksum | None, catalog: Catalog, name: str) -> dict
 
 
 def _find_leftovers(store: StoreEffects, folder: Path) -> list[CheckedFile]:
-    """Records of files that are gone, and downloads that were never finished; neither stops anything."""
+    """Findings on records of files that are gone, and on downloads that were never finished; neither stops anything."""
     found = []
     for record in store.list_files(folder, f".gguf{SUFFIX}"):
         path = record.with_name(record.name.removesuffix(SUFFIX))

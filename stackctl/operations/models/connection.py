@@ -40,8 +40,8 @@ class Connection:
     """How to ask for one file.
 
     Attributes:
-        token: the hub's; empty for none. It goes to the first server only.
-        ca_bundle: the company's certificates, None for the system's alone.
+        token: the hub's token; empty for none. It goes to the first server only.
+        ca_bundle: path of the company's certificates, None for the system's alone.
     """
 
     effects: Effects
@@ -78,10 +78,10 @@ class Connection:
         raise RuntimeFailure(f"{message}.", f"check {self.source.place}")
 
     def check(self, reply: Reply) -> None:
-        """Refuse an answer that has no file.
+        """Refuse an answer that carries no file.
 
         Raises:
-            StackError: says what it means.
+            StackError: the answer carries no file; says what it means.
         """
         if reply.status not in (200, 206, 416) and not (reply.status in REDIRECTS and "location" in reply.headers):
             host = urlsplit(reply.url).hostname or ""
@@ -101,10 +101,11 @@ class Connection:
 
 
 def probe(connection: Connection) -> RemoteFile:
-    """Ask what the server has, without the file.
+    """Ask what the server has, without fetching the file.
 
     Raises:
-        HostUnreachable: at once; nothing was downloaded that waiting could save.
+        HostUnreachable: no connection could be made; raised at once, because nothing was downloaded that waiting could
+            save.
         StackError: the server has no such file, or keeps failing.
     """
     check_token(connection.token)
@@ -128,10 +129,10 @@ def probe(connection: Connection) -> RemoteFile:
 
 
 def check_token(token: str) -> None:
-    """Refuse a token that no header carries, before a library quotes it in its own error.
+    """Refuse a token that no header can carry, before a library quotes it in its own error.
 
     Raises:
-        ConfigError: it holds spaces or other characters.
+        ConfigError: the token holds spaces or other characters that no header carries.
     """
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         message = (

@@ -25,7 +25,7 @@ OnBytes = Callable[[int], None]
 
 
 class PartialFile(Protocol):
-    """An unfinished file; the adapter says what each method does."""
+    """An unfinished file of a download or copy; the adapter says what each method does."""
 
     position: int
 
@@ -40,17 +40,17 @@ class StoreEffects:
     """What jobs on model files do to the world beside ``Effects``.
 
     Attributes:
-        open_reply: one HTTP request (method, URL, headers); the company's certificate file comes first.
-        hold_download: the right to write the model file of this name.
-        open_partial: an unfinished file from this byte on.
-        compute_sha256: digest of a file.
-        copy_file: copy, synced; gives the digest.
-        place_file: rename into its final place, in one step.
-        load_header: facts of one GGUF file; raises ``GGUFError``.
-        load_size: None where there is no such file.
-        load_free_bytes: space that this user can still write.
-        list_files: files of a folder and its subfolders with this ending; hidden ones left out.
-        is_same_file_system: whether a rename from the one to the other is possible.
+        open_reply: makes one HTTP request (method, URL, headers); the company's certificate file comes first.
+        hold_download: holds the right to write the model file of this name.
+        open_partial: opens an unfinished file from this byte on.
+        compute_sha256: gives the digest of a file.
+        copy_file: copies a file, synced; gives the digest.
+        place_file: renames a file into its final place, in one step.
+        load_header: reads the facts of one GGUF file; raises ``GGUFError``.
+        load_size: gives a file's size in bytes, None where there is no such file.
+        load_free_bytes: gives the bytes that this user can still write.
+        list_files: lists files of a folder and its subfolders with this ending; hidden ones are left out.
+        is_same_file_system: tells whether a rename from the one path to the other is possible.
     """
 
     open_reply: Callable[[Path | None, str, str, Mapping[str, str]], AbstractContextManager[Reply]]
@@ -71,9 +71,9 @@ class BroughtFile:
     """One file of a model that was pulled or added.
 
     Attributes:
-        source: where it is from, as its record says.
-        was_here: with the same content, before.
-        is_compared: whether its digest was compared with one that was known beforehand.
+        source: where the file is from, as its record says.
+        was_here: whether a file with this content was here before.
+        is_compared: whether the file's digest was compared with one that was known beforehand.
     """
 
     name: str
@@ -89,7 +89,7 @@ class BroughtModel:
     """A model that is whole in the folder now.
 
     Attributes:
-        setting: the line of `.env` that serves it.
+        setting: line of `.env` that serves the model.
         warnings: findings that stop nothing.
     """
 
@@ -104,10 +104,10 @@ def judge_model(files: tuple[ModelFile, ...], refusal: str, use: Use | None) -> 
     Args:
         files: all of the model, n >= 1; the first one is what the setting names.
         refusal: first line of the error.
-        use: what the catalog says it is for; None where it does not know the file.
+        use: what the catalog says the model is for; None where it does not know the file.
 
     Raises:
-        ConfigError: they are not; every reason.
+        ConfigError: the files are no such model; has every reason.
     """
     header = build_model_header(files)
     is_embedding = use == "embedding" or bool(header and header.is_embedding)
@@ -124,7 +124,7 @@ def find_models_dir(paths: Paths, settings: Settings) -> Path:
 
 
 def load_checksum(files: Files, path: Path) -> Checksum | None:
-    """What was recorded of this file."""
+    """The record of a file's digest; None where there is none."""
     return parse_checksum(files.load_text(path.with_name(path.name + SUFFIX)))
 
 
@@ -139,7 +139,7 @@ def hash_model(effects: Effects, store: StoreEffects, path: Path) -> str:
 
 
 def make_reporter(effects: Effects, title: str, size_bytes: int) -> OnBytes:
-    """What to call with the position that a step has reached."""
+    """Make the function to call with the number of bytes that a step has done."""
     progress = Transfer(title, size_bytes, effects.terminal.report, effects.clock.monotonic)
     return lambda position: progress.add(position - progress.done)
 
@@ -148,7 +148,7 @@ def check_space(store: StoreEffects, folder: Path, needed_bytes: int) -> None:
     """Refuse before anything is written.
 
     Raises:
-        ConfigError: the folder's file system has less room.
+        ConfigError: the folder's file system has less room than is needed.
     """
     free = store.load_free_bytes(folder)
     if needed_bytes > free:

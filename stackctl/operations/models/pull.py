@@ -61,7 +61,7 @@ def run_pull(effects: Effects, store: StoreEffects, name: str) -> BroughtModel:
     """Download a model into the site's models folder, or go on with a download that was interrupted.
 
     Args:
-        name: of the catalog, ``hf:owner/repo/file.gguf[@revision]`` or an address; any shard stands for all.
+        name: name in the catalog, ``hf:owner/repo/file.gguf[@revision]`` or an address; any shard stands for all.
 
     Raises:
         ConfigError: the name, the token, the space or the file that came is not right.
@@ -122,7 +122,7 @@ def _check_online(job: _Job, source: Source) -> None:
 
 
 def _ask_all(job: _Job, sources: list[Source]) -> list[tuple[Source, RemoteFile]]:
-    """What the server says of each file, and each source completed by it."""
+    """Ask the server about each file; each source comes back with what it lacked."""
     found = []
     for source in sources:
         job.effects.terminal.report(f"asking for {source.origin}")
@@ -150,7 +150,7 @@ def _note_present(job: _Job, source: Source, done: dict[str, BroughtFile]) -> bo
 
 
 def _find_present(job: _Job, source: Source) -> BroughtFile | None:
-    """The file if it is here already, the same one.
+    """The file, if one with the right content is here already.
 
     Raises:
         ConfigError: a file of that name with another content is here.
@@ -171,7 +171,7 @@ def _find_present(job: _Job, source: Source) -> BroughtFile | None:
 
 
 def _check_room(job: _Job, absent: list[Source]) -> None:
-    """An unfinished file has its blocks already, even where the download starts over in it."""
+    """Check the space: an unfinished file has its blocks already, even where the download starts over in it."""
     present = {source: job.store.load_size(job.partial(source)) or 0 for source in absent}
     check_space(job.store, job.folder, sum(max(source.size_bytes - present[source], 0) for source in absent))
 
@@ -222,10 +222,10 @@ def _drop(job: _Job, source: Source) -> None:
 def _check_whole(
     job: _Job, entry: CatalogModel | None, sources: tuple[Source, ...], done: dict[str, BroughtFile]
 ) -> tuple[str, tuple[Finding, ...]]:
-    """Check headers of all files together; the line of `.env`, and warnings.
+    """Check the headers of all files together; the line of `.env`, and warnings.
 
     Raises:
-        ConfigError: they are no model that can be served; what was downloaded is removed.
+        ConfigError: the files are no model that can be served; what was downloaded is removed.
     """
     files = tuple(_load(job, source, done[source.name]) for source in sources)
     try:

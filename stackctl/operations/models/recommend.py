@@ -22,7 +22,7 @@ class Recommendation:
     """What this machine can serve.
 
     Attributes:
-        device: in words, with its memory.
+        device: what the engine computes on, in words, with its memory.
         plans: the lines to write for each use; empty when nothing of the catalog fits.
     """
 
@@ -36,7 +36,7 @@ def recommend_models(effects: Effects, memory_gb: float | None = None) -> Recomm
     """Judge the catalog for this machine, or for a GPU with this much memory.
 
     Args:
-        memory_gb: in GiB, as cards are sold; None looks at this machine.
+        memory_gb: memory of the GPU in GiB, as cards are sold; None looks at this machine.
     """
     settings = load_settings(effects)[0].values
     title, device = _find_device(effects, settings) if memory_gb is None else _imagine_device(memory_gb)

@@ -33,7 +33,7 @@ class FileTransfer:
     """Bring one unfinished file to its end.
 
     Args:
-        record: where to note how much is safely on the disk.
+        record: path at which to note how many bytes are safely on the disk.
         validator: what the server said of the version that is partly here.
     """
 
@@ -78,7 +78,7 @@ class FileTransfer:
         return self._partial.position == self._size if self._size else self._is_ended
 
     def _receive(self) -> None:
-        """One request and what comes of it."""
+        """Make one request and write what it brings."""
         self._is_ended = False
         if self._partial.position and not (self._source.sha256 or self._validator):
             self._restart("nothing says whether the server still has the same version")
@@ -101,7 +101,7 @@ class FileTransfer:
             self._store(reply)
 
     def _refuse(self, reply: Reply, offset: int) -> None:
-        """The answer is of no use: ask for the whole file, if that was not it already."""
+        """Give up on an answer that is of no use: ask for the whole file, if that was not asked already."""
         if not offset:
             host = urlsplit(reply.url).hostname
             message = f"{host} answers {reply.status} with bytes that were not asked for"
@@ -119,7 +119,7 @@ class FileTransfer:
         self._save(0)
 
     def _check_length(self, reply: Reply, start: int) -> None:
-        """Compare the announced length with the size that is known; learn it where none is."""
+        """Compare the announced length with the size that is known; keep it where none is."""
         if reply.headers.get("content-encoding", "identity") != "identity":
             raise RuntimeFailure(f"{self._source.origin} comes compressed.", self._server_hint)
         length = read_count(reply.headers.get("content-length", ""))

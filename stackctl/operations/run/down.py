@@ -15,8 +15,8 @@ from stackctl.operations.site.state import clear_state, find_former_site, load_s
 def run_down(effects: Effects) -> bool:
     """Stop everything that ``up`` started here; whether anything was running.
 
-    Needs nothing but the state of that ``up``, and without it looks for what runs: neither a broken `.env` nor a lost
-    file may keep a stack running.
+    It needs nothing but the state of that ``up``, and without it looks for what runs: neither a broken `.env` nor a
+    lost file may keep a stack running.
 
     Raises:
         RuntimeFailure: something could not be stopped.
@@ -36,9 +36,9 @@ def run_restart(effects: Effects, names: tuple[str, ...], wait_timeout_s: float 
     """Restart services (all, when none is named) and wait until the stack is healthy again.
 
     Raises:
-        NotRunning: it is stopped.
-        ConfigError: there is no such service.
-        UnhealthyError: it did not become healthy in time.
+        NotRunning: the stack is stopped.
+        ConfigError: the stack has no such service.
+        UnhealthyError: the stack did not become healthy in time.
     """
     with effects.files.hold_lock(effects.paths.state_dir / "lock"):
         state = load_state(effects.files, effects.paths)

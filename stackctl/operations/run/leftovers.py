@@ -1,4 +1,4 @@
-"""What an earlier command left, or what a moved folder left behind: found, told and ended."""
+"""What an earlier command left running, or what a moved folder left behind: found, told and ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stackctl.operations.site.state import find_former_site, load_state
 
 
 def check_start(effects: Effects) -> tuple[Finding, ...]:
-    """What is wrong with how the stack was started or stopped: its folder moved, or something is left of it."""
+    """Findings on how the stack was started or stopped: its folder was moved, or something of it is left running."""
     state = load_state(effects.files, effects.paths)
     former = find_former_site(effects.paths, state) if state else None
     runtimes = (
@@ -42,7 +42,7 @@ def end_leftovers(effects: Effects) -> None:
 
 
 def leave_former_site(effects: Effects) -> None:
-    """Stop what runs from the paths of a folder that was moved: a service that is started again would not find them."""
+    """Stop what runs from the paths of a folder that was moved: a service that starts again would not find them."""
     state = load_state(effects.files, effects.paths)
     former = find_former_site(effects.paths, state) if state else None
     if state is None or former is None:

@@ -1,4 +1,4 @@
-"""Bring the stack up: settle where it runs, render, prepare, start everything at once, wait until it is healthy."""
+"""Bring the stack up: place it, render, prepare, start everything at once, wait until it is healthy."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class DryRun:
     """What ``up`` would do.
 
     Attributes:
-        runtime: the one that is meant.
+        runtime: runtime that the stack would be started in.
         device: what the models would run on, in words.
         difference: unified diff of the files that this runtime starts from, empty when they are current.
-        commands: in order.
+        commands: command lines that would be run, in order.
         warnings: findings that would stop nothing.
     """
 
@@ -74,12 +74,12 @@ def run_up(effects: Effects, wait_timeout_s: float | None = None) -> UpResult:
     """Start what is not running, restart what changed, and wait until every layer is healthy.
 
     Args:
-        wait_timeout_s: replaces the deadline that follows from the models' sizes.
+        wait_timeout_s: seconds that replace the deadline that follows from the models' sizes.
 
     Raises:
-        ConfigError: bad input; nothing was started.
+        ConfigError: the site's files or settings are not usable; nothing was started.
         RuntimeFailure: something could not be built, installed or started.
-        UnhealthyError: it started and did not become healthy in time.
+        UnhealthyError: the stack started and did not become healthy in time.
     """
     with effects.files.hold_lock(effects.paths.state_dir / "lock"):
         ready = _prepare(effects)
@@ -155,7 +155,7 @@ def _plan(effects: Effects, loaded: LoadedSite, state: SiteState) -> tuple[Runti
 def _start(
     effects: Effects, running: Running, state: SiteState, wait_timeout_s: float | None
 ) -> tuple[tuple[str, ...], HealthReport]:
-    """Write, start, wait. A stack that was not there before is not left half there; one that was keeps running."""
+    """Write, start, wait. A stack that was not there before is not left half started; one that was keeps running."""
     runtime, plan = running.runtime, running.plan
     leave_former_site(effects)
     was_running = bool(runtime.list_states())

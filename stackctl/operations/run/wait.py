@@ -41,7 +41,7 @@ def wait_healthy(effects: Effects, running: Running, wait_timeout_s: float | Non
 
 
 def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: float) -> None:
-    """Ask only what is not ready yet, and the runtime now and then: every question takes CPU from what is starting."""
+    """Ask only what is not ready yet, and the runtime now and then: each question takes CPU from what is starting."""
     waiting = tuple(service for service in running.plan.services if service.health_path)
     states = running.runtime.list_states()
     deaths_before = {name: state.restarts for name, state in states.items()}
@@ -67,7 +67,7 @@ def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: fl
 
 
 def _keep_proofs(effects: Effects, running: Running, ready: Sequence[Service]) -> None:
-    """What an engine's log says of its GPU is read the moment it is ready: users fill that log from then on."""
+    """Keep what an engine's log says of its GPU the moment it is ready: users fill that log from then on."""
     gpu = running.plan.gpu
     engines = [service for service in ready if service.model and service.model.gpu_layers != 0]
     states = running.runtime.list_states() if engines and gpu != "none" else {}
@@ -89,7 +89,7 @@ def raise_unhealthy(report: HealthReport) -> None:
 
 
 def list_warnings(report: HealthReport) -> tuple[Finding, ...]:
-    """What works and deserves a look."""
+    """Findings for what works and deserves a look."""
     return tuple(_to_finding(item, Severity.WARNING) for item in report.results if item.status is Status.WARNING)
 
 
@@ -105,7 +105,7 @@ def _ask(network: Network, running: Running, service: Service) -> Answer:
 
 
 def _describe(effects: Effects, service: Service, state: ServiceState | None, answer: Answer) -> str:
-    """The service, and how much of its model is loaded where that is known."""
+    """The service in words, with how much of its model is loaded where that is known."""
     share = load_progress(effects.machine, service, state) if answer.status == 503 else None
     return f"{service.name} ({share:.0%})" if share else service.name
 

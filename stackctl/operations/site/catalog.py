@@ -15,7 +15,7 @@ def load_catalog(effects: Effects) -> Catalog:
     """The catalog that came with stackctl.
 
     Raises:
-        ConfigError: it is missing or not usable.
+        ConfigError: the catalog is missing or not usable.
     """
     text = effects.files.load_text(effects.paths.data_root / CATALOG_FILE)
     if text is None:
@@ -24,7 +24,7 @@ def load_catalog(effects: Effects) -> Catalog:
 
 
 def suggest_pulls(effects: Effects, findings: Sequence[Finding]) -> list[Finding]:
-    """The same findings; where a missing file is one of the catalog, its hint is the command that brings it."""
+    """The findings; where a missing file is one of the catalog, the hint becomes the command that brings it."""
     missing = [finding for finding in findings if finding.message == MISSING and not finding.hint.startswith("set ")]
     if not missing:
         return list(findings)

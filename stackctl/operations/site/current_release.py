@@ -17,7 +17,7 @@ def read_release(effects: Effects, manifest_text: str) -> Release:
     """Put a release together from its manifest and its files.
 
     Raises:
-        BundleError: its manifest is damaged.
+        BundleError: the release's manifest is damaged.
         ConfigError: the site has a `stack.yml` of its own that says something else.
     """
     store = effects.paths.site / OFFLINE_FOLDER
@@ -37,7 +37,7 @@ def read_release(effects: Effects, manifest_text: str) -> Release:
 
 
 def check_own_stack(effects: Effects, manifest: Manifest) -> Iterator[Finding]:
-    """A `stack.yml` of the site's own that says something else than the release's, which governs."""
+    """A finding where the site's own `stack.yml` says something else than the release's, which governs."""
     path = effects.paths.site / "stack.yml"
     text = effects.files.load_text(path)
     packed = next((file.sha256 for file in manifest.files if file.path == STACK_FILE), "")

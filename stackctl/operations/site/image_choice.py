@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def load_pins(effects: Effects) -> dict[str, str]:
-    """The site's pinned digests by image; empty where it has no ``images.lock``.
+    """The site's pinned digest of each image, by the image's name; empty where it has no ``images.lock``.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: the lock cannot be read.
     """
     path = effects.paths.site / LOCK_FILE
     return parse_pins(effects.files.load_text(path) or "", str(path))
@@ -31,7 +31,7 @@ def load_images(
 ) -> tuple[Images, tuple[Finding, ...]]:
     """The images to run, and warnings.
 
-    A release's digests are its manifest's: what ``docker load`` brings has none that a name could hold.
+    A release's digests are its manifest's: an image that ``docker load`` brings has none that a name could hold.
     """
     if release:
         own = [

@@ -17,7 +17,7 @@ README = "Put GGUF files here and name them in ../.env (CHAT_MODEL, CODE_MODEL, 
 
 
 def run_init(effects: Effects) -> tuple[str, ...]:
-    """Create what is missing; keys that are empty are generated.
+    """Make what is missing, and generate keys that are empty.
 
     Returns:
         What was done, a line for each file.
@@ -56,7 +56,7 @@ def complete_env(effects: Effects, *, says_kept: bool = False) -> tuple[str, ...
         says_kept: whether a file that needed nothing is worth a line.
 
     Raises:
-        ConfigError: it is there and cannot be read; it was not changed.
+        ConfigError: `.env` is there and cannot be read; it was not changed.
     """
     env_file = effects.paths.site / ".env"
     text = effects.files.load_text(env_file)

@@ -44,8 +44,8 @@ def load_site(effects: Effects, started: str | None = None, *, memory_bytes: int
     """Read everything and put both runtimes' stacks together.
 
     Args:
-        started: as ``load_release`` takes it.
-        memory_bytes: of the machine that it is for; 0 where that is not known, by default this one's.
+        started: title of the release that a stack was started from, as ``load_release`` takes it.
+        memory_bytes: memory of the machine that the stack is for; 0 where it is not known, by default this one's.
 
     Raises:
         ConfigError: settings, models or `stack.yml` are not usable; nothing was started.
@@ -100,7 +100,7 @@ def load_override(effects: Effects) -> str:
     """The site's own `compose.override.yml`, under whichever of Compose's names; empty where there is none.
 
     Raises:
-        ConfigError: there are several.
+        ConfigError: there is more than one such file.
     """
     found = {name: text for name in OVERRIDE_NAMES if (text := effects.files.load_text(effects.paths.site / name))}
     if len(found) > 1:
@@ -111,7 +111,7 @@ def load_override(effects: Effects) -> str:
 def _load_models(
     effects: Effects, requests: tuple[ModelRequest, ...]
 ) -> tuple[dict[str, GGUFHeader], dict[str, tuple[str, ...]], dict[str, int], list[Finding]]:
-    """Headers, shards and sizes by path; every unusable file of every model is reported together."""
+    """Headers, shards and sizes of each model, by path; every unusable file of every model is reported together."""
     headers: dict[str, GGUFHeader] = {}
     shards: dict[str, tuple[str, ...]] = {}
     sizes: dict[str, int] = {}

@@ -26,7 +26,7 @@ def load_settings(effects: Effects) -> tuple[ResolvedSettings, StackFile]:
     """Read `.env` and `stack.yml`; problems of both are reported together.
 
     Raises:
-        ConfigError: every problem found, with file and line.
+        ConfigError: either file has a problem; names every one with file and line.
     """
     release = load_release(effects)
     return resolve_site(effects, load_dotenv(effects), load_stack_text(effects, release), release)
@@ -38,7 +38,7 @@ def resolve_site(
     """Put `.env`, the environment, flags and `stack.yml` (as ``text``) together.
 
     Raises:
-        ConfigError: every problem found, with file and line.
+        ConfigError: a source has a problem; names every one with file and line.
     """
     findings: list[Finding] = []
     stackfile: StackFile | None = None
@@ -69,7 +69,7 @@ def load_release(effects: Effects, started: str | None = None) -> Release | None
         started: title of that release; empty for the site's own files.
 
     Raises:
-        BundleError: it is damaged.
+        BundleError: the release is damaged.
         ConfigError: the site has a `stack.yml` of its own that says something else.
     """
     if started == "":
@@ -102,7 +102,7 @@ def load_stack_text(effects: Effects, release: Release | None) -> str:
     """The text of `stack.yml`: the installed release's, or the site's own, empty where there is none.
 
     Raises:
-        ConfigError: only a ``stack.yaml`` is there.
+        ConfigError: only a ``stack.yaml`` is there, which is not read.
     """
     if release:
         return release.stack_text
@@ -113,5 +113,5 @@ def load_stack_text(effects: Effects, release: Release | None) -> str:
 
 
 def load_dotenv(effects: Effects) -> DotenvFile:
-    """The site's `.env`, empty where there is none."""
+    """The site's `.env`; an empty one where there is no file."""
     return parse_dotenv(effects.files.load_text(effects.paths.site / ".env") or "")

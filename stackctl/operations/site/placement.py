@@ -1,4 +1,4 @@
-"""Settle where a stack runs on this host, and refuse what cannot work before anything is pulled or started."""
+"""Place a stack: choose where it runs on this host, and refuse what cannot work before anything is pulled."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 def place_stack(
     effects: Effects, loaded: LoadedSite, fixed: Choice[RuntimeName] | None = None
 ) -> tuple[SiteState, tuple[Finding, ...]]:
-    """Choose runtime and device.
+    """Choose the runtime and the device of a stack.
 
     Args:
-        fixed: a runtime that replaces STACK_RUNTIME, and why.
+        fixed: runtime that replaces STACK_RUNTIME, and why; None where none does.
 
     Raises:
-        ConfigError: what is asked for cannot be had here, a port is taken, or the stack runs elsewhere.
+        ConfigError: what is asked for this host does not have, a port is taken, or the stack runs elsewhere.
     """
     settings = loaded.settings
     wanted = fixed.value if fixed else settings.stack_runtime
@@ -72,7 +72,7 @@ def place_stack(
 def choose_device(
     effects: Effects, host: Host, loaded: LoadedSite, runtime: str
 ) -> tuple[Choice[GpuKind], tuple[Finding, ...]]:
-    """The GPU that the engine of this runtime can use; a warning when one is there that it cannot.
+    """The GPU that the engine of this runtime can use; a warning when there is one that it cannot use.
 
     Raises:
         ConfigError: a GPU is asked for that the host or the engine does not have.
@@ -98,7 +98,7 @@ def choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tupl
     A stack that runs stays where it is, and a release may be for one runtime only.
 
     Raises:
-        ConfigError: it has none for the runtime that is wanted.
+        ConfigError: the release has nothing for the runtime that is wanted.
     """
     runtimes = loaded.release.manifest.runtimes if loaded.release else ("compose", "process")
     if wanted == "auto" and running_in in runtimes:
@@ -117,7 +117,7 @@ def choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tupl
 def _choose_released_device(
     release: Release, choice: Choice[GpuKind], wanted: str
 ) -> tuple[Choice[GpuKind], tuple[Finding, ...]]:
-    """The CPU, where the installed release has no engine image for the GPU that is there.
+    """Fall back to the CPU where the installed release has no engine image for the GPU that is there.
 
     Raises:
         ConfigError: that GPU was asked for, or there is no image for the CPU either.
@@ -130,7 +130,7 @@ def _choose_released_device(
 
 
 def _can_compute(loaded: LoadedSite, runtime: str, gpu: str) -> bool:
-    """Whether the engine computes on such a GPU; of one that a release brought it is known what it was built for."""
+    """Whether the engine computes on such a GPU; of a release's engine it is known what it was built for."""
     release = loaded.release
     if runtime == "process" and release and release.engine and loaded.choice.form.command == (release.engine,):
         return release.manifest.engine is not None and release.manifest.engine.gpu == gpu
@@ -155,10 +155,10 @@ def _find_running(effects: Effects, loaded: LoadedSite) -> str:
 
 
 def _check_ports(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> None:
-    """Every port is free, or held by this stack already.
+    """Check that every port is free, or held by this stack already.
 
     Raises:
-        ConfigError: names the holder and the setting.
+        ConfigError: a port is taken; names its holder and the setting.
     """
     findings = []
     for port, setting in list_foreign_ports(effects.machine, host, loaded, runtime):

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 def run_render(effects: Effects, out: Path | None) -> tuple[list[tuple[Path, bool]], tuple[Finding, ...]]:
-    """Render everything, then write; a failure writes nothing.
+    """Render everything, then write it; a failure writes nothing.
 
     Returns:
-        Each file with whether it changed, and warnings.
+        The path of each file with whether it changed, and warnings.
     """
     loaded = load_site(effects)
     files = render_site(effects, loaded).files
@@ -48,7 +48,7 @@ def run_render(effects: Effects, out: Path | None) -> tuple[list[tuple[Path, boo
 
 
 def check_rendered(effects: Effects, out: Path | None) -> str:
-    """A diff between disk and what would be written; empty when they are the same."""
+    """A diff between the files on disk and those that would be written; empty when they are equal."""
     files = render_site(effects, load_site(effects)).files
     folder = out or effects.paths.rendered_dir
     return render_diff({name: effects.files.load_text(folder / name) or "" for name in files}, files)
@@ -88,7 +88,7 @@ def _load_own_file(files: Files, path: Path) -> str:
 def build_plan(
     loaded: LoadedSite, rendered: RenderedFiles, runtime: RuntimeName, gpu: str, by_cdi: bool = False
 ) -> StartPlan:
-    """Everything a runtime needs to start.
+    """Build the plan: everything that a runtime needs to start.
 
     Raises:
         ConfigError: a key is not set.
@@ -106,7 +106,7 @@ def build_plan(
 
 
 def collect_secrets(loaded: LoadedSite) -> dict[str, str]:
-    """Every secret's value by its setting's name."""
+    """The value of every secret, by its setting's name."""
     own = {
         item.name.upper(): str(getattr(loaded.settings, item.name))
         for item in fields(Settings)

@@ -23,7 +23,7 @@ class Running:
     Attributes:
         device: what the models run on, in words.
         known_answer: question and answer of the demo model.
-        successor: what to do about a release that was loaded since it was started; empty where there is none.
+        successor: what to do about a release that was loaded since the stack was started; empty where there is none.
     """
 
     loaded: LoadedSite
@@ -38,7 +38,7 @@ def load_running(effects: Effects) -> Running:
     """The stack that ``up`` started in this site, as it was started: what was loaded since does not run yet.
 
     Raises:
-        NotRunning: it was not started, or was stopped.
+        NotRunning: the stack was not started, or was stopped.
     """
     state = load_state(effects.files, effects.paths)
     if state is None:
@@ -47,7 +47,7 @@ def load_running(effects: Effects) -> Running:
 
 
 def build_running(effects: Effects, loaded: LoadedSite, state: SiteState) -> Running:
-    """Join a loaded site with what ``up`` decided."""
+    """Join a loaded site with what ``up`` chose."""
     runtime = effects.runtimes.make(state.runtime, loaded, state.gpu)
     rendered = render_site(effects, loaded)
     plan = build_plan(loaded, rendered, runtime.name, state.gpu, state.by_cdi)
@@ -59,7 +59,7 @@ def build_running(effects: Effects, loaded: LoadedSite, state: SiteState) -> Run
 def find_successor(effects: Effects, state: SiteState) -> str:
     """What to do about a release that was loaded since the stack was started; empty where there is none.
 
-    A site whose files cannot be read is others' to report.
+    A site whose files cannot be read is for others to report.
     """
     try:
         release = load_release(effects)
@@ -76,7 +76,7 @@ def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:
     """Refuse a service that the stack does not have.
 
     Raises:
-        ConfigError: names the nearest.
+        ConfigError: there is no such service; names the nearest.
     """
     for name in names:
         if name not in known:

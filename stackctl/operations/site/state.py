@@ -1,4 +1,4 @@
-"""What ``up`` decided, kept for the commands after it: which runtime and which device. A small JSON file."""
+"""What ``up`` chose, kept for the commands after it in a small JSON file: runtime, device, release."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def _is_copy(files: Files, paths: Paths, state: SiteState) -> bool:
 
 
 def save_state(files: Files, paths: Paths, state: SiteState) -> None:
-    """Keep the state for the next command."""
+    """Keep the state for later commands."""
     files.save_text(paths.state_dir / STATE_FILE, json.dumps(asdict(state), indent=2) + "\n", 0o600)
 
 
 def clear_state(files: Files, paths: Paths) -> None:
-    """Forget it: the stack is down."""
+    """Remove the state: the stack is down."""
     files.remove_file(paths.state_dir / STATE_FILE)

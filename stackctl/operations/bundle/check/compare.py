@@ -25,11 +25,11 @@ _Sources = Sequence[tuple[OpenedBundle, Manifest]]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two bundles and what differs.
+    """Two bundles and what differs between them.
 
     Attributes:
         lines: unified diffs of changed configuration, by path.
-        findings: what could not be vouched for or looked into; warnings.
+        findings: warnings: what no signature vouches for, or could not be looked into.
     """
 
     old: Manifest
@@ -43,7 +43,7 @@ def compare_bundles(reader: BundleReader, old: Path, new: Path, public_key: Publ
     """Compare two bundles; their parts may be elsewhere.
 
     Args:
-        public_key: where there is none, or no signature, the comparison says so and goes on.
+        public_key: key to check signatures with; without a key or a signature the comparison says so and goes on.
 
     Raises:
         BundleError: a path is not one bundle, a signature is wrong, or a manifest cannot be read.
@@ -81,7 +81,7 @@ def _compare_lines(reader: BundleReader, sources: _Sources, change: Change) -> s
 
 
 def _load_text(reader: BundleReader, sources: _Sources, sha256: str) -> str:
-    """A small file's text, from whichever of the bundles carries it."""
+    """Text of a small file, from whichever of the bundles carries it."""
     for opened, manifest in sources:
         member = find_members(manifest).get(sha256)
         path = choose_copies(reader, opened, manifest)[0].get(part_name(member.part)) if member else None

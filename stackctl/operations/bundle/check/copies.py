@@ -18,7 +18,7 @@ def list_copies(reader: BundleReader, opened: OpenedBundle, manifest: Manifest, 
     """Every file that may be this part: in the bundle's own folders by its name, elsewhere by how it begins.
 
     Args:
-        number: of the part, from 1.
+        number: the part's number, from 1.
     """
     for path in opened.parts.get(part_name(number), ()):
         if path.parent in opened.folders or reader.begins_part(path, manifest, number):
@@ -28,10 +28,11 @@ def list_copies(reader: BundleReader, opened: OpenedBundle, manifest: Manifest, 
 def choose_copies(
     reader: BundleReader, opened: OpenedBundle, manifest: Manifest
 ) -> tuple[dict[str, Path], list[tuple[str, Path, int]]]:
-    """One file for each part that is there, a whole one where there is one, judged by sizes.
+    """Choose one file for each part that is there, a whole one where there is one, judged by sizes.
 
     Returns:
-        Part's name to file, and the files that a whole copy stands in for: part's name, path, size in bytes.
+        The file of each part, by the part's name, and the files that a whole copy stands in for: part's name, path,
+        size in bytes.
     """
     chosen: dict[str, Path] = {}
     cut: list[tuple[str, Path, int]] = []
@@ -47,10 +48,10 @@ def choose_copies(
 def find_whole_copies(
     reader: BundleReader, opened: OpenedBundle, manifest: Manifest
 ) -> tuple[Mapping[str, tuple[Path, ...]], list[Finding]]:
-    """Look into every copy of every part, at all but the data that whoever uses it checks.
+    """Look into every copy of every part, at everything but the data that is checked when it is used.
 
     Returns:
-        Part's name to its files that are whole, and a line for each part that is there and has none.
+        The whole files of each part, by the part's name, and a finding for each part that is there and has none.
     """
     found: dict[str, tuple[Path, ...]] = {}
     damaged: list[Finding] = []
@@ -70,7 +71,7 @@ def find_whole_copies(
 
 
 def _list_unread(manifest: Manifest) -> frozenset[str]:
-    """Members that loading has no use for."""
+    """SHA-256 of the members that loading does not read."""
     indexes = {image.index.digest.removeprefix("sha256:") for image in manifest.images if image.index}
     return frozenset({member.sha256 for member in manifest.layout} | indexes)
 
@@ -86,7 +87,7 @@ def _find_damage(
 
 
 def _measure(reader: BundleReader, path: Path) -> int | None:
-    """Size of a regular file."""
+    """Size of a regular file in bytes; None where there is none."""
     try:
         entry = reader.measure(path)
     except BundleError:

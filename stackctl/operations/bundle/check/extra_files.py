@@ -16,10 +16,10 @@ from stackctl.operations.bundle.check.reading import BundleReader
 def check_folders(
     reader: BundleReader, opened: OpenedBundle, manifest: Manifest, *, may_lack: bool = False
 ) -> Iterator[Finding]:
-    """Names, sizes and ``SHA256SUMS`` in every folder of a bundle; bootstrap files are not read.
+    """Check names, sizes and ``SHA256SUMS`` in every folder of a bundle; bootstrap files are not read.
 
     Args:
-        may_lack: whether files may be missing: this is not the disk that they are on.
+        may_lack: whether files may be missing, because they are on another disk.
     """
     expected, seen = list_bundle_files(manifest), set[str]()
 
@@ -39,14 +39,14 @@ def check_folders(
 
 
 def list_bootstrap(opened: OpenedBundle, manifest: Manifest) -> Iterator[tuple[Path, str, int, str]]:
-    """Every bootstrap file that should be there: its folder, path in it, size and digest."""
+    """Every bootstrap file that should be there: its folder, path in it, size in bytes and digest."""
     for folder in opened.folders:
         for file in manifest.bootstrap:
             yield folder, f"{BOOTSTRAP_FOLDER}/{file.path}", file.size, file.sha256
 
 
 def check_bootstrap(reader: BundleReader, opened: OpenedBundle, manifest: Manifest) -> Iterator[Finding]:
-    """Read the bootstrap files that are there in full size."""
+    """Check the bootstrap files that are there in full size, by reading them."""
     files = []
     for folder, path, size, sha256 in list_bootstrap(opened, manifest):
         entry = reader.measure(folder / path)
@@ -62,12 +62,12 @@ def check_bootstrap(reader: BundleReader, opened: OpenedBundle, manifest: Manife
 
 
 def build_altered(folder: Path, path: str, digest: str) -> Finding:
-    """A file whose bytes are not the manifest's."""
+    """The finding for a file whose bytes are not the manifest's."""
     return Finding(path, f"is altered: it hashes to {digest}", file=str(folder))
 
 
 def build_findings(folder: Path, subject: str, error: BundleError) -> tuple[Finding, ...]:
-    """An error as findings of a report: its own ones with their place, or the error itself."""
+    """An error as findings of a report: the error's own findings with their place, or the error itself."""
     if not error.findings:
         return (Finding(subject, error.message, error.hint, file=str(folder)),)
     return tuple(

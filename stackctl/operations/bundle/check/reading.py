@@ -1,4 +1,4 @@
-"""What operations need of the disk in order to read bundles."""
+"""What operations need of the disk in order to read bundles, as types: the adapters do the I/O."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Count = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class BundleReader:
-    """Reading, nothing else; all of it may raise ``BundleError`` that names a file.
+    """Seams that read and never write; each may raise ``BundleError``, which names a file.
 
     Attributes:
-        find_folders: the bundle folders that a path means.
-        sort_paths: paths of bundles, and those with parts alone beside further folders.
-        open_bundles: paths of bundles, and further folders that parts may lie in.
-        measure: what lies at a path, ``None`` where there is nothing; links are not followed.
-        list_entries: everything below a folder.
-        read_whole: a file's bytes, at most so many.
-        read_link: where a link leads, as it is written; empty where there is none.
-        hash_parts: digest or error of each file that has the size given, one after another.
-        hash_chunks: digests of stretches of these sizes, which together are the file.
-        read_blob: a member's data, given its part's path and an offset.
-        read_range: bytes of a file from an offset on, unchecked.
-        locate_damage: what is wrong in a part, given its number.
-        begins_part: whether a file begins as the part with this number.
-        find_frame_damage: what is wrong in a part beside its members' data, and in the data of these members.
+        find_folders: gives the bundle folders that a path stands for.
+        sort_paths: tells paths of bundles from folders that have parts alone.
+        open_bundles: opens bundles, given their paths and further folders that parts may lie in.
+        measure: tells what lies at a path, ``None`` where there is nothing; links are not followed.
+        list_entries: gives everything below a folder.
+        read_whole: reads a file's bytes, at most so many.
+        read_link: tells where a link leads, as it is written; empty where there is none.
+        hash_parts: gives the digest or the error of each file that has the size given, one after another.
+        hash_chunks: gives the digests of ranges of these sizes, which together are the file.
+        read_blob: reads a member's data, given its part's path and an offset.
+        read_range: reads bytes of a file from an offset on, unchecked.
+        locate_damage: finds what is wrong in a part, given its number.
+        begins_part: tells whether a file begins as the part with this number.
+        find_frame_damage: finds what is wrong in a part beside its members' data, and in the data of these members.
         report: shows progress.
-        clock: monotonic, in seconds.
+        clock: gives a time in seconds that only grows.
     """
 
     find_folders: Callable[[Path], tuple[Path, ...]]

@@ -1,6 +1,7 @@
 """Compare bundles with their manifests, and the manifests with their signatures: everything wrong, in one run.
 
-Nothing is written. What is not vouched for is not parsed, so a wrong signature is all that is said of its bundle.
+Nothing is written. A manifest without a good signature is not parsed, so a wrong signature is all that is said of its
+bundle.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Verified:
     """What was found out about one bundle.
 
     Attributes:
-        manifest: ``None`` where it may not be parsed or cannot be.
-        verdict: ``None`` where the signature does not hold.
-        findings: warnings included.
+        manifest: manifest of the bundle; ``None`` where it may not or cannot be parsed.
+        verdict: who vouches for the bundle; ``None`` where the signature does not hold.
+        findings: everything found, warnings included.
     """
 
     folder: Path
@@ -41,7 +42,7 @@ class Verified:
 
     @property
     def is_ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing is wrong with the bundle."""
         return all(finding.severity is not Severity.ERROR for finding in self.findings)
 
 
@@ -50,7 +51,7 @@ class _Seen:
     """What a file turned out to be; the digest is empty where it was not read.
 
     Attributes:
-        contradictions: what the manifest says wrongly of models that end in this part.
+        contradictions: findings on models that end in this part and are not what the manifest says of them as a whole.
     """
 
     entry: FolderEntry | None
@@ -60,7 +61,7 @@ class _Seen:
 
     @property
     def size(self) -> int | None:
-        """Of a regular file."""
+        """Size of the file in bytes; None where it is no regular file."""
         return self.entry.size if self.entry and self.entry.kind == "file" else None
 
 
@@ -69,7 +70,7 @@ class _Readable:
     """A bundle whose manifest may be relied on.
 
     Attributes:
-        parts: which file each part is read from, by its name.
+        parts: file that each part is read from, by the part's name.
         cut: copies that are not whole, beside one that is: part's name, path, size in bytes.
     """
 
@@ -80,7 +81,7 @@ class _Readable:
     cut: Sequence[tuple[str, Path, int]] = ()
 
     def list_files(self) -> Iterator[tuple[Path, int, str]]:
-        """Every file to hash: where it is, its size and its digest."""
+        """Every file to hash: its path, size in bytes and digest."""
         for part in self.manifest.parts:
             if part.name in self.parts:
                 yield self.parts[part.name], part.size, part.sha256
@@ -100,9 +101,9 @@ def verify_bundles(
     """Verify several bundles at once; one that is bad does not keep the others from being checked.
 
     Args:
-        paths: of bundles, as ``open_bundles`` takes them.
-        extra_folders: where else parts may lie.
-        quick: signature, manifest, presence and sizes only; no part is read.
+        paths: paths of bundles, as ``open_bundles`` takes them.
+        extra_folders: further folders in which parts may lie.
+        quick: whether to check signature, manifest, presence and sizes only; then no part is read.
     """
     opened = _open_each(reader, paths, extra_folders)
     read = [item if isinstance(item, Verified) else _read_manifest(item, public_key, allow_unsigned) for item in opened]
@@ -115,7 +116,7 @@ def verify_bundles(
 def _open_each(
     reader: BundleReader, paths: Sequence[Path], extra_folders: Sequence[Path]
 ) -> Iterator[OpenedBundle | Verified]:
-    """Each bundle once, or why it cannot be opened."""
+    """Open each bundle once; one that cannot be opened comes back with the reason."""
     seen: set[Path] = set()
     bundles, extra_folders = reader.sort_paths(paths, extra_folders)
     for path in bundles or paths:
@@ -147,7 +148,7 @@ def _read_manifest(opened: OpenedBundle, public_key: PublicKey | None, allow_uns
 
 
 def _join_twins(reader: BundleReader, read: Sequence[_Readable | Verified]) -> list[_Readable | Verified]:
-    """One bundle that lies on several disks is verified as one."""
+    """Join the folders of one bundle that lies on several disks, so that it is verified as one."""
     joined: dict[bytes | int, _Readable | Verified] = {}
     for number, item in enumerate(read):
         key = item.opened.manifest_bytes if isinstance(item, _Readable) else number
@@ -165,7 +166,7 @@ def _choose_parts(reader: BundleReader, bundle: _Readable) -> _Readable:
 
 
 def _look_at_files(reader: BundleReader, bundles: Sequence[_Readable], quick: bool) -> dict[Path, _Seen]:
-    """What lies at each path, and the digest of all that may be whole, or somebody else's, by its size."""
+    """Look at each path, and hash what is there in the size of a part, of whichever bundle."""
     files = [file for bundle in bundles for file in bundle.list_files()]
     sizes = {size for _, size, _ in files}
     seen: dict[Path, _Seen] = {}
@@ -195,7 +196,7 @@ def _look_at_files(reader: BundleReader, bundles: Sequence[_Readable], quick: bo
 
 
 def _name_parts(bundles: Sequence[_Readable]) -> dict[str, str]:
-    """Which part of which bundle has a digest."""
+    """The part and bundle that each digest belongs to, in words."""
     return {
         part.sha256: f"{part.name} of {bundle.manifest.folder}" for bundle in bundles for part in bundle.manifest.parts
     }
@@ -203,10 +204,10 @@ def _name_parts(bundles: Sequence[_Readable]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """The judgement of one run.
+    """The checks of one run.
 
     Attributes:
-        owners: digest of every part to what it is called.
+        owners: name in words of every part, by the part's digest.
     """
 
     reader: BundleReader
@@ -215,7 +216,7 @@ class _Check:
     quick: bool
 
     def run(self, bundle: _Readable) -> Verified:
-        """Everything about one bundle."""
+        """Check everything about one bundle."""
         findings = [*self._check_folder(bundle)]
         for number, part in enumerate(bundle.manifest.parts, 1):
             findings += self._check_part(bundle, number, part)

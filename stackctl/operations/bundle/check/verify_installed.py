@@ -1,6 +1,6 @@
 """Compare what ``offline-load`` installed at a site with the manifests it came with: every kept release, every chunk.
 
-Nothing is written. Engines keep images, so whether they are there is asked of whoever knows engines.
+Nothing is written. Images are in the Docker engine, so whether they are there is asked of a function that is passed in.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ REPAIR_HINT = "load the bundle again with 'stackctl offline-load': what is right
 
 
 def skip_images(manifest: Manifest) -> Sequence[Finding]:
-    """Say that nobody looked at the engine's images."""
+    """Say that nobody looked at the images in the Docker engine."""
     if not manifest.images:
         return ()
     message = f"the engine's {len(manifest.images)} images were not checked"
@@ -58,11 +58,11 @@ def verify_installed(
     """Verify all releases that a site keeps, the current one first.
 
     Args:
-        quick: signatures, presence and sizes only.
-        check_images: whether the engine has a manifest's images, and has them right.
+        quick: whether to check signatures, presence and sizes only.
+        check_images: finds what the Docker engine lacks or has wrong of a manifest's images.
 
     Raises:
-        BundleError: nothing is installed at this site.
+        BundleError: no release is installed at this site.
     """
     offline = site / OFFLINE_FOLDER
     names = _list_releases(reader, offline)
@@ -78,7 +78,7 @@ def verify_installed(
 
 
 def _list_releases(reader: BundleReader, offline: Path) -> list[str]:
-    """Names of all releases, that of the current one first."""
+    """Names of all releases, the current one first."""
     current = reader.read_link(offline / CURRENT)
     entries = reader.list_entries(offline / RELEASES) if current else iter(())
     names = sorted(entry.path for entry in entries if "/" not in entry.path and entry.kind == "folder")
@@ -117,7 +117,7 @@ def _count_bytes(manifests: Sequence[Manifest]) -> Iterator[int]:
 
 @dataclass(slots=True)
 class _Check:
-    """The judgement of one run; a model that several releases use is read once."""
+    """The checks of one run; a model that several releases use is read once."""
 
     reader: BundleReader
     offline: Path
@@ -126,7 +126,7 @@ class _Check:
     models: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
 
     def run(self, item: Verified, check_images: CheckImages) -> Verified:
-        """Everything about one release."""
+        """Check everything about one release."""
         if item.manifest is None:
             return item
         findings = [*item.findings, *self._check_files(item.folder, item.manifest)]
@@ -139,7 +139,7 @@ class _Check:
         return Verified(item.folder, item.manifest, item.verdict, tuple(findings))
 
     def find_strays(self, names: Sequence[str], manifests: Sequence[Manifest] | None) -> Iterator[Finding]:
-        """What lies beside the releases and belongs to none, and links that lead nowhere."""
+        """Find what lies beside the releases and belongs to none, and links that lead nowhere."""
         for link in (CURRENT, PREVIOUS):
             target = self.reader.read_link(self.offline / link)
             if target and target not in {f"{RELEASES}/{name}" for name in names}:
@@ -163,7 +163,7 @@ class _Check:
                 yield Finding(escape_text(path), message, hint, severity, str(self.offline))
 
     def _check_images(self, folder: Path, manifest: Manifest, check_images: CheckImages) -> Sequence[Finding]:
-        """Images are missed only where loading gave them to an engine."""
+        """Check the images, which are missed only where loading gave them to a Docker engine."""
         entry = self.reader.measure(folder / LOAD_RECORD)
         is_small = entry is not None and entry.kind == "file" and entry.size <= MAX_RECORD_BYTES
         data = self.reader.read_whole(folder / LOAD_RECORD, MAX_RECORD_BYTES) if is_small else b""
@@ -174,7 +174,7 @@ class _Check:
         return list(self.reader.list_entries(folder)) if self.reader.measure(folder) else []
 
     def _check_files(self, folder: Path, manifest: Manifest) -> Iterator[Finding]:
-        """A release's own files: configuration, wheels, SBOM, and the record of its load."""
+        """Check a release's own files: configuration, wheels, SBOM, and the record of its load."""
         expected = {f"{FILES}/{file.path}": file.size for file in manifest.files}
         vouching = {MANIFEST_NAME, SIGNATURE_NAME, LOAD_RECORD}
         try:

@@ -27,8 +27,8 @@ class _File:
     """A model file that is being hashed from front to back.
 
     Attributes:
-        chunks: its members in their order.
-        position: of the next chunk to hash.
+        chunks: members that make up the file, in their order.
+        position: number of the next chunk to hash, from 0.
     """
 
     file: ModelFile
@@ -38,13 +38,13 @@ class _File:
 
 
 class WholeModels:
-    """The model files of a bundle that can be checked: those all of whose chunks it carries."""
+    """The model files of a bundle that can be checked: each whose chunks the bundle carries, all of them."""
 
     def __init__(self, reader: BundleReader, manifest: Manifest, parts: Mapping[str, Path]) -> None:
-        """Nothing is read yet.
+        """Find the files that can be checked; nothing is read yet.
 
         Args:
-            parts: which file each part is read from, by its name.
+            parts: file that each part is read from, by the part's name.
         """
         members = find_members(manifest)
         self._reader, self._parts = reader, parts
@@ -58,7 +58,7 @@ class WholeModels:
         ]
 
     def go_on(self, name: str) -> Iterator[Finding]:
-        """Hash what can be hashed now that a part was found to be right; a file that is not what it should be."""
+        """Hash what can be hashed now that a part was found right; a finding for each file with another digest."""
         self._right.add(name)
         for item in self._files:
             before = item.position
@@ -82,6 +82,6 @@ class WholeModels:
 
 
 def build_contradiction(file: ModelFile, digest: str) -> Finding:
-    """A model file whose chunks are right one by one, and which is another one."""
+    """The finding for a model file whose chunks are right one by one, and which is another one as a whole."""
     message = f"its chunks are right and together hash to {digest}; the manifest says {file.sha256}"
     return Finding(f"model file {file.path}", message, HINT)

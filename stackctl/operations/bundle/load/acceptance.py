@@ -1,4 +1,4 @@
-"""A bundle that has come to this site: its signature checked, its manifest read, and everything that can be refused."""
+"""A bundle that has come to this site: its signature checked, its manifest read, and all that can stop a load found."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AcceptedBundle:
     """A bundle whose signature was checked and whose manifest was read.
 
     Attributes:
-        copies: each part's files that are whole, by its name, as far as has been looked.
+        copies: whole files of each part, by the part's name, as far as has been looked.
     """
 
     opened: OpenedBundle
@@ -41,20 +41,20 @@ class AcceptedBundle:
     copies: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def list_copies(self, member: Member) -> tuple[Path, ...]:
-        """Whole files of the part with this member; none while it is not reachable."""
+        """Whole files of the part that has this member; none while the part is not reachable."""
         return self.copies.get(part_name(member.part), ())
 
     def find_part(self, member: Member) -> Path | None:
-        """Where the part with this member lies; ``None`` while it is not reachable."""
+        """Path of the part that has this member; ``None`` while the part is not reachable."""
         return next(iter(self.list_copies(member)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One bundle that may be loaded, and the world around it.
+    """One bundle that may be loaded, with the effects, the request's outcome so far and the site's releases.
 
     Attributes:
-        engine: ``None`` where none answers, the site runs processes, or the bundle is not for one.
+        engine: the Docker engine; ``None`` where none answers, the site runs processes, or the bundle is not for one.
     """
 
     effects: Effects
@@ -77,14 +77,14 @@ class Job:
 
     @property
     def runtimes(self) -> tuple[str, ...]:
-        """Those whose parts are here once it is loaded."""
+        """Runtimes that the bundle serves here once it is loaded."""
         return tuple(name for name in self.manifest.runtimes if name != "compose" or self.engine is not None)
 
 
 def accept_bundles(load: LoadEffects, request: LoadRequest) -> tuple[AcceptedBundle, ...]:
     """Find the bundles, the oldest first; each one's signature is checked before anything of it is parsed.
 
-    A disk with parts alone goes on with the loads that were begun here.
+    A disk with parts alone goes on with loads that were begun here.
     """
     accepted: dict[bytes, AcceptedBundle] = {}
     bundles, folders = load.reader.sort_paths(request.bundles, request.folders)
@@ -102,7 +102,7 @@ def accept_bundles(load: LoadEffects, request: LoadRequest) -> tuple[AcceptedBun
 
 
 def choose_bundles(accepted: Sequence[AcceptedBundle], installed: Installed) -> frozenset[str]:
-    """Ids of those to load: of each stack the newest, and what it builds on as far as that is not here."""
+    """Ids of the bundles to load: of each stack the newest, and what it builds on as far as that is not here."""
     by_id = {item.manifest.id: item for item in accepted}
     chosen: set[str] = set()
     item: AcceptedBundle | None
@@ -120,7 +120,7 @@ def prepare_job(
     """Check everything that can be known before anything is written.
 
     Raises:
-        BundleError: it cannot be loaded here; all reasons at once.
+        BundleError: the bundle cannot be loaded here; has all reasons at once.
     """
     manifest = accepted.manifest
     copies, damaged = find_whole_copies(load.reader, accepted.opened, manifest)
@@ -163,7 +163,7 @@ def _check_base(manifest: Manifest, installed: Installed) -> Iterator[Finding]:
 
 
 def _check_folders(load: LoadEffects, accepted: AcceptedBundle) -> Iterator[Finding]:
-    """What lies beside the parts; on a further disk, and in a load that was begun, not all of it does."""
+    """Check what lies beside the parts; on a further disk, and in a load that was begun, not all of it does."""
     opened, manifest = accepted.opened, accepted.manifest
     folders = [folder for folder in opened.folders if not folder.is_relative_to(load.folder.root)]
     if not folders:
@@ -178,7 +178,7 @@ def _check_folders(load: LoadEffects, accepted: AcceptedBundle) -> Iterator[Find
 
 
 def _list_absent(load: LoadEffects, accepted: AcceptedBundle) -> Iterator[Finding]:
-    """Parts that are still to come; of a load that was begun, some may not be needed any more."""
+    """Find parts that are still to come; of a load that was begun, some may not be needed any more."""
     if accepted.manifest.short_id in load.folder.list_staging():
         return
     for part in accepted.manifest.parts:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Staging(Protocol):
-    """What is being loaded; adapters/bundle/staging.py says what each method does."""
+    """The staging of a bundle that is being loaded; adapters/bundle/staging.py says what each method does."""
 
     journal: Journal
 
@@ -63,7 +63,7 @@ class OfflineFolder(Protocol):
 
 
 class ImageEngine(Protocol):
-    """The container engine as loading sees it; adapters/docker/image_store.py says what each method does."""
+    """The Docker engine as loading sees it; adapters/docker/image_loader.py says what each method does."""
 
     @property
     def keeps_blobs(self) -> bool: ...
@@ -79,16 +79,16 @@ class ImageEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadEffects:
-    """The world around a load.
+    """What loading does to the world beside ``Effects``.
 
     Attributes:
-        folder: the site's ``offline/``.
-        machine: what the bundle is compared with.
-        reader: bundles on their disks.
-        connect_engine: the engine; asked for only when ``machine`` says that one answers.
-        copy_members: write members to staging; those that are bad come back with their errors.
-        read_blob: a member's data, checked.
-        read_now: the time in UTC, as load.json has it.
+        folder: the site's ``offline/`` folder.
+        machine: facts of the machine that the bundle is compared with.
+        reader: reads bundles on their disks.
+        connect_engine: connects to the Docker engine; called only when ``machine`` says that one answers.
+        copy_members: writes members to staging; those that are bad come back with their errors.
+        read_blob: reads a member's data, checked.
+        read_now: gives the time in UTC, as load.json has it.
     """
 
     folder: OfflineFolder
@@ -102,12 +102,12 @@ class LoadEffects:
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What the operator asked for.
+    """What the operator asked to load, and what to accept.
 
     Attributes:
-        bundles: folders, or ``bundle.json`` files.
-        folders: where else parts may lie.
-        public_key: what bundles must be signed with; ``None`` where the site has no key.
+        bundles: paths of bundles' folders, or of ``bundle.json`` files.
+        folders: further folders in which parts may lie.
+        public_key: key that bundles must be signed with; ``None`` where the site has none.
     """
 
     bundles: tuple[Path, ...]

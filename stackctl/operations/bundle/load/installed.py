@@ -26,11 +26,11 @@ LINKED_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A site's releases.
+    """The releases of a site.
 
     Attributes:
-        releases: manifests by short id.
-        current, previous: short ids, empty where there is none.
+        releases: manifest of each release, by its short id.
+        current, previous: short ids of these releases; empty where there is none.
     """
 
     releases: Mapping[str, Manifest]
@@ -65,10 +65,10 @@ def load_record(folder: OfflineFolder, short_id: str) -> LoadRecord | None:
 
 @contextmanager
 def hold_offline_lock(files: Files, folder: OfflineFolder) -> Iterator[None]:
-    """Keep every other load and rollback of this site out.
+    """Hold the lock of ``offline/``, so that no other load or rollback of this site is at work.
 
     Raises:
-        BundleError: one of them is at work, or this user may not change what is installed.
+        BundleError: another command holds the lock, or this user may not change what is installed.
     """
     folder.prepare()
     with ExitStack() as stack:
@@ -80,7 +80,7 @@ def hold_offline_lock(files: Files, folder: OfflineFolder) -> Iterator[None]:
 
 
 def check_sizes(folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
-    """Files of an installed release that are missing or have another size."""
+    """Check an installed release's files; a finding for each that is missing or has another size."""
     place = release_folder(manifest.short_id)
     wanted = {item.path: item.size for item in list_file_ranges(manifest, place)}
     for model in manifest.models:
@@ -94,7 +94,7 @@ def check_sizes(folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
 
 
 def check_content(effects: Effects, folder: OfflineFolder, manifest: Manifest) -> Iterator[Finding]:
-    """Stretches of an installed release's files whose bytes are wrong."""
+    """Check the bytes of an installed release's files; a finding for each range that is wrong."""
     ranges = [item for model in manifest.models for item in list_model_ranges(manifest, model)]
     ranges += list_file_ranges(manifest, release_folder(manifest.short_id))
     total = sum(item.size for item in ranges)
@@ -106,10 +106,10 @@ def check_content(effects: Effects, folder: OfflineFolder, manifest: Manifest) -
 
 
 def is_right(folder: OfflineFolder, item: InstalledRange, count: Callable[[int], None]) -> bool:
-    """Whether a stretch of an installed file has the bytes that it should have.
+    """Whether a range of an installed file has the bytes that it should have.
 
     Args:
-        count: called with the bytes that were read.
+        count: called with the number of bytes read.
     """
     digest = hashlib.sha256()
     try:
@@ -128,7 +128,7 @@ def _describe_size(size: int | None) -> str:
 def find_links(folder: OfflineFolder, manifest: Manifest, installed: Installed) -> dict[str, InstalledRange]:
     """Files of a release that another installed one has, by path: large ones lie on the disk once.
 
-    Nobody has looked at their bytes. A small file is no saving, and somebody may edit it.
+    Their bytes are not checked here. Small files are left out: they save nothing, and somebody may edit them.
     """
     there = {
         item.sha256: item

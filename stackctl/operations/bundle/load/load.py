@@ -1,4 +1,4 @@
-"""``offline-load``: check a bundle, stage it, give the engine its images, then switch the site to it in one step.
+"""``offline-load``: check a bundle, stage it, give Docker its images, then switch the site to it in one step.
 
 Nothing that runs is touched, whatever happens: ``stackctl up`` starts what is current.
 """
@@ -53,8 +53,8 @@ def run_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> tuple
     """Load bundles, the oldest first, so that a delta finds its base.
 
     Raises:
-        BundleError: one of them cannot be loaded; those before it were, and the site runs on as before.
-        RuntimeFailure: the engine broke off while it was given images.
+        BundleError: one of the bundles cannot be loaded; those before it were, and the site runs on as before.
+        RuntimeFailure: the Docker engine broke off while it was given images.
     """
     accepted = accept_bundles(load, request)
     results: list[LoadResult] = []
@@ -79,7 +79,7 @@ def preview_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> t
     """Say what ``run_load`` would do; changes nothing.
 
     Raises:
-        BundleError: as ``run_load``, as far as it can be known without reading the parts.
+        BundleError: as ``run_load`` raises it, as far as can be known without reading the parts.
     """
     accepted, installed = accept_bundles(load, request), load_installed(load.folder)
     chosen = choose_bundles(accepted, installed)
@@ -130,7 +130,7 @@ def _is_complete(job: Job) -> bool:
 
 
 def _stage(job: Job, staging: Staging, work: Work) -> None:
-    """Write everything that is reachable.
+    """Write to staging everything that is reachable.
 
     Raises:
         BundleError: there is no space, content is bad, or parts are missing; the next run goes on from there.
@@ -160,7 +160,7 @@ def _stage(job: Job, staging: Staging, work: Work) -> None:
 
 
 def _check_images(job: Job, blobs: Mapping[str, int]) -> list[Finding]:
-    """Read images' blobs that nobody else reads, as far as their parts are here."""
+    """Read blobs of images that nothing else reads, as far as their parts are here."""
     progress = Transfer(
         "checking images", sum(blobs.values()), job.effects.terminal.report, job.effects.clock.monotonic
     )

@@ -1,7 +1,7 @@
 """Compare each model file that is being loaded with the digest that the manifest has of it as a whole.
 
-Its chunks are checked one by one, several at a time and not in the file's order; the whole is hashed behind them, from
-the parts' bytes that were read a moment ago and are still in memory.
+A model file's chunks are checked one by one, several at a time and not in the file's order; the whole is hashed behind
+them, from the parts' bytes that were read a moment ago and are still in memory.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def follow_models(job: Job, staging: Staging, plan: LoadPlan, models: Collection[Model]) -> Iterator[list[Finding]]:
-    """Hash files in a thread while the block stages them; what is wrong is in the list when the block has ended.
+    """Hash files in a thread while the block stages them; findings are in the list when the block has ended.
 
     Args:
-        models: those that are staged, all of whose parts are here.
+        models: models that are staged, all of whose parts are here.
 
     Raises:
         BundleError: a disk fails.
@@ -50,11 +50,11 @@ def follow_models(job: Job, staging: Staging, plan: LoadPlan, models: Collection
 
 
 class _Follower:
-    """What hashing behind the writers needs.
+    """The state of the thread that hashes behind the writers.
 
     Attributes:
-        is_stopped: nobody waits for the outcome any more.
-        is_alone: all is written, and only this is still at work.
+        is_stopped: whether nobody waits for the outcome any more.
+        is_alone: whether all is written, and only this is still at work.
     """
 
     def __init__(self, job: Job, staging: Staging, plan: LoadPlan, models: Collection[Model]) -> None:
@@ -71,12 +71,12 @@ class _Follower:
         self._sizes = {item.sha256: item.size for item in list_content(job.manifest)}
 
     def _say(self, line: str) -> None:
-        """While others write, their progress is what is shown."""
+        """Show progress, but not while others write: then theirs is shown."""
         if self.is_alone:
             self._report(line)
 
     def check(self, models: Collection[Model]) -> Iterator[Finding]:
-        """Files whose chunks are right and together are not what the manifest says; it ends where one is not there."""
+        """Find files whose chunks are right and whose whole is not the manifest's; ends where a chunk is not there."""
         for model in models:
             for file in model.files:
                 # Of a file of one chunk the manifest itself says the same twice.

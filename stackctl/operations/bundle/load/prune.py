@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A load that was interrupted.
+    """A load that was interrupted, and whose staging folder is still there.
 
     Attributes:
-        manifest: of what was being loaded; ``None`` where that is not known any more.
-        size_bytes: what it takes on the disk.
+        manifest: manifest of the bundle that was being loaded; ``None`` where it is not known any more.
+        size_bytes: bytes that the load takes on the disk.
     """
 
     short_id: str
@@ -40,20 +40,20 @@ class Begun:
 
     @property
     def title(self) -> str:
-        """Its name for people."""
+        """The bundle's name for people."""
         return title_release(self.manifest) if self.manifest else self.short_id
 
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What is removed, and what stays.
+    """What is removed from a site, and what stays.
 
     Attributes:
-        removed, kept: releases, the newest first.
-        abandoned, begun: interrupted loads that are removed, and that stay because they may go on.
-        models: paths of folders under ``offline/``.
-        images: names in the engine.
-        freed_bytes: of releases and models; what the engine frees is its own affair.
+        removed, kept: releases that go and that stay, the newest first.
+        abandoned, begun: interrupted loads that go, and that stay because they may go on.
+        models: paths of folders to remove, under ``offline/``.
+        images: names to take away in the Docker engine.
+        freed_bytes: bytes of releases and models that go; what the Docker engine frees is not counted.
     """
 
     removed: tuple[Manifest, ...]
@@ -69,11 +69,12 @@ def plan_prune(effects: Effects, load: LoadEffects, count: int, *, interrupted: 
     """Say what ``run_prune`` would remove; changes nothing.
 
     Args:
-        count: releases that stay, at least, as far as there are so many.
-        interrupted: remove every load that was interrupted, and not only those that nobody can want any more.
+        count: least number of releases that stay, as far as there are so many.
+        interrupted: whether to remove every load that was interrupted, and not only those that nobody can want any
+            more.
 
     Raises:
-        BundleError: a release cannot be read, so nobody knows what it needs.
+        BundleError: a release cannot be read, so what it needs is not known.
     """
     folder, installed = load.folder, load_installed(load.folder)
     _check_readable(load, installed)
@@ -93,7 +94,7 @@ def plan_prune(effects: Effects, load: LoadEffects, count: int, *, interrupted: 
 
 
 def run_prune(effects: Effects, load: LoadEffects, count: int, *, interrupted: bool = False) -> Pruning:
-    """Remove; in the result are only images whose names are gone: one that a container uses stays.
+    """Remove; the result names only images whose names are gone: one that a container uses stays.
 
     Raises:
         BundleError: a release cannot be read, or the folder cannot be written.
@@ -110,13 +111,13 @@ def run_prune(effects: Effects, load: LoadEffects, count: int, *, interrupted: b
 
 
 def _list_places(removed: Sequence[Manifest], models: Sequence[str], abandoned: Sequence[Begun]) -> tuple[str, ...]:
-    """Folders to remove, under ``offline/``."""
+    """Folders to remove, as paths under ``offline/``."""
     releases = (release_folder(item.short_id) for item in removed)
     return (*releases, *models, *(f"{STAGING}/{item.short_id}" for item in abandoned))
 
 
 def _list_begun(load: LoadEffects) -> tuple[Begun, ...]:
-    """Loads that were interrupted; none is at work while the lock is held."""
+    """Loads that were interrupted; none is under way, because the caller holds the lock."""
     found = []
     for short_id, size in load.folder.list_staging().items():
         data = load.folder.load_bytes(f"{STAGING}/{short_id}/{RELEASE}/{MANIFEST_NAME}")
@@ -129,7 +130,7 @@ def _list_begun(load: LoadEffects) -> tuple[Begun, ...]:
 
 
 def _is_outdated(item: Begun, installed: Installed) -> bool:
-    """Whether what was being loaded is here, or is no newer than what is current."""
+    """Whether the bundle of an interrupted load is installed, or is no newer than what is current."""
     manifest, current = item.manifest, installed.running
     if manifest is None:
         return False
@@ -148,7 +149,7 @@ def _check_readable(load: LoadEffects, installed: Installed) -> None:
 
 
 def _list_needed(effects: Effects, installed: Installed) -> set[str]:
-    """Short ids of the releases that stay whatever is asked for."""
+    """Short ids of the releases that always stay."""
     state = load_state(effects.files, effects.paths)
     running = {name for name, item in installed.releases.items() if state and title_release(item) == state.release}
     return (running | {installed.current, installed.previous}) & installed.releases.keys()
@@ -157,7 +158,7 @@ def _list_needed(effects: Effects, installed: Installed) -> set[str]:
 def _list_unused_models(
     load: LoadEffects, kept: Sequence[Manifest], removed: Sequence[Manifest], begun: Sequence[Begun]
 ) -> tuple[str, ...]:
-    """Models that no release that stays uses, nor a load that may go on and had brought them already."""
+    """Models that no release that stays uses, and that no load that may go on has brought."""
     staying = [*kept, *(item.manifest for item in begun if item.manifest)]
     used = {str(model_folder(model.digest)) for manifest in staying for model in manifest.models}
     known = {str(model_folder(model.digest)) for manifest in removed for model in manifest.models}

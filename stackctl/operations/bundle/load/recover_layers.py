@@ -1,6 +1,6 @@
-"""Layers that a delta leaves to its base and that the engine has, but would not find by itself: taken out of it again.
+"""Layers that a delta leaves to its base and that Docker has, but would not find by itself: taken out of it again.
 
-An engine with layers of its own knows a layer only on top of the same ones; one with blobs, only by whole images.
+A Docker engine with layers of its own knows a layer only on top of the same ones; one with blobs, only by whole images.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Recovery:
-    """A layer to take out of the engine.
+    """A layer to take out of the Docker engine.
 
     Attributes:
-        alias: an image of the base that has it.
-        digest: under which the engine exports it: the layer's own, or that of its uncompressed bytes.
-        layer: its digest in the bundle.
+        alias: name of an image of the base that has the layer.
+        digest: digest under which the Docker engine exports it: the layer's own, or that of its uncompressed bytes.
+        layer: digest of the layer in the bundle.
     """
 
     alias: str
@@ -34,10 +34,10 @@ class Recovery:
 
 
 def find_recoveries(engine: ImageEngine, base: Manifest, missing: Collection[str]) -> tuple[Recovery, ...]:
-    """Where the engine has these blobs.
+    """Find where the Docker engine has these blobs.
 
     Args:
-        base: its images' names still mean what they meant.
+        base: the installed release; its images' names still mean what they meant.
         missing: SHA-256 of each blob.
     """
     found: dict[str, Recovery] = {}
@@ -50,10 +50,10 @@ def find_recoveries(engine: ImageEngine, base: Manifest, missing: Collection[str
 
 
 def recover_layers(engine: ImageEngine, staging: Staging, recoveries: Collection[Recovery]) -> dict[str, ImageBlob]:
-    """Stage layers that the engine exports.
+    """Stage layers that the Docker engine exports.
 
     Returns:
-        The digest of each layer in the bundle to the blob that stands for it.
+        The blob that stands for each layer, by the layer's digest in the bundle.
     """
     staged: dict[str, ImageBlob] = {}
     for alias, group in groupby(sorted(recoveries), lambda item: item.alias):
@@ -69,5 +69,5 @@ def recover_layers(engine: ImageEngine, staging: Staging, recoveries: Collection
 
 
 def replace_layers(facts: ImageFacts, staged: dict[str, ImageBlob]) -> ImageFacts:
-    """The image as it is sent: with what stands for its recovered layers."""
+    """The image as it is sent, with what stands for its recovered layers."""
     return replace(facts, layers=tuple(staged.get(layer.digest, layer) for layer in facts.layers))

@@ -19,12 +19,12 @@ Status = Literal["loaded", "already current", "would be loaded", "left out"]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What became of one bundle.
+    """What became of one bundle that was to be loaded.
 
     Attributes:
-        written_bytes: to this site's disk, by this run.
-        images: names under which the engine was given images by this run.
-        runtimes: those whose parts are here now.
+        written_bytes: bytes that this run wrote to this site's disk.
+        images: names of the images that this run gave to the Docker engine.
+        runtimes: runtimes that the bundle now serves here.
         done: what was done, for people, a line each.
     """
 
@@ -57,7 +57,7 @@ def build_result(
 
 
 def leave_out(accepted: AcceptedBundle) -> LoadResult:
-    """The result of a bundle that nothing needs."""
+    """The result for a bundle that nothing needs."""
     return LoadResult(accepted.manifest, accepted.verdict, "left out", done=("a newer one was given",))
 
 
@@ -65,7 +65,7 @@ def describe_images(job: Job, count: int) -> str:
     """What was done with the bundle's images, in words; empty when it has none.
 
     Args:
-        count: of those that the engine was given.
+        count: number of images that the Docker engine was given.
     """
     if job.engine:
         return f"{len(job.manifest.images)} images, {count} of them given to the engine"

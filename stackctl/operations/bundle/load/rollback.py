@@ -29,10 +29,10 @@ _LOAD_HINT = "load its bundle again with 'stackctl offline-load --allow-downgrad
 
 @dataclass(frozen=True, slots=True)
 class RollbackResult:
-    """What is current now.
+    """The release that is current now.
 
     Attributes:
-        before: the release that was current; ``None`` when it is not there any more.
+        before: manifest of the release that was current; ``None`` when it is not there any more.
         is_changed: whether anything had to be switched.
     """
 
@@ -45,7 +45,7 @@ def run_rollback(effects: Effects, load: LoadEffects, prefix: str) -> RollbackRe
     """Switch to the release before, or to the one whose id begins with ``prefix``; every byte of it is hashed first.
 
     Raises:
-        BundleError: there is none, or something of it is missing or not right; nothing was changed.
+        BundleError: there is no such release, or something of it is missing or not right; nothing was changed.
     """
     folder = load.folder
     with hold_offline_lock(effects.files, folder):
@@ -82,7 +82,7 @@ def _find_target(installed: Installed, prefix: str) -> Manifest:
 
 
 def _check_files(effects: Effects, load: LoadEffects, manifest: Manifest) -> Iterator[Finding]:
-    """What of a release's files and models is not here any more, or is not what its bundle brought."""
+    """Find files of a release and its models that are not here any more, or are not what its bundle brought."""
     yield from check_own_stack(effects, manifest)
     found = list(check_sizes(load.folder, manifest)) or check_content(effects, load.folder, manifest)
     for finding in found:
@@ -92,7 +92,7 @@ def _check_files(effects: Effects, load: LoadEffects, manifest: Manifest) -> Ite
 def _find_images(
     load: LoadEffects, manifest: Manifest, findings: list[Finding]
 ) -> tuple[ImageEngine | None, ImagesToLoad]:
-    """The engine and what it lacks of a release; images that are gone are added to the findings."""
+    """The Docker engine and what it lacks of a release; images that are gone are added to the findings."""
     record = load_record(load.folder, manifest.short_id)
     if record is None or "compose" not in record.runtimes:
         return None, NO_IMAGES  # its images were never given to an engine

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def list_missing_parts(accepted: AcceptedBundle, members: Iterable[Member]) -> tuple[str, ...]:
-    """Names of the parts that these members are in and that are not reachable."""
+    """Names of the parts that have these members and are not reachable."""
     return tuple(sorted({part_name(item.part) for item in members if accepted.find_part(item) is None}))
 
 
@@ -51,7 +51,7 @@ def check_kept_models(
     """Rehash the models that the store has.
 
     Returns:
-        Digests of the models that are right, and what is wrong with one and not in this bundle to mend it with.
+        Digests of the models that are right, and a finding for each that is wrong and that this bundle cannot mend.
     """
     carried = {member.sha256 for member in manifest.blobs}
     kept: set[str] = set()
@@ -74,7 +74,7 @@ def write_carried(
     """Write what the reachable parts have; what is there already is passed over.
 
     Returns:
-        Every blob that cannot be read or is wrong, with what it belongs to.
+        A finding for every blob that cannot be read or is wrong, with what it belongs to.
     """
     todo = [(member, content) for member, content in plan.carried if not staging.is_done(content)]
     progress.skip(sum(content.written_bytes for _, content in plan.carried if staging.is_done(content)))
@@ -94,7 +94,7 @@ def write_carried(
 
 
 def _describe_failures(manifest: Manifest, failures: Sequence[tuple[PartCopy, BundleError]]) -> list[Finding]:
-    """One finding for each blob, those of a part that is bad throughout cut short."""
+    """One finding for each blob; those of a part that is bad throughout are cut short."""
     owners = describe_owners(manifest, {copy.member.sha256 for copy, _ in failures})
     counts: Counter[Path] = Counter()
     findings = []
@@ -138,14 +138,14 @@ def write_inherited(
 
 
 class _WrongBytes(BundleError):
-    """Bytes are not there, or not those of their digest."""
+    """The bytes are not there, or are not those of their digest."""
 
 
 def check_digest(pieces: Iterable[bytes], item: InstalledRange) -> Iterator[bytes]:
-    """The same pieces.
+    """Pass pieces on, and compare their digest when the last one is taken.
 
     Raises:
-        BundleError: they cannot be read, or, after the last one, are not those of the digest.
+        BundleError: the pieces cannot be read, or are not those of the digest.
     """
     digest = hashlib.sha256()
     try:
@@ -160,5 +160,5 @@ def check_digest(pieces: Iterable[bytes], item: InstalledRange) -> Iterator[byte
 
 
 def find_staged_blobs(staging: Staging, blobs: Mapping[str, int]) -> frozenset[str]:
-    """Those of these image blobs that earlier runs staged, because their parts came one after another."""
+    """The image blobs that earlier runs staged, because their parts came one after another."""
     return frozenset(sha256 for sha256, size in blobs.items() if staging.is_done(plan_blob(sha256, size)))

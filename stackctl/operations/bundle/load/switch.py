@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def save_manifest(staging: Staging, accepted: AcceptedBundle) -> None:
-    """Keep what is being loaded with what is loaded of it: a disk with parts alone says too little about them."""
+    """Put the manifest beside what is staged: a disk with parts alone says too little about them."""
     if accepted.opened.signature_text is not None:
         signature = accepted.opened.signature_text.encode("utf-8", "surrogateescape")
         staging.save(f"{RELEASE}/{SIGNATURE_NAME}", signature)
@@ -35,10 +35,10 @@ def install_release(
     models: Sequence[Model],
     record: LoadRecord,
 ) -> None:
-    """Give everything its place and switch; interrupted at any point, the same load goes on from there.
+    """Give everything its final place and switch; interrupted at any point, the next such load goes on from there.
 
     Args:
-        models: those that were staged.
+        models: models that were staged.
     """
     short_id = accepted.manifest.short_id
     staging.save(f"{RELEASE}/{LOAD_RECORD}", render_record(record).encode())
@@ -56,7 +56,7 @@ def install_release(
 
 
 def _make_env(effects: Effects) -> None:
-    """A site needs keys of its own before anything can start."""
+    """Make `.env` with keys of the site's own, without which nothing can start."""
     try:
         for line in complete_env(effects):
             effects.terminal.report(line)

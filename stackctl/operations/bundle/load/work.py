@@ -39,11 +39,11 @@ class Work:
     """What has to be done for one bundle.
 
     Attributes:
-        kept: digests of its models that the store has.
+        kept: digests of the bundle's models that the store has.
         missing: names of parts that are needed and not reachable.
-        spoilt: those of them that were here before, and of which something staged is not right any more.
-        written_bytes: what the plan writes that is not there yet.
-        links: files of the release, by path, that another installed release has.
+        spoilt: names of missing parts that were here before, and of which something staged is not right any more.
+        written_bytes: bytes of the plan that are not there yet.
+        links: files of the release that another installed release has, by path.
     """
 
     kept: frozenset[str]
@@ -83,25 +83,25 @@ def plan_work(job: Job, staging: Staging) -> Work:
 
 
 def _find_right_links(job: Job) -> dict[str, InstalledRange]:
-    """Files of the release, by path, that another installed one has, as they were when that one was loaded."""
+    """Files of the release that another installed one has, by path, with the bytes that were loaded."""
     links = find_links(job.load.folder, job.manifest, job.installed)
     return {path: item for path, item in links.items() if is_right(job.load.folder, item, lambda size: None)}
 
 
 def _find_reachable_blobs(job: Job, images: ImagesToLoad) -> frozenset[str]:
-    """Blobs of the images whose parts are here."""
+    """Digests of the image blobs whose parts are here."""
     members = find_members(job.manifest)
     return frozenset(name for name in images.blobs if job.accepted.find_part(members[name]) is not None)
 
 
 def _count_unwritten(staging: Staging, plan: LoadPlan) -> int:
-    """Bytes that are still to be written."""
+    """Bytes of the plan that are still to be written."""
     undone = [content for content in plan.wanted if not staging.is_done(content)]
     return sum((content.size - staging.find_start(content)) * len(content.places) for content in undone)
 
 
 def preview_work(job: Job) -> Work:
-    """The same, judged by sizes and with nothing staged."""
+    """What has to be done, judged by sizes and with nothing staged."""
     manifest, folder = job.manifest, job.load.folder
     models = frozenset(model.digest for model in find_kept_models(folder, manifest))
     links = find_links(folder, manifest, job.installed)
@@ -111,7 +111,7 @@ def preview_work(job: Job) -> Work:
 
 
 def check_work_space(job: Job, work: Work) -> None:
-    """Refuse before anything is written.
+    """Refuse, before anything is written, where space is short.
 
     Raises:
         BundleError: a disk has too little space.
@@ -126,7 +126,7 @@ def check_work_space(job: Job, work: Work) -> None:
 
 
 def explain_missing(job: Job, work: Work) -> BundleError:
-    """Which parts are still to come, a line each."""
+    """The error that names the parts still to come, a line each."""
     parts = {part.name: part.size for part in job.manifest.parts}
     spoilt = "is needed again: what was staged of it is not right any more"
     findings = [
@@ -141,17 +141,17 @@ def explain_missing(job: Job, work: Work) -> BundleError:
 
 
 def raise_findings(findings: Sequence[Finding], message: str) -> None:
-    """Refuse where anything was found.
+    """Raise where there are findings.
 
     Raises:
-        BundleError: with all of it.
+        BundleError: there are findings; it has all of them.
     """
     if findings:
         raise BundleError(message, findings[0].hint, tuple(findings))
 
 
 def _check_models(job: Job) -> frozenset[str]:
-    """Rehash the bundle's models that the store has."""
+    """Hash again the bundle's models that the store has; digests of those that are right."""
     manifest, folder = job.manifest, job.load.folder
     total = sum(file.size for model in find_kept_models(folder, manifest) for file in model.files)
     progress = Transfer(
@@ -168,7 +168,7 @@ def _has_files(job: Job) -> bool:
 
 
 def _list_missing(job: Job, staging: Staging, plan: LoadPlan, images: ImagesToLoad) -> tuple[str, ...]:
-    """Parts that something is needed of and that are not reachable."""
+    """Names of parts that something is needed of and that are not reachable."""
     members = find_members(job.manifest)
     placed = {content.sha256 for _, content in plan.carried}
     needed = [member for member, content in plan.carried if not staging.is_done(content)]

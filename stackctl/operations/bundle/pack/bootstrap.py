@@ -25,11 +25,11 @@ def gather_bootstrap(
     collect_wheels: Callable[[Path], tuple[Path, ...]],
     find_own_wheel: Callable[[], Path],
 ) -> Gathered:
-    """The install script, the lock it installs from, and the wheels that the lock names.
+    """Gather the install script, the lock it installs from, and the wheels that the lock names.
 
     Args:
-        collect_wheels: of a hashed lock file.
-        find_own_wheel: the wheel of the ``stackctl`` that is running.
+        collect_wheels: gives the wheels of a hashed lock file.
+        find_own_wheel: gives the wheel of the ``stackctl`` that is running.
 
     Raises:
         BundleError: this installation lacks a file, or a package has no wheel.

@@ -1,6 +1,6 @@
 """Gather what a bundle will hold: images, models, files and wheels, each with its digest and its source.
 
-Everything that cannot travel is found here and reported together, before anything is written.
+Everything that cannot be packed is found here and reported together, before anything is written.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where content comes from.
+    """The functions that tell what content is and where it comes from.
 
     Attributes:
-        hash_model: digest of a GGUF file, cut at its tensors; told of bytes as they are read.
-        hash_file: digest of a file in one piece.
-        resolve_image: an image's documents; from the engine when it is local, else from its registry.
-        describe_model: where a file with this path and digest came from.
+        hash_model: gives the digest of a GGUF file, cut at its tensors; calls back with the bytes as they are read.
+        hash_file: gives the digest of a file in one piece.
+        resolve_image: gives an image's documents: from the Docker engine when it is local, else from its registry.
+        describe_model: tells where a file with this path and digest came from.
     """
 
     hash_model: Callable[[Path, Callable[[int], None]], FileDigest]
@@ -87,7 +87,7 @@ class Gathered:
 
 
 def find_provenance(effects: Effects, catalog: Catalog, path: Path, sha256: str) -> Provenance:
-    """Where a file came from: as the catalog says, else as was recorded when it was pulled or added; else empty."""
+    """Tell where a file came from: by the catalog, else by the record of its pull or add; else empty."""
     for model, file in catalog.find_files(path.name):
         if file.known_sha256 == sha256:
             return Provenance(model.repo or model.source or "", model.revision or "", model.licence)
@@ -96,13 +96,13 @@ def find_provenance(effects: Effects, catalog: Catalog, path: Path, sha256: str)
 
 
 def gather_images(loaded: LoadedSite, gpus: tuple[str, ...], sources: Sources) -> Gathered:
-    """The images of the rendered project.
+    """Gather the images of the rendered project.
 
     Args:
         gpus: accelerators to pack engines for; "none" is the CPU.
 
     Raises:
-        BundleError: images that cannot be had, all of them by name.
+        BundleError: images that no registry and no Docker engine gives; names all of them.
     """
     images: list[Image] = []
     blobs: list[Blob] = []
@@ -121,7 +121,7 @@ def gather_images(loaded: LoadedSite, gpus: tuple[str, ...], sources: Sources) -
 
 
 def _list_references(images: Images, gpus: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], bool]]:
-    """Reference to what it is used for, and whether no registry has it."""
+    """What each image is used for, and whether no registry has it, by the image's reference."""
     found: dict[str, tuple[tuple[str, ...], bool]] = {images.gateway: (("api-gateway",), images.gateway_is_local)}
     for gpu in gpus:
         reference = images.inference[gpu]
@@ -162,10 +162,10 @@ def _list_image_blobs(reference: str, content: ImageContent) -> Iterator[Blob]:
 
 
 def gather_models(models: Iterable[ServedModel], sources: Sources, count: Callable[[int], None]) -> Gathered:
-    """Every shard of every model; what is served under several names, or lies in several places, travels once.
+    """Gather every shard of every model; what is served under several names, or lies in several places, is packed once.
 
     Raises:
-        BundleError: files whose names other systems do not take, all of them.
+        BundleError: files have names that other systems do not take; names all of them.
     """
     listed = sorted(models, key=lambda model: model.served_name)
     _check_names(listed)
@@ -232,7 +232,7 @@ def _describe_model(model: ServedModel, digests: tuple[FileDigest, ...], sources
 
 
 def pack_texts(texts: Mapping[str, str]) -> Gathered:
-    """Small files as content."""
+    """Small files as content, from their texts."""
     datas = {path: text.encode() for path, text in texts.items()}
     files = tuple(PackedFile(path=path, size=len(data), sha256=hash_bytes(data)) for path, data in datas.items())
     blobs = tuple(Blob(hash_bytes(data), len(data), path, InMemory(data)) for path, data in datas.items())
@@ -240,7 +240,7 @@ def pack_texts(texts: Mapping[str, str]) -> Gathered:
 
 
 def pack_paths(folder: str, paths: Iterable[Path], sources: Sources, count: Callable[[int], None]) -> Gathered:
-    """Files of this machine as content, under ``folder``."""
+    """Files of this machine as content, under ``folder`` in the release."""
     digests = [sources.hash_file(path, count) for path in paths]
     files = [
         PackedFile(path=f"{folder}/{Path(item.path).name}", size=item.size, sha256=item.sha256) for item in digests

@@ -1,6 +1,6 @@
 """Gather the configuration that a bundle carries: the stack, its settings, and what they render to at a site.
 
-Nothing of the packing machine and no secret is among it; what cannot travel is reported together.
+Nothing of the packing machine and no secret is in it; what cannot be packed is reported together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stackctl.operations.site.render import collect_secrets, load_known_answer, 
 
 
 def gather_config(effects: Effects, loaded: LoadedSite, content: Gathered, gpus: tuple[str, ...]) -> dict[str, str]:
-    """Configuration by path in the release: `stack.yml`, settings, known answer, and what they render to.
+    """The configuration, text by path in the release: `stack.yml`, settings, known answer, and what they render to.
 
     Raises:
         BundleError: the project cannot work without a network.
@@ -54,10 +54,10 @@ def gather_config(effects: Effects, loaded: LoadedSite, content: Gathered, gpus:
 
 
 def check_secrecy(texts: Mapping[str, str], loaded: LoadedSite) -> None:
-    """Refuse texts with a secret in them.
+    """Refuse texts that hold a secret.
 
     Raises:
-        BundleError: every text that has one, by name.
+        BundleError: a text holds a secret; names every one.
     """
     _raise_findings(list(check_texts(texts, collect_secrets(loaded))))
 

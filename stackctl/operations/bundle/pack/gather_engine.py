@@ -25,10 +25,10 @@ _HINT = (
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """Which engine to carry.
+    """The engine that a bundle is to carry.
 
     Attributes:
-        program: named by the user; None takes this machine's where the site's GPU needs one.
+        program: path that the user named; None takes this machine's where the site's GPU needs one.
         allow_cpu: whether a site with a GPU may be given an engine for its CPU only.
     """
 
@@ -38,7 +38,7 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True)
 class GatheredEngine:
-    """An engine as content, or none: then the wheels bring one for the CPU."""
+    """An engine as content; or none, where the wheels bring one for the CPU."""
 
     packed: PackedEngine | None = None
     content: Gathered = field(default_factory=Gathered)
@@ -53,10 +53,11 @@ def gather_engine(
     inspect: Callable[[Path], EngineFacts],
     warn: Callable[[Finding], None],
 ) -> GatheredEngine:
-    """Find, run and describe the engine that travels.
+    """Find, run and describe the engine that the bundle carries.
 
     Raises:
-        BundleError: a GPU's engine is wanted and there is none, or what was given does not run or answer here.
+        BundleError: a GPU's engine is wanted and there is none, or the engine that was given does not run or answer
+            here.
     """
     gpu = loaded.settings.stack_gpu
     is_wanted = gpu not in ("auto", "none")
@@ -101,7 +102,7 @@ def _describe(facts: EngineFacts, sources: Sources) -> GatheredEngine:
 
 
 def _find_own(form: EngineForm) -> Path | None:
-    """The binary that this machine's stack runs or would run; a Python package brings no such file."""
+    """Path of the binary that this machine's stack runs or would run; None for a Python package, which has none."""
     return Path(form.command[0]) if form.engine is LLAMA_CPP else None
 
 

@@ -23,12 +23,12 @@ def gather_inventory(
     describe_wheel: Callable[[Path, str], Component],
     engine: tuple[Component, ...] = (),
 ) -> dict[str, str]:
-    """SBOM and licence notes, by their paths in the release.
+    """The SBOM and the licence notes, text by path in the release.
 
     Args:
-        bootstrap: has the wheel of ``stackctl`` itself.
-        describe_wheel: a wheel's component, from its own metadata and its digest.
-        engine: the components of the engine that is carried.
+        bootstrap: files beside the parts; the wheel of ``stackctl`` itself is among them.
+        describe_wheel: gives a wheel's component, from its own metadata and its digest.
+        engine: the components of the engine that the bundle carries.
     """
     own = next(file for file, _ in bootstrap.bootstrap if file.path.startswith("wheels/stackctl-"))
     components = [

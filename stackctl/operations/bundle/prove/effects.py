@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class EngineWatch(Protocol):
-    """What happens to a container engine's images."""
+    """What happens to a Docker engine's images while a rehearsal is under way."""
 
     @property
     def images(self) -> Mapping[str, str]: ...
@@ -34,20 +34,20 @@ class NamespaceWatch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RehearsalEffects:
-    """Where a rehearsal takes place.
+    """What a rehearsal does to the world beside ``Effects``.
 
     Attributes:
-        make_rehearsal: the compose runtime of this project over the files in this folder, which may use these images
+        make_rehearsal: makes the compose runtime of a project over the files in a folder, which may use these images
             and pulls nothing.
-        stop_containers: stop services of a project and keep their containers.
-        watch_engine: watch an engine's images, with the names of the stack's own.
-        rehearse_isolated: have ``rehearse_processes`` run in namespaces of its own; what it renders.
-        watch_namespace: close and watch this process's namespaces, writing to this folder.
-        remove_if_killed: have a project's containers removed if this process ends before the block does, unless
-            another command holds this lock by then.
-        now: the time in UTC.
-        folder: the site's ``offline/``.
-        check_images: what is wrong with the engine's images of a release.
+        stop_containers: stops services of a project and keeps their containers.
+        watch_engine: watches a Docker engine's images, given the names of the stack's own.
+        rehearse_isolated: has ``rehearse_processes`` run in namespaces of its own; gives what it renders.
+        watch_namespace: closes and watches this process's namespaces, writing to this folder.
+        remove_if_killed: has a project's containers removed if this process ends before the block does, unless another
+            command holds this lock by then.
+        now: gives the time in UTC.
+        folder: the site's ``offline/`` folder.
+        check_images: finds what is wrong with the Docker engine's images of a release.
     """
 
     make_rehearsal: Callable[[str, Path, LoadedSite, tuple[str, ...]], Runtime]

@@ -40,12 +40,12 @@ from stackctl.operations.site.render import load_known_answer, render_site
 
 @dataclass(frozen=True, slots=True)
 class ProveRequest:
-    """Where to put the receipt, and who signs it.
+    """Where to put the receipt, and the key that signs it.
 
     Attributes:
-        sign: the signature file of these bytes.
+        sign: makes the signature file's text for these bytes.
         out: path of the receipt; by default in the site's ``offline/receipts``.
-        wait_timeout_s: replaces the deadline that follows from the models' sizes.
+        wait_timeout_s: seconds that replace the deadline that follows from the models' sizes.
     """
 
     sign: Callable[[bytes], str]
@@ -67,7 +67,7 @@ def run_prove(effects: Effects, rehearsing: RehearsalEffects, request: ProveRequ
     """Start the stack where no route out exists, watch and ask it, stop it, and write the receipt.
 
     Raises:
-        ConfigError: bad input; nothing was started.
+        ConfigError: the site's files or the request are not usable; nothing was started.
         RuntimeFailure: the stack runs already, is not complete here, or could not be started.
     """
     rehearsing.folder.prepare()
@@ -112,7 +112,7 @@ def save_receipt(effects: Effects, receipt: Receipt, request: ProveRequest) -> S
     """Write the receipt, its signature and its page.
 
     Raises:
-        RuntimeFailure: one of them cannot be written.
+        RuntimeFailure: one of the three files cannot be written.
     """
     path = request.out or effects.paths.site / OFFLINE_FOLDER / RECEIPTS / f"{receipt.file_stem}.json"
     text = render_receipt(receipt)
@@ -128,12 +128,12 @@ def save_receipt(effects: Effects, receipt: Receipt, request: ProveRequest) -> S
 
 
 def _name_page(path: Path) -> Path:
-    """Beside the receipt, and never its own name."""
+    """Path of the page: beside the receipt, and never the receipt's own name."""
     return path.with_name(path.name.removesuffix(".json") + ".txt")
 
 
 def _check_release(effects: Effects, rehearsing: RehearsalEffects, release: Release) -> list[Finding]:
-    """Each stretch of the release's files that is not what its bundle brought."""
+    """A finding for each range of the release's files that is not what its bundle brought."""
     effects.terminal.report("checking that everything of the release is right")
     return list(check_content(effects, rehearsing.folder, release.manifest))
 

@@ -1,7 +1,7 @@
 """Run the stack once where no route out exists, and keep what was seen: for containers, and for processes.
 
-What runs is what ``up`` runs: the same rendered files, the same start, the same wait and the same health report.
-Whatever happens, everything is stopped again.
+What runs is what ``up`` runs: its rendered files, its start, its wait and its health report. Whatever happens,
+everything is stopped again.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Rehearsal:
     """What one rehearsal showed.
 
     Attributes:
-        failure: why the stack did not become healthy, empty when it did.
-        watches: service to what its watch wrote.
-        images: the stack's images with their ids.
-        pulled: images that were pulled meanwhile.
+        failure: why the stack did not become healthy; empty when it did.
+        watches: what the watch of each service wrote, by service.
+        images: ids of the stack's images, by name.
+        pulled: names of images that were pulled meanwhile.
         own_names: names under which services find each other.
-        gap: why what the engine did was not all seen, empty when it was.
+        gap: why not all was seen that the Docker engine did; empty when it was.
     """
 
     health: HealthReport
@@ -68,7 +68,7 @@ def check_not_running(effects: Effects) -> None:
     """Refuse to rehearse beside the running stack: both need the same ports and the same GPU memory.
 
     Raises:
-        RuntimeFailure: it runs.
+        RuntimeFailure: the stack runs.
     """
     state = load_state(effects.files, effects.paths)
     if state is not None and effects.runtimes.find(state).list_states():
@@ -156,13 +156,13 @@ def render_rehearsal(rehearsal: Rehearsal) -> str:
 
 
 def parse_rehearsal(text: str) -> Rehearsal:
-    """The rehearsal of processes again."""
+    """The rehearsal of processes, from the text that ``render_rehearsal`` makes."""
     values = json.loads(text)
     return Rehearsal(parse_health(values["health"]), values["failure"], values["watches"])
 
 
 def _build_complete_plan(effects: Effects, loaded: LoadedSite, state: SiteState) -> StartPlan:
-    """The plan of ``up``, whose every image or environment is here.
+    """The plan of ``up``, where every image or environment of it is here.
 
     Raises:
         RuntimeFailure: something would have to be fetched or built first; names all of it.
@@ -187,7 +187,7 @@ def _build_running(
 
 
 def find_lock(paths: Paths) -> Path:
-    """The lock of whoever starts or stops this site's stack."""
+    """Path of the lock that a command holds while it starts or stops this site's stack."""
     return paths.state_dir / "lock"
 
 
@@ -217,7 +217,7 @@ def _stop_containers(effects: Effects, runtime: Runtime) -> None:
 
 
 def _start_and_ask(effects: Effects, running: Running, wait_timeout_s: float | None) -> tuple[HealthReport, str]:
-    """The last health report, and why the stack did not become healthy: that is a result here, not an error."""
+    """Start and ask: the last health report, and why the stack did not become healthy, which is a result here."""
     runtime, plan = running.runtime, running.plan
     runtime.prepare(plan, effects.terminal.report)
     runtime.start(plan, effects.terminal.report)

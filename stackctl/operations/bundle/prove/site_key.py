@@ -1,4 +1,6 @@
-"""The key with which a site signs its own receipts: one that is named, or the site's, made once."""
+"""The key with which a site signs its own receipts: one that is named, or the site's, made once. Does I/O by its
+effects.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ def load_signing_key(effects: Effects, named: Path | None, make_random: Callable
     """The named key, or the site's; the site's is made, with its public half beside it, where there is none yet.
 
     Raises:
-        ConfigError: the named file is not there.
-        BundleError: it is no secret key.
+        ConfigError: the file that was named does not exist.
+        BundleError: the file holds no secret key.
     """
     path = named or effects.paths.site / OFFLINE_FOLDER / SITE_KEY
     text = effects.files.load_text(path)
