@@ -1,5 +1,6 @@
 """Copy members of parts into staging, several at a time: each thread reads, hashes and writes one of them.
 
+In: members, their parts and their places in staging. Out: the files' bytes, and an error for each bad member. Does I/O.
 A thread has one small buffer that stays in its core's cache, and the interpreter's lock is free in all three steps, so
 hashing is never what a fast disk waits for. A disk that turns is read by one thread, from front to back.
 """

@@ -23,7 +23,7 @@ from stackctl.core.bundle.pack.plan import Blob, EngineBlob, PartPlan
 from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError
 
-# Twice this, one stretch being written while the one before it is synced, is lost in a crash at most.
+# Twice this is lost in a crash at most: one range is being written while the one before it is synced.
 SYNC_BYTES = 24 * 1024 * 1024
 JOURNAL = "journal"
 

@@ -39,7 +39,7 @@ from stackctl.errors import BundleError
 
 # Written and not yet confirmed by the disk: what a kill costs at most.
 MAX_UNSURE_BYTES = 48 << 20
-# Small enough that the disk begins early, large enough that it works in long stretches.
+# Small enough that the disk begins early, large enough that it works in long ranges.
 SYNC_BYTES = 16 << 20
 PIECE_BYTES = 1 << 20
 JOURNAL_NAME = "journal"

@@ -1,4 +1,8 @@
-"""Connect the docker SDK to the engine that the docker CLI uses, so that both always speak of the same containers."""
+"""Connect the docker SDK to the engine that the docker CLI uses, so that both always speak of the same containers.
+
+In: a time limit. Out: a client of the docker SDK. Does I/O: asks the docker CLI for its context, and the engine for its
+version.
+"""
 
 from __future__ import annotations
 

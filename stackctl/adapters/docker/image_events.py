@@ -1,4 +1,7 @@
-"""Watch what a Docker engine does with images while a rehearsal runs, and stop the rehearsal's containers."""
+"""Watch what a Docker engine does with images while a rehearsal runs, and stop the rehearsal's containers.
+
+In: names of images, of a Compose project, of services. Out: what was pulled or changed meanwhile. Does I/O.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Read an image out of the Docker engine as a stream; no file of ours is written.
 
 In: a docker SDK client whose time-out is ``TRANSFER_TIMEOUT_S``: before its first byte the engine may be silent for
-as long as it takes to copy the image. Out: facts, and checked layer bytes. Works with both of the engine's image
+as long as it takes to copy the image. Out: facts, and checked layer bytes. Works with both of the Docker engine's image
 stores: the one with its own layers (overlay2), which forgets the registry's bytes, and the containerd one, which keeps
 them.
 """
@@ -31,7 +31,7 @@ _BLOB: Final = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 
 
 def read_image(client: DockerClient, reference: str) -> ImageContent:
-    """Learn an image's facts and documents from one pass over what the engine exports; layers are not kept.
+    """Learn an image's facts and documents from one pass over what the Docker engine exports; layers are not kept.
 
     Raises:
         ImageUnavailable: the Docker engine does not have the image.

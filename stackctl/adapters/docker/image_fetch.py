@@ -1,4 +1,7 @@
-"""Get images onto this machine: pulled from a registry, or built here. Through the docker CLI, with its progress."""
+"""Get images onto this machine: pulled from a registry, or built here. Through the docker CLI, with its progress.
+
+In: an image's name, or its ``ImageBuild``. Out: nothing, or why it failed. Does I/O: runs the docker CLI.
+"""
 
 from __future__ import annotations
 

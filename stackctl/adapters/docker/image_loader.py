@@ -44,23 +44,23 @@ class ImageLoader:
 
     @property
     def keeps_blobs(self) -> bool:
-        """Whether the engine keeps a registry's layers as they are, or only what they unpack to."""
+        """Whether the Docker engine keeps a registry's layers as they are, or only what they unpack to."""
         return has_containerd_store(self._client)
 
     def check(self, facts: ImageFacts, alias: str) -> list[Finding]:
-        """Check that the engine's image of this name is the one that was meant."""
+        """Check that the Docker engine's image of this name is the one that was meant."""
         return check_identity(self._client, facts, alias)
 
     def find_present(self, images: Sequence[ImageFacts]) -> frozenset[str]:
-        """Digests of the layers that need not be sent, because the engine has them."""
+        """Digests of the layers that need not be sent, because the Docker engine has them."""
         return find_present_layers(self._client, images)
 
     def has(self, facts: ImageFacts) -> bool:
-        """Whether the engine has the image, under whatever name or none."""
+        """Whether the Docker engine has the image, under whatever name or none."""
         return bool(self._find_identity(facts))
 
     def name(self, facts: ImageFacts, alias: str) -> None:
-        """Give an image that the engine has one more name."""
+        """Give an image that the Docker engine has one more name."""
         tag_image(self._client, self._find_identity(facts), alias)
 
     def remove(self, alias: str) -> bool:
@@ -76,15 +76,15 @@ class ImageLoader:
         return ""
 
     def export(self, alias: str, wanted: frozenset[str]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-        """Layers of an image that the engine has: digest, size in bytes, bytes."""
+        """Layers of an image that the Docker engine has: digest, size in bytes, bytes."""
         return stream_layers(self._client, alias, wanted)
 
     def load(self, chunks: Iterable[bytes], report: Callable[[str], None]) -> None:
-        """Send a tar of images to the engine while it is made."""
+        """Send a tar of images to the Docker engine while it is made."""
         load_images(self._client, chunks, report)
 
     def find_disk(self, needed_bytes: int) -> Disk | None:
-        """The disk where the engine keeps images; ``None`` when that is not on this machine."""
+        """The disk where the Docker engine keeps images; ``None`` when that is not on this machine."""
         root = Path(str(self._client.info().get("DockerRootDir") or ""))
         address = str(self._client.api.base_url)
         is_local = address.startswith(("http+unix:", "http+docker:")) and root.is_absolute() and root.is_dir()

@@ -22,13 +22,13 @@ _CONTAINERD: Final = "io.containerd.snapshotter.v1"
 
 
 def has_containerd_store(client: DockerClient) -> bool:
-    """Whether the engine has the containerd image store, and not the one with its own layers."""
+    """Whether the Docker engine has the containerd image store, and not the one with its own layers."""
     status = client.info().get("DriverStatus") or []
     return ["driver-type", _CONTAINERD] in [list(pair) for pair in status]
 
 
 def inspect_image(client: DockerClient, reference: str) -> dict[str, Any]:
-    """What the engine says of an image, as its API has it.
+    """What the Docker engine says of an image, as its API has it.
 
     Raises:
         ImageUnavailable: the Docker engine does not have the image.
@@ -42,7 +42,7 @@ def inspect_image(client: DockerClient, reference: str) -> dict[str, Any]:
 
 
 def find_repo_digest(client: DockerClient, reference: str) -> str:
-    """The digest under which a registry has an image of the engine; empty when the image came from no registry.
+    """The digest under which a registry has an image of the Docker engine; empty when the image came from no registry.
 
     The containerd store names one for images that were built here, too: only the registry knows whether it has it.
 
@@ -58,7 +58,7 @@ def find_repo_digest(client: DockerClient, reference: str) -> str:
 
 
 def find_present_layers(client: DockerClient, images: Iterable[ImageFacts]) -> frozenset[str]:
-    """Digests of the layers that need not be sent: the engine has them and will look for them there.
+    """Digests of the layers that need not be sent: the Docker engine has them and will look for them there.
 
     The store with its own layers knows a layer by all that lies below it, so a layer counts for an image only when
     an image of the engine begins with the same layers. The containerd store knows blobs, but does not say which: one
@@ -80,7 +80,7 @@ def find_present_layers(client: DockerClient, images: Iterable[ImageFacts]) -> f
 
 
 def load_images(client: DockerClient, chunks: Iterable[bytes], report: Callable[[str], None]) -> None:
-    """Send a tar of images to the engine while it is made.
+    """Send a tar of images to the Docker engine while it is made.
 
     Success proves little: the containerd store only reports a layer that it could not unpack. Check identities next.
 
@@ -107,7 +107,7 @@ def load_images(client: DockerClient, chunks: Iterable[bytes], report: Callable[
 
 
 def check_identity(client: DockerClient, facts: ImageFacts, alias: str) -> list[Finding]:
-    """Check that the engine's image of this name is the one that was meant, whole, and can be started.
+    """Check that the Docker engine's image of this name is the one that was meant, whole, and can be started.
 
     Starting is tried as far as a container that is made and removed: only then has the containerd store unpacked it.
     """
@@ -129,7 +129,7 @@ def check_identity(client: DockerClient, facts: ImageFacts, alias: str) -> list[
 
 
 def tag_image(client: DockerClient, image: str, alias: str) -> None:
-    """Give an image of the engine one more name.
+    """Give an image of the Docker engine one more name.
 
     Raises:
         ImageUnavailable: the Docker engine does not have the image.

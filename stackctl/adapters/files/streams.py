@@ -1,4 +1,7 @@
-"""Move bytes with reading, hashing and writing side by side: the interpreter's lock is free in all three."""
+"""Move bytes with reading, hashing and writing side by side: the interpreter's lock is free in all three.
+
+In: pieces of bytes. Out: the same pieces, fetched ahead, or their digest. Starts threads; reads only what it is given.
+"""
 
 from __future__ import annotations
 

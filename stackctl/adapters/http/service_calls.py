@@ -1,5 +1,7 @@
 """HTTP to services of this stack: one question, one answer, and chat as a stream. Loopback or the stack's own names
 only.
+
+In: URL, key and body. Out: an ``Answer``, or pieces of a chat. Does I/O: HTTP.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The process runtime: the stack's services as supervised processes of this machine, without Docker."""
+"""The process runtime: the stack's services as supervised processes of this machine, without Docker.
+
+In: a ``StartPlan``, or services' names. Out: states, answers and log lines. Does I/O: talks to supervisord, reads
+``/proc`` and log files.
+"""
 
 from __future__ import annotations
 

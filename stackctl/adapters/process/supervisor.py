@@ -1,4 +1,8 @@
-"""Talk to one site's supervisord: start it, ask it, end it. The library's XML-RPC over its unix socket."""
+"""Talk to one site's supervisord: start it, ask it, end it. The library's XML-RPC over its unix socket.
+
+In: supervisor's configuration and socket. Out: facts of its programs. Does I/O: starts a process, calls over the
+socket.
+"""
 
 from __future__ import annotations
 

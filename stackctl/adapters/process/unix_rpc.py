@@ -1,4 +1,7 @@
-"""XML-RPC over a unix socket, with a time limit: supervisor's own client waits for ever for one that hangs."""
+"""XML-RPC over a unix socket, with a time limit: supervisor's own client waits for ever for one that hangs.
+
+In: path of the socket and a time limit. Out: a proxy of the standard library's XML-RPC client. Does I/O.
+"""
 
 from __future__ import annotations
 

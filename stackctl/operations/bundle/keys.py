@@ -1,4 +1,7 @@
-"""Keys that bundles are signed and checked with: make a pair, find the public one that a site trusts."""
+"""Keys that bundles are signed and checked with: make a pair, find the public one that a site trusts.
+
+In: a name for the files, or the setting. Out: keys. Does I/O through the functions passed in.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Which engine the process runtime takes here, and the question that it must answer before it counts as installed."""
+"""Which engine the process runtime takes here, and the question that it must answer before it counts as installed.
+
+In: settings and the current release. Out: an ``EngineChoice``. Does I/O through its effects: asks engines, keeps
+records.
+"""
 
 from __future__ import annotations
 

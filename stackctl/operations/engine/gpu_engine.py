@@ -1,4 +1,7 @@
-"""An engine for the GPU that is there: what building one takes, whether it is wanted, and the building."""
+"""An engine for the GPU that is there: what building one takes, whether it is wanted, and the building.
+
+In: a loaded site and its host. Out: a plan, a hint, or a built engine. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ def _find_gpu(effects: Effects, loaded: LoadedSite, fixed: Choice[RuntimeName] |
     try:
         gpu = choose_gpu(host, settings.stack_gpu)
         runtime = fixed or choose_runtime(host, settings.stack_runtime)
-    except ConfigError as error:  # for what settles the stack to raise
+    except ConfigError as error:  # for place_stack to raise
         return None, "", error.message
     if gpu.value == "none" or runtime.value != "process":
         return None, "", gpu.reason if gpu.value == "none" else "the stack runs in containers, which bring their engine"

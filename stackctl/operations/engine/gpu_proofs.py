@@ -1,6 +1,7 @@
 """Keep what each start of an engine showed about its GPU, and find it again: small JSON files in the site's state.
 
-The engine's log says where the model is only while it loads, and a busy log turns over in minutes.
+In: an ``Engine`` and its state. Out: ``GpuFacts``. Does I/O through its effects. The engine's log says where the model
+is only while it loads, and a busy log turns over in minutes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Where the process runtime finds its programs, and which of them this machine has to get before it can start."""
+"""Where the process runtime finds its programs, and which of them this machine has to get before it can start.
+
+In: a loaded site. Out: ``Installation`` and ``RuntimePaths`` values. Reads through its effects; installs nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``images pin``: ask registries which image a tag names now, and write its digest to the site's ``images.lock``."""
+"""``images pin``: ask registries which image a tag names now, and write its digest to the site's ``images.lock``.
+
+In: the site's settings. Out: a ``PinResult``. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

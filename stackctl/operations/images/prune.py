@@ -1,4 +1,8 @@
-"""``images prune``: remove the images that were built on this machine and that nothing needs any more."""
+"""``images prune``: remove the images that were built on this machine and that nothing needs any more.
+
+In: the images of the Docker engine, and this user's sites. Out: a ``PruneItem`` for each image. Does I/O through its
+effects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Ask a model one question through the gateway."""
+"""Ask a model one question through the gateway.
+
+In: a question. Out: pieces of the answer. Does I/O through its effects: HTTP to the gateway.
+"""
 
 from __future__ import annotations
 

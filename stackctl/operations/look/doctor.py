@@ -1,5 +1,7 @@
-"""Preflight: look at this machine and this site before anything is pulled, built or started. Changes nothing,
-unless it is asked to set the context that fits."""
+"""Preflight: look at this machine and this site before anything is pulled, built or started.
+
+In: effects. Out: findings. Reads through its effects; changes nothing, unless it is asked to set the context that fits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Health: ask every layer of every service side by side, and report what each answer says."""
+"""Health: ask every layer of every service side by side, and report what each answer says.
+
+In: a ``Running`` stack. Out: a ``HealthReport``. Does I/O through its effects: asks services and the runtime.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Bring a model file that is already on this machine into the models folder, checked and recorded."""
+"""Bring a model file that is already on this machine into the models folder, checked and recorded.
+
+In: path of a file. Out: a ``BroughtModel``. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

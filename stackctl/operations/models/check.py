@@ -1,4 +1,7 @@
-"""Check the models folder, all problems in one run: headers, completeness, digests."""
+"""Check the models folder, all problems in one run: headers, completeness, digests.
+
+In: names of models, or none for all. Out: a ``CheckedFile`` for each. Reads through its effects; writes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Asking a server for a model file: redirects, the token, refusals, waits between tries."""
+"""Asking a server for a model file: redirects, the token, refusals, waits between tries.
+
+In: a ``Source``. Out: replies, or what a refusal means. Does I/O through its effects: HTTP.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What every job on model files needs: their effects, the folder, the catalog, records."""
+"""What every job on model files needs: their effects, the folder, the catalog, records.
+
+In: paths in the models folder. Out: records, findings, the line of `.env`. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

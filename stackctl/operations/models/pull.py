@@ -1,6 +1,7 @@
 """Download a model: resolve its name, ask what the server has, check space, transfer, check, and only then show it.
 
-Nothing carries a model's own name before all its files are whole: downloads grow in ``MODELS_DIR/.partial``.
+In: the model's name. Out: a ``BroughtModel``. Does I/O through its effects. Nothing carries a model's own name before
+all its files are whole: downloads grow in ``MODELS_DIR/.partial``.
 """
 
 from __future__ import annotations

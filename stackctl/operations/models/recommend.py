@@ -1,4 +1,7 @@
-"""What of the catalog this machine can serve, on the device that the engine will really compute on."""
+"""What of the catalog this machine can serve, on the device that the engine will really compute on.
+
+In: this machine, or the memory of a GPU. Out: a ``Recommendation``. Reads through its effects; writes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One file over the network: what is kept of it, ranges, restarts, records of what is safely on the disk."""
+"""One file over the network: what is kept of it, ranges, restarts, records of what is safely on the disk.
+
+In: a ``Connection`` and an unfinished file. Out: the file with all its bytes. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Stop and restart a started stack."""
+"""Stop and restart a started stack.
+
+In: the state that ``up`` left. Out: whether anything was running, or a health report. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What an earlier command left running, or what a moved folder left behind: found, told and ended."""
+"""What an earlier command left running, or what a moved folder left behind: found, told and ended.
+
+In: the site's state. Out: findings; processes are ended. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Bring the stack up: place it, render, prepare, start everything at once, wait until it is healthy."""
+"""Bring the stack up: place it, render, prepare, start everything at once, wait until it is healthy.
+
+In: the site's files and settings. Out: an ``UpResult``, or a ``DryRun``. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Wait until a started stack is healthy, or say at once why it will not be."""
+"""Wait until a started stack is healthy, or say at once why it will not be.
+
+In: a ``Running`` stack and a deadline. Out: a ``HealthReport``, or an error with ends of logs. Does I/O through its
+effects.
+"""
 
 from __future__ import annotations
 

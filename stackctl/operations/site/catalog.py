@@ -1,4 +1,7 @@
-"""The catalog that came with stackctl, and what it knows of a file that is missing."""
+"""The catalog that came with stackctl, and what it knows of a file that is missing.
+
+In: the project's files. Out: a ``Catalog``, findings. Reads through its effects.
+"""
 
 from __future__ import annotations
 

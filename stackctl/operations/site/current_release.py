@@ -1,4 +1,7 @@
-"""The release that is current, read for everything that runs the site."""
+"""The release that is current, read for everything that runs the site.
+
+In: the text of a manifest. Out: a ``Release``. Reads through its effects.
+"""
 
 from __future__ import annotations
 

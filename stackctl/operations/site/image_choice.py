@@ -1,4 +1,7 @@
-"""Which images this site runs: its release's, or those that it pulls or builds, by the digests that it pinned."""
+"""Which images this site runs: its release's, or those that it pulls or builds, by the digests that it pinned.
+
+In: settings, the pins, the release. Out: ``Images``, and warnings. Reads through its effects.
+"""
 
 from __future__ import annotations
 

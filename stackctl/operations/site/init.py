@@ -1,4 +1,7 @@
-"""Make a folder a site: `.env` with fresh keys, `stack.yml`, `models/`. What is there already stays."""
+"""Make a folder a site: `.env` with fresh keys, `stack.yml`, `models/`. What is there already stays.
+
+In: a folder. Out: a line for each file. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

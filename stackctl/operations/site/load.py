@@ -1,4 +1,7 @@
-"""Load a site: ``.env``, the environment, ``stack.yml`` and the models' headers to a Stack and its rendered files."""
+"""Load a site: ``.env``, the environment, ``stack.yml`` and the models' headers to the stack of each runtime.
+
+In: effects. Out: a ``LoadedSite``. Reads through its effects; writes nothing.
+"""
 
 from __future__ import annotations
 

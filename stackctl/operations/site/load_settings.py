@@ -1,4 +1,7 @@
-"""What a site's own files and its installed release set: settings and `stack.yml`, before any model is looked at."""
+"""What a site's own files and its installed release set: settings and `stack.yml`, before any model is looked at.
+
+In: effects. Out: ``ResolvedSettings``, ``StackFile``, ``Release``. Reads through its effects; writes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Place a stack: choose where it runs on this host, and refuse what cannot work before anything is pulled."""
+"""Place a stack: choose where it runs on this host, and refuse what cannot work before anything is pulled.
+
+In: a loaded site. Out: a ``SiteState``, and warnings. Reads this machine through its effects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Render a site to the files that it starts from, write them, and say whether those on disk are current."""
+"""Render a site to the files that it starts from, write them, and say whether those on disk are current.
+
+In: a ``LoadedSite``. Out: ``RenderedFiles``, a ``StartPlan``. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

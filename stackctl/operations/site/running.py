@@ -1,4 +1,7 @@
-"""Find the running stack: which runtime it is in, and the plan it was started from."""
+"""Find the running stack: which runtime it is in, and the plan it was started from.
+
+In: the site's state. Out: a ``Running`` stack. Reads through its effects.
+"""
 
 from __future__ import annotations
 

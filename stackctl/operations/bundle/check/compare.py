@@ -1,4 +1,7 @@
-"""Compare two bundles by their manifests, and their configuration line by line where its parts are at hand."""
+"""Compare two bundles by their manifests, and their configuration line by line where its parts are at hand.
+
+In: paths of two bundles. Out: a ``Comparison``. Reads through ``BundleReader``; writes nothing.
+"""
 
 from __future__ import annotations
 

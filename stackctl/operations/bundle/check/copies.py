@@ -1,4 +1,7 @@
-"""Which file to read each part of a bundle from: its parts may lie on several disks, and some copies may be bad."""
+"""Which file to read each part of a bundle from: its parts may lie on several disks, and some copies may be bad.
+
+In: an opened bundle and its manifest. Out: paths, and findings. Reads through ``BundleReader``; writes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What lies beside a bundle's parts: ``SHA256SUMS``, the bootstrap files, and nothing else."""
+"""What lies beside a bundle's parts: ``SHA256SUMS``, the bootstrap files, and nothing else.
+
+In: an opened bundle and its manifest. Out: findings. Reads through ``BundleReader``; writes nothing.
+"""
 
 from __future__ import annotations
 

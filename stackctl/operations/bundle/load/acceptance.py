@@ -1,4 +1,8 @@
-"""A bundle that has come to this site: its signature checked, its manifest read, and all that can stop a load found."""
+"""A bundle that has come to this site: its signature checked, its manifest read, and all that can stop a load found.
+
+In: what the operator asked for. Out: ``AcceptedBundle`` and ``Job`` values, or one error with every reason. Reads
+through its effects; writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +131,7 @@ def prepare_job(
     accepted = replace(accepted, copies=copies)
     dotenv = parse_dotenv(effects.files.load_text(effects.paths.site / ".env") or "")
     runtime, _ = pick_source("STACK_RUNTIME", (effects.given.flags, effects.given.environment, dotenv.values))
-    # A site of processes has no use for images; an engine that answers belongs to somebody else there.
+    # A site of processes has no use for images; a Docker engine that answers belongs to somebody else there.
     machine = replace(load.machine, docker="") if _is_for_processes(manifest, runtime) else load.machine
     findings = [
         *check_machine(manifest, machine),

@@ -1,4 +1,8 @@
-"""What bundles have brought to a site so far: its releases, which one is current, and whether their files are there."""
+"""What bundles have brought to a site so far: its releases, which one is current, and whether their files are there.
+
+In: the site's ``offline/`` folder. Out: an ``Installed`` value, findings. Reads through its effects; writes nothing but
+a lock.
+"""
 
 from __future__ import annotations
 

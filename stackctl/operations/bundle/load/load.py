@@ -1,6 +1,7 @@
 """``offline-load``: check a bundle, stage it, give Docker its images, then switch the site to it in one step.
 
-Nothing that runs is touched, whatever happens: ``stackctl up`` starts what is current.
+In: a ``LoadRequest``. Out: a ``LoadResult`` for each bundle. Does I/O through its effects. Nothing that runs is
+touched, whatever happens: ``stackctl up`` starts what is current.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Compare each model file that is being loaded with the digest that the manifest has of it as a whole.
 
-A model file's chunks are checked one by one, several at a time and not in the file's order; the whole is hashed behind
-them, from the parts' bytes that were read a moment ago and are still in memory.
+In: a ``Job``, its staging and its plan. Out: findings. Reads through the job's effects, in a thread. A model file's
+chunks are checked one by one, several at a time and not in the file's order; the whole is hashed behind them, from the
+parts' bytes that were read a moment ago and are still in memory.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """``offline-prune``: remove releases that nothing needs any more, with the models and images that only they used.
 
-The current release, the one that a rollback goes to and the one that the running stack was started from always stay.
-So do loads that were interrupted and may go on; those that nobody can want any more go.
-Interrupted at any point, the same command goes on from there.
+In: how many releases stay. Out: a ``Pruning`` value that says what goes. Does I/O through its effects. The current
+release, the one that a rollback goes to and the one that the running stack was started from always stay. So do loads
+that were interrupted and may go on; those that nobody can want any more go. Interrupted at any point, the same command
+goes on from there.
 """
 
 from __future__ import annotations

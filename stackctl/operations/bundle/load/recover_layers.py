@@ -1,6 +1,7 @@
 """Layers that a delta leaves to its base and that Docker has, but would not find by itself: taken out of it again.
 
-A Docker engine with layers of its own knows a layer only on top of the same ones; one with blobs, only by whole images.
+In: digests of layers. Out: the layers, staged. Does I/O through its effects. A Docker engine with layers of its own
+knows a layer only on top of the same ones; one with blobs, only by whole images.
 """
 
 from __future__ import annotations

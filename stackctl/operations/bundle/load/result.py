@@ -1,4 +1,7 @@
-"""What became of the bundles that were to be loaded, as values; what other loads left in staging is named, too."""
+"""What became of the bundles that were to be loaded, as values; what other loads left in staging is named, too.
+
+In: a ``Job`` and what was done. Out: a ``LoadResult``. Reads which loads are in staging; writes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``offline-rollback``: make an earlier release current again, after checking that all of it is still here."""
+"""``offline-rollback``: make an earlier release current again, after checking that all of it is still here.
+
+In: the beginning of a release's id, or nothing. Out: a ``RollbackResult``. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,7 @@ def _find_images(
     """The Docker engine and what it lacks of a release; images that are gone are added to the findings."""
     record = load_record(load.folder, manifest.short_id)
     if record is None or "compose" not in record.runtimes:
-        return None, NO_IMAGES  # its images were never given to an engine
+        return None, NO_IMAGES  # its images were never given to a Docker engine
     if not load.machine.docker:
         if "process" not in record.runtimes:
             message = "no Docker engine answers, and the release runs in containers only"

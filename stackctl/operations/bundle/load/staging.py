@@ -1,4 +1,7 @@
-"""Bring a bundle's content into staging: from the parts that are reachable, and for a delta from its base."""
+"""Bring a bundle's content into staging: from the parts that are reachable, and for a delta from its base.
+
+In: an accepted bundle and its plan. Out: staged files, and findings. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

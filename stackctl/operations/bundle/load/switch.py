@@ -1,4 +1,7 @@
-"""Make what was staged and checked a release of the site, and switch to it in one step."""
+"""Make what was staged and checked a release of the site, and switch to it in one step.
+
+In: a staging folder and its manifest. Out: an installed, current release. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What is still to be done for one bundle: its content compared with what is here, and with what was staged before.
 
-Everything that is here already is hashed again: what becomes current was right in the run that makes it current.
+In: a ``Job`` and its staging. Out: a ``Work`` value, or an error. Reads through the job's effects. Everything that is
+here already is hashed again: what becomes current was right in the run that makes it current.
 """
 
 from __future__ import annotations

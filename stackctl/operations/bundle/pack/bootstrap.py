@@ -1,4 +1,7 @@
-"""What lies beside a bundle's parts: all that a machine with nothing but Python needs to install ``stackctl``."""
+"""What lies beside a bundle's parts: all that a machine with nothing but Python needs to install ``stackctl``.
+
+In: this installation. Out: files as ``Gathered`` content. Reads through its effects.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Gather what a bundle will hold: images, models, files and wheels, each with its digest and its source.
 
-Everything that cannot be packed is found here and reported together, before anything is written.
+In: a loaded site. Out: ``Gathered`` content of each kind, joined to ``Contents``. Reads through ``Sources``. Everything
+that cannot be packed is found here and reported together, before anything is written.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Gather the configuration that a bundle carries: the stack, its settings, and what they render to at a site.
 
+In: a loaded site and its gathered images and models. Out: texts by path in the release. Reads through its effects.
 Nothing of the packing machine and no secret is in it; what cannot be packed is reported together.
 """
 

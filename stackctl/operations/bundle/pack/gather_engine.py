@@ -1,4 +1,7 @@
-"""The engine of the process runtime that a bundle carries, where one for a GPU, or a named one, is asked for."""
+"""The engine of the process runtime that a bundle carries, where one for a GPU, or a named one, is asked for.
+
+In: an ``EngineRequest``. Out: a ``GatheredEngine``. Does I/O through its effects: the engine is run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A bundle's inventory: its bill of materials, and the licences that its contents state."""
+"""A bundle's inventory: its bill of materials, and the licences that its contents state.
+
+In: gathered content. Out: texts by path in the release. Reads wheels' metadata through the function passed in.
+"""
 
 from __future__ import annotations
 

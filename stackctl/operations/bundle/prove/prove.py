@@ -1,4 +1,7 @@
-"""Prove that the stack works without a network: rehearse it, judge what was seen, and keep a signed receipt."""
+"""Prove that the stack works without a network: rehearse it, judge what was seen, and keep a signed receipt.
+
+In: a ``ProveRequest``. Out: a ``SavedReceipt``, whatever its verdict. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Run the stack once where no route out exists, and keep what was seen: for containers, and for processes.
 
-What runs is what ``up`` runs: its rendered files, its start, its wait and its health report. Whatever happens,
-everything is stopped again.
+In: a site and its state. Out: a ``Rehearsal``. Does I/O through its effects. What runs is what ``up`` runs: its
+rendered files, its start, its wait and its health report. Whatever happens, everything is stopped again.
 """
 
 from __future__ import annotations
