@@ -105,13 +105,13 @@ def main() -> None:
 
 
 def write_line(**values: object) -> None:
-    """One JSON line, at once."""
+    """Write one JSON line, at once."""
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 
 
 def open_capture() -> socket.socket:
-    """A socket that receives what passes ``FILTER`` on every interface, headers of the link taken off."""
+    """Open a socket that receives what passes ``FILTER`` on every interface, headers of the link taken off."""
     capture = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_ALL))
     capture.setblocking(False)
     code = b"".join(struct.pack("HBBI", *line) for line in FILTER)
@@ -127,7 +127,7 @@ def open_capture() -> socket.socket:
 
 
 def close_namespace(kernel: socket.socket) -> set[str]:
-    """Take away every way out and make all addresses local; the addresses of the routers that were there."""
+    """Take away every way out and make all addresses local; returns the addresses of the routers that were there."""
     loopback = socket.if_nametoindex("lo")
     ask_kernel(kernel, NEW_LINK, 0, struct.pack("BxHiII", 0, 0, loopback, LINK_UP, LINK_UP))
     gateways: set[str] = set()
@@ -140,7 +140,7 @@ def close_namespace(kernel: socket.socket) -> set[str]:
 
 
 def drop_routes(kernel: socket.socket, family: int) -> set[str]:
-    """Remove the default routes and those through a router; the routers' addresses."""
+    """Remove the default routes and those through a router; returns the routers' addresses."""
     gateways = set()
     for body in list(ask_kernel(kernel, GET_ROUTE, DUMP, struct.pack("8BI", family, *[0] * 8))):
         _, length, _, _, table, _, _, kind, _ = struct.unpack_from("8BI", body)
@@ -163,10 +163,10 @@ def list_addresses(kernel: socket.socket) -> set[str]:
 
 
 def ask_kernel(kernel: socket.socket, kind: int, flags: int, body: bytes) -> list[bytes]:
-    """One request of rtnetlink; the bodies of its answers.
+    """Make one request of rtnetlink; returns the bodies of its answers.
 
     Raises:
-        OSError: the kernel refused it.
+        OSError: the kernel refused the request.
     """
     ending = 0 if flags & DUMP == DUMP else ACK  # a list ends with DONE, anything else with an acknowledgement
     header = struct.pack("IHHII", NETLINK_HEADER + len(body), kind, flags | REQUEST | ending, 1, 0)
@@ -196,7 +196,7 @@ def check_acknowledged(body: bytes) -> None:
     """Read the code of an error message, which is 0 where the kernel did what it was asked.
 
     Raises:
-        OSError: the kernel refused it.
+        OSError: the kernel refused the request.
     """
     code = -struct.unpack_from("i", body)[0]
     if code:
@@ -204,7 +204,7 @@ def check_acknowledged(body: bytes) -> None:
 
 
 def unpack_attributes(data: bytes) -> dict[int, bytes]:
-    """Attributes by kind."""
+    """The values of netlink attributes, by their kind."""
     found = {}
     while len(data) >= 4:
         length, kind = struct.unpack_from("HH", data)
@@ -239,7 +239,7 @@ def note_packets(capture: socket.socket, counts: Counter[Event]) -> None:
 
 
 def find_event(protocol: int, data: bytes) -> Event | None:
-    """What a packet tries; ``None`` for the kernel's own housekeeping and answers."""
+    """The event that a packet is; ``None`` for the kernel's own housekeeping and answers."""
     try:
         if protocol == ETH_ARP:
             return find_arp_event(data)
@@ -264,7 +264,7 @@ def find_arp_event(data: bytes) -> Event | None:
 
 
 def find_transport_event(transport: int, address: str, data: bytes) -> Event | None:
-    """What an IP packet to this address tries."""
+    """The event that an IP packet to this address is."""
     if transport == UDP:
         port = struct.unpack_from("!H", data, 2)[0]
         return find_datagram_event(address, port, data[8:])
@@ -285,21 +285,21 @@ def find_transport_event(transport: int, address: str, data: bytes) -> Event | N
 
 
 def find_datagram_event(address: str, port: int, data: bytes) -> Event | None:
-    """A question to a name server, or a datagram to anything else."""
+    """The event that a datagram is: a question to a name server, or a datagram to anything else."""
     if address == EMBEDDED_DNS or port in DNS_PORTS:
         return describe_lookup(data, address)
     return describe("connect", protocol="udp", address=address, port=port)
 
 
 def describe_lookup(message: bytes, server: str) -> Event | None:
-    """The name that a DNS message asks for; ``None`` for an answer."""
+    """The event of a DNS question, with the name that it asks for; ``None`` for an answer."""
     if len(message) > 2 and message[2] & 0x80:
         return None
     return describe("lookup", name=read_name(message), server=server)
 
 
 def read_name(message: bytes) -> str:
-    """The first question's name, in lower case and without a last dot."""
+    """The name in the first question, in lower case and without a last dot."""
     labels, at = [], 12
     while at < len(message) and 0 < message[at] < 64:
         labels.append(message[at + 1 : at + 1 + message[at]].decode("ascii", "backslashreplace").lower())
@@ -309,7 +309,7 @@ def read_name(message: bytes) -> str:
 
 
 def describe(kind: str, **values: str | int) -> Event:
-    """An event that can be counted."""
+    """Make an event that can be counted."""
     return (("kind", kind), *values.items())
 
 

@@ -1,7 +1,8 @@
 """Requests to registries: logged in where they ask for it, tried again while they are busy, continued where they broke.
 
-In: an image's name and a path below it. Out: bytes as the registry stores them. Plain HTTP is used for registries on
-this machine only, as Docker does; a company's proxy (HTTPS_PROXY) and certificates (SSL_CERT_FILE) are honoured.
+In: an image's name and a path below it. Out: bytes as the registry stores them. Does I/O: HTTP. Plain HTTP is used for
+registries on this machine only, as Docker does; a company's proxy (HTTPS_PROXY) and certificates (SSL_CERT_FILE) are
+honoured.
 
 Source: OCI distribution-spec 1.1 (pull); RFC 9110, range requests.
 """
@@ -38,9 +39,9 @@ class RegistryConnection:
     """Registries, asked with the logins that Docker has for them; one object for one thread.
 
     Args:
-        environment: says where Docker's configuration is.
-        sleep: waits between attempts.
-        report: told why it waits.
+        environment: variables that say where Docker's configuration is.
+        sleep: waits so many seconds between attempts.
+        report: called with a line that says why it waits.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class RegistryConnection:
     def load_document(
         self, image: ImageReference, path: str, accept: str, limit: int
     ) -> tuple[bytes, Mapping[str, str]]:
-        """A small document whole, and the headers it came with.
+        """Bytes of a small document, and the headers it came with.
 
         Raises:
-            ImageUnavailable: the registry does not give it.
-            BundleError: it has more than ``limit`` bytes.
+            ImageUnavailable: the registry does not give the document.
+            BundleError: the document has more than ``limit`` bytes.
         """
         import httpx
 
@@ -87,10 +88,10 @@ class RegistryConnection:
             return bytes(data), answer.headers
 
     def read_on(self, image: ImageReference, path: str, offset: int, end: int) -> Iterator[bytes]:
-        """Bytes from ``offset`` on, over as many connections as it takes while each brings something.
+        """Bytes of a blob from ``offset`` on, over as many connections as it takes while each brings something.
 
         Raises:
-            ImageUnavailable: the registry does not give them.
+            ImageUnavailable: the registry does not give the bytes.
         """
         import httpx
 
@@ -121,7 +122,7 @@ class RegistryConnection:
 
     @contextmanager
     def _ask(self, image: ImageReference, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """One answer that has content; logs in when asked to, and waits while the registry is busy.
+        """Ask until an answer has content; logs in when the registry asks for it, and waits while it is busy.
 
         Raises:
             httpx.TransportError: the connection broke while the answer was read.
@@ -214,7 +215,7 @@ class RegistryConnection:
 
 
 def _open_client(host: str) -> httpx.Client:
-    """A client for a registry: no proxy on this machine, the system's and Docker's own certificates elsewhere.
+    """Make a client for a registry: no proxy on this machine, the system's and Docker's own certificates elsewhere.
 
     Raises:
         ImageUnavailable: a certificate or the proxy's address cannot be used.
@@ -253,7 +254,7 @@ def _describe(error: httpx.TransportError) -> str:
 
 
 def _read_start(answer: httpx.Response) -> int | None:
-    """Byte with which the content begins, 0 where all of it comes; ``None`` where the answer does not say."""
+    """First byte of the content, 0 where all of it comes; ``None`` where the answer does not say."""
     if answer.status_code != 206:
         return 0
     start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))

@@ -48,8 +48,8 @@ class Stack:
     """One stack, whichever runtime it runs in.
 
     Attributes:
-        engine: name-independent facts of the engine that serves the models.
-        gateway: what LiteLLM is configured with.
+        engine: engine that serves the models, with what it can do.
+        gateway: values that LiteLLM is configured with.
         endpoints: other servers behind the gateway.
         variables: names of the secrets that providers need.
     """
@@ -62,7 +62,7 @@ class Stack:
     variables: tuple[str, ...]
 
     def find_model(self, served_name: str) -> ServedModel | None:
-        """The model of ours with this served name."""
+        """The model of ours that has this served name; None where none has it."""
         return next((model for model in self.models if model.served_name == served_name), None)
 
 
@@ -71,13 +71,13 @@ class RuntimePaths:
     """How a runtime sees paths and hosts.
 
     Attributes:
-        engine_command: what comes before the engine's arguments; empty where the image has an entry point.
-        engine_environment: what this machine's form of the engine needs beside what every engine is given.
-        gateway_command: the same for the gateway.
+        engine_command: words that come before the engine's arguments; empty where the image has an entry point.
+        engine_environment: variables that this machine's form of the engine needs beside what every engine is given.
+        gateway_command: words that come before the gateway's arguments; empty where the image has an entry point.
         python_path: folder of the gateway's package, empty where the image knows it.
         gateway_source: digest of that package, so that an upgrade restarts the gateway; an image's name holds its own.
         gateway_config: path of the rendered LiteLLM configuration as the gateway sees it.
-        scratch: a folder that services may write to.
+        scratch: path of a folder that services may write to.
     """
 
     runtime: RuntimeName
@@ -94,22 +94,22 @@ class RuntimePaths:
         return path if self.runtime == "process" else f"/models/{path.rsplit('/', 1)[-1]}"
 
     def choose_host(self, service: str) -> str:
-        """The name under which one service reaches another."""
+        """The name or address under which one service reaches another."""
         return "127.0.0.1" if self.runtime == "process" else service
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One thing to run.
+    """One service to start, in one runtime.
 
     Attributes:
-        arguments: the command line; in a container, what follows the image's entry point.
-        environment: variables that are not secret.
-        secrets: variable in the service to the setting that holds its value.
-        health_path: answers 200 when the service is ready, without a key; empty for the ingress, which only passes
-            on what the gateway answers.
-        ready_timeout_s: how long it may take to get there.
-        model: what it serves; None for the gateway and its ingress.
+        arguments: command line; in a container, what follows the image's entry point.
+        environment: variables that are not secret, name to value.
+        secrets: setting that holds the value of each secret variable, by the variable's name.
+        health_path: path that answers 200 when the service is ready, without a key; empty for the ingress, which only
+            passes on what the gateway answers.
+        ready_timeout_s: seconds that the service may take until it is ready.
+        model: model that the service serves; None for the gateway and its ingress.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Service:
 
     @property
     def digest(self) -> str:
-        """Changes when anything that this service reads at its start changes, secrets apart."""
+        """A digest that changes when anything that the service reads at its start changes, secrets apart."""
         content = [
             self.name,
             self.port,
@@ -145,9 +145,9 @@ def build_services(stack: Stack, paths: RuntimePaths, config_digest: str, relay_
     """The services of a stack in one runtime, engines first and the gateway last.
 
     Args:
-        config_digest: of the rendered gateway configuration; part of the gateway's environment, so that a
+        config_digest: digest of the rendered gateway configuration; part of the gateway's environment, so that a
             changed configuration is a changed service.
-        relay_digest: the same of the ingress's program.
+        relay_digest: digest of the ingress's program, which is part of the ingress's environment likewise.
     """
     engines = tuple(_build_engine_service(stack, model, paths) for model in stack.models)
     ingress = (_build_ingress_service(stack, relay_digest),) if paths.runtime == "compose" else ()
@@ -195,7 +195,7 @@ def _build_engine_parameters(settings: Settings, model: ServedModel, paths: Runt
 
 
 def _list_gpu_devices(settings: Settings, paths: RuntimePaths) -> tuple[str, ...]:
-    """The devices that a process must keep to; a container sees no others."""
+    """The GPU devices that a process must keep to; empty for a container, which sees no others."""
     if paths.runtime == "compose" or settings.gpu_devices == "all":
         return ()
     return tuple(settings.gpu_devices.split(","))
@@ -211,7 +211,7 @@ def _build_engine_environment(stack: Stack, parameters: EngineParameters, paths:
 
 
 def find_accelerator(settings: Settings) -> Accelerator:
-    """Whose variable hides the devices that were not chosen: the named kind's; NVIDIA's where none is named."""
+    """The accelerator whose variable hides the devices that were not chosen: the named kind's, else NVIDIA's."""
     kinds: dict[str, Accelerator] = {"none": "none", "amd": "amd", "vulkan": "vulkan"}
     return kinds.get(settings.stack_gpu, "nvidia")
 
@@ -278,7 +278,7 @@ def _build_ingress_service(stack: Stack, relay_digest: str) -> Service:
 
 
 def build_stack(settings: Settings, stackfile: StackFile, engine: Engine, models: tuple[ServedModel, ...]) -> Stack:
-    """Put the stack together.
+    """Put the stack together from what it is made of.
 
     Raises:
         ConfigError: a port is used twice, a name is served twice, or a route or limit names no model.

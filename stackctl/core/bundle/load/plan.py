@@ -22,7 +22,7 @@ BLOBS = "blobs"
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A file to make: its path in the staging folder and its size in bytes; and whether it is to be run."""
+    """A file to make: its path in the staging folder, its size in bytes, and whether it is a program."""
 
     path: str
     size: int
@@ -31,7 +31,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a content goes: a file in the staging folder and an offset in bytes."""
+    """Where a content goes: a file in the staging folder, and an offset in bytes."""
 
     path: str
     offset: int
@@ -47,22 +47,22 @@ class Wanted:
 
     @property
     def written_bytes(self) -> int:
-        """What writing it costs."""
+        """Bytes that writing the content to all its places takes."""
         return self.size * len(self.places)
 
     @property
     def key(self) -> str:
-        """Names this content at these places; when either changes, what a journal says of it no longer holds."""
+        """Text that names this content at these places; when either changes, a journal's line on it no longer holds."""
         places = "".join(f"{place.path}\0{place.offset}\0" for place in self.places)
         return f"{self.sha256}-{zlib.crc32(places.encode()):08x}"
 
 
 @dataclass(frozen=True, slots=True)
 class PartCopy:
-    """A member of a part that is to be written.
+    """A member of a part that is to be written to staging.
 
     Attributes:
-        path: of the part.
+        path: path of the part's file.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class PartCopy:
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """All that is to be written.
+    """All that loading a bundle is to write.
 
     Attributes:
         carried: what the bundle's parts have, in the parts' order.
@@ -85,13 +85,13 @@ class LoadPlan:
 
     @property
     def wanted(self) -> tuple[Wanted, ...]:
-        """Every content."""
+        """Every content of the plan, carried and inherited."""
         return (*(wanted for _, wanted in self.carried), *self.inherited)
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledRange:
-    """A stretch of an installed file: its path under ``offline/``, offset and length in bytes."""
+    """A range of an installed file: its path under ``offline/``, offset and length in bytes."""
 
     path: str
     offset: int
@@ -117,14 +117,14 @@ NOTHING_KEPT = Kept()
 
 @dataclass(frozen=True, slots=True)
 class _PlannedFile:
-    """A file to make and what it is made of: digests of contents with their offsets in bytes."""
+    """A file to make, and its contents: their digests with their offsets in bytes."""
 
     output: Output
     contents: tuple[tuple[str, int], ...]
 
 
 def plan_load(manifest: Manifest, kept: Kept = NOTHING_KEPT, staged_blobs: Collection[str] = ()) -> LoadPlan:
-    """Say what is to be written.
+    """Say what loading a bundle is to write.
 
     Args:
         staged_blobs: digests of image blobs that are kept in staging, because their parts come one after another.
@@ -172,17 +172,17 @@ def _gather_wanted(files: Iterable[_PlannedFile], sizes: Mapping[str, int]) -> d
 
 
 def plan_blob(sha256: str, size: int) -> Wanted:
-    """An image's blob as it is kept in staging."""
+    """A blob of an image, as it is kept in staging."""
     return Wanted(sha256, size, (Place(blob_path(sha256), 0),))
 
 
 def model_path(model: Model, file: ModelFile) -> str:
-    """Where a model's file is staged."""
+    """Path in staging of a model's file."""
     return f"{MODELS}/{model.digest[:16]}/{file.path}"
 
 
 def blob_path(sha256: str) -> str:
-    """Where an image's blob is staged."""
+    """Path in staging of an image's blob."""
     return f"{BLOBS}/{sha256}"
 
 
@@ -195,7 +195,7 @@ def list_offsets(file: ModelFile, sizes: Mapping[str, int]) -> Iterator[tuple[st
 
 
 def list_model_ranges(manifest: Manifest, model: Model) -> Iterator[InstalledRange]:
-    """Where each chunk of an installed model lies, in the files' order."""
+    """The range of each chunk of an installed model, in the files' order."""
     sizes = {item.sha256: item.size for item in list_content(manifest)}
     for file in model.files:
         for sha256, offset in list_offsets(file, sizes):
@@ -203,7 +203,7 @@ def list_model_ranges(manifest: Manifest, model: Model) -> Iterator[InstalledRan
 
 
 def list_file_ranges(manifest: Manifest, release_folder: str) -> Iterator[InstalledRange]:
-    """Where each file of an installed release lies."""
+    """The range of each file of an installed release."""
     for file in manifest.files:
         yield InstalledRange(f"{release_folder}/{FILES}/{file.path}", 0, file.size, file.sha256)
 
@@ -212,7 +212,7 @@ def find_installed(manifest: Manifest, release_folder: str) -> dict[str, Install
     """One place of each content that an installed release has on the disk, by digest; images' blobs have none.
 
     Args:
-        release_folder: its path under ``offline/``.
+        release_folder: path of the release's folder under ``offline/``.
     """
     found = {item.sha256: item for model in manifest.models for item in list_model_ranges(manifest, model)}
     for item in list_file_ranges(manifest, release_folder):
@@ -221,6 +221,6 @@ def find_installed(manifest: Manifest, release_folder: str) -> dict[str, Install
 
 
 def list_image_blobs(images: Collection[Image]) -> dict[str, int]:
-    """Every blob that the engine is given for these images, with its size; the registry's index stays in the parts."""
+    """Size of each blob that the Docker engine is given for these images, by digest; a registry's index is none."""
     blobs = (blob for image in images for blob in (image.manifest, image.config, *image.layers))
     return {blob.digest.removeprefix("sha256:"): blob.size for blob in blobs}

@@ -38,17 +38,17 @@ LAYOUT_MEMBERS = 2  # oci-layout and index.json
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """Bytes that the plan itself holds: small documents."""
+    """Bytes that the plan itself holds, for small documents."""
 
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """A stretch of a file.
+    """A range of a file, from which a blob's bytes are read.
 
     Attributes:
-        stamp: what identified the file's content when it was hashed; another stamp means that it was changed.
+        stamp: text that identified the file's content when it was hashed; another stamp means that it was changed.
     """
 
     path: str
@@ -58,7 +58,7 @@ class FileRange:
 
 @dataclass(frozen=True, slots=True)
 class RegistryBlob:
-    """A blob that a registry has."""
+    """A blob that a registry has, under its image's name."""
 
     reference: str
     digest: str
@@ -66,7 +66,7 @@ class RegistryBlob:
 
 @dataclass(frozen=True, slots=True)
 class EngineBlob:
-    """A layer of an image that only the engine has; it comes when the engine sends it, in the engine's order."""
+    """A layer of an image that only the Docker engine has; the engine sends layers in an order of its own."""
 
     reference: str
     digest: str
@@ -90,7 +90,7 @@ class Contents:
     """All that a bundle will hold, apart from how it is cut into parts.
 
     Attributes:
-        blobs: everything that images, models and files are made of; may repeat.
+        blobs: everything that images, models and files are made of; a blob may stand twice.
         bootstrap: files beside the parts, with their sources.
     """
 
@@ -108,10 +108,10 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class PlacedBlob:
-    """A member of a part.
+    """A member of a part, and where its data lies.
 
     Attributes:
-        offset: of its data in the part.
+        offset: offset in the part of the member's data, in bytes.
     """
 
     path: str
@@ -133,14 +133,14 @@ class Draft:
     """A manifest that lacks its parts' digests, and what to write.
 
     Attributes:
-        body: as the manifest will be, the parts' digests all zero.
+        body: the manifest as it will be, with the parts' digests all zero.
     """
 
     body: Manifest
     parts: tuple[PartPlan, ...]
 
     def seal(self, digests: Sequence[str]) -> Manifest:
-        """The manifest, once the parts are written."""
+        """The finished manifest, with the digests of the written parts."""
         parts = tuple(
             Part(name=part.name, size=part.size, sha256=sha256)
             for part, sha256 in zip(self.body.parts, digests, strict=True)
@@ -150,11 +150,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class _PlacedContent:
-    """Where everything lies that a bundle carries.
+    """Where all that a bundle carries lies.
 
     Attributes:
-        members: number of a part, from 1, and what lies there; the layout's documents first.
-        part_sizes: in bytes.
+        members: the members of each part and its number, from 1; the layout's documents first.
+        part_sizes: size of each part in bytes.
     """
 
     members: tuple[tuple[int, PlacedBlob], ...]
@@ -171,7 +171,7 @@ class _PlacedContent:
         )
 
     def list_layout(self) -> tuple[LayoutMember, ...]:
-        """The layout's documents as the manifest has them."""
+        """The documents of the OCI layout, as the manifest has them."""
         documents = self.members[:LAYOUT_MEMBERS]
         return tuple(
             LayoutMember.model_validate({"path": item.path, **_build_member(number, item).model_dump()})
@@ -179,19 +179,19 @@ class _PlacedContent:
         )
 
     def list_blobs(self) -> tuple[Member, ...]:
-        """Everything else as the manifest has it."""
+        """The members that are no documents of the OCI layout, as the manifest has them."""
         return tuple(_build_member(number, item) for number, item in self.members[LAYOUT_MEMBERS:])
 
 
 def build_draft(contents: Contents, version: int, base: Manifest | None, part_size: int) -> Draft:
-    """Fix the place of every byte.
+    """Fix the place of every byte of a bundle.
 
     Args:
         base: the bundle that this one builds on; what it has is left out.
-        part_size: bytes.
+        part_size: largest size of a part in bytes.
 
     Raises:
-        BundleError: something does not fit a part.
+        BundleError: a content does not fit into one part.
     """
     known = {item.sha256 for item in list_content(base)} if base else set()
     needed = {blob.sha256: blob for blob in contents.blobs}
@@ -224,7 +224,7 @@ def build_draft(contents: Contents, version: int, base: Manifest | None, part_si
 
 
 def _place_blobs(images: Iterable[Image], carried: Sequence[Blob], part_size: int) -> _PlacedContent:
-    """Lay the layout's documents and then the blobs one after another."""
+    """Lay the documents of the OCI layout and then the blobs one after another."""
     documents = [_build_document("oci-layout", OCI_LAYOUT), _build_document("index.json", build_index(images))]
     entries = [Entry(document.title, document.size, document.title) for document in documents]
     entries += [Entry(blob_path(blob.sha256), blob.size, blob.title) for blob in carried]
@@ -260,7 +260,7 @@ def find_newest_version(name: str, manifests: Iterable[Manifest]) -> int:
 
 
 def build_index(images: Iterable[Image]) -> bytes:
-    """``index.json`` of the OCI layout: each image's manifest under its alias."""
+    """The bytes of ``index.json`` of the OCI layout: each image's manifest under its alias."""
     manifests = [
         {
             "mediaType": image.manifest.media_type,
@@ -278,7 +278,7 @@ def build_index(images: Iterable[Image]) -> bytes:
 
 
 def hash_bytes(data: bytes) -> str:
-    """SHA-256, hexadecimal."""
+    """SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 

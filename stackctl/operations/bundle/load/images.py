@@ -1,4 +1,8 @@
-"""Give the engine a bundle's images as one stream that no file holds, then check that they are the ones it names."""
+"""Give Docker a bundle's images as one stream that no file holds, then check that they are the ones it names.
+
+In: the Docker engine, a manifest and where its blobs are. Out: an ``ImagesToLoad`` value, findings. Does I/O through
+its effects.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImagesToLoad:
-    """What the engine lacks.
+    """What of a bundle's images the Docker engine lacks.
 
     Attributes:
-        nameless: those that are there, but not under their alias.
-        images: those that are not there.
+        nameless: images that the engine has, but not under their alias.
+        images: images that the engine does not have.
         present: digests of layers that the engine has already.
-        blobs: what the parts have to give, by SHA-256, with its size.
-        recoveries: layers that the engine has to be asked for.
-        lost: SHA-256 of blobs that nobody here has.
+        blobs: size in bytes of each blob that the parts have to give, by SHA-256.
+        recoveries: layers that have to be taken out of the engine again.
+        lost: SHA-256 of blobs that neither the parts nor the engine have.
     """
 
     nameless: tuple[Image, ...]
@@ -49,10 +53,10 @@ NO_IMAGES = ImagesToLoad((), (), frozenset(), {})
 
 
 def find_images_to_load(engine: ImageEngine, manifest: Manifest, base: Manifest | None = None) -> ImagesToLoad:
-    """Compare a bundle's images with what the engine has; changes nothing.
+    """Compare a bundle's images with what the Docker engine has; changes nothing.
 
     Args:
-        base: the installed release that a delta builds on.
+        base: manifest of the installed release that a delta builds on; None where there is none.
     """
     unnamed = [image for image in manifest.images if engine.check(build_facts(manifest, image), image.alias)]
     nameless = [image for image in unnamed if engine.has(build_facts(manifest, image))]
@@ -68,19 +72,19 @@ def find_images_to_load(engine: ImageEngine, manifest: Manifest, base: Manifest 
 
 
 def _list_needed(images: Collection[Image], present: Collection[str]) -> dict[str, int]:
-    """Every blob of these images that the engine does not have, with its size."""
+    """Size of every blob of these images that the Docker engine does not have, by SHA-256."""
     there = {_read_sha256(digest) for digest in present}
     return {sha256: size for sha256, size in list_image_blobs(images).items() if sha256 not in there}
 
 
 def _keep_intact(engine: ImageEngine, manifest: Manifest) -> Manifest:
-    """The manifest with those of its images only that the engine still has."""
+    """A manifest with only the images that the Docker engine still has."""
     images = [image for image in manifest.images if not engine.check(build_facts(manifest, image), image.alias)]
     return manifest.model_copy(update={"images": tuple(images)})
 
 
 def check_available(manifest: Manifest, images: ImagesToLoad) -> list[Finding]:
-    """Blobs that a delta left out although the engine does not have them."""
+    """Find blobs that a delta left out although the Docker engine does not have them."""
     owners = describe_owners(manifest, images.lost)
     hint = "load the base again, or pack the full bundle"
     return [
@@ -98,7 +102,7 @@ class BlobSource:
     accepted: AcceptedBundle
 
     def read(self, sha256: str, size: int) -> Iterator[bytes]:
-        """A blob's checked bytes."""
+        """Bytes of a blob, checked."""
         if self.staging.is_done(plan_blob(sha256, size)):
             item = InstalledRange(blob_path(sha256), 0, size, sha256)
             return check_digest(self.staging.read(item.path, 0, size), item)
@@ -111,11 +115,11 @@ class BlobSource:
 def send_images(
     engine: ImageEngine, source: BlobSource, images: ImagesToLoad, progress: Transfer, report: Report
 ) -> None:
-    """Stream the images that the engine lacks, name those that it has, and check that all are the right ones.
+    """Send the images that the Docker engine lacks, name those that it has, and check that all are the right ones.
 
     Raises:
-        BundleError: a blob is bad, or the engine has something else than what was sent.
-        RuntimeFailure: the engine broke off.
+        BundleError: a blob is bad, or the Docker engine has something else than what was sent.
+        RuntimeFailure: the Docker engine broke off.
     """
     manifest = source.accepted.manifest
     lacking = [(build_facts(manifest, image), image.alias) for image in images.images]
@@ -142,7 +146,7 @@ def _check_arrived(engine: ImageEngine, images: Collection[NamedImage]) -> None:
 
 
 def name_images(engine: ImageEngine, manifest: Manifest, images: ImagesToLoad) -> list[NamedImage]:
-    """Give images that the engine has their names; which they were."""
+    """Give images that the Docker engine has their names; the images that lacked one."""
     named = [(build_facts(manifest, image), image.alias) for image in images.nameless]
     for facts, alias in named:
         engine.name(facts, alias)
@@ -155,8 +159,8 @@ def check_blobs(
     """Read blobs as far as their parts are here, so that one run names all that are bad.
 
     Args:
-        blobs: SHA-256 of each.
-        count: called with the bytes that were read.
+        blobs: SHA-256 of each blob to read.
+        count: called with the number of bytes read.
     """
     members = find_members(accepted.manifest)
     owners = describe_owners(accepted.manifest, blobs)
@@ -172,7 +176,7 @@ def check_blobs(
 
 
 def build_facts(manifest: Manifest, image: Image) -> ImageFacts:
-    """A manifest's image in the words of the engine's adapter."""
+    """An image of the manifest in the terms of the Docker engine's adapter."""
     return ImageFacts(
         reference=image.reference,
         index=_build_blob(image.index) if image.index else None,
