@@ -9,7 +9,7 @@
 # stack-test/python:3.11       stands for python:3.11-slim: `python`, `pip`, venv
 # stack-test/build:3.11        the same with a C++ compiler and cmake, for packages that ship no wheel
 # stack-test/llama-server:test stands for ghcr.io/ggml-org/llama.cpp:server: upstream's llama-server
-# stack-test/newer-pythons     the Pythons after 3.11 that Debian brings, for scripts/test-python.sh
+# stack-test/newer-pythons     the Pythons after 3.11 that Debian brings, for scripts/test_python.py
 #
 # File systems are kept as tar files in $STACK_DOCKER_DIR/images (default folder: see docker-engine.sh), so an
 # engine that lost its images gets them back in seconds. Needs root (debootstrap) and an engine that answers.
@@ -159,6 +159,9 @@ require_root_and_engine() {
 
 build() {
   require_root_and_engine
+  mkdir -p "$DIR"
+  exec 9>"$DIR/lock" # whoever comes second finds all there
+  flock 9
   local image missing=no
   for image in "${IMAGES[@]}"; do has_image "$image" || missing=yes; done
   if [ "$missing" = no ]; then
@@ -166,7 +169,6 @@ build() {
     return
   fi
   local jobs=()
-  mkdir -p "$DIR"
   [ -e "$DIR/build.tar" ] && [ -e "$DIR/python.tar" ] || jobs+=(make_python)
   [ -e "$DIR/llama.tar" ] && [ -e "$DIR/pythons.tar" ] || jobs+=(make_llama)
   if [ ${#jobs[@]} -gt 0 ]; then
