@@ -1,7 +1,7 @@
 """Settings of this machine: one class that is the home of each setting's default, type, bounds, unit and help.
 
-Pure. `.env.example`, the reference page and ``stackctl config`` are made from this class; settings_sources.py
-resolves its values.
+Pure. `.env.example`, the reference page and ``stackctl config`` are made from this class; sources.py resolves its
+values.
 """
 
 from __future__ import annotations

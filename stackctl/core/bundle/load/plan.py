@@ -221,6 +221,6 @@ def find_installed(manifest: Manifest, release_folder: str) -> dict[str, Install
 
 
 def list_image_blobs(images: Collection[Image]) -> dict[str, int]:
-    """Size of each blob that the Docker engine is given for these images, by digest; a registry's index is none."""
+    """Size of each blob that the Docker engine is given for these images, by digest, without a registry's index."""
     blobs = (blob for image in images for blob in (image.manifest, image.config, *image.layers))
     return {blob.digest.removeprefix("sha256:"): blob.size for blob in blobs}
