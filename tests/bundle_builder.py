@@ -178,6 +178,11 @@ def _pack_model(blobs: Blobs, name: str, content: bytes | Mapping[str, bytes], c
         )
         for path, data in sorted(named.items())
     )
+    return describe_model(name, files)
+
+
+def describe_model(name: str, files: tuple[ModelFile, ...]) -> Model:
+    """A small chat model, as the manifest has it, that is served under this name."""
     return Model(
         served_names=(name,),
         digest=hash_model(files),

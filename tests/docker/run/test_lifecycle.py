@@ -48,14 +48,15 @@ def test_an_edit_recreates_what_it_changes_and_down_leaves_nothing(stopped: Site
     assert site.client.images.get(site.values["INFERENCE_IMAGE"])
 
 
-def test_an_interrupted_up_leaves_nothing(stopped: Site) -> None:
-    starting = subprocess.Popen(
-        stopped.build_argv("up"),
-        env=build_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+def begin_up(site: Site) -> subprocess.Popen[str]:
+    """An ``up`` that is to be interrupted."""
+    return subprocess.Popen(
+        site.build_argv("up"), env=build_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+
+
+def test_an_interrupted_up_leaves_nothing(stopped: Site) -> None:
+    starting = begin_up(stopped)
     wait_for(
         "a container runs",
         lambda: starting.poll() is not None or "running" in {c.status for c in stopped.list_containers().values()},
@@ -69,13 +70,7 @@ def test_an_interrupted_up_leaves_nothing(stopped: Site) -> None:
 
 
 def test_ctrl_c_again_and_again_leaves_nothing(stopped: Site) -> None:
-    starting = subprocess.Popen(
-        stopped.build_argv("up"),
-        env=build_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    starting = begin_up(stopped)
     wait_for("a container is made", lambda: starting.poll() is not None or stopped.list_containers())
 
     def interrupt() -> bool:

@@ -42,7 +42,7 @@ def add_curious_engine(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
     program = folder / "llama-server"
     program.write_text(CURIOUS_ENGINE)
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     site.configure(INFERENCE_ENGINE="llama.cpp")
 
 

@@ -71,7 +71,7 @@ def test_a_container_that_does_not_say_its_version_is_not_left_running(
         '#!/bin/sh\necho "$@" >> "${0%/*}/asked"\n[ "$1" != run ] || exec /usr/bin/sleep 600\n', encoding="utf-8"
     )
     client.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(image_fetch, "VERSION_S", 0.5)
     assert image_fetch._ask_version("someone/engine:1") == "no end within 0.5 s"
     run, remove = (tmp_path / "asked").read_text().splitlines()

@@ -147,7 +147,7 @@ def test_up_starts_a_crashing_engine_with_its_remedy_and_says_so(
     make_site: MakeSite, make_program: MakeProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = make_program(CRASHES_REPACKED)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     site = make_site()
     done = site.run("up")
     said = " ".join(done.stderr.split())
@@ -166,7 +166,7 @@ def test_up_leaves_a_dead_engine_and_takes_the_next(
     make_site: MakeSite, make_program: MakeProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = make_program(DIES)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     site = make_site()
     done = site.run("up")
     assert "xllamacpp serves instead" in " ".join(done.stderr.split())

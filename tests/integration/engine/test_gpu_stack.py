@@ -24,7 +24,7 @@ QUESTION = "ping"
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedGpu:
     """A machine with one GPU, and a `llama-server` for it on PATH."""
     emulated = EmulatedGpu.create(tmp_path / "gpu")
-    monkeypatch.setenv("PATH", f"{emulated.programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(emulated.programs), prepend=os.pathsep)
     return emulated
 
 

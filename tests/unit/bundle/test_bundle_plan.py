@@ -19,9 +19,7 @@ from stackctl.core.bundle.format.manifest import (
     PackedFile,
     Platform,
     Requirements,
-    hash_model,
 )
-from stackctl.core.bundle.format.manifest import Model as PackedModel
 from stackctl.core.bundle.format.manifest_reader import check_manifest
 from stackctl.core.bundle.pack.plan import (
     Blob,
@@ -36,6 +34,7 @@ from stackctl.core.bundle.pack.plan import (
     is_same_content,
 )
 from stackctl.errors import BundleError
+from tests.bundle_builder import describe_model
 
 MIB = 1024 * 1024
 
@@ -43,25 +42,11 @@ MIB = 1024 * 1024
 def make_contents(files: dict[str, bytes], chunks: tuple[bytes, ...] = ()) -> Contents:
     blobs = [Blob(hash_bytes(data), len(data), path, InMemory(data)) for path, data in files.items()]
     blobs += [Blob(hash_bytes(data), len(data), f"chunk {n}", InMemory(data)) for n, data in enumerate(chunks)]
-    model = ModelFile(
+    file = ModelFile(
         path="a.gguf",
         size=sum(len(data) for data in chunks),
         sha256=hash_bytes(b"".join(chunks)),
         chunks=tuple(hash_bytes(data) for data in chunks),
-    )
-    models = (
-        PackedModel(
-            served_names=("local-chat",),
-            digest=hash_model((model,)),
-            files=(model,),
-            architecture="llama",
-            quantisation="Q4_K",
-            parameters=1,
-            context_length=512,
-            source="",
-            revision="",
-            licence="",
-        ),
     )
     return Contents(
         name="ai-stack",
@@ -69,7 +54,7 @@ def make_contents(files: dict[str, bytes], chunks: tuple[bytes, ...] = ()) -> Co
         requires=Requirements(stackctl="1", docker="", disk_bytes=0, engine_bytes=0),
         runtimes=("process",),
         images=(),
-        models=models if chunks else (),
+        models=(describe_model("local-chat", (file,)),) if chunks else (),
         files=tuple(PackedFile(path=path, size=len(data), sha256=hash_bytes(data)) for path, data in files.items()),
         bootstrap=(),
         blobs=tuple(blobs),
