@@ -14,7 +14,7 @@ from stackctl.core.models.catalog import Catalog
 from stackctl.core.models.checksums import SUFFIX, Checksum
 from stackctl.core.models.files import ModelFile, ModelMode, build_model_header, check_model_files
 from stackctl.core.models.gguf import build_shard_names
-from stackctl.core.models.served import DEMO_MODEL_FILE, ModelRequest, build_requests
+from stackctl.core.models.requests import DEMO_MODEL_FILE, ModelRequest, build_requests
 from stackctl.errors import ConfigError, Finding, Severity, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.models.folder import (

@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING
 
 from stackctl.core.models.files import ModelFile, ModelMode, build_model_header, check_model_files
 from stackctl.core.models.gguf import GGUFHeader
-from stackctl.core.models.served import (
-    DEMO_MODEL_FILE,
-    ModelRequest,
-    build_requests,
-    build_served_models,
-    check_contexts,
-)
+from stackctl.core.models.requests import DEMO_MODEL_FILE, ModelRequest, build_requests, check_contexts
+from stackctl.core.models.served import build_served_models
 from stackctl.core.settings.locate import locate_findings
 from stackctl.core.settings.provider_checks import check_provider_keys
 from stackctl.core.settings.sources import (

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackctl.core.models.served import build_requests, build_served_models, choose_context
+from stackctl.core.models.requests import build_requests
+from stackctl.core.models.served import build_served_models, choose_context
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.stackfile import LocalModel, StackFile
 from stackctl.errors import ConfigError

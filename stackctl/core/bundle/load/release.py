@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from stackctl.core.bundle.format.installed_paths import FILES, RELEASES, SETTINGS_FILE, WHEELS_FOLDER, model_folder
 from stackctl.core.bundle.format.manifest import ID_DIGITS, Manifest
-from stackctl.core.models.served import ModelRequest
+from stackctl.core.models.requests import ModelRequest
 
 ENGINE_USE = "inference."
 _TITLE = re.compile(rf"\S+ (?P<version>[0-9]+) \((?P<short_id>[0-9a-f]{{{ID_DIGITS}}})\)", re.ASCII)

@@ -1,0 +1,195 @@
+"""Which models the stack is asked to serve itself: by the settings that name one, and by `stack.yml`. Pure.
+
+In: settings and `stack.yml`. Out: ``ModelRequest`` values; served.py makes of them what will run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from stackctl.core.models.gguf import GGUFHeader
+from stackctl.core.models.prompt_cache import AUTO
+from stackctl.core.settings.engine_environment import SHARED, check_environment, parse_environment
+from stackctl.core.settings.settings import Settings, list_secrets
+from stackctl.core.settings.stackfile import LocalModel, Mode, StackFile
+from stackctl.errors import Finding, Severity, raise_config_error
+
+DEMO_MODEL_FILE = "demo.gguf"
+NO_MODEL = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A model as the operator asked for it, before its file was looked at.
+
+    Attributes:
+        setting: where it was asked for: a setting's name or a path in `stack.yml`.
+        path: absolute path of the GGUF file, of a split model its first shard.
+        offset: its port is ``INFERENCE_PORT`` plus this.
+        context_length: tokens per slot, 0 to take the model's own.
+        environment: variables of its engine beside ours; ``${NAME}`` refers to `.env`.
+        prompt_cache: ``auto`` or a size as text.
+    """
+
+    served_name: str
+    setting: str
+    path: str
+    mode: Mode
+    offset: int
+    context_length: int
+    slots: int
+    gpu_layers: int | None
+    arguments: tuple[str, ...] = ()
+    is_demo: bool = False
+    context_setting: str = "CONTEXT_LENGTH"
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prompt_cache: str = AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedModel:
+    """A model that `.env` names.
+
+    Attributes:
+        setting: the setting that holds its file's name.
+        offset: of its port; fixed, so that configuring a code model does not move the embedding model to another port.
+    """
+
+    served_name: str
+    setting: str
+    mode: Mode
+    offset: int
+
+    def read_file_name(self, settings: Settings) -> str:
+        """What `.env` says: a file's name, ``none``, or nothing."""
+        return str(getattr(settings, self.setting.lower()))
+
+
+_CHAT = _NamedModel("local-chat", "CHAT_MODEL", "chat", 0)
+_CODE = _NamedModel("local-code", "CODE_MODEL", "chat", 1)
+_EMBEDDING = _NamedModel("local-embed", "EMBEDDING_MODEL", "embedding", 2)
+_NAMED = (_CHAT, _CODE, _EMBEDDING)
+
+
+def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_model: str) -> tuple[ModelRequest, ...]:
+    """List the models to serve.
+
+    Args:
+        site: absolute path of the site folder.
+        demo_model: absolute path of the demo model, for what is not configured.
+
+    Raises:
+        ConfigError: a served name is given both in `.env` and in `stack.yml`, or nothing is served.
+    """
+    environment = _read_environments(settings, stackfile)
+    findings = [finding for named in _NAMED for finding in _check_named(settings, stackfile, named)]
+    raise_config_error("The models cannot be served like this.", findings)
+    folder = PurePosixPath(site) / settings.models_dir
+    served = [named for named in _NAMED if _is_served(settings, stackfile, named)]
+    requests = [_build_named(settings, named, folder, demo_model, environment) for named in served]
+    for offset, (served_name, model) in enumerate(stackfile.models.items(), len(_NAMED)):
+        requests.append(_build_extra(settings, served_name, model, folder, offset, environment))
+    return tuple(requests)
+
+
+def _check_named(settings: Settings, stackfile: StackFile, named: _NamedModel) -> Iterator[Finding]:
+    setting, served_name = named.setting, named.served_name
+    name = named.read_file_name(settings)
+    if name == NO_MODEL and named is _CHAT:
+        message = f"is '{NO_MODEL}', and a stack without a chat model has nothing to prove that it works"
+        yield Finding(setting, message, "name a GGUF file in MODELS_DIR, or leave CHAT_MODEL empty")
+    if name not in ("", NO_MODEL) and served_name in stackfile.models:
+        message = f"'{served_name}' is also served by models.{served_name} in stack.yml"
+        yield Finding(setting, message, f"keep one: clear {setting} in .env, or rename the other")
+
+
+def _is_served(settings: Settings, stackfile: StackFile, named: _NamedModel) -> bool:
+    """Whether this model is to be served from what `.env` says, or from the demo model where it says nothing."""
+    name = named.read_file_name(settings)
+    if name == NO_MODEL or named.served_name in stackfile.models:
+        return False
+    # No code model is a choice; no chat or embedding model is a new machine, which the demo serves.
+    return bool(name) or named is not _CODE
+
+
+def _build_named(
+    settings: Settings, named: _NamedModel, folder: PurePosixPath, demo_model: str, environment: Mapping[str, str]
+) -> ModelRequest:
+    name = named.read_file_name(settings)
+    return ModelRequest(
+        served_name=named.served_name,
+        setting=named.setting,
+        path=str(folder / name) if name else demo_model,
+        mode=named.mode,
+        offset=named.offset,
+        context_length=settings.context_length,
+        slots=settings.inference_slots,
+        gpu_layers=_read_gpu_layers(settings, None),
+        is_demo=not name,
+        environment=environment,
+        prompt_cache=settings.prompt_cache,
+    )
+
+
+def _read_environments(settings: Settings, stackfile: StackFile) -> dict[str, str]:
+    """The variables that every engine is given, once those of each model are checked, too.
+
+    Raises:
+        ConfigError: one would change what a setting decides, or holds a secret.
+    """
+    shared = parse_environment(settings.inference_environment)
+    secrets = list_secrets()
+    findings = check_environment(SHARED, shared, secrets)
+    for name, model in stackfile.models.items():
+        findings += check_environment(f"models.{name}.environment", model.environment, secrets)
+    raise_config_error("An engine's environment is not usable.", findings)
+    return shared
+
+
+def _build_extra(
+    settings: Settings,
+    served_name: str,
+    model: LocalModel,
+    folder: PurePosixPath,
+    offset: int,
+    shared: Mapping[str, str],
+) -> ModelRequest:
+    return ModelRequest(
+        served_name=served_name,
+        setting=f"models.{served_name}.file",
+        path=str(folder / model.file),
+        mode=model.mode,
+        offset=offset,
+        context_length=model.context_length or settings.context_length,
+        slots=model.slots or settings.inference_slots,
+        gpu_layers=_read_gpu_layers(settings, model.gpu_layers),
+        arguments=model.arguments,
+        context_setting=f"models.{served_name}.context_length" if model.context_length else "CONTEXT_LENGTH",
+        environment={**shared, **model.environment},
+        prompt_cache=model.prompt_cache or settings.prompt_cache,
+    )
+
+
+def _read_gpu_layers(settings: Settings, own: int | None) -> int | None:
+    """Layers to offload: None lets the engine decide, 0 keeps it on the CPU."""
+    if settings.stack_gpu == "none":
+        return 0
+    wanted = settings.gpu_layers if own is None else own
+    return None if wanted < 0 else wanted
+
+
+def check_contexts(requests: tuple[ModelRequest, ...], headers: Mapping[str, GGUFHeader]) -> list[Finding]:
+    """A warning for each context beyond what the model was trained for: the engine cuts it there."""
+    return [
+        Finding(
+            request.context_setting,
+            f"{request.served_name} was trained for {headers[request.path].context_length} tokens and is given no more;"
+            f" asked for were {request.context_length}",
+            f"set {request.context_setting} to {headers[request.path].context_length} or less",
+            severity=Severity.WARNING,
+        )
+        for request in requests
+        if 0 < headers[request.path].context_length < request.context_length and not request.is_demo
+    ]
