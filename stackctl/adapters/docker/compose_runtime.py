@@ -1,47 +1,30 @@
-"""The compose runtime: lifecycle through the ``docker compose`` CLI, looking at containers through the docker SDK."""
+"""The compose runtime: containers are started and stopped with the ``docker compose`` CLI, and looked at by SDK."""
 
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 from stackctl.adapters.docker.container_fetch import fetch_inside
-from stackctl.adapters.docker.docker_engine import connect_engine
+from stackctl.adapters.docker.container_gpu import explain_lost_gpu
+from stackctl.adapters.docker.containers import SiteContainers, read_epoch
 from stackctl.adapters.docker.image_fetch import build_image, check_command, check_named_image, pull_image
 from stackctl.adapters.machine.commands import run_command, stream_command
 from stackctl.core.images.build import ImageBuild
 from stackctl.core.images.checks import NamedImage
 from stackctl.core.machine.host import RuntimeName
-from stackctl.core.stack.render import COMPOSE_FILE, OVERRIDE_FILE
-from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
+from stackctl.core.stack.render import OVERRIDE_FILE
+from stackctl.core.stack.runtime import Answer, CompletedCommand, ServiceState, StartPlan
 from stackctl.core.stack.stack import Service
 from stackctl.errors import ImageUnavailable, RuntimeFailure
-
-if TYPE_CHECKING:
-    from docker import DockerClient
-    from docker.models.containers import Container
 
 STOP_TIMEOUT_S = 120.0
 # The engine writes one line a chunk and says where its model is within its first 250 lines.
 START_CHUNKS = 2_000
-NOT_EXECUTABLE, NOT_FOUND = 126, 127
-# A driver that hangs would hold up health for ever: both images that we know of have 'timeout'.
-SMI_TIMEOUT_S = 5
-ASK_GPU = ("timeout", "-s", "KILL", str(SMI_TIMEOUT_S), "nvidia-smi", "-L")
-TIMEOUT_FAILED, KILLED = 125, 137
 # An interrupted 'up' may have asked for a container that the engine still makes while the others are removed.
 STOP_ROUNDS = 3
-PROJECT_LABEL = "com.docker.compose.project"
-SERVICE_LABEL = "com.docker.compose.service"
-FOLDER_LABEL = "com.docker.compose.project.working_dir"
-FILES_LABEL = "com.docker.compose.project.config_files"
-
-_PHASES = {"restarting": Phase.RESTARTING, "created": Phase.STARTING, "paused": Phase.PAUSED}
 
 
 class ComposeRuntime:
@@ -71,17 +54,14 @@ class ComposeRuntime:
         former: Path | None = None,
         named: tuple[NamedImage, ...] = (),
     ) -> None:
+        self._containers = SiteContainers(project, rendered_dir, former)
         self._named = named
         self._project = project
         self._rendered_dir = rendered_dir
-        folders = (rendered_dir, *([former / rendered_dir.name] if former else []))
-        # With an override the project's folder is the site's.
-        self._own_folders = {str(place) for folder in folders for place in (folder, folder.parent.parent)}
         self._pulled = pulled
         self._builds = builds
         self._uses_curl = uses_curl
         self._loaded = loaded
-        self._connection: DockerClient | None = None
 
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
         """The commands that ``start`` would run, for a dry run."""
@@ -101,7 +81,7 @@ class ComposeRuntime:
             ImageUnavailable: an image of the installed release is not in the engine.
             ConfigError: a setting names an image of another program or for another processor.
         """
-        self._check_owner()
+        self._containers.check_owner()
         missing = [image for image in self._loaded if not self._has_image(image)]
         if missing:
             raise ImageUnavailable(
@@ -113,7 +93,7 @@ class ComposeRuntime:
             if not self._has_image(image):
                 pull_image(image, report)
         for named in self._named:
-            check_named_image(self._client(), named)
+            check_named_image(self._containers.connect(), named)
         for build in self._builds:
             if not self._has_image(build.tag):
                 build_image(build, self._rendered_dir.parent / "logs" / f"build-{build.title}.log", report)
@@ -124,24 +104,24 @@ class ComposeRuntime:
         Raises:
             RuntimeFailure: another site uses this project name, or Compose failed.
         """
-        before = self._list_starts()
-        paused = [name for name, item in self._list_containers().items() if item.status == "paused"]
-        for name in paused:
+        before = self._containers.list_starts()
+        paused = {name: item for name, item in self._containers.list_all().items() if item.status == "paused"}
+        for name, container in paused.items():
             report(f"{name} is paused; letting it go on")
-            self._list_containers()[name].unpause()
+            container.unpause()
         done = stream_command(
             self._compose_up(plan),
             lambda line: report(f"docker compose: {line.strip()}"),
             {**plan.variables, **self._place_files(plan)},
         )
         check_command(done, "docker compose up failed", _explain(done.stderr))
-        after = self._list_starts()
+        after = self._containers.list_starts()
         return tuple(name for name, mark in after.items() if before.get(name) != mark or name in paused)
 
     def stop(self, report: Callable[[str], None]) -> bool:
         """Remove containers and networks; whether any was there."""
         rounds = 0
-        while self._has_anything() and rounds < STOP_ROUNDS:
+        while self._containers.has_anything() and rounds < STOP_ROUNDS:
             rounds += 1
             argv = ["docker", "compose", "--project-name", self._project, "down", "--remove-orphans", "--volumes"]
             done = stream_command(argv, lambda line: report(f"docker compose: {line.strip()}"))
@@ -154,7 +134,7 @@ class ComposeRuntime:
 
     def restart(self, names: tuple[str, ...], report: Callable[[str], None]) -> None:
         """Restart containers; health tells when they are ready."""
-        there = self._list_containers()
+        there = self._containers.list_all()
         missing = [name for name in names if name not in there]
         if missing:
             raise RuntimeFailure(f"Not running: {', '.join(missing)}.", "run 'stackctl up'")
@@ -168,35 +148,31 @@ class ComposeRuntime:
 
     def list_states(self) -> dict[str, ServiceState]:
         """What the engine says of each container; empty when the stack is down."""
-        return {name: _build_state(name, item.attrs) for name, item in self._list_containers().items()}
+        return self._containers.list_states()
 
     def list_ports(self) -> frozenset[int]:
         """Ports of this machine that our own containers hold: the kernel names docker's proxy as their holder."""
-        found: set[int] = set()
-        for item in self._list_containers().values():
-            bindings = (item.attrs.get("NetworkSettings", {}).get("Ports") or {}).values()
-            found.update(int(binding["HostPort"]) for group in bindings for binding in group or ())
-        return frozenset(found)
+        return self._containers.list_ports()
 
     def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer:
         """Ask an engine from inside its own container: its network has no way in from this machine."""
-        container = self._list_containers().get(service.name)
-        if container is None or container.status != "running":
+        container = self._containers.find_running(service.name)
+        if container is None:
             return Answer(0, error="the container is not running")
         url = f"http://127.0.0.1:{service.port}{path}"
         return fetch_inside(container, url, uses_curl=self._uses_curl, timeout_s=timeout_s)
 
     def read_log(self, service: str, lines: int) -> str:
         """The end of a container's log."""
-        container = self._list_containers().get(service)
+        container = self._containers.find(service)
         return container.logs(tail=lines).decode(errors="replace").rstrip("\n") if container else ""
 
     def read_start_log(self, state: ServiceState) -> str:
         """The first lines that a container wrote since its start; of a log that has turned over, the oldest left."""
-        container = self._list_containers().get(state.name)
+        container = self._containers.find(state.name)
         if container is None:
             return ""
-        since = _read_epoch(container.attrs["State"]["StartedAt"])
+        since = read_epoch(container.attrs["State"]["StartedAt"])
         stream = container.logs(stream=True, follow=False, since=since)
         try:
             return b"".join(islice(stream, START_CHUNKS)).decode(errors="replace")
@@ -204,40 +180,20 @@ class ComposeRuntime:
             stream.close()
 
     def explain_lost_gpu(self, service: str) -> str:
-        """What the driver's program says in a container whose devices were taken away; empty when it has them.
-
-        An engine that runs keeps what it has opened, so only a new process shows the loss before the next start does.
-        """
-        container = self._list_containers().get(service)
-        if container is None or container.status != "running":
-            return ""
-        code, output = container.exec_run(list(ASK_GPU))
-        if code == KILLED:
-            return f"nvidia-smi did not answer within {SMI_TIMEOUT_S} s"
-        said = cast("bytes", output or b"").decode(errors="replace").strip()
-        # An image may lack one of the two programs, or have a 'timeout' of its own kind: no word on the GPU.
-        is_told = code not in (NOT_EXECUTABLE, NOT_FOUND, TIMEOUT_FAILED) and not said.startswith("timeout: ")
-        return said.splitlines()[0] if code and is_told and said else ""
+        """What the driver's program says in a container whose devices were taken away; empty when it has them."""
+        container = self._containers.find_running(service)
+        return explain_lost_gpu(container) if container is not None else ""
 
     def follow_logs(self, services: tuple[str, ...], lines: int, write: Callable[[str, str], None]) -> None:
         """Pass on lines as they are written, until interrupted or the containers are gone."""
-        argv = [
-            "docker",
-            "compose",
-            "--project-name",
-            self._project,
-            "logs",
-            "--follow",
-            "--no-color",
-            "--tail",
-            str(lines),
-        ]
+        options = ("--follow", "--no-color", "--tail", str(lines))
+        argv = ["docker", "compose", "--project-name", self._project, "logs", *options, *services]
 
         def split(line: str) -> None:
             name, _, text = line.partition("|")
             write(name.strip().removesuffix("-1"), text.removeprefix(" "))
 
-        stream_command([*argv, *services], split)
+        stream_command(argv, split)
 
     def _compose_up(self, plan: StartPlan) -> list[str]:
         files = [*plan.compose_files, *([OVERRIDE_FILE] if plan.override else [])]
@@ -271,70 +227,14 @@ class ComposeRuntime:
     def _compose(self, *arguments: str) -> CompletedCommand:
         return run_command(["docker", "compose", "--project-name", self._project, *arguments], STOP_TIMEOUT_S)
 
-    def _check_owner(self) -> None:
-        """Refuse to take over the containers of another site that has the same project name."""
-        others = [item for item in self._list_project() if not self._is_own(item)]
-        if others:
-            raise RuntimeFailure(
-                f"The project name '{self._project}' is in use by the stack in {others[0].labels[FOLDER_LABEL]}.",
-                "set another STACK_NAME in .env, or run 'stackctl down' there first",
-            )
-
-    def _is_own(self, container: Container) -> bool:
-        return container.labels.get(FOLDER_LABEL, "") in self._own_folders
-
-    def _has_anything(self) -> bool:
-        """Whether this site has containers or networks; another site's stack of the same name is not touched."""
-        containers = self._list_project()
-        return all(map(self._is_own, containers)) and bool(containers or self._list_networks())
-
     def _has_image(self, name: str) -> bool:
         from docker.errors import ImageNotFound
 
         try:
-            self._client().images.get(name)
+            self._containers.connect().images.get(name)
         except ImageNotFound:
             return False
         return True
-
-    def _list_starts(self) -> dict[str, str]:
-        """Service to a mark that changes when its container is created or started."""
-        return {name: item.id + item.attrs["State"]["StartedAt"] for name, item in self._list_containers().items()}
-
-    def _list_networks(self) -> list[Any]:
-        return self._client().networks.list(filters={"label": f"{PROJECT_LABEL}={self._project}"})
-
-    def _list_project(self) -> list[Container]:
-        return self._client().containers.list(
-            all=True, ignore_removed=True, filters={"label": f"{PROJECT_LABEL}={self._project}"}
-        )
-
-    def _list_containers(self) -> dict[str, Container]:
-        """This site's containers by service, in the services' order of names."""
-        found = {item.labels[SERVICE_LABEL]: item for item in self._list_project() if self._is_own(item)}
-        return dict(sorted(found.items()))
-
-    def _client(self) -> DockerClient:
-        if self._connection is None:
-            self._connection = connect_engine()
-        return self._connection
-
-
-def find_projects(rendered_dir: Path) -> tuple[str, ...]:
-    """Compose projects of this site that have containers; none where no engine answers."""
-    if shutil.which("docker") is None:
-        return ()
-    found = []
-    try:
-        client = connect_engine()
-        for folder in (rendered_dir, rendered_dir.parent.parent):  # with an override the project's folder is the site's
-            label = f"{FOLDER_LABEL}={folder}"
-            found += client.containers.list(all=True, ignore_removed=True, filters={"label": label})
-    except RuntimeFailure:
-        return ()
-    # A site's folder may have a project of its owner's own, too: ours is made of the rendered files.
-    own = [item for item in found if item.labels.get(FILES_LABEL, "").startswith(str(rendered_dir / COMPOSE_FILE))]
-    return tuple(sorted({item.labels[PROJECT_LABEL] for item in own}))
 
 
 def _explain(stderr: str) -> str:
@@ -346,34 +246,3 @@ def _explain(stderr: str) -> str:
     if "port is already allocated" in stderr or "address already in use" in stderr:
         return "set another API_GATEWAY_PORT in .env"
     return "run 'stackctl doctor'"
-
-
-def _build_state(name: str, attrs: Mapping[str, Any]) -> ServiceState:
-    state = attrs["State"]
-    health = (state.get("Health") or {}).get("Status", "")
-    status = str(state["Status"])
-    if status == "running":
-        phase = Phase.STARTING if health == "starting" else Phase.RUNNING
-    else:
-        phase = _PHASES.get(status, Phase.FAILED)
-    details = (
-        [health] if status == "running" else [] if status == "paused" else [f"exited with code {state['ExitCode']}"]
-    )
-    if state.get("OOMKilled"):
-        details.append("killed at its memory limit")
-    uptime_s = datetime.now(UTC).timestamp() - _read_epoch(state["StartedAt"]) if status == "running" else 0.0
-    return ServiceState(
-        name,
-        phase,
-        ", ".join(filter(None, details)),
-        int(state.get("Pid") or 0),
-        uptime_s,
-        int(attrs.get("RestartCount", 0)),
-        start=f"{attrs['Id'][:12]}@{state['StartedAt']}" if status == "running" else "",
-    )
-
-
-def _read_epoch(text: str) -> float:
-    """Seconds since 1970 of Docker's RFC 3339 time, whose nanoseconds Python does not read."""
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(whole[:19]).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")

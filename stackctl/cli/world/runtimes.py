@@ -48,7 +48,8 @@ class SiteRuntimes:
     def find_forgotten(self, name: str) -> tuple[Runtime, ...]:
         """Runtimes of this name in which something of this site still runs."""
         if name == "compose":
-            from stackctl.adapters.docker.compose_runtime import ComposeRuntime, find_projects
+            from stackctl.adapters.docker.compose_runtime import ComposeRuntime
+            from stackctl.adapters.docker.containers import find_projects
 
             projects = find_projects(self.paths.rendered_dir)
             return tuple(ComposeRuntime(item, self.paths.rendered_dir, (), (), uses_curl=True) for item in projects)

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from stackctl.adapters.docker import compose_runtime, image_fetch
-from stackctl.adapters.docker.compose_runtime import ASK_GPU, FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL, ComposeRuntime
+from stackctl.adapters.docker import container_gpu, containers, image_fetch
+from stackctl.adapters.docker.compose_runtime import ComposeRuntime
+from stackctl.adapters.docker.container_gpu import ASK_GPU
+from stackctl.adapters.docker.containers import FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL
 from stackctl.core.stack.render import COMPOSE_FILE
 
 
@@ -55,10 +57,10 @@ def test_a_driver_that_hangs_in_the_container_is_told_and_holds_up_nothing(
         if script is not None:
             (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
             (tmp_path / name).chmod(0o755)
-    monkeypatch.setattr(compose_runtime, "SMI_TIMEOUT_S", 1)
-    monkeypatch.setattr(compose_runtime, "ASK_GPU", tuple("1" if part == "5" else part for part in ASK_GPU))
+    monkeypatch.setattr(container_gpu, "SMI_TIMEOUT_S", 1)
+    monkeypatch.setattr(container_gpu, "ASK_GPU", tuple("1" if part == "5" else part for part in ASK_GPU))
     runtime = ComposeRuntime("p", tmp_path, (), (), uses_curl=True)
-    monkeypatch.setattr(runtime, "_list_containers", lambda: {"inference-chat": LocalContainer(tmp_path)})
+    monkeypatch.setattr(runtime._containers, "list_all", lambda: {"inference-chat": LocalContainer(tmp_path)})
     told = runtime.explain_lost_gpu("inference-chat")
     assert (told.startswith(said), bool(told)) == (True, bool(said))
 
@@ -101,6 +103,6 @@ def test_a_forgotten_stack_is_found_with_and_without_an_override(monkeypatch: py
         return [SimpleNamespace(labels=labels) for labels in LABELS if labels[name] == value]
 
     client = SimpleNamespace(containers=SimpleNamespace(list=list_containers))
-    monkeypatch.setattr(compose_runtime, "connect_engine", lambda: client)
+    monkeypatch.setattr(containers, "connect_engine", lambda: client)
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    assert compose_runtime.find_projects(RENDERED) == ("overridden", "plain")
+    assert containers.find_projects(RENDERED) == ("overridden", "plain")
