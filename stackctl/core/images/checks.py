@@ -9,7 +9,7 @@ from typing import Final
 
 from stackctl.core.engine.engines import LLAMA_CPP, Engine
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.compose_view import Images
+from stackctl.core.stack.image_choice import Images
 from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import Finding
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from stackctl.core.images.reference import parse_reference
-from stackctl.core.stack.compose_view import Images
+from stackctl.core.stack.image_choice import Images
 from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
 
 LOCK_FILE = "images.lock"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from stackctl.core.stack.compose_view import OWN_IMAGES
+from stackctl.core.stack.image_choice import OWN_IMAGES
 
 
 @dataclass(frozen=True, slots=True)

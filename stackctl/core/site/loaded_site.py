@@ -9,7 +9,7 @@ from stackctl.core.engine.choice import EngineChoice
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import ResolvedSettings
 from stackctl.core.settings.stackfile import StackFile
-from stackctl.core.stack.compose_view import Images
+from stackctl.core.stack.image_choice import Images
 from stackctl.core.stack.stack import RuntimePaths, Stack
 from stackctl.errors import Finding
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from stackctl.core.engine.engines import OFFICIAL_IMAGES, Engine
 from stackctl.core.models.fit import Device, build_fit
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.stack import GATEWAY, GPU_LOG_VERBOSITY, INGRESS, Service, Stack
+from stackctl.core.stack.image_choice import GPUS, Images
+from stackctl.core.stack.stack import GPU_LOG_VERBOSITY, INGRESS, Service, Stack
 from stackctl.core.text.sizes import parse_size_bytes
 
 MIB = 1024 * 1024
@@ -19,7 +18,6 @@ ENGINE_OVERHEAD_BYTES = 512 * MIB
 GATEWAY_BASE_BYTES = 512 * MIB
 GATEWAY_WORKER_BYTES = 768 * MIB
 INGRESS_BYTES = 128 * MIB
-GPUS = ("nvidia", "amd", "vulkan")
 # An engine on a GPU writes 50 lines a request, and what it writes is compressed to a twelfth.
 GPU_LOG_FILES = 12
 
@@ -29,27 +27,8 @@ PROVIDERS_NETWORK = "providers"
 # Where a container's look-ups of what is no service end: inside it, where nobody listens.
 NO_NAME_SERVER = "127.0.0.1"
 RELAY_FILE = "relay.py"
-# Where the names of images begin that are built here: a registry of this name there can never be.
-OWN_IMAGES = "stackctl.invalid"
 _LOG_VERBOSITY = "LLAMA_ARG_LOG_VERBOSITY"
 _RELAY_PATH = f"/{RELAY_FILE}"
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """The images of the compose runtime.
-
-    Attributes:
-        inference: name of the engine's image by accelerator, ``none`` being the CPU.
-        inference_is_local: whether it is built here or given by name only, so never pulled.
-        is_released: whether a bundle brought the images, so nothing is ever pulled or built.
-    """
-
-    gateway: str
-    inference: Mapping[str, str]
-    gateway_is_local: bool
-    inference_is_local: bool
-    is_released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,48 +129,6 @@ class ComposeView:
     def engines(self) -> tuple[Container, ...]:
         """The containers of engines, which an overlay gives a GPU to."""
         return tuple(container for container in self.containers if container.gpu_images)
-
-
-def choose_images(settings: Settings, engine: Engine, gateway_tag: str, inference_tag: str) -> Images:
-    """The images to run; INFERENCE_IMAGE and GATEWAY_IMAGE replace them altogether.
-
-    Args:
-        gateway_tag, inference_tag: content digests of the two service folders, so that an image built from other
-            sources has another name.
-    """
-    official = engine.launcher is None
-    if settings.inference_image:
-        inference = dict.fromkeys(("none", *GPUS), settings.inference_image)
-    elif official:
-        inference = {str(key): value for key, value in OFFICIAL_IMAGES.items()}
-    else:
-        tag = _tag_build(inference_tag, settings.base_image, settings.build_base_image)
-        image = f"{OWN_IMAGES}/{engine.name}:{tag}"
-        inference = {**dict.fromkeys(("none", *GPUS), image), "nvidia": f"{image}-cuda"}
-    return Images(
-        gateway=settings.gateway_image or f"{OWN_IMAGES}/{GATEWAY}:{_tag_build(gateway_tag, settings.base_image)}",
-        inference=inference,
-        gateway_is_local=not settings.gateway_image,
-        inference_is_local=not settings.inference_image and not official,
-    )
-
-
-def _tag_build(sources: str, *base_images: str) -> str:
-    """A tag that changes with everything an image is built from, so that equal images of all stacks are one."""
-    return hashlib.sha256("\n".join((sources, *base_images)).encode()).hexdigest()[:12]
-
-
-def choose_release_images(brought: Mapping[str, str], gateway_image: str, inference_image: str) -> Images:
-    """The images of an installed release.
-
-    Args:
-        brought: name that each image was loaded under, by use ("api-gateway", "inference.nvidia"); an accelerator that
-            the release has no image for is refused before anything starts, so its name is never used.
-        gateway_image, inference_image: images that this site itself names instead; empty for none.
-    """
-    cpu = brought.get("inference.none", "")
-    inference = {gpu: inference_image or brought.get(f"inference.{gpu}", cpu) for gpu in ("none", *GPUS)}
-    return Images(gateway_image or brought.get(GATEWAY, ""), inference, True, True, is_released=True)
 
 
 def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Images) -> ComposeView:

@@ -15,7 +15,8 @@ from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
-from stackctl.core.stack.compose_view import RELAY_FILE, Images, build_compose_view
+from stackctl.core.stack.compose_view import RELAY_FILE, build_compose_view
+from stackctl.core.stack.image_choice import Images
 from stackctl.core.stack.stack import RuntimePaths, Service, Stack, build_services
 from stackctl.core.stack.supervisor_view import build_supervisor_view
 from stackctl.errors import RenderError

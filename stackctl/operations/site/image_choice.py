@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stackctl.core.engine.engines import ENGINE_FOLDER, Engine
 from stackctl.core.images.pins import LOCK_FILE, check_pins, parse_pins, pin_images
 from stackctl.core.settings.sources import Origin, ResolvedSettings
-from stackctl.core.stack.compose_view import Images, choose_images, choose_release_images
+from stackctl.core.stack.image_choice import Images, choose_images, choose_release_images
 from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import Finding
 from stackctl.operations.effects import Effects

@@ -19,7 +19,7 @@ from docker import DockerClient
 from stackctl.core.engine.engines import LLAMA_CPP_PYTHON
 from stackctl.core.images.build import ImageBuild, list_builds
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.compose_view import choose_images
+from stackctl.core.stack.image_choice import choose_images
 from tests.docker.mirror import BUILD_LOCK, NEEDED, PACKAGE, SOURCE_LOCK, Mirror, open_mirror
 from tests.docker.sites import IMAGES, REPOSITORY, Site
 

@@ -9,7 +9,7 @@ import pytest
 from stackctl.core.engine.engines import ENGINES, OFFICIAL_IMAGES
 from stackctl.core.images.build import ImageBuild, list_builds, list_pulls
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.compose_view import Images, choose_images
+from stackctl.core.stack.image_choice import Images, choose_images
 
 OFFICIAL, OWN = ENGINES["llama.cpp"], ENGINES["llama-cpp-python"]
 

@@ -8,7 +8,7 @@ from stackctl.core.engine.engines import LLAMA_CPP, LLAMA_CPP_PYTHON, Engine
 from stackctl.core.images.checks import NamedImage, check_architecture, check_program, list_named_images
 from stackctl.core.images.pins import Pins, pin_images
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.compose_view import choose_images
+from stackctl.core.stack.image_choice import choose_images
 
 DIGEST = f"sha256:{'a' * 64}"
 LLAMA = NamedImage("INFERENCE_IMAGE", "house/llama:1", "llama-server", answers_version=True)

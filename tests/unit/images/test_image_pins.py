@@ -17,7 +17,7 @@ from stackctl.core.images.pins import (
     render_pins,
 )
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.compose_view import OWN_IMAGES, choose_images
+from stackctl.core.stack.image_choice import OWN_IMAGES, choose_images
 from stackctl.errors import ConfigError
 from tests.fakes import raised_by
 

@@ -41,7 +41,7 @@ from stackctl.core.images.oci import ImageBlob, ImageContent
 from stackctl.core.models.catalog import Catalog
 from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.compose_view import Images
+from stackctl.core.stack.image_choice import Images
 from stackctl.core.text.printable import escape_text
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects

@@ -21,7 +21,7 @@ from stackctl.core.bundle.format.installed_paths import (
 from stackctl.core.bundle.pack.travel import check_compose, check_texts, drop_machine_settings, render_settings
 from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.compose_view import GPUS, Images
+from stackctl.core.stack.image_choice import GPUS, Images
 from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
 from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import BundleError, Finding

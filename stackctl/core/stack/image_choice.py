@@ -1,0 +1,74 @@
+"""Which images the compose runtime runs: official, built here, named by a setting, or brought by a bundle. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stackctl.core.engine.engines import OFFICIAL_IMAGES, Engine
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.stack import GATEWAY
+
+GPUS = ("nvidia", "amd", "vulkan")
+# Where the names of images begin that are built here: a registry of this name there can never be.
+OWN_IMAGES = "stackctl.invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images of the compose runtime.
+
+    Attributes:
+        inference: name of the engine's image by accelerator, ``none`` being the CPU.
+        inference_is_local: whether it is built here or given by name only, so never pulled.
+        is_released: whether a bundle brought the images, so nothing is ever pulled or built.
+    """
+
+    gateway: str
+    inference: Mapping[str, str]
+    gateway_is_local: bool
+    inference_is_local: bool
+    is_released: bool = False
+
+
+def choose_images(settings: Settings, engine: Engine, gateway_tag: str, inference_tag: str) -> Images:
+    """The images to run; INFERENCE_IMAGE and GATEWAY_IMAGE replace them altogether.
+
+    Args:
+        gateway_tag, inference_tag: content digests of the two service folders, so that an image built from other
+            sources has another name.
+    """
+    official = engine.launcher is None
+    if settings.inference_image:
+        inference = dict.fromkeys(("none", *GPUS), settings.inference_image)
+    elif official:
+        inference = {str(key): value for key, value in OFFICIAL_IMAGES.items()}
+    else:
+        tag = _tag_build(inference_tag, settings.base_image, settings.build_base_image)
+        image = f"{OWN_IMAGES}/{engine.name}:{tag}"
+        inference = {**dict.fromkeys(("none", *GPUS), image), "nvidia": f"{image}-cuda"}
+    return Images(
+        gateway=settings.gateway_image or f"{OWN_IMAGES}/{GATEWAY}:{_tag_build(gateway_tag, settings.base_image)}",
+        inference=inference,
+        gateway_is_local=not settings.gateway_image,
+        inference_is_local=not settings.inference_image and not official,
+    )
+
+
+def _tag_build(sources: str, *base_images: str) -> str:
+    """A tag that changes with everything an image is built from, so that equal images of all stacks are one."""
+    return hashlib.sha256("\n".join((sources, *base_images)).encode()).hexdigest()[:12]
+
+
+def choose_release_images(brought: Mapping[str, str], gateway_image: str, inference_image: str) -> Images:
+    """The images of an installed release.
+
+    Args:
+        brought: name that each image was loaded under, by use ("api-gateway", "inference.nvidia"); an accelerator that
+            the release has no image for is refused before anything starts, so its name is never used.
+        gateway_image, inference_image: images that this site itself names instead; empty for none.
+    """
+    cpu = brought.get("inference.none", "")
+    inference = {gpu: inference_image or brought.get(f"inference.{gpu}", cpu) for gpu in ("none", *GPUS)}
+    return Images(gateway_image or brought.get(GATEWAY, ""), inference, True, True, is_released=True)
