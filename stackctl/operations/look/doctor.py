@@ -6,6 +6,7 @@ In: effects. Out: findings. Reads through its effects; changes nothing, unless i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.core.engine.engines import LLAMA_CPP
@@ -13,7 +14,7 @@ from stackctl.core.health.doctor import check_host
 from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, ImageFacts, ModelEntry, PortNeed
 from stackctl.core.health.doctor_models import build_context_advice
 from stackctl.core.images.build import list_builds, list_pulls
-from stackctl.core.machine.host import Choice, Host, choose_runtime
+from stackctl.core.machine.host import Choice, GpuKind, Host, choose_runtime
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.dotenv import set_values
 from stackctl.core.site.loaded_site import LoadedSite
@@ -65,28 +66,12 @@ def set_fitting_context(effects: Effects) -> Mapping[str, int]:
 
 
 def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[DoctorInput, tuple[Finding, ...]]:
-    settings = loaded.settings
-    problems: list[Finding] = list(_check_images(loaded))
+    settings, files = loaded.settings, effects.files
     runtime_name = _try_runtime(host, loaded)
-    gpu = Choice("none", "")
-    try:
-        gpu, warnings = choose_device(effects, host, loaded, runtime_name)
-        problems += warnings
-    except ConfigError as error:
-        problems.append(Finding("STACK_GPU", error.message, error.hint))
-    problems += check_bind_address(settings, runtime_name)
-    runtime = effects.runtimes.make(runtime_name, loaded, gpu.value)
-    stack = loaded.choose_stack(runtime_name)
-    try:
-        held, held_gpu = _sum_held(effects, runtime)
-        ports = _list_port_needs(effects, host, loaded, runtime)
-    except RuntimeFailure:  # no engine answers: the check of Docker says so, and nobody knows whose a port is
-        (held, held_gpu), ports = (0, 0), ()
-    ca_bundle = (
-        effects.files.load_facts(Path(settings.build_ca_bundle), CA_HEAD_BYTES) if settings.build_ca_bundle else None
-    )
+    gpu, gpu_problems = _try_device(effects, host, loaded, runtime_name)
+    use = _load_use(effects, host, loaded, effects.runtimes.make(runtime_name, loaded, gpu.value))
     user_id, _, group_id = settings.container_user.partition(":")
-    engine_image = next(iter(list_pulls(loaded.images, gpu.value)), "") if stack.engine is LLAMA_CPP else ""
+    ca_bundle = Path(settings.build_ca_bundle) if settings.build_ca_bundle else None
     facts = DoctorInput(
         host=host,
         runtime="compose" if runtime_name == "compose" else "process",
@@ -96,19 +81,54 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         gpu_devices=settings.gpu_devices,
         gpu_access=settings.gpu_access,
         container_user=(int(user_id), int(group_id)),
-        image=ImageFacts.from_name(engine_image) if runtime_name == "compose" and engine_image else None,
+        image=_find_engine_image(loaded, gpu.value) if runtime_name == "compose" else None,
         kv_cache_type=settings.kv_cache_type,
-        ports=ports,
-        models=tuple(_build_entry(effects.files, model) for model in stack.models),
+        ports=use.ports,
+        models=tuple(_build_entry(files, model) for model in loaded.choose_stack(runtime_name).models),
         disks=_list_disks(effects.paths, host, loaded, runtime_name, gpu.value),
-        held_memory_bytes=held,
-        held_gpu_bytes=held_gpu,
-        env_file=effects.files.load_facts(effects.paths.site / ".env"),
-        ca_bundle=ca_bundle,
+        held_memory_bytes=use.memory_bytes,
+        held_gpu_bytes=use.gpu_bytes,
+        env_file=files.load_facts(effects.paths.site / ".env"),
+        ca_bundle=files.load_facts(ca_bundle, CA_HEAD_BYTES) if ca_bundle else None,
         settings_findings=loaded.warnings,
         engine_findings=_list_engine_findings(loaded) if runtime_name == "process" else (),
     )
-    return facts, tuple(problems)
+    return facts, (*_check_images(loaded), *gpu_problems, *check_bind_address(settings, runtime_name))
+
+
+def _try_device(
+    effects: Effects, host: Host, loaded: LoadedSite, runtime_name: str
+) -> tuple[Choice[GpuKind], tuple[Finding, ...]]:
+    """The GPU that would be used, none where the wanted one cannot be, and what there is to say of it."""
+    try:
+        return choose_device(effects, host, loaded, runtime_name)
+    except ConfigError as error:
+        return Choice("none", ""), (Finding("STACK_GPU", error.message, error.hint),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What this stack's own services hold now, in bytes, and whose the ports are that it needs."""
+
+    memory_bytes: int = 0
+    gpu_bytes: int = 0
+    ports: tuple[PortNeed, ...] = ()
+
+
+def _load_use(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime) -> _Use:
+    try:
+        memory_bytes, gpu_bytes = _sum_held(effects, runtime)
+        return _Use(memory_bytes, gpu_bytes, _list_port_needs(effects, host, loaded, runtime))
+    except RuntimeFailure:  # no engine answers: the check of Docker says so, and nobody knows whose a port is
+        return _Use()
+
+
+def _find_engine_image(loaded: LoadedSite, gpu: str) -> ImageFacts | None:
+    """What the name of llama.cpp's own image says of it."""
+    if loaded.compose.engine is not LLAMA_CPP:
+        return None
+    name = next(iter(list_pulls(loaded.images, gpu)), "")
+    return ImageFacts.from_name(name) if name else None
 
 
 def _list_engine_findings(loaded: LoadedSite) -> tuple[Finding, ...]:
