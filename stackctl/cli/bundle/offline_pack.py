@@ -110,8 +110,9 @@ def offline_pack(
 ) -> None:
     """Pack this stack into a bundle that installs and proves itself where there is no network."""
     from stackctl.cli.world.packing import build_pack_effects, load_manifest
+    from stackctl.operations.bundle.pack.effects import PackRequest
     from stackctl.operations.bundle.pack.gather_engine import EngineRequest
-    from stackctl.operations.bundle.pack.pack import PackRequest, run_pack
+    from stackctl.operations.bundle.pack.pack import run_pack
 
     warnings: list[Finding] = []
     with context.open({"STACK_GPU": gpu}) as effects:

@@ -21,8 +21,8 @@ from stackctl.core.bundle.load.checks import ARCHITECTURES
 from stackctl.core.images.oci import Platform
 from stackctl.core.models.catalog import CATALOG_FILE, parse_catalog
 from stackctl.errors import Finding, Severity
+from stackctl.operations.bundle.pack.effects import PackEffects
 from stackctl.operations.bundle.pack.gather import Sources, find_provenance
-from stackctl.operations.bundle.pack.pack import PackEffects
 from stackctl.operations.effects import Effects
 
 

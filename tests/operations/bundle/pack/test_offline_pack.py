@@ -21,9 +21,10 @@ from stackctl.core.images.oci import OCI_CONFIG, OCI_LAYER, ImageBlob, ImageCont
 from stackctl.core.images.oci_documents import build_facts
 from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError, Finding
+from stackctl.operations.bundle.pack.effects import PackEffects, PackRequest
 from stackctl.operations.bundle.pack.gather import Provenance, Sources
 from stackctl.operations.bundle.pack.gather_engine import EngineRequest
-from stackctl.operations.bundle.pack.pack import PackEffects, PackRequest, PackResult, run_pack
+from stackctl.operations.bundle.pack.pack import PackResult, run_pack
 from tests.fakes import SITE, World, raised_by, write_env
 from tests.image_documents import digest, make_config, make_manifest
 
