@@ -7,6 +7,7 @@ The locks are installed for that Python here, each package by its hash and as a 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from stackctl.adapters.process.pip_settings import find_installer_settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 IMAGE = os.environ.get("STACK_TEST_PYTHONS_IMAGE", "stack-test/newer-pythons:test")
+PREPARE = 'scripts/docker-engine.sh start; PATH="$(scripts/docker-engine.sh path):$PATH"; scripts/test-images.sh build'
 RUN = """
 python=$1; shift
 "python$python" -m venv --without-pip /venv
@@ -30,6 +32,12 @@ exec /venv/bin/python -m pytest -p no:cacheprovider --hypothesis-profile few-exa
 def main() -> int:
     """Pass on the exit code of the first command that failed, or of pytest."""
     version, *tests = sys.argv[1:]
+    if (
+        not shutil.which("docker")
+        or subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode
+    ):
+        print(f"error: no Docker engine with the image {IMAGE} answers\nnext:  {PREPARE}", file=sys.stderr)
+        return 5
     with tempfile.TemporaryDirectory() as packages:
         install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps"]
         install += ["--python-version", version, "--python", sys.executable, "--target", packages]
