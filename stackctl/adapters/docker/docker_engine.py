@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 30
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# What every engine since Docker 20.10 takes; only the question for the real version is asked with it.
+# What every Docker engine since 20.10 takes; only the question for the real version is asked with it.
 _FIRST_VERSION = "1.41"
 
 
@@ -60,7 +60,7 @@ def _open_client(endpoint: Endpoint, version: str, timeout_s: int) -> DockerClie
         client = docker.from_env(version=version, timeout=timeout_s)
     else:
         client = docker.DockerClient(base_url=endpoint.address, version=version, timeout=timeout_s)
-    # The docker CLI asks no proxy for an engine on this machine; requests would.
+    # The docker CLI asks no proxy for a Docker engine on this machine; requests would.
     client.api.trust_env = urlsplit(client.api.base_url).hostname not in _LOOPBACK
     return client
 

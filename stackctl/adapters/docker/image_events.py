@@ -42,7 +42,7 @@ class EngineWatch:
         self._client = client
         self._pulled: list[str] = []
         self.images = {name: self._find_id(name) for name in names}
-        # A stream, not a look back at the end: the engine remembers 256 events, and health checks make many.
+        # A stream, not a look back at the end: Docker remembers 256 events, and health checks make many.
         self._stream = client.events(decode=True, filters={"type": "image", "event": "pull"})
         self._thread = threading.Thread(target=self._collect, daemon=True)
         self._thread.start()

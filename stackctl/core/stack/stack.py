@@ -237,7 +237,7 @@ def _build_gateway_environment(stack: Stack, paths: RuntimePaths, config_digest:
     settings = stack.settings
     in_container = paths.runtime == "compose"
     environment = {
-        # Published on BIND_ADDRESS by the engine; inside, every address of the container's own.
+        # Published on BIND_ADDRESS by Docker; inside, every address of the container's own.
         "GATEWAY_HOST": "0.0.0.0" if in_container else settings.bind_address,  # noqa: S104
         "GATEWAY_PORT": str(settings.api_gateway_port),
         "GATEWAY_CONFIG": paths.gateway_config,
@@ -269,7 +269,7 @@ def _build_ingress_service(stack: Stack, relay_digest: str) -> Service:
     return Service(
         name=INGRESS,
         port=port,
-        arguments=("0.0.0.0", str(port), GATEWAY),  # noqa: S104  # published on BIND_ADDRESS by the engine
+        arguments=("0.0.0.0", str(port), GATEWAY),  # noqa: S104  # published on BIND_ADDRESS by Docker
         environment={"RELAY_DIGEST": relay_digest},
         secrets={},
         health_path="",

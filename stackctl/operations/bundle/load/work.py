@@ -78,7 +78,7 @@ def plan_work(job: Job, staging: Staging) -> Work:
         missing = _list_missing(job, staging, plan, images)
         spoilt = frozenset(missing)
     if missing:
-        # This disk may be gone when the engine is given the images: what it has of them is kept until then.
+        # This disk may be gone when Docker is given the images: what the disk has of them is kept until then.
         plan = plan_load(manifest, kept, staged | _find_reachable_blobs(job, images))
     return Work(models, images, plan, missing, spoilt, _count_unwritten(staging, plan), links)
 
