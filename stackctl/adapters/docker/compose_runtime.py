@@ -1,4 +1,7 @@
-"""The compose runtime: containers are started and stopped with the ``docker compose`` CLI, and looked at by SDK."""
+"""The compose runtime: containers are started and stopped with the ``docker compose`` CLI, and looked at by SDK.
+
+In: a ``StartPlan``, or services' names. Out: states, answers and log lines. Does I/O.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +31,16 @@ STOP_ROUNDS = 3
 
 
 class ComposeRuntime:
-    """The containers of one site.
+    """The containers of one site, started and stopped.
 
     Args:
-        project: Compose's project name.
-        rendered_dir: where the rendered files are, two folders below the site's.
+        project: name of the Compose project.
+        rendered_dir: path of the rendered files, two folders below the site's.
         pulled: images that come from a registry when they are not there yet.
         builds: images that are built here when they are not there yet.
         uses_curl: whether the engine's image has curl (llama.cpp's) or Python (ours).
         loaded: images that an installed release brought; then nothing is ever pulled.
-        former: the state folder's path when the stack was started, if the site was moved since.
+        former: path of the state folder when the stack was started, if the site was moved since.
         named: images that settings name; each is looked at before a container is made of it.
     """
 
@@ -77,8 +80,8 @@ class ComposeRuntime:
         """Build and pull the images that are not there.
 
         Raises:
-            RuntimeFailure: a build or a pull failed; with the end of its output.
-            ImageUnavailable: an image of the installed release is not in the engine.
+            RuntimeFailure: a build or a pull failed; has the end of its output.
+            ImageUnavailable: an image of the installed release is not in the Docker engine.
             ConfigError: a setting names an image of another program or for another processor.
         """
         self._containers.check_owner()
@@ -99,7 +102,7 @@ class ComposeRuntime:
                 build_image(build, self._rendered_dir.parent / "logs" / f"build-{build.title}.log", report)
 
     def start(self, plan: StartPlan, report: Callable[[str], None]) -> tuple[str, ...]:
-        """Bring the containers to what the files say; names of those created or started.
+        """Bring the containers to what the files say; names of the services that were created or started.
 
         Raises:
             RuntimeFailure: another site uses this project name, or Compose failed.
@@ -129,11 +132,11 @@ class ComposeRuntime:
         return rounds > 0
 
     def list_leftovers(self) -> tuple[int, ...]:
-        """None: the engine knows all containers, and Compose finds its own."""
+        """No processes: the Docker engine knows all containers, and Compose finds its own."""
         return ()
 
     def restart(self, names: tuple[str, ...], report: Callable[[str], None]) -> None:
-        """Restart containers; health tells when they are ready."""
+        """Restart containers; a health check tells when they are ready."""
         there = self._containers.list_all()
         missing = [name for name in names if name not in there]
         if missing:
@@ -147,7 +150,7 @@ class ComposeRuntime:
         )
 
     def list_states(self) -> dict[str, ServiceState]:
-        """What the engine says of each container; empty when the stack is down."""
+        """What the Docker engine says of each container; empty when the stack is down."""
         return self._containers.list_states()
 
     def list_ports(self) -> frozenset[int]:
@@ -217,7 +220,7 @@ class ComposeRuntime:
         ]
 
     def _place_files(self, plan: StartPlan) -> dict[str, str]:
-        """Where the rendered files lie, when that is not the project's folder."""
+        """Variables that say where the rendered files lie, when that is not the project's folder."""
         return {"STACK_RENDERED": str(self._rendered_dir)} if plan.override else {}
 
     @property

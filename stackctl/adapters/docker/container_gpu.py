@@ -1,4 +1,7 @@
-"""Whether a container that runs has lost its GPU: the driver's own program is asked in it."""
+"""Whether a container that runs has lost its GPU.
+
+In: a container. Out: a sentence, or nothing. Does I/O: runs the driver's own program in the container.
+"""
 
 from __future__ import annotations
 

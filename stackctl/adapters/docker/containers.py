@@ -1,4 +1,4 @@
-"""What the engine has of a site's Compose project: its containers, their states and ports, and whose they are."""
+"""What Docker has of a site's Compose project: its containers, their states and ports, whose they are. Reads only."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _PHASES = {"restarting": Phase.RESTARTING, "created": Phase.STARTING, "paused": 
 
 
 class SiteContainers:
-    """The containers of one site.
+    """The containers of one site, looked at.
 
     Args:
-        project: Compose's project name.
-        rendered_dir: where the rendered files are, two folders below the site's.
-        former: the state folder's path when the stack was started, if the site was moved since.
+        project: name of the Compose project.
+        rendered_dir: path of the rendered files, two folders below the site's.
+        former: path of the state folder when the stack was started, if the site was moved since.
     """
 
     def __init__(self, project: str, rendered_dir: Path, former: Path | None = None) -> None:
@@ -42,31 +42,31 @@ class SiteContainers:
         self._connection: DockerClient | None = None
 
     def connect(self) -> DockerClient:
-        """The engine's client, the same one every time."""
+        """Connect to the Docker engine; gives one and the same client every time."""
         if self._connection is None:
             self._connection = connect_engine()
         return self._connection
 
     def list_all(self) -> dict[str, Container]:
-        """Containers by service, in the order of the services' names; another site's of the same name are left out."""
+        """The site's containers by service, in the order of the services' names; another site's are left out."""
         found = {item.labels[SERVICE_LABEL]: item for item in self._list_project() if self._is_own(item)}
         return dict(sorted(found.items()))
 
     def find(self, service: str) -> Container | None:
-        """A service's container, running or not."""
+        """A service's container, running or not; None where it has none."""
         return self.list_all().get(service)
 
     def find_running(self, service: str) -> Container | None:
-        """A service's container if it runs."""
+        """A service's container if it runs; else None."""
         container = self.find(service)
         return container if container is not None and container.status == "running" else None
 
     def list_states(self) -> dict[str, ServiceState]:
-        """What the engine says of each container."""
+        """What the Docker engine says of each container."""
         return {name: _build_state(name, item.attrs) for name, item in self.list_all().items()}
 
     def list_starts(self) -> dict[str, str]:
-        """Service to a mark that changes when its container is created or started."""
+        """A mark for each service that changes when its container is created or started."""
         return {name: item.id + item.attrs["State"]["StartedAt"] for name, item in self.list_all().items()}
 
     def list_ports(self) -> frozenset[int]:
@@ -86,7 +86,7 @@ class SiteContainers:
         """Refuse to take over the containers of another site that has the same project name.
 
         Raises:
-            RuntimeFailure: there are some.
+            RuntimeFailure: another site has containers under this project name.
         """
         others = [item for item in self._list_project() if not self._is_own(item)]
         if others:
@@ -108,7 +108,7 @@ class SiteContainers:
 
 
 def find_projects(rendered_dir: Path) -> tuple[str, ...]:
-    """Compose projects of this site that have containers; none where no engine answers."""
+    """Compose projects of this site that have containers; none where no Docker engine answers."""
     if shutil.which("docker") is None:
         return ()
     found = []
@@ -146,12 +146,12 @@ def _read_phase(state: Mapping[str, Any]) -> Phase:
 
 
 def _read_health(state: Mapping[str, Any]) -> str:
-    """What the image's own health check says; empty where it has none."""
+    """What the image's own health check says; empty where the image has none."""
     return str((state.get("Health") or {}).get("Status", ""))
 
 
 def _list_details(state: Mapping[str, Any]) -> list[str]:
-    """What a person should know of the state."""
+    """What a person should know of a container's state."""
     details = []
     if state["Status"] == "running":
         details.append(_read_health(state))

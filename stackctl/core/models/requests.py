@@ -25,12 +25,12 @@ class ModelRequest:
     """A model as the operator asked for it, before its file was looked at.
 
     Attributes:
-        setting: where it was asked for: a setting's name or a path in `stack.yml`.
+        setting: where the model was asked for: a setting's name or a path in `stack.yml`.
         path: absolute path of the GGUF file, of a split model its first shard.
-        offset: its port is ``INFERENCE_PORT`` plus this.
-        context_length: tokens per slot, 0 to take the model's own.
-        environment: variables of its engine beside ours; ``${NAME}`` refers to `.env`.
-        prompt_cache: ``auto`` or a size as text.
+        offset: number that is added to ``INFERENCE_PORT`` for the model's port.
+        context_length: tokens of each slot, 0 to take the model's own.
+        environment: variables of the model's engine beside ours; ``${NAME}`` refers to `.env`.
+        prompt_cache: wanted size as text, or ``auto``.
     """
 
     served_name: str
@@ -53,8 +53,9 @@ class _NamedModel:
     """A model that `.env` names.
 
     Attributes:
-        setting: the setting that holds its file's name.
-        offset: of its port; fixed, so that configuring a code model does not move the embedding model to another port.
+        setting: name of the setting that holds the file's name.
+        offset: number that is added to ``INFERENCE_PORT``; fixed, so that configuring a code model does not move the
+            embedding model to another port.
     """
 
     served_name: str
@@ -78,7 +79,7 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
 
     Args:
         site: absolute path of the site folder.
-        demo_model: absolute path of the demo model, for what is not configured.
+        demo_model: absolute path of the demo model, which is served where no other is configured.
 
     Raises:
         ConfigError: a served name is given both in `.env` and in `stack.yml`, or nothing is served.
@@ -134,10 +135,10 @@ def _build_named(
 
 
 def _read_environments(settings: Settings, stackfile: StackFile) -> dict[str, str]:
-    """The variables that every engine is given, once those of each model are checked, too.
+    """The variables that every engine is given, once those of each model are checked too.
 
     Raises:
-        ConfigError: one would change what a setting decides, or holds a secret.
+        ConfigError: a variable would change what a setting decides, or holds a secret.
     """
     shared = parse_environment(settings.inference_environment)
     secrets = list_secrets()

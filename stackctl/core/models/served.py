@@ -28,13 +28,13 @@ class ServedModel:
     """A model that one engine of ours serves.
 
     Attributes:
-        service: name of its service, unique: ``inference-chat``.
-        shards: absolute paths of all its files, at least one; the first is given to the engine.
-        context_length: tokens per slot: the one figure that engine, gateway and clients are told.
-        slots: requests the engine answers at the same time.
-        size_bytes: of all shards.
-        environment: variables of its engine beside ours; ``${NAME}`` refers to `.env`.
-        prompt_cache_mib: host memory that its engine may keep past prompts in.
+        service: name of the model's service, unique: ``inference-chat``.
+        shards: absolute paths of all its files, at least one; the engine is given the first.
+        context_length: tokens of each slot: the one figure that engine, gateway and clients are told.
+        slots: number of requests that the engine answers at the same time.
+        size_bytes: size of all shards together.
+        environment: variables of the model's engine beside ours; ``${NAME}`` refers to `.env`.
+        prompt_cache_mib: MiB of host memory in which the engine may keep past prompts.
     """
 
     served_name: str
@@ -55,7 +55,7 @@ class ServedModel:
 
     @property
     def path(self) -> str:
-        """The file given to the engine."""
+        """The file that the engine is given."""
         return self.shards[0]
 
     @property
@@ -66,12 +66,12 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class _SizedModel:
-    """A request with what its files and the engine make of it.
+    """A request with what the model's files and the engine make of it.
 
     Attributes:
-        size_bytes: of all shards.
-        context_length: tokens per slot.
-        slots: as many as were asked for, or as the engine can.
+        size_bytes: size of all shards together.
+        context_length: tokens of each slot.
+        slots: number of slots that were asked for, or the most that the engine has.
     """
 
     request: ModelRequest
@@ -94,9 +94,9 @@ def build_served_models(
     """Join each request with what its file says.
 
     Args:
-        headers, shards, sizes: by a request's path; sizes in bytes over all shards.
-        max_slots: the engine's limit, None for no limit.
-        memory_bytes: of the machine, 0 where it is not known.
+        headers, shards, sizes: what each request's files are, by the request's path; sizes in bytes over all shards.
+        max_slots: most slots of the engine, None where it sets no limit.
+        memory_bytes: memory of the machine, 0 where it is not known.
     """
     sized = [
         _SizedModel(
@@ -139,14 +139,14 @@ def _build_served_model(settings: Settings, service: str, model: _SizedModel, fr
 
 
 def _share_memory(models: Sequence[_SizedModel], memory_bytes: int, kv_cache_type: str) -> int:
-    """Bytes beside the models that each chat model's prompt cache is chosen from."""
+    """Bytes of memory beside the models from which each chat model's prompt cache is chosen."""
     loads = [(model.header, model.context_length, model.request.slots) for model in models]
     wanted = [(model.request.prompt_cache, model.slots) for model in models if model.request.mode == "chat"]
     return share_free_bytes(count_free_bytes(memory_bytes, loads, kv_cache_type), wanted)
 
 
 def _size_prompt_cache(model: _SizedModel, free_bytes: int, kv_cache_type: str) -> int:
-    """MiB of one model's prompt cache; only what chats comes back to a prompt."""
+    """MiB of one model's prompt cache; 0 for a model that is not for chat, which never comes back to a prompt."""
     if model.request.mode != "chat":
         return 0
     entry_bytes = count_entry_bytes(model.header, model.context_length, kv_cache_type)

@@ -62,7 +62,7 @@ def _tag_build(sources: str, *base_images: str) -> str:
 
 
 def choose_release_images(brought: Mapping[str, str], gateway_image: str, inference_image: str) -> Images:
-    """The images of an installed release.
+    """Choose the images of an installed release.
 
     Args:
         brought: name that each image was loaded under, by use ("api-gateway", "inference.nvidia"); an accelerator that

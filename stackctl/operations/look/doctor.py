@@ -99,7 +99,7 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
 def _try_device(
     effects: Effects, host: Host, loaded: LoadedSite, runtime_name: str
 ) -> tuple[Choice[GpuKind], tuple[Finding, ...]]:
-    """The GPU that would be used, none where the wanted one cannot be, and what there is to say of it."""
+    """The GPU that would be used, none where the wanted one is not to be had, and findings on it."""
     try:
         return choose_device(effects, host, loaded, runtime_name)
     except ConfigError as error:
@@ -124,7 +124,7 @@ def _load_use(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime
 
 
 def _find_engine_image(loaded: LoadedSite, gpu: str) -> ImageFacts | None:
-    """What the name of llama.cpp's own image says of it."""
+    """What the name of llama.cpp's own image says of it; None where another image is used."""
     if loaded.compose.engine is not LLAMA_CPP:
         return None
     name = next(iter(list_pulls(loaded.images, gpu)), "")

@@ -1,4 +1,7 @@
-"""Everything that a bundle will hold: images, models, configuration, wheels, engine, bill of materials."""
+"""Everything that a bundle will hold: images, models, configuration, wheels, engine, bill of materials.
+
+In: a loaded site and a ``PackRequest``. Out: ``Contents``. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +44,13 @@ CollectWheels = Callable[[Path], tuple[Path, ...]]
 def gather_contents(
     world: PackEffects, request: PackRequest, loaded: LoadedSite, find_own_wheel: Callable[[], Path]
 ) -> Contents:
-    """Read and describe all of it; what cannot travel is reported before anything is written.
+    """Read and describe all that a bundle will hold; what cannot be packed is reported before anything is written.
 
     Args:
         find_own_wheel: gives the wheel of the ``stackctl`` that is running, once it is needed.
 
     Raises:
-        BundleError: something cannot travel or be had.
+        BundleError: a content cannot be packed or found.
     """
     _check_machine(world.architecture)
     runtime, gpus = _choose_target(world.effects, loaded)
@@ -109,7 +112,8 @@ def _gather_engine(
 def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[RuntimeName, tuple[str, ...]]:
     """The runtime that the stack runs in, or would, and the accelerators of its engines.
 
-    One that was named is the site's, and need not be this machine's; only the engine that is to run it must be able to.
+    A runtime that was named is the site's, and need not be this machine's; only the engine that is to run it must be
+    able to.
     """
     state = load_state(effects.files, effects.paths)
     wanted = loaded.settings.stack_runtime

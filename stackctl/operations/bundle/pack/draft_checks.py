@@ -1,4 +1,7 @@
-"""What is refused of a bundle before a byte of it is written."""
+"""What is refused of a bundle before a byte of it is written.
+
+In: a ``Draft``. Out: nothing, or an error. Reads the disk's free space through its effects; writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def check_readable(draft: Draft) -> None:
     """Refuse what the site's reader would refuse, before anybody carries it there.
 
     Raises:
-        BundleError: with all that it would find.
+        BundleError: the reader would refuse it; has everything that the reader would find.
     """
     findings = list(check_manifest(draft.body))[:MAX_SHOWN]
     size = len(encode_manifest(draft.body))
@@ -30,7 +33,7 @@ def check_base(draft: Draft, base: Manifest | None) -> None:
     """Refuse a delta on another stack's bundle, or on a later one.
 
     Raises:
-        BundleError: it is one.
+        BundleError: the base is of another stack, or is a later bundle.
     """
     if base is None:
         return
@@ -49,10 +52,10 @@ def check_base(draft: Draft, base: Manifest | None) -> None:
 
 
 def check_space(world: PackEffects, out: Path, draft: Draft) -> None:
-    """Refuse what the disk has no room for.
+    """Refuse a bundle that the disk has no room for.
 
     Raises:
-        BundleError: with what is free and what is needed.
+        BundleError: the disk has too little room; has what is free and what is needed.
     """
     needed = draft.body.size_bytes - world.find_partial_bytes(out, draft)
     free = world.find_free_bytes(out)

@@ -1,4 +1,4 @@
-"""What packing a bundle needs beyond the ordinary effects, and what the operator asked for."""
+"""What packing a bundle needs beyond the ordinary effects, as types, and what the operator asked for."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PackRequest:
-    """What to pack and how.
+    """What to pack, and how to cut, number and complete it.
 
     Attributes:
-        part_size: bytes.
-        base: the bundle to build on, as its manifest.
-        version: None lets it follow from the base and the bundles in ``out``.
+        part_size: largest size of a part in bytes.
+        base: manifest of the bundle to build on; None for a whole bundle.
+        version: version of the bundle; None lets it follow from the base and the bundles in ``out``.
         pythons: versions of Python that the wheels are for.
-        with_processes: also carry what the process runtime needs.
-        engine: which engine the process runtime gets beside the wheels' one.
+        with_processes: whether to carry also what the process runtime needs.
+        engine: engine that the process runtime gets beside the wheels' one.
     """
 
     out: Path
@@ -48,19 +48,20 @@ class PackEffects:
     """What packing does to the world, beside ``Effects``.
 
     Attributes:
-        architecture: of this machine, and so of the content: ``amd64``, ``arm64``.
-        collect_wheels: wheels of a hashed lock file, with this title, for these versions of Python, from this index.
-        describe_wheel: what a wheel, of that SHA-256, says of itself.
-        inspect_engine: runs a ``llama-server`` and says what it is and needs.
-        warn: tells of something that stops nothing.
-        build_own_wheel: the wheel of the ``stackctl`` that is running.
-        list_bundles: manifests of the whole bundles in a folder.
-        find_free_bytes: on the file system of a folder that may not exist yet.
-        find_partial_bytes: what killed packs left there, which this one takes over or removes.
-        write_bundle: writes parts, bootstrap, manifest, signature; the bundle's folder.
-        sign_bundle: signs a bundle that is there, if there is a key; whether it is signed then.
-        load_versions: the last bundle of each stack that this key's holder packed.
-        save_version: remember a stack's bundle as the last one.
+        architecture: processor of this machine, and so of the content: ``amd64``, ``arm64``.
+        collect_wheels: gives the wheels of a hashed lock file, with this title, for these versions of Python, from this
+            index.
+        describe_wheel: gives what a wheel, of that SHA-256, says of itself.
+        inspect_engine: runs a ``llama-server`` and gives what it is and needs.
+        warn: shows a warning of something that stops nothing.
+        build_own_wheel: makes the wheel of the ``stackctl`` that is running.
+        list_bundles: gives the whole bundles in a folder, with their manifests.
+        find_free_bytes: gives the bytes free on the file system of a folder that may not exist yet.
+        find_partial_bytes: gives the bytes that killed packs left there, which this one takes over or removes.
+        write_bundle: writes parts, bootstrap, manifest, signature; gives the bundle's folder and manifest.
+        sign_bundle: signs a bundle that is there, if there is a key; tells whether it is signed then.
+        load_versions: gives the last bundle of each stack that this key's holder packed.
+        save_version: remembers a stack's bundle as the last one.
     """
 
     effects: Effects

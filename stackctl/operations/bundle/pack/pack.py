@@ -1,4 +1,7 @@
-"""Pack the current stack into an air-gapped bundle: gather, plan, compare with what is there, write, sign last."""
+"""Pack the current stack into an air-gapped bundle: gather, plan, compare with what is there, write, sign last.
+
+In: a ``PackRequest``. Out: a ``PackResult``. Does I/O through its effects.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ class PackResult:
     """What was packed.
 
     Attributes:
-        folder: the bundle; None where none is written or found.
-        manifest: of the bundle; after a dry run the parts' digests are all zero.
-        unchanged: this content was there already: in the folder or, without a folder, in the base.
-        is_signed: None where nobody looked, because nothing was to be written.
-        newest: the highest version of this stack that is beside it, or that this key's holder packed.
+        folder: path of the bundle; None where none is written or found.
+        manifest: manifest of the bundle; after a dry run the parts' digests are all zero.
+        unchanged: whether this content was there already: in the folder or, without a folder, in the base.
+        is_signed: whether the bundle is signed; None where nobody looked, because nothing was to be written.
+        newest: highest version of this stack that is beside it, or that this key's holder packed.
         is_ambiguous: whether another bundle of this version was packed: a site cannot tell which is the later one.
     """
 
@@ -47,11 +50,11 @@ class PackResult:
 
 @dataclass(frozen=True, slots=True)
 class _Earlier:
-    """Bundles that the new one follows.
+    """The bundles that the new one follows.
 
     Attributes:
-        beside: whole bundles in the folder that is packed into, of any stack.
-        last: what this key's holder packed last of this stack; version 0 for nothing.
+        beside: whole bundles, of any stack, in the folder that is packed into.
+        last: last bundle of this stack that this key's holder packed; version 0 for none.
     """
 
     name: str
@@ -87,7 +90,7 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
 
     Raises:
         ConfigError: the site's files are not usable.
-        BundleError: something cannot travel or be had, the disk is too small, or a source changed meanwhile.
+        BundleError: a content cannot be packed or found, the disk is too small, or a source changed meanwhile.
     """
     contents = _gather(world, request)
     draft = build_draft(contents, 1, request.base, request.part_size)
@@ -125,7 +128,7 @@ def _load_earlier(world: PackEffects, folder: Path, name: str) -> _Earlier:
 
 
 def _finish(world: PackEffects, folder: Path, manifest: Manifest, content: str) -> bool:
-    """Sign what is whole, and remember its version; whether it is signed."""
+    """Sign a bundle that is whole, and remember its version; whether it is signed."""
     is_signed = world.sign_bundle(folder, manifest)
     world.save_version(manifest.name, PackedVersion(manifest.version, content))
     return is_signed
