@@ -60,7 +60,7 @@ class Trial:
     Attributes:
         failure: what the engine did instead of giving the right answer, as a clause that follows its name; empty when
             it gave it.
-        is_lasting: whether it would do the same again here; a missing library or a busy machine may not stay.
+        is_lasting: whether the engine would fail so again here; a missing library or a busy machine may not stay.
         signal: name of the signal that killed the engine, such as ``SIGSEGV``; empty when none did.
         log: last lines that the engine wrote.
     """
@@ -240,7 +240,7 @@ def _find_free_port() -> int:
 
 
 def _limit_child() -> None:
-    """In the child process: no core file, and an end when this program is killed, so that no engine is left behind."""
+    """Limit the child process: no core file, and an end when this program is killed, so that no engine is left."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

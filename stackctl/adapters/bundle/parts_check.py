@@ -85,7 +85,7 @@ def hash_chunks(path: Path, sizes: Sequence[int], report: Report) -> Iterator[st
     """SHA-256 of each range of a file, one after another; together the ranges are the whole file.
 
     Raises:
-        BundleError: as ``hash_part`` raises it.
+        BundleError: the file is missing, has another size, is no regular file, or cannot be read to its end.
     """
     stop = threading.Event()
     with open_regular(path) as file:

@@ -41,10 +41,10 @@ def open_regular(path: Path) -> Iterator[FileIO]:
 
 
 def read_whole(path: Path, limit: int) -> bytes:
-    """A small file's bytes.
+    """Bytes of a small file; none is read of one that is larger than allowed.
 
     Raises:
-        BundleError: as ``open_regular``, or the file has more bytes than ``limit``, in which case none is read.
+        BundleError: the file cannot be opened, as in ``open_regular``, or has more than ``limit`` bytes.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size

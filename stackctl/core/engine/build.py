@@ -83,9 +83,9 @@ class GpuBuildPlan:
     """Whether an engine for the GPU can be built here.
 
     Attributes:
-        build: how to build it; None when it cannot be built.
+        build: how to build the engine; None when it cannot be built.
         title: name of the card in words.
-        problem: why it cannot be built, one clause; ``hint``: what to do about it.
+        problem: why no engine can be built, one clause; ``hint``: what to do about it.
         duration_s: seconds that a build takes, about; 0 where nobody measured.
     """
 

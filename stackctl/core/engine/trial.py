@@ -23,7 +23,7 @@ class TrialResult:
     Attributes:
         failure: what the engine did instead of giving the right answer, as a clause that follows its name; empty when
             it gave it.
-        is_lasting: whether it would do the same again here; a missing library or a busy machine may not stay.
+        is_lasting: whether the engine would fail so again here; a missing library or a busy machine may not stay.
         signal: name of the signal that killed the engine, such as ``SIGSEGV``; empty when none did.
         log: last lines that the engine wrote.
     """

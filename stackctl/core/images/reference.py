@@ -46,7 +46,7 @@ class ImageReference:
         return f"{self.host}/{self.path}"
 
     def pin(self, digest: str) -> ImageReference:
-        """The same image, named by its digest."""
+        """A name of the image by this digest."""
         return replace(self, digest=digest)
 
     def __str__(self) -> str:

@@ -50,9 +50,9 @@ class GGUFHeader:
         parameter_count: number of elements of all tensors.
         context_length: tokens that the model was trained for.
         head_count_kv: KV heads: one value for all layers, or one for each.
-        swa_pattern: one value per layer, True where it attends to ``sliding_window`` tokens; or one number n that
-            stands for "every n-th layer attends to all".
-        has_compressed_kv: whether it has multi-head latent attention; then only keys of ``key_length`` are cached.
+        swa_pattern: one value per layer, True where the layer attends to ``sliding_window`` tokens; or one number n
+            that stands for "every n-th layer attends to all".
+        has_compressed_kv: whether attention is multi-head latent; then only keys of ``key_length`` are cached.
         full_attention_interval: number n where, in hybrids, every n-th layer has a KV cache.
         shared_kv_layers: number of layers at the end without a KV cache of their own.
         state_bytes_per_layer: bytes of recurrent state of one slot in one layer, float32.

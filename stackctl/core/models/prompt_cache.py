@@ -45,7 +45,7 @@ def share_free_bytes(free_bytes: int, wanted: Sequence[tuple[str, int]]) -> int:
 
     Args:
         free_bytes: bytes of the machine's memory beside the models.
-        wanted: for each chat model its wanted size, as ``choose_prompt_cache`` takes it, and its slots.
+        wanted: wanted size of each chat model's cache, as ``choose_prompt_cache`` takes it, and its slots.
     """
     left = free_bytes - sum(_read_mib(size) * MIB for size, _ in wanted if size != AUTO)
     sharers = sum(size == AUTO and slots < CONVERSATIONS for size, slots in wanted)

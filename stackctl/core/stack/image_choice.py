@@ -21,7 +21,7 @@ class Images:
 
     Attributes:
         inference: name of the engine's image by accelerator, ``none`` being the CPU.
-        inference_is_local: whether it is built here or given by name only, so never pulled.
+        inference_is_local: whether the engine's image is built here or given by name only, so never pulled.
         is_released: whether a bundle brought the images, so nothing is ever pulled or built.
     """
 

@@ -123,7 +123,7 @@ def _choose_released_device(
     """Fall back to the CPU where the installed release has no engine image for the GPU that is there.
 
     Raises:
-        ConfigError: that GPU was asked for, or there is no image for the CPU either.
+        ConfigError: the operator asked for that GPU, or the release has no image for the CPU either.
     """
     message = f"release {release.title} has no engine image for '{choice.value}', only for {', '.join(release.gpus)}"
     if wanted != "auto" or "none" not in release.gpus:

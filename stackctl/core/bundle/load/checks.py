@@ -18,8 +18,8 @@ class Machine:
     """The machine that a bundle is compared with.
 
     Attributes:
-        os: as the kernel says it, in lower case: "linux".
-        architecture: as the kernel says it: "x86_64".
+        os: name of the operating system, as the kernel says it, in lower case: "linux".
+        architecture: name of the processor, as the kernel says it: "x86_64".
         python: version of Python, such as "3.11".
         stackctl: version of this program.
         docker: version of the Docker engine that answers; empty where none does.

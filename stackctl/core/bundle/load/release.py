@@ -23,7 +23,7 @@ class Release:
         folder: absolute path of ``offline/releases/<id12>``.
         store: absolute path of ``offline``.
         stack_text: text of the release's ``stack.yml``, which governs.
-        settings_text: text of its settings, weaker than the site's own and stronger than the defaults.
+        settings_text: text of the release's settings, weaker than the site's own and stronger than the defaults.
     """
 
     manifest: Manifest

@@ -34,7 +34,7 @@ class Change:
     """An entry that two bundles do not share; ``old`` is ``None`` where it was added, ``new`` where it was removed.
 
     Attributes:
-        new_bytes: bytes of its content that the older bundle has nowhere.
+        new_bytes: bytes of the entry's content that the older bundle has nowhere.
     """
 
     kind: Kind

@@ -80,7 +80,7 @@ def preview_load(effects: Effects, load: LoadEffects, request: LoadRequest) -> t
     """Say what ``run_load`` would do; changes nothing.
 
     Raises:
-        BundleError: as ``run_load`` raises it, as far as can be known without reading the parts.
+        BundleError: ``run_load`` would raise it, as far as can be known without reading the parts.
     """
     accepted, installed = accept_bundles(load, request), load_installed(load.folder)
     chosen = choose_bundles(accepted, installed)
