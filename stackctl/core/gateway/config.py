@@ -67,7 +67,7 @@ class Deployment:
     """One model behind the gateway.
 
     Attributes:
-        served_name: what clients ask for.
+        served_name: name that clients ask for.
         model: LiteLLM's name of the model, ``<provider>/<name at the provider>``.
         api_base: base URL, or ``os.environ/NAME``; empty takes the provider's own.
         api_key: reference ``os.environ/NAME``, or ``none`` where the provider wants no key.

@@ -20,7 +20,7 @@ def build_gateway_config(
     models: tuple[ServedModel, ...],
     endpoints: tuple[RemoteEndpoint, ...],
 ) -> GatewayConfig:
-    """Build it with addresses and keys as names of environment variables, so that one text serves both runtimes."""
+    """Build the configuration; addresses and keys are names of variables, so that one text serves both runtimes."""
     limits = stackfile.limits.models
     deployments = [_build_local(model, limits.get(model.served_name, _NO_LIMITS)) for model in models]
     deployments += [_build_remote(item, limits.get(item.served_name, _NO_LIMITS)) for item in endpoints]

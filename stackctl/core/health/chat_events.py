@@ -1,6 +1,4 @@
-"""A streamed chat completion as text: its server-sent events, and the errors that stand in for them. Pure: text to
-values.
-"""
+"""A streamed chat completion as text: its server-sent events, and the errors that stand in for them. Pure."""
 
 from __future__ import annotations
 

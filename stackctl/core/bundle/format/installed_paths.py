@@ -13,7 +13,7 @@
         files/...                     wheels, SBOM, licences, rendered configuration
       store/models/<digest16>/        each model once, whichever releases use it
       staging/<id12>/                 what is being loaded; nothing reads it but the loader
-      receipts/                       of offline-prove
+      receipts/                       what offline-prove wrote
       site.key  site.pub              what this site signs receipts with
       lock                            held while releases change, and while one is proved
 """

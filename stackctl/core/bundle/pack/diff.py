@@ -45,7 +45,7 @@ class Change:
 
     @property
     def title(self) -> str:
-        """``added``, ``removed`` or ``changed``."""
+        """What became of the entry, in one word: ``added``, ``removed`` or ``changed``."""
         return "added" if self.old is None else "removed" if self.new is None else "changed"
 
 

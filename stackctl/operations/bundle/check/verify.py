@@ -166,7 +166,7 @@ def _choose_parts(reader: BundleReader, bundle: _Readable) -> _Readable:
 
 
 def _look_at_files(reader: BundleReader, bundles: Sequence[_Readable], quick: bool) -> dict[Path, _Seen]:
-    """Look at each path, and hash what is there in the size of a part, of whichever bundle."""
+    """Look at each path, and hash what is there in the size of one of these files, of whichever bundle."""
     files = [file for bundle in bundles for file in bundle.list_files()]
     sizes = {size for _, size, _ in files}
     seen: dict[Path, _Seen] = {}

@@ -38,7 +38,7 @@ class _File:
 
 
 class WholeModels:
-    """The model files of a bundle that can be checked: each whose chunks the bundle carries, all of them."""
+    """The model files of a bundle that can be checked: those whose every chunk the bundle carries."""
 
     def __init__(self, reader: BundleReader, manifest: Manifest, parts: Mapping[str, Path]) -> None:
         """Find the files that can be checked; nothing is read yet.

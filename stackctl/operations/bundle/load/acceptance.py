@@ -55,7 +55,7 @@ class AcceptedBundle:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One bundle that may be loaded, with the effects, the request's outcome so far and the site's releases.
+    """One bundle that may be loaded, with the effects, the site's releases and the warnings so far.
 
     Attributes:
         engine: the Docker engine; ``None`` where none answers, the site runs processes, or the bundle is not for one.
