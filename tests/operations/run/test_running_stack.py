@@ -21,8 +21,7 @@ from stackctl.operations.run.up import run_up
 from stackctl.operations.site.running import load_running
 from stackctl.operations.site.state import load_state
 from tests.fakes import SITE, World, override, raised_by, write_env
-
-SERVICES = ["inference-chat", "inference-embed", "ingress", "api-gateway"]
+from tests.operations.run.services import SERVICES
 
 
 @pytest.fixture
