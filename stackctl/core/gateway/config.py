@@ -229,7 +229,7 @@ def _check_fallbacks(document: Mapping[str, Any], names: set[str]) -> Iterator[P
     for index, item in enumerate(fallbacks if isinstance(fallbacks, list) else []):
         for name, others in item.items() if isinstance(item, dict) else ():
             for other in (name, *(others if isinstance(others, list) else [])):
-                if other not in names:
+                if not isinstance(other, str) or other not in names:
                     yield (*path, index, name), f"'{other}' is not served", suggest_nearest(str(other), names)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jinja2 import Environment, StrictUndefined
 
@@ -179,5 +179,6 @@ def test_any_document_gives_findings_and_no_exception(document: Any) -> None:
         ),
     )
 )
+@example({"model_list": [], "litellm_settings": {"fallbacks": [{"a": [[]]}]}})
 def test_any_shape_of_known_keys_gives_findings_and_no_exception(document: Any) -> None:
     check_gateway_config(yaml.safe_dump(document))
