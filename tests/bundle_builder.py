@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,7 @@ def assemble_bundle(
     packed_images = sorted((pack_image(blobs, name, image) for image in images), key=lambda image: image.alias)
     packed_models = tuple(_pack_model(blobs, *item, chunk_bytes) for item in sorted((models or {}).items()))
     inherited = _list_inherited(base, blobs)
-    known = {item.sha256 for item in inherited}
-    carried = {sha256: data for sha256, data in blobs.data.items() if sha256 not in known}
-    members = {"oci-layout": _OCI_LAYOUT, "index.json": render_index(packed_images)}
-    members |= {blob_path(sha256): data for sha256, data in carried.items()}
+    members = _list_members(blobs, packed_images, {item.sha256 for item in inherited})
     parts, offsets = lay_out(members, part_size)
     places = [(path, _describe_place(members[path], *place)) for path, place in offsets.items()]
     fields: dict[str, Any] = {
@@ -109,6 +106,12 @@ def assemble_bundle(
         "bootstrap": _describe_bootstrap(bootstrap or {}),
     }
     return seal_manifest(**fields | changes), parts
+
+
+def _list_members(blobs: Blobs, images: Sequence[Image], known: Collection[str]) -> dict[str, bytes]:
+    """What the parts hold, by path, in the order in which it lies there."""
+    carried = {blob_path(sha256): data for sha256, data in blobs.data.items() if sha256 not in known}
+    return {"oci-layout": _OCI_LAYOUT, "index.json": render_index(images), **carried}
 
 
 def _list_inherited(base: Manifest | None, blobs: Blobs) -> tuple[Content, ...]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from stackctl.adapters.process.process_runtime import ProcessRuntime
@@ -12,6 +10,8 @@ from stackctl.core.stack.runtime import StartPlan
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.render import build_plan, render_site
 from tests.fakes import CHECKOUT, World, write_env
+from tests.processes import is_alive
+from tests.waiting import wait_for
 
 SERVICES = ("inference-chat", "inference-embed", "api-gateway")
 
@@ -52,28 +52,11 @@ class SleepingSite:
 
     def wait_until_asleep(self) -> None:
         """supervisord loses a SIGTERM to a child that is not yet its program, and would kill it only after 15 s."""
-        wait_for(lambda: all(map(is_asleep, self.list_pids().values())))
+        wait_for(lambda: all(map(is_asleep, self.list_pids().values())), "every service sleeps")
 
     def list_pids(self) -> dict[str, int]:
         return {state.name: state.pid for state in self.runtime.list_states().values()}
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Ten seconds at most."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def is_asleep(pid: int) -> bool:
     return pid > 0 and is_alive(pid) and Path(f"/proc/{pid}/cmdline").read_text().startswith("sleep")
-
-
-def is_alive(pid: int) -> bool:
-    """Whether it runs; one that only waits to be collected does not."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return text.rsplit(")", 1)[-1].split()[0] not in "ZX"

@@ -20,6 +20,18 @@ def make_model(demo: Path, out: Path) -> Path:
     vocabulary = len(reader.fields["tokenizer.ggml.tokens"].data)
     partial = out.with_suffix(".tmp")
     writer = GGUFWriter(partial, "llama")
+    _add_shape(writer, vocabulary)
+    _add_tokenizer(writer, reader)
+    _add_tensors(writer, vocabulary)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    partial.replace(out)
+    return out
+
+
+def _add_shape(writer: GGUFWriter, vocabulary: int) -> None:
     writer.add_name("benchmark, random weights")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
@@ -30,11 +42,17 @@ def make_model(demo: Path, out: Path) -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_vocab_size(vocabulary)
+
+
+def _add_tokenizer(writer: GGUFWriter, reader: GGUFReader) -> None:
     for name, field in reader.fields.items():
         if name.startswith("tokenizer."):
             kind = field.types[0]
             part = field.types[-1] if kind is GGUFValueType.ARRAY else None
             writer.add_key_value(name, field.contents(), kind, sub_type=part)
+
+
+def _add_tensors(writer: GGUFWriter, vocabulary: int) -> None:
     random = np.random.default_rng(7)
     _add(writer, "token_embd.weight", random, vocabulary, WIDTH)
     _add(writer, "output.weight", random, vocabulary, WIDTH)
@@ -47,12 +65,6 @@ def make_model(demo: Path, out: Path) -> Path:
         _add(writer, f"blk.{layer}.ffn_down.weight", random, WIDTH, FEED_FORWARD)
         for norm in ("attn_norm", "ffn_norm"):
             writer.add_tensor(f"blk.{layer}.{norm}.weight", np.ones(WIDTH, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    partial.replace(out)
-    return out
 
 
 def _add(writer: GGUFWriter, name: str, random: np.random.Generator, rows: int, columns: int) -> None:

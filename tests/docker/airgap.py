@@ -24,7 +24,7 @@ from docker import DockerClient
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from tests.docker.sites import wait_for
+from tests.waiting import wait_for
 
 Store = Literal["overlay2", "containerd"]
 STORES: tuple[Store, ...] = ("overlay2", "containerd")
@@ -127,7 +127,7 @@ def _wait_until_ready(engine: AirgappedEngine, process: subprocess.Popen[bytes],
         client.close()
         return True
 
-    wait_for(f"the {engine.store} engine answers", answers, _START_DEADLINE_S)
+    wait_for(answers, f"the {engine.store} engine answers", _START_DEADLINE_S)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

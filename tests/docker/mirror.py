@@ -16,8 +16,9 @@ from pathlib import Path
 
 from docker import DockerClient
 
-from tests.docker.sites import run_inside, wait_for
+from tests.docker.sites import run_inside
 from tests.package_index import SOURCE, make_sdist, make_wheel, render_backend
+from tests.waiting import wait_for
 
 PACKAGE, NEEDED = "stack_test_package", "stack_test_needed"
 WHEELS = {
@@ -116,7 +117,7 @@ def open_mirror(client: DockerClient, image: str, folder: Path, password: str) -
         container.exec_run(["python3", "/site/server.py", f"Basic {login}", str(PORT)], detach=True)
         url = f"https://{USER}:{password}@{address}:{PORT}/simple"
         ask = ("curl", "--silent", "--fail", "--cacert", "/tmp/ca.pem", f"{url}/")
-        wait_for("the index answers", lambda: run_inside(container, *ask)[0] == 0)
+        wait_for(lambda: run_inside(container, *ask)[0] == 0, "the index answers")
         yield Mirror(url, password, folder / "ca.pem", LOCK)
     finally:
         container.remove(force=True)

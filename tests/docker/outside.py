@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.docker.sites import wait_for
+from tests.waiting import wait_for
 
 PORT = 8080
 # What the machine outside says to whoever reaches it.
@@ -112,7 +112,7 @@ class Outside:
             server = subprocess.Popen(["ip", "netns", "exec", space, sys.executable, "-c", _SERVER, address])
             try:
                 outside = cls(address)
-                wait_for("the machine outside answers", outside.answers)
+                wait_for(outside.answers, "the machine outside answers")
                 yield outside
             finally:
                 server.kill()

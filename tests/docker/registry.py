@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 
 from tests.docker.required import give_up
-from tests.docker.sites import wait_for
 from tests.ports import claim_port
+from tests.waiting import wait_for
 
 USER = "reader"
 PASSWORD = "a password of tests"
@@ -65,7 +65,7 @@ def open_registry(folder: Path, *, asks_for_login: bool = False) -> Iterator[Ser
     with (folder / "registry.log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(path)], stdout=log, stderr=log)
     try:
-        wait_for("the registry answers", lambda: _answers(found.host, process, folder / "registry.log"), 30.0)
+        wait_for(lambda: _answers(found.host, process, folder / "registry.log"), "the registry answers", 30.0)
         yield found
     finally:
         process.terminate()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +35,6 @@ CA_BUNDLE = os.environ.get("BUILD_CA_BUNDLE") or (str(_DEBIAN_BUNDLE) if _DEBIAN
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
-
-# For a machine with nothing in its caches and much else to do; a good run needs a tenth.
-RECOVERY_DEADLINE_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +126,6 @@ def build_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     own = {*setting_names(), "VIRTUAL_ENV"}
     kept = {name: value for name, value in os.environ.items() if name not in own and not name.startswith("COMPOSE_")}
     return {**kept, **(extra or {})}
-
-
-def wait_for(what: str, condition: Callable[[], object], deadline_s: float = RECOVERY_DEADLINE_S) -> None:
-    """Ask until the answer is true.
-
-    Raises:
-        AssertionError: it is still not true after ``deadline_s``.
-    """
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {deadline_s:g} s: {what}"
-        time.sleep(0.1)
 
 
 def run_inside(container: Container, *command: str) -> tuple[int, str]:

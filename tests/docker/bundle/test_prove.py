@@ -16,7 +16,8 @@ from docker import DockerClient
 from stackctl.adapters.docker.image_events import watch_engine
 from stackctl.core.bundle.format.signature import parse_public_key, verify
 from tests.docker.registry import open_registry
-from tests.docker.sites import IMAGES, MakeSite, Site, build_environment, wait_for
+from tests.docker.sites import IMAGES, MakeSite, Site, build_environment
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -129,7 +130,7 @@ def test_an_image_that_is_not_here_is_named_and_never_pulled(make_site: MakeSite
 def test_a_killed_rehearsal_is_cleared_away_by_the_next(make_site: MakeSite, gateway_image: str) -> None:
     site = make_site(GATEWAY_IMAGE=gateway_image)
     with subprocess.Popen(site.build_argv("offline-prove"), env=build_environment()) as process:
-        wait_for("the rehearsal's containers are there", lambda: len(list_remains(site)) > 6)
+        wait_for(lambda: len(list_remains(site)) > 6, "the rehearsal's containers are there")
         process.kill()
     assert list_remains(site)
     assert prove(site, 0)["verdict"] == "passed"
@@ -149,7 +150,7 @@ def test_an_image_that_is_pulled_or_replaced_meanwhile_is_named(client: DockerCl
                 assert watch.list_pulled() == ()
                 client.images.pull(name)
                 client.images.get(IMAGES["INFERENCE_IMAGE"]).tag(other)
-                wait_for("both are told", lambda: set(watch.list_pulled()) == {name, other})
+                wait_for(lambda: set(watch.list_pulled()) == {name, other}, "both are told")
                 assert watch.find_gap() == ""
         finally:
             client.images.remove(name, force=True)

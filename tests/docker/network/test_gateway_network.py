@@ -17,7 +17,8 @@ from docker import DockerClient
 from docker.models.containers import Container
 
 from tests.docker.outside import GREETING, PORT, Outside
-from tests.docker.sites import IMAGES, Site, run_inside, wait_for
+from tests.docker.sites import IMAGES, Site, run_inside
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.docker
 NAME = "models.example.com"
@@ -142,12 +143,12 @@ def test_an_ordinary_container_reaches_every_place(
     word = uuid.uuid4().hex
     (bridge,) = client.networks.get("bridge").attrs["IPAM"]["Config"]
     host = bridge["Gateway"]
-    wait_for("the neighbour serves", lambda: try_places(ordinary, [("tcp", neighbour, PORT)]) == ["sent"])
+    wait_for(lambda: try_places(ordinary, [("tcp", neighbour, PORT)]) == ["sent"], "the neighbour serves")
     places = [("tcp", outside.address, PORT), ("udp", outside.address, PORT), ("tcp", host, listener.port)]
     assert try_places(ordinary, [("name", NAME, 0)]) == [outside.address]
     assert try_places(ordinary, [*places, ("udp", host, listener.port)], word) == ["sent"] * 4
-    wait_for("both are heard", lambda: {f"tcp {word}", f"udp {word}"} <= set(listener.heard))
-    wait_for("the datagram arrives outside", lambda: word in outside.list_datagrams())
+    wait_for(lambda: {f"tcp {word}", f"udp {word}"} <= set(listener.heard), "both are heard")
+    wait_for(lambda: word in outside.list_datagrams(), "the datagram arrives outside")
 
 
 def test_without_a_provider_the_gateway_looks_up_no_name(running: Site) -> None:
@@ -184,7 +185,7 @@ def test_without_a_provider_the_gateway_reaches_nothing(
     for address, port in ((outside.address, PORT), ("127.0.0.1", listener.port)):
         with socket.socket(type=socket.SOCK_DGRAM) as link:
             link.sendto(after.encode(), (address, port))
-    wait_for("the sentinels are there", lambda: f"udp {after}" in listener.heard and after in outside.list_datagrams())
+    wait_for(lambda: f"udp {after}" in listener.heard and after in outside.list_datagrams(), "the sentinels are there")
     assert word not in outside.list_datagrams()
     assert not [item for item in listener.heard if word in item]
 

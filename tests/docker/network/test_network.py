@@ -15,7 +15,8 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
 from tests.docker.outside import FETCH, GREETING, PORT, Outside
-from tests.docker.sites import IMAGES, Site, run_inside, wait_for
+from tests.docker.sites import IMAGES, Site, run_inside
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.docker
 PYTHON = ("python3", "-c")
@@ -81,7 +82,7 @@ def test_nothing_on_the_inference_network_reaches_another_network(guest: Contain
         neighbour.reload()
         address = neighbour.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
         url = f"http://{address}:{PORT}/"
-        wait_for("the neighbour answers", lambda: run_inside(ordinary, *PYTHON, FETCH, url)[0] == 0)
+        wait_for(lambda: run_inside(ordinary, *PYTHON, FETCH, url)[0] == 0, "the neighbour answers")
         code, text = run_inside(guest, *PYTHON, FETCH, url)
     assert code == 1
     assert "Network is unreachable" in text

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.docker.commands import COMMAND_DEADLINE_S
-from tests.docker.sites import IMAGES, Site, build_environment, wait_for
+from tests.docker.sites import IMAGES, Site, build_environment
 from tests.ports import claim_port
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -58,8 +59,8 @@ def begin_up(site: Site) -> subprocess.Popen[str]:
 def test_an_interrupted_up_leaves_nothing(stopped: Site) -> None:
     starting = begin_up(stopped)
     wait_for(
-        "a container runs",
         lambda: starting.poll() is not None or "running" in {c.status for c in stopped.list_containers().values()},
+        "a container runs",
     )
     starting.send_signal(signal.SIGINT)
     _, said = starting.communicate(timeout=COMMAND_DEADLINE_S)
@@ -71,13 +72,13 @@ def test_an_interrupted_up_leaves_nothing(stopped: Site) -> None:
 
 def test_ctrl_c_again_and_again_leaves_nothing(stopped: Site) -> None:
     starting = begin_up(stopped)
-    wait_for("a container is made", lambda: starting.poll() is not None or stopped.list_containers())
+    wait_for(lambda: starting.poll() is not None or stopped.list_containers(), "a container is made")
 
     def interrupt() -> bool:
         starting.send_signal(signal.SIGINT)
         return starting.poll() is not None
 
-    wait_for("the end", interrupt)
+    wait_for(interrupt, "the end")
     _, said = starting.communicate(timeout=COMMAND_DEADLINE_S)
     assert starting.returncode == 130, said
     assert stopped.list_remains() == []

@@ -13,7 +13,8 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 from openai.types.chat import ChatCompletionChunk
 
-from tests.docker.sites import ANSWERS, IMAGES, Site, kill_inside, wait_for
+from tests.docker.sites import ANSWERS, IMAGES, Site, kill_inside
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.docker
 # Far below the ten minutes that one request may take by default.
@@ -26,7 +27,7 @@ def count_restarts(site: Site, service: str) -> int:
 
 def wait_healthy(site: Site) -> dict[str, str]:
     """Wait until health has nothing to say against the stack; details of its services."""
-    wait_for("health is well again", lambda: site.load_health()[0] == 0)
+    wait_for(lambda: site.load_health()[0] == 0, "health is well again")
     _, report = site.load_health()
     return {item["subject"]: item["detail"] for item in report["results"] if item["layer"] == "service"}
 
@@ -35,7 +36,7 @@ def wait_healthy(site: Site) -> dict[str, str]:
 def test_a_service_that_crashes_is_started_again_and_health_says_so(running: Site, service: str) -> None:
     before = count_restarts(running, service)
     kill_inside(running.list_containers()[service])
-    wait_for(f"{service} is started again", lambda: count_restarts(running, service) > before)
+    wait_for(lambda: count_restarts(running, service) > before, f"{service} is started again")
     assert f"restarted {before + 1} time" in wait_healthy(running)[service]
     assert running.run_well("chat", "ping").stdout.strip() == "pong"
 
@@ -111,7 +112,7 @@ def test_a_stream_whose_engine_dies_ends(running: Site, stream: openai.Stream[Ch
     before = count_restarts(running, "inference-chat")
     kill_inside(running.list_containers()["inference-chat"])
     assert_ends(stream)
-    wait_for("the engine is started again", lambda: count_restarts(running, "inference-chat") > before)
+    wait_for(lambda: count_restarts(running, "inference-chat") > before, "the engine is started again")
     wait_healthy(running)
 
 
@@ -161,7 +162,7 @@ def pause(container: Container) -> None:
         container.reload()
         return container.status == "paused"
 
-    wait_for(f"{container.name} is paused", is_paused)
+    wait_for(is_paused, f"{container.name} is paused")
 
 
 @pytest.mark.parametrize("service", ["inference-chat", "api-gateway"])

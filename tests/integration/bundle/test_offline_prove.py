@@ -12,7 +12,8 @@ import pytest
 from stackctl.core.bundle.format.signature import parse_public_key, verify
 from stackctl.errors import BundleError
 from tests.integration.conftest import MakeSite
-from tests.integration.stack_site import Site, wait_for
+from tests.integration.stack_site import Site
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("namespaces")
 

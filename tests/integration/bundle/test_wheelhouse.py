@@ -22,8 +22,9 @@ from stackctl.core.bundle.pack.wheel_choice import Wheel
 from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError
 from tests.integration.bundle.wheel_site import PYTHONS, collect, save_lock
-from tests.integration.stack_site import REPOSITORY, wait_for
+from tests.integration.stack_site import REPOSITORY
 from tests.package_index import PackageIndex
+from tests.waiting import wait_for
 
 MACHINE = platform.machine()
 DEADLINE_S = 120.0

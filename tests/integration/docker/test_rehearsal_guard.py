@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.stack_site import wait_for
+from tests.waiting import wait_for
 
 PROGRAM = """
 import sys

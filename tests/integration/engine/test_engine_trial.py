@@ -18,7 +18,9 @@ from stackctl.core.engine.engines import ENGINE_FOLDER, ENGINES, LLAMA_CPP
 from stackctl.core.engine.trial import EngineRecord
 from tests.integration.conftest import MakeSite
 from tests.integration.engine.test_engines import prepare_command
-from tests.integration.stack_site import DEMO_MODEL, REPOSITORY, clean_environment, is_alive, wait_for
+from tests.integration.stack_site import DEMO_MODEL, REPOSITORY, clean_environment
+from tests.processes import is_alive
+from tests.waiting import wait_for
 
 # A llama-server whose kernels for repacked weights kill it; without them it is a real engine.
 CRASHES_REPACKED = """#!/bin/sh

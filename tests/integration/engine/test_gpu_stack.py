@@ -15,7 +15,9 @@ import pytest
 
 from tests.integration.conftest import MakeSite
 from tests.integration.emulated_gpu import HELD_MIB, EmulatedGpu
-from tests.integration.stack_site import ANSWERS, CHAT_SERVICE, Site, is_alive, wait_for
+from tests.integration.stack_site import ANSWERS, CHAT_SERVICE, Site
+from tests.processes import is_alive
+from tests.waiting import wait_for
 
 QUESTION = "ping"
 

@@ -7,8 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import numpy as np
 from stackctl.core.settings.settings import Settings
 from tests.gguf_files import write_model
 from tests.integration.hub_server import Hub
+from tests.waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[3]
 DEADLINE_S = 120.0
@@ -82,14 +81,6 @@ class PullSite:
             return None
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "never happened"
-        time.sleep(0.02)
-
-
 def check_whole(site: PullSite, data: bytes, name: str = "tiny.gguf") -> None:
     """The model is there, with its record, and nothing unfinished is."""
     assert (site.models / name).read_bytes() == data
@@ -104,7 +95,7 @@ def interrupt(site: PullSite, hub: Hub, reference: str) -> None:
     hub.switches.cut_after, hub.switches.cuts = 2 * MIB, 1
     process = site.start("pull", reference)
     hub.switches.statuses = []
-    wait_for(lambda: bool(site.load_record() and site.load_record()["durable_bytes"]))
+    wait_for(lambda: bool(site.load_record() and site.load_record()["durable_bytes"]), "what was downloaded is noted")
     process.kill()
     process.communicate()
     hub.requests.clear()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 
 from tests.integration.hub_server import Hub
-from tests.integration.models.pulling import DEADLINE_S, REFERENCE, PullSite, check_whole, wait_for
+from tests.integration.models.pulling import DEADLINE_S, REFERENCE, PullSite, check_whole
+from tests.waiting import wait_for
 
 
 def test_two_pulls_of_one_file_at_once(site: PullSite, hub: Hub, model: bytes) -> None:
     reference, gate = hub.add(REFERENCE, model), threading.Event()
     hub.switches.wait = lambda: gate.wait(DEADLINE_S)
     first = site.start("pull", reference)
-    wait_for(lambda: bool(hub.list_bodies()))
+    wait_for(lambda: bool(hub.list_bodies()), "the file is asked for")
     second = site.run("pull", reference)
     assert second.code == 5
     assert f"process {first.pid}" in second.err

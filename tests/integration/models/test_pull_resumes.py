@@ -18,9 +18,9 @@ from tests.integration.models.pulling import (
     PullSite,
     check_whole,
     interrupt,
-    wait_for,
     write_random_model,
 )
+from tests.waiting import wait_for
 
 
 def test_cut_connections_go_on_at_the_byte_reached(site: PullSite, hub: Hub, model: bytes) -> None:
@@ -37,7 +37,10 @@ def test_a_killed_pull_goes_on_in_the_next_run(site: PullSite, hub: Hub, tmp_pat
     reference, gate = hub.add(REFERENCE, data), threading.Event()
     hub.switches.wait = lambda: None if hub.list_bodies()[-1].sent < 40 * MIB else gate.wait(DEADLINE_S)
     process = site.start("pull", reference)
-    wait_for(lambda: bool(site.load_record() and site.load_record()["durable_bytes"] >= 2 * CHECKPOINT_BYTES))
+    wait_for(
+        lambda: bool(site.load_record() and site.load_record()["durable_bytes"] >= 2 * CHECKPOINT_BYTES),
+        "two checkpoints are noted",
+    )
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert site.list_visible() == set()
@@ -58,7 +61,7 @@ def test_an_interrupted_pull_keeps_every_byte(site: PullSite, hub: Hub, model: b
     hub.switches.wait = lambda: None if hub.list_bodies()[-1].sent < 2 * MIB else gate.wait(DEADLINE_S)
     process = site.start("pull", reference)
     partial = site.models / ".partial" / "tiny.gguf.partial"
-    wait_for(lambda: partial.is_file() and partial.stat().st_size == 2 * MIB)
+    wait_for(lambda: partial.is_file() and partial.stat().st_size == 2 * MIB, "2 MiB are here")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130

@@ -16,7 +16,9 @@ from stackctl.adapters.process.process_runtime import ProcessRuntime
 from stackctl.adapters.process.site_processes import find_site_processes
 from stackctl.core.stack.supervisor_view import find_socket
 from tests.fakes import raised_by
-from tests.sleeping_site import SERVICES, SleepingSite, is_alive, wait_for
+from tests.processes import is_alive
+from tests.sleeping_site import SERVICES, SleepingSite
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_services_that_outlive_their_supervisor_are_ended(site: SleepingSite, mo
     site.wait_until_asleep()
     services = sorted(site.list_pids().values())
     os.kill(find_supervisor(site), signal.SIGKILL)
-    wait_for(lambda: find_all(site) == services)
+    wait_for(lambda: find_all(site) == services, "the services alone are left")
     assert site.runtime.list_leftovers() == tuple(services)
     assert stop(site.runtime)
     assert not any(map(is_alive, services))
@@ -97,7 +99,7 @@ def test_a_start_waits_for_the_supervisor_that_is_going(site: SleepingSite) -> N
     site.wait_until_asleep()
     going, services = find_supervisor(site), site.list_pids().values()
     os.kill(going, signal.SIGTERM)
-    wait_for(lambda: site.runtime.list_states() == {})
+    wait_for(lambda: site.runtime.list_states() == {}, "the supervisor answers no more")
     assert going in site.runtime.list_leftovers()
     for pid in services:  # or it would wait for each as long as its configuration says
         os.kill(pid, signal.SIGKILL)

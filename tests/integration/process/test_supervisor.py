@@ -16,7 +16,9 @@ from stackctl.core.stack.runtime import Phase
 from stackctl.core.stack.supervisor_view import find_socket
 from stackctl.errors import RuntimeFailure
 from tests.fakes import raised_by
-from tests.sleeping_site import SERVICES, SleepingSite, is_alive, wait_for
+from tests.processes import is_alive
+from tests.sleeping_site import SERVICES, SleepingSite
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -49,8 +51,8 @@ def test_a_killed_service_comes_back_and_its_death_is_told(site: SleepingSite) -
     site.start()
     pid = site.list_pids()["inference-chat"]
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: site.list_pids()["inference-chat"] not in (0, pid))
-    wait_for(lambda: site.runtime.list_states()["inference-chat"].restarts == 1)
+    wait_for(lambda: site.list_pids()["inference-chat"] not in (0, pid), "another engine runs")
+    wait_for(lambda: site.runtime.list_states()["inference-chat"].restarts == 1, "one restart is told")
     site.wait_until_asleep()
     state = site.runtime.list_states()["inference-chat"]
     assert state.phase in (Phase.RUNNING, Phase.STARTING)
@@ -61,10 +63,10 @@ def test_restart_makes_a_new_process(site: SleepingSite) -> None:
     site.start()
     before = site.list_pids()
     site.runtime.restart(("api-gateway",), lambda line: None)
-    wait_for(lambda: site.list_pids()["api-gateway"] not in (0, before["api-gateway"]))
+    wait_for(lambda: site.list_pids()["api-gateway"] not in (0, before["api-gateway"]), "another gateway runs")
     assert site.list_pids()["inference-chat"] == before["inference-chat"]
     site.wait_until_asleep()
-    wait_for(lambda: "started" in site.runtime.read_log("api-gateway", 5))
+    wait_for(lambda: "started" in site.runtime.read_log("api-gateway", 5), "its log")
 
 
 def test_secrets_are_private_and_in_no_other_file_and_no_command_line(site: SleepingSite) -> None:

@@ -17,16 +17,9 @@ import httpx
 import openai
 import pytest
 
-from tests.integration.stack_site import (
-    CHAT_SERVICE,
-    DEMO_MODEL,
-    ENDLESS_QUESTION,
-    GATEWAY_SERVICE,
-    Site,
-    is_alive,
-    list_descendants,
-    wait_for,
-)
+from tests.integration.stack_site import CHAT_SERVICE, DEMO_MODEL, ENDLESS_QUESTION, GATEWAY_SERVICE, Site
+from tests.processes import is_alive, list_descendants
+from tests.waiting import wait_for
 
 # What a client may wait for the end of a broken answer; an answer that hangs would last until the request's limit.
 BREAK_DEADLINE_S = 30.0

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.stack_site import DEMO_MODEL, Site, is_alive
+from tests.integration.stack_site import DEMO_MODEL, Site
+from tests.processes import is_alive
 
 SIZE_BYTES = 8 << 20
 

@@ -20,10 +20,10 @@ from tests.integration.stack_site import (
     GATEWAY_SERVICE,
     Site,
     clean_environment,
-    is_alive,
-    wait_for,
 )
 from tests.ports import is_free
+from tests.processes import is_alive
+from tests.waiting import wait_for
 
 CODE_SERVICE = "inference-code"
 

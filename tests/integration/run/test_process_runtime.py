@@ -10,16 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.stack_site import (
-    ANSWERS,
-    CHAT_SERVICE,
-    DEMO_MODEL,
-    EMBEDDING_SERVICE,
-    GATEWAY_SERVICE,
-    Site,
-    list_listening,
-    wait_for,
-)
+from tests.integration.stack_site import ANSWERS, CHAT_SERVICE, DEMO_MODEL, EMBEDDING_SERVICE, GATEWAY_SERVICE, Site
+from tests.processes import list_listening
+from tests.waiting import wait_for
 
 SERVICES = {CHAT_SERVICE, EMBEDDING_SERVICE, GATEWAY_SERVICE}
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
