@@ -36,6 +36,28 @@ def inspect_engine(program: Path) -> EngineFacts:
         BundleError: the file is no program for this machine, a library is missing, or the engine does not say its
             version.
     """
+    path = _find_program(program)
+    libraries = _list_libraries(path)
+    missing = [item.name for item in libraries if not item.path]
+    if missing:
+        hint = "install what is missing; libcuda and libnvidia-* come with the NVIDIA driver, so pack where it is"
+        raise BundleError(f"{program} does not start here: {', '.join(missing)} is not found.", hint)
+    version = _ask_version(program, path)
+    listed = run_command([str(path), "--list-devices"], _TIMEOUT_S)
+    carried = [Path(item.path) for item in libraries if item.licence]
+    minor = max(_read_glibc(item) for item in (path, *carried))
+    return EngineFacts(
+        program=str(path),
+        version=version,
+        devices=parse_devices(listed.stdout + listed.stderr),
+        libraries=libraries,
+        glibc=f"2.{minor}" if minor else "",
+        driver=find_least_driver(libraries, load_driver_version()),
+    )
+
+
+def _find_program(program: Path) -> Path:
+    """The file itself, if it is a program for Linux."""
     try:
         path = program.resolve(strict=True)
         if not path.is_file() or not os.access(path, os.X_OK):
@@ -48,26 +70,15 @@ def inspect_engine(program: Path) -> EngineFacts:
         raise BundleError(f"{program} is a script.", "name the llama-server that it starts")
     if head != _ELF:
         raise BundleError(f"{program} is no program for Linux.", _HINT)
-    libraries = _list_libraries(path)
-    missing = [item.name for item in libraries if not item.path]
-    if missing:
-        hint = "install what is missing; libcuda and libnvidia-* come with the NVIDIA driver, so pack where it is"
-        raise BundleError(f"{program} does not start here: {', '.join(missing)} is not found.", hint)
+    return path
+
+
+def _ask_version(program: Path, path: Path) -> str:
     told = run_command([str(path), "--version"], _TIMEOUT_S)
     version = parse_version(told.stdout + told.stderr)
     if told.code or not version:
         raise BundleError(f"{program} is no llama-server: asked its version, {told.render_failure()}", _HINT)
-    listed = run_command([str(path), "--list-devices"], _TIMEOUT_S)
-    carried = [Path(item.path) for item in libraries if item.licence]
-    minor = max(_read_glibc(item) for item in (path, *carried))
-    return EngineFacts(
-        program=str(path),
-        version=version,
-        devices=parse_devices(listed.stdout + listed.stderr),
-        libraries=libraries,
-        glibc=f"2.{minor}" if minor else "",
-        driver=find_least_driver(libraries, load_driver_version()),
-    )
+    return version
 
 
 def load_driver_version() -> str:

@@ -181,21 +181,23 @@ def _parse_value(item: Field[Any], text: str) -> tuple[Any, str]:
         return item.default, f"is {shown}; expected true or false"
     if isinstance(item.default, int):
         return _parse_integer(item, text)
+    wrong = _explain_wrong_text(meta, text)
+    return (item.default, f"is {shown}{wrong}") if wrong else (text, "")
+
+
+def _explain_wrong_text(meta: Mapping[str, Any], text: str) -> str:
+    """What a setting's bounds say against a text, a clause that follows it; empty where they say nothing."""
     if meta["choices"] and text not in meta["choices"]:
         nearest = suggest_nearest(text, meta["choices"])
-        return item.default, f"is {shown}; expected one of {', '.join(meta['choices'])}" + (
-            f"; {nearest}" if nearest else ""
-        )
+        expected = f"; expected one of {', '.join(meta['choices'])}"
+        return f"{expected}; {nearest}" if nearest else expected
     if meta["pattern"] and not re.fullmatch(meta["pattern"], text):
-        return item.default, f"is {shown}; expected {meta['expected']}"
+        return f"; expected {meta['expected']}"
     if meta["generated"] and not _is_header_safe(text):
-        return (
-            item.default,
-            f"is {shown} with spaces or characters that no HTTP header carries; expected printable ASCII",
-        )
+        return " with spaces or characters that no HTTP header carries; expected printable ASCII"
     if meta["generated"] and len(text) < MIN_KEY_LENGTH:
-        return item.default, f"is {shown}, which can be guessed; expected at least {MIN_KEY_LENGTH}"
-    return text, ""
+        return f", which can be guessed; expected at least {MIN_KEY_LENGTH}"
+    return ""
 
 
 def _parse_integer(item: Field[Any], text: str) -> tuple[int, str]:

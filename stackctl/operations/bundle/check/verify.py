@@ -168,31 +168,42 @@ def _choose_parts(reader: BundleReader, bundle: _Readable) -> _Readable:
 def _look_at_files(reader: BundleReader, bundles: Sequence[_Readable], quick: bool) -> dict[Path, _Seen]:
     """Look at each path, and hash what is there in the size of one of these files, of whichever bundle."""
     files = [file for bundle in bundles for file in bundle.list_files()]
-    sizes = {size for _, size, _ in files}
-    seen: dict[Path, _Seen] = {}
-    for path, _, _ in files:
-        try:
-            seen[path] = _Seen(reader.measure(path))
-        except BundleError as error:
-            seen[path] = _Seen(None, error=error)
+    seen = {path: _measure(reader, path) for path, _, _ in files}
     if quick:
         return seen
+    sizes = {size for _, size, _ in files}
     jobs = {path: item.size for path, item in seen.items() if item.size in sizes and item.size is not None}
     transfer = Transfer("verifying", sum(jobs.values()), reader.report, reader.clock)
     models = {bundle.manifest.id: WholeModels(reader, bundle.manifest, bundle.parts) for bundle in bundles}
-    owners = {path: (bundle, name) for bundle in bundles for name, path in bundle.parts.items()}
+    parts = _list_parts(bundles)
     for path, result in zip(jobs, reader.hash_parts(tuple(jobs.items()), transfer.add), strict=True):
         entry = seen[path].entry
         if isinstance(result, BundleError):
             seen[path] = _Seen(entry, error=result)
             continue
         found: tuple[Finding, ...] = ()
-        if path in owners:
-            bundle, name = owners[path]
-            if result == next(part.sha256 for part in bundle.manifest.parts if part.name == name):
-                found = tuple(models[bundle.manifest.id].go_on(name))
+        if path in parts:
+            bundle, part = parts[path]
+            found = tuple(models[bundle.manifest.id].go_on(part.name)) if result == part.sha256 else ()
         seen[path] = _Seen(entry, digest=result, contradictions=found)
     return seen
+
+
+def _measure(reader: BundleReader, path: Path) -> _Seen:
+    try:
+        return _Seen(reader.measure(path))
+    except BundleError as error:
+        return _Seen(None, error=error)
+
+
+def _list_parts(bundles: Sequence[_Readable]) -> dict[Path, tuple[_Readable, Part]]:
+    """Each part that is here, and the bundle that it is of, by path."""
+    return {
+        bundle.parts[part.name]: (bundle, part)
+        for bundle in bundles
+        for part in bundle.manifest.parts
+        if part.name in bundle.parts
+    }
 
 
 def _name_parts(bundles: Sequence[_Readable]) -> dict[str, str]:

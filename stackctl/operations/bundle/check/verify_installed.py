@@ -185,8 +185,11 @@ class _Check:
         except BundleError as error:
             yield from build_findings(folder, FILES, error)
             return
-        if self.quick:
-            return
+        if not self.quick:
+            yield from self._hash_files(folder, manifest, entries)
+
+    def _hash_files(self, folder: Path, manifest: Manifest, entries: Sequence[FolderEntry]) -> Iterator[Finding]:
+        """Hash those of a release's files that have the right size."""
         sizes = {entry.path: entry.size for entry in entries if entry.kind == "file"}
         files = [file for file in manifest.files if sizes.get(f"{FILES}/{file.path}") == file.size]
         jobs = [(folder / FILES / file.path, file.size) for file in files]
