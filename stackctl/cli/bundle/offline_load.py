@@ -12,7 +12,6 @@ from stackctl.cli.console import print_json, print_note, print_text, print_warni
 from stackctl.cli.context import Context
 
 if TYPE_CHECKING:
-    from stackctl.cli.world.loading import build_load_effects
     from stackctl.operations.bundle.load.result import LoadResult
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -45,6 +44,7 @@ def offline_load(
 
     Run it again after an interruption, or with the next disk: it goes on where it was.
     """
+    from stackctl.cli.world.loading import build_load_effects
     from stackctl.operations.bundle.keys import find_public_key
     from stackctl.operations.bundle.load.effects import LoadRequest
     from stackctl.operations.bundle.load.load import preview_load, run_load

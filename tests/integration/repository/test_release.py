@@ -95,7 +95,8 @@ def test_a_release_is_a_commit_a_tag_and_files_with_their_sums(released: Path) -
 def test_the_fragments_are_gathered(released: Path) -> None:
     changelog = (released / "CHANGELOG.md").read_text(encoding="utf-8")
     (new,) = (part for part in changelog.split("\n## ") if part.startswith(f"{VERSION} ("))
-    assert "### Fixed\n\n- What a release tells.\n" in new
+    fixed = next(part for part in new.split("\n### ") if part.startswith("Fixed\n"))
+    assert "\n- What a release tells.\n" in fixed
     assert changelog.index(VERSION) < changelog.index("Before releases were numbered")
     assert [path.name for path in (released / "changelog.d").iterdir()] == ["README.md"]
 
