@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import httpx
 import orjson
 
-from gateway.edge.replies import ApiError
+from gateway.errors import ApiError
 
 # LiteLLM's own transport raises httpx's exceptions too, so these cover every provider.
 _TIMEOUTS = (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout)

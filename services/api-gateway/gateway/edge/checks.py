@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.catalog import Catalog, Model
-from gateway.edge.replies import ApiError
 from gateway.edge.routes import Access, Route
+from gateway.errors import ApiError, RefusedError
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,14 +42,6 @@ _REFUSED_PARAMETERS = frozenset(
     }
 )
 _REFUSED_PREFIXES = ("litellm_", "mock_")
-
-
-class RefusedError(Exception):
-    """The request is not served; ``error`` is the answer for the client."""
-
-    def __init__(self, error: ApiError) -> None:
-        super().__init__(error.code)
-        self.error = error
 
 
 class DisconnectedError(Exception):

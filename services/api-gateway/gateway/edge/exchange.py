@@ -10,8 +10,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.edge.replies import ApiError, send_error
+from gateway.edge.replies import send_error
 from gateway.edge.routes import Route
+from gateway.errors import ApiError
 from gateway.failures import Failure, explain, replace_stream_errors
 from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS
 

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import Catalog, describe_catalog, describe_model
-from gateway.edge.checks import DisconnectedError, RefusedError, check_access, check_body, read_body
+from gateway.edge.checks import DisconnectedError, check_access, check_body, read_body
 from gateway.edge.exchange import Exchange
-from gateway.edge.replies import ApiError, send_body, send_error, send_json
+from gateway.edge.replies import send_body, send_error, send_json
 from gateway.edge.routes import MODELS_PATH, ONE_MODEL, SCOPE_ROLE, Route, find_route
+from gateway.errors import ApiError, RefusedError
 from gateway.failures import CURRENT_FAILURE
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
 from gateway.settings import Settings
