@@ -1,17 +1,25 @@
-"""What the gateway is configured with: one deployment for each served name, fallbacks and limits. Pure.
+"""What the gateway is configured with: deployments, the servers behind them, and what is tried for each name. Pure.
 
-In: the models of our own engines, the providers' endpoints and `stack.yml`'s limits. Out: ``GatewayConfig``.
+In: the models of our own engines, the providers' endpoints and `stack.yml`'s routes and limits. Out: ``GatewayConfig``.
 """
 
 from __future__ import annotations
 
-from stackctl.core.gateway.config import NO_KEY, Deployment, GatewayConfig
-from stackctl.core.gateway.providers import RemoteEndpoint
+from dataclasses import replace
+
+from stackctl.core.gateway.config import NO_KEY, Deployment, GatewayConfig, GatewayProvider
+from stackctl.core.gateway.providers import RemoteEndpoint, build_provider
+from stackctl.core.gateway.routes import build_routes
+from stackctl.core.gateway.timeouts import choose_engine_timeouts
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.stackfile import ModelLimits, StackFile
 
 _NO_LIMITS = ModelLimits()
+# Arguments after which an engine's template is another than its file's.
+_TEMPLATE_ARGUMENTS = ("--chat-template", "--chat-template-file", "--no-jinja")
+_PROJECTOR_ARGUMENTS = ("--mmproj", "-mm", "--mmproj-url", "-mmu")
+_PROJECTOR_VARIABLES = ("LLAMA_ARG_MMPROJ", "LLAMA_ARG_MMPROJ_URL")
 
 
 def build_gateway_config(
@@ -24,30 +32,82 @@ def build_gateway_config(
     limits = stackfile.limits.models
     deployments = [_build_local(model, limits.get(model.served_name, _NO_LIMITS)) for model in models]
     deployments += [_build_remote(item, limits.get(item.served_name, _NO_LIMITS)) for item in endpoints]
+    timeout_s = settings.gateway_request_timeout_s
+    remote = {item.provider: item for item in endpoints}
     return GatewayConfig(
         deployments=tuple(deployments),
-        fallbacks=tuple((name, route.fallbacks) for name, route in sorted(stackfile.routes.items())),
-        request_timeout_s=float(settings.gateway_request_timeout_s),
+        providers=(
+            *(_build_engine(model, timeout_s) for model in models),
+            *(build_provider(name, stackfile.providers[name], item, timeout_s) for name, item in remote.items()),
+        ),
+        routes=build_routes(stackfile, tuple(item.served_name for item in deployments), timeout_s),
+        request_timeout_s=float(timeout_s),
         num_retries=stackfile.limits.retries,
+        formats=tuple(settings.gateway_formats.split(",")),
+        has_embeddings=settings.gateway_embeddings,
+        queue_length=settings.gateway_queue_length,
+        queue_wait_s=settings.gateway_queue_wait_s,
+        cors_origins=tuple(filter(None, settings.gateway_cors_origins.split(","))),
         log_prompts=settings.gateway_log_prompts,
     )
 
 
+def limit_slots(config: GatewayConfig, other: GatewayConfig) -> GatewayConfig:
+    """The configuration with the slots that each engine has in both runtimes, since one text serves both.
+
+    They differ only where the process runtime falls back to an engine that answers one request at a time.
+    """
+    slots = {provider.name: provider.slots for provider in other.providers}
+    providers = tuple(
+        replace(item, slots=min(item.slots, slots[item.name] or item.slots)) if item.slots is not None else item
+        for item in config.providers
+    )
+    return replace(config, providers=providers)
+
+
+def _build_engine(model: ServedModel, timeout_s: float) -> GatewayProvider:
+    return GatewayProvider(
+        name=model.service,
+        kind="engine",
+        is_local=True,
+        timeouts=choose_engine_timeouts(timeout_s),
+        slots=model.slots,
+        # An engine closes kept-alive connections now and then; on a request's way that would be an error.
+        fresh_connections=True,
+    )
+
+
 def _build_local(model: ServedModel, limits: ModelLimits) -> Deployment:
+    is_chat = model.mode == "chat"
     return Deployment(
         served_name=model.served_name,
         model=f"hosted_vllm/{model.served_name}",
         api_base=f"os.environ/{model.url_variable}",
         api_key="os.environ/INFERENCE_API_KEY",
         mode=model.mode,
+        provider=model.service,
         context_length=model.context_length,
-        max_output_tokens=model.context_length if model.mode == "chat" else None,
-        # An engine closes kept-alive connections now and then; on a request's way that would be an error.
-        fresh_connections=True,
+        max_output_tokens=model.context_length if is_chat else None,
         rpm=limits.requests_per_minute,
         tpm=limits.tokens_per_minute,
         max_parallel_requests=limits.parallel_requests,
+        takes_tools=_find_tools(model) if is_chat else None,
+        takes_images=_find_images(model) if is_chat else None,
     )
+
+
+def _find_tools(model: ServedModel) -> bool | None:
+    """Whether the model's template takes tools; None where the engine was given another template."""
+    return None if _has_argument(model, _TEMPLATE_ARGUMENTS) else model.header.has_tools
+
+
+def _find_images(model: ServedModel) -> bool:
+    """Whether the engine was given a projector, without which it refuses every image."""
+    return _has_argument(model, _PROJECTOR_ARGUMENTS) or any(name in model.environment for name in _PROJECTOR_VARIABLES)
+
+
+def _has_argument(model: ServedModel, names: tuple[str, ...]) -> bool:
+    return any(argument.partition("=")[0] in names for argument in model.arguments)
 
 
 def _build_remote(endpoint: RemoteEndpoint, limits: ModelLimits) -> Deployment:
@@ -57,6 +117,7 @@ def _build_remote(endpoint: RemoteEndpoint, limits: ModelLimits) -> Deployment:
         api_base=f"os.environ/{endpoint.url_variable}" if endpoint.url else "",
         api_key=f"os.environ/{endpoint.key_variable}" if endpoint.key_variable else NO_KEY,
         mode=endpoint.mode,
+        provider=endpoint.provider,
         context_length=endpoint.context_length,
         max_output_tokens=None,
         rpm=limits.requests_per_minute,

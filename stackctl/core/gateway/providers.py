@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from stackctl.core.settings.stackfile import Mode, ProviderKind, StackFile
+from stackctl.core.gateway.config import GatewayProvider
+from stackctl.core.gateway.timeouts import choose_provider_timeouts
+from stackctl.core.settings.stackfile import Mode, Provider, ProviderKind, StackFile
 
 # LiteLLM's provider prefix for each kind; what speaks OpenAI's format without being OpenAI keeps its schemas.
 PREFIXES: dict[ProviderKind, str] = {
@@ -17,6 +19,8 @@ PREFIXES: dict[ProviderKind, str] = {
     "vllm": "hosted_vllm",
     "openai-compatible": "openai",
 }
+# LiteLLM's prefix for Ollama's embeddings is another than the one for its chat.
+OLLAMA_EMBEDDINGS = "ollama"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 CONTAINER_HOST = "host.docker.internal"
 
@@ -79,7 +83,7 @@ def list_endpoints(stackfile: StackFile) -> tuple[RemoteEndpoint, ...]:
         RemoteEndpoint(
             served_name=served_name,
             provider=name,
-            litellm_model=f"{PREFIXES[provider.kind]}/{model.model}",
+            litellm_model=f"{_choose_prefix(provider.kind, model.mode)}/{model.model}",
             mode=model.mode,
             url=(provider.api_base or "").rstrip("/"),  # LiteLLM puts '/v1/messages' behind it as it stands
             key_variable=provider.api_key or "",
@@ -88,4 +92,25 @@ def list_endpoints(stackfile: StackFile) -> tuple[RemoteEndpoint, ...]:
         )
         for name, provider in stackfile.providers.items()
         for served_name, model in provider.models.items()
+    )
+
+
+def _choose_prefix(kind: ProviderKind, mode: Mode) -> str:
+    return OLLAMA_EMBEDDINGS if kind == "ollama" and mode == "embedding" else PREFIXES[kind]
+
+
+def build_provider(name: str, provider: Provider, endpoint: RemoteEndpoint, timeout_s: float) -> GatewayProvider:
+    """A provider as the gateway asks it.
+
+    Args:
+        endpoint: any of its models, for its address.
+        timeout_s: seconds that one request may take altogether.
+    """
+    return GatewayProvider(
+        name=name,
+        kind=provider.kind,
+        is_local=False,
+        timeouts=choose_provider_timeouts(timeout_s),
+        # A proxy would look for this machine at itself.
+        is_proxied=not endpoint.is_on_this_machine,
     )

@@ -48,6 +48,10 @@ _MEMORY_TEXT = "auto, 0 or a size such as 24g"
 _GROUPS = r"[A-Za-z0-9_-]+(,[A-Za-z0-9_-]+)*"
 _USER = r"[1-9][0-9]*:[1-9][0-9]*"
 _HTTP_URL = r"https?://[^\s/@?#]+(/[^\s@?#]*)?"
+_FORMAT = "(chat|completions|embeddings|rerank|messages|responses)"
+_FORMATS = f"{_FORMAT}(,{_FORMAT})*"
+_ORIGIN = r"https?://[A-Za-z0-9.:\[\]-]+"
+_ORIGINS = rf"\*|{_ORIGIN}(,{_ORIGIN})*"
 _DEVICES = r"all|[A-Za-z0-9:._-]+(,[A-Za-z0-9:._-]+)*"
 
 
@@ -239,6 +243,37 @@ class Settings:
     )
     gateway_request_timeout_s: int = _setting(
         600, "Longest time one request may take.", group="Gateway", bounds=(1, 86_400), unit="seconds"
+    )
+    gateway_formats: str = _setting(
+        "chat,completions,embeddings,rerank,messages,responses",
+        "Formats that clients are served in; without responses the gateway starts faster and takes less memory.",
+        group="Gateway",
+        pattern=_FORMATS,
+        expected="a list of chat, completions, embeddings, rerank, messages and responses",
+    )
+    gateway_embeddings: bool = _setting(
+        True, "Answer requests for embeddings; false refuses them in words.", group="Gateway"
+    )
+    gateway_queue_length: int = _setting(
+        4096,
+        "Requests that may wait for a slot of an engine; one more is refused with 503.",
+        group="Gateway",
+        bounds=(0, 1_000_000),
+        unit="requests",
+    )
+    gateway_queue_wait_s: int = _setting(
+        600,
+        "Longest time that a request waits for a slot of an engine.",
+        group="Gateway",
+        bounds=(1, 86_400),
+        unit="seconds",
+    )
+    gateway_cors_origins: str = _setting(
+        "",
+        "Origins whose web pages may ask the gateway, separated by commas; empty allows none.",
+        group="Gateway",
+        pattern=_ORIGINS,
+        expected="a list such as https://chat.example,http://localhost:3000",
     )
     gateway_log_prompts: bool = _setting(False, "Write prompts and answers to the gateway's log.", group="Gateway")
 

@@ -149,7 +149,7 @@ class Limits:
     """Limits of the gateway."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
-    retries: Annotated[int, Ge(0), Le(10)] = _key("Further tries of one deployment before a fallback.", 0)
+    retries: Annotated[int, Ge(0), Le(10)] = _key("Further tries of a target before the next one.", 2)
     models: Mapping[ServedName, ModelLimits] = _key("Served name to its limits.", factory=dict)
 
 

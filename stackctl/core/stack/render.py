@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
+from stackctl.core.gateway.deployments import limit_slots
 from stackctl.core.stack.compose_view import RELAY_FILE, build_compose_view
 from stackctl.core.stack.image_choice import Images
 from stackctl.core.stack.stack import RuntimePaths, Service, Stack, build_services
@@ -85,7 +86,7 @@ def render_files(stack: Stack, compose_stack: Stack, source: RenderInput) -> Ren
         RenderError: a template is wrong; names it and the line.
     """
     environment = _build_environment(source.templates)
-    config = _render(environment, GATEWAY_CONFIG, gateway=stack.gateway)
+    config = _render(environment, GATEWAY_CONFIG, gateway=limit_slots(stack.gateway, compose_stack.gateway))
     digests = tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in (config, source.relay))
     compose_services = build_services(compose_stack, RuntimePaths("compose"), *digests)
     process_services = build_services(stack, source.process_paths, *digests)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.format.installed_paths import FILES, KNOWN_ANSWER_FILE
-from stackctl.core.gateway.config import NO_KEY, check_gateway_config
+from stackctl.core.gateway.config import NO_KEY
+from stackctl.core.gateway.config_check import check_gateway_config
 from stackctl.core.machine.host import RuntimeName
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import (

@@ -1,4 +1,4 @@
-"""The rendered LiteLLM configuration and the check of it: whatever LiteLLM would ignore or drop is a finding."""
+"""The rendered configuration and the check of it: whatever LiteLLM or the gateway would ignore or drop is a finding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from jinja2 import Environment, StrictUndefined
 
-from stackctl.core.gateway.config import Deployment, GatewayConfig, check_gateway_config
+from stackctl.core.gateway.config import (
+    FORMATS,
+    Deployment,
+    GatewayAlias,
+    GatewayConfig,
+    GatewayProvider,
+    GatewayRoute,
+    Timeouts,
+)
+from stackctl.core.gateway.config_check import check_gateway_config
 from stackctl.core.stack.render import write_yaml
 
 TEMPLATE = Path(__file__).parents[3] / "services/api-gateway/config.p1.yaml.j2"
@@ -23,12 +32,20 @@ CHAT = Deployment(
     api_base="os.environ/INFERENCE_CHAT_URL",
     api_key="os.environ/INFERENCE_API_KEY",
     mode="chat",
+    provider="inference-chat",
     context_length=4096,
     max_output_tokens=4096,
-    fresh_connections=True,
+    takes_tools=True,
+    takes_images=False,
 )
 EMBED = Deployment(
-    "local-embed", "hosted_vllm/local-embed", "os.environ/INFERENCE_EMBED_URL", "none", "embedding", rpm=10
+    "local-embed",
+    "hosted_vllm/local-embed",
+    "os.environ/INFERENCE_EMBED_URL",
+    "none",
+    "embedding",
+    "inference-embed",
+    rpm=10,
 )
 CLOUD = Deployment(
     "cloud",
@@ -36,12 +53,26 @@ CLOUD = Deployment(
     "",
     "os.environ/OPENAI_KEY",
     "chat",
+    "openai",
     headers=(("X-Team", "os.environ/TEAM"),),
     timeout_s=30.0,
     tpm=1000,
     max_parallel_requests=2,
 )
-CONFIG = GatewayConfig((CHAT, EMBED, CLOUD), fallbacks=(("local-chat", ("cloud",)),))
+TIMEOUTS = Timeouts(5, 600, 120, 600)
+ENGINES = tuple(
+    GatewayProvider(name, "engine", True, TIMEOUTS, slots=4, fresh_connections=True)
+    for name in ("inference-chat", "inference-embed")
+)
+OPENAI = GatewayProvider("openai", "openai", False, Timeouts(10, 120, 120, 600), is_proxied=True)
+ROUTES = (
+    GatewayRoute("local-chat", ("local-chat", "cloud"), 2, 600, defaults={"temperature": 0.2, "max_tokens": 1024}),
+    GatewayRoute("local-embed", ("local-embed",), 2, 600, is_local_only=True),
+)
+CONFIG = GatewayConfig(
+    (CHAT, EMBED, CLOUD), (*ENGINES, OPENAI), ROUTES, (GatewayAlias("claude-*", "local-chat"),), num_retries=2
+)
+BARE = GatewayConfig((CHAT,), (ENGINES[0],))
 
 
 def render(config: GatewayConfig) -> str:
@@ -57,7 +88,7 @@ def parse(config: GatewayConfig) -> dict[str, Any]:
 
 def test_everything_the_template_writes_is_known_to_the_check() -> None:
     assert check_gateway_config(render(CONFIG)) == ()
-    assert check_gateway_config(render(GatewayConfig((CHAT,)))) == ()
+    assert check_gateway_config(render(BARE)) == ()
 
 
 def test_the_template_writes_every_value_where_litellm_reads_it() -> None:
@@ -68,7 +99,6 @@ def test_the_template_writes_every_value_where_litellm_reads_it() -> None:
         "api_key": "os.environ/INFERENCE_API_KEY",
         "api_base": "os.environ/INFERENCE_CHAT_URL",
         "use_chat_completions_api": True,
-        "extra_headers": {"Connection": "close"},
     }
     assert chat["model_info"] == {"mode": "chat", "max_input_tokens": 4096, "max_output_tokens": 4096}
     assert embed["litellm_params"]["rpm"] == 10
@@ -78,16 +108,69 @@ def test_the_template_writes_every_value_where_litellm_reads_it() -> None:
     assert (cloud["litellm_params"]["timeout"], cloud["litellm_params"]["tpm"]) == (30.0, 1000)
     assert document["litellm_settings"]["fallbacks"] == [{"local-chat": ["cloud"]}]
     assert document["router_settings"]["optional_pre_call_checks"] == ["enforce_model_rate_limits"]
-    assert document["litellm_settings"]["callbacks"] == ["gateway.observer.observer"]
+    assert document["router_settings"]["num_retries"] == 2
+
+
+def test_no_code_of_ours_is_named_to_litellm() -> None:
+    """LiteLLM's proxy does not run any more; its callbacks and its authentication are nobody's."""
+    assert "general_settings" not in parse(CONFIG)
+    assert "gateway." not in render(CONFIG)
+
+
+def test_the_gateways_own_section_says_what_litellm_does_not_know() -> None:
+    assert parse(CONFIG)["gateway"] == {
+        "formats": list(FORMATS),
+        "embeddings": True,
+        "queue": {"length": 4096, "wait_s": 600},
+        "cors_origins": [],
+        "providers": {
+            "inference-chat": {
+                "kind": "engine",
+                "local": True,
+                "fresh_connections": True,
+                "slots": 4,
+                "timeouts": {"connect": 5, "first_token": 600, "between_tokens": 120, "whole": 600},
+            },
+            "inference-embed": {
+                "kind": "engine",
+                "local": True,
+                "fresh_connections": True,
+                "slots": 4,
+                "timeouts": {"connect": 5, "first_token": 600, "between_tokens": 120, "whole": 600},
+            },
+            "openai": {
+                "kind": "openai",
+                "local": False,
+                "proxied": True,
+                "timeouts": {"connect": 10, "first_token": 120, "between_tokens": 120, "whole": 600},
+            },
+        },
+        "models": {
+            "local-chat": {"provider": "inference-chat", "tools": True, "images": False},
+            "local-embed": {"provider": "inference-embed"},
+            "cloud": {"provider": "openai"},
+        },
+        "routes": {
+            "local-chat": {
+                "targets": ["local-chat", "cloud"],
+                "retries": 2,
+                "deadline_s": 600,
+                "local_only": False,
+                "defaults": {"temperature": 0.2, "max_tokens": 1024},
+            },
+            "local-embed": {"targets": ["local-embed"], "retries": 2, "deadline_s": 600, "local_only": True},
+        },
+        "aliases": [{"match": "claude-*", "route": "local-chat"}],
+    }
 
 
 def test_without_limits_the_router_checks_none() -> None:
-    assert "optional_pre_call_checks" not in parse(GatewayConfig((CHAT,)))["router_settings"]
+    assert "optional_pre_call_checks" not in parse(BARE)["router_settings"]
 
 
 def test_a_name_with_quotes_colons_and_newlines_survives() -> None:
     name = "a: b #\"x\" 'y'\n${HOME} no 1.10"
-    document = parse(GatewayConfig((Deployment(name, "openai/" + name, name, "none", "chat"),)))
+    document = parse(GatewayConfig((Deployment(name, "openai/" + name, name, "none", "chat", name),)))
     entry = document["model_list"][0]
     assert (entry["model_name"], entry["litellm_params"]["api_base"]) == (name, name)
 
@@ -102,7 +185,24 @@ def test_a_name_with_quotes_colons_and_newlines_survives() -> None:
         (("model_list", 0, "model_info", "context"), 1, "model_list[0].model_info.context", "ignored"),
         (("router_settings", "num_retrys"), 1, "router_settings.num_retrys", "ignored"),
         (("litellm_settings", "drop_parms"), True, "litellm_settings.drop_parms", "ignored"),
-        (("general_settings", "master_key"), "sk-1", "general_settings.master_key", "ignored"),
+        (("general_settings",), {"master_kee": "sk-1"}, "general_settings.master_kee", "ignored"),
+        (("general_settings",), {"master_key": "sk-1"}, "general_settings.master_key", "value of its own"),
+        (("gateway",), None, "gateway", "no mapping"),
+        (("gateway", "route"), {}, "gateway.route", "ignored"),
+        (("gateway", "queue", "size"), 1, "gateway.queue.size", "ignored"),
+        (("gateway", "queue"), 4096, "gateway.queue", "no mapping"),
+        (("gateway", "providers", "openai", "is_local"), True, "gateway.providers.openai.is_local", "ignored"),
+        (("gateway", "providers", "openai", "timeouts", "total"), 1, "gateway.providers.openai.timeouts", "ignored"),
+        (("gateway", "models", "cloud", "tool"), True, "gateway.models.cloud.tool", "ignored"),
+        (("gateway", "models", "cloud", "provider"), "opnai", "gateway.models.cloud.provider", "'opnai'"),
+        (("gateway", "models", "clod"), {"provider": "openai"}, "gateway.models.clod", "'clod'"),
+        (("gateway", "models"), {}, "gateway.models", "'cloud'"),
+        (("gateway", "routes", "local-chat", "target"), [], "gateway.routes.local-chat.target", "ignored"),
+        (("gateway", "routes", "local-chat", "targets"), [], "gateway.routes.local-chat.targets", "not there"),
+        (("gateway", "routes", "local-chat", "targets"), ["x"], "gateway.routes.local-chat.targets", "'x'"),
+        (("gateway", "aliases", 0, "route"), "cloud", "gateway.aliases[0]", "'cloud'"),
+        (("gateway", "aliases", 0, "to"), "cloud", "gateway.aliases[0].to", "ignored"),
+        (("gateway", "aliases"), {}, "gateway.aliases", "no list"),
         (("model_list", 0, "litellm_params", "model"), "llamacpp/x", "model_list[0].litellm_params.model", "drops"),
         (("model_list", 0, "litellm_params", "model"), "local-chat", "model_list[0].litellm_params.model", "drops"),
         (("model_list", 0, "litellm_params", "model"), "openai/", "model_list[0].litellm_params.model", "drops"),
@@ -148,7 +248,7 @@ def test_a_literal_secret_is_found_and_not_repeated(secret_place: tuple[str, Any
 
 
 def test_duplicate_keys_and_broken_yaml_are_findings() -> None:
-    doubled = render(CONFIG) + "\ngeneral_settings: {}\n"
+    doubled = render(CONFIG) + "\ngateway: {}\n"
     assert any("stands twice" in finding.message for finding in check_gateway_config(doubled))
     assert check_gateway_config("model_list: [")[0].line > 0
 
@@ -162,17 +262,21 @@ def test_any_document_gives_findings_and_no_exception(document: Any) -> None:
     assert check_gateway_config(yaml.safe_dump(document))
 
 
+_INNER_KEYS = (
+    *("model_name", "litellm_params", "model_info", "model", "extra_headers", "fallbacks", "master_key"),
+    *("providers", "models", "routes", "aliases", "queue", "timeouts", "targets"),
+)
+
+
 @given(
     st.dictionaries(
-        st.sampled_from(["model_list", "litellm_settings", "router_settings", "general_settings"]),
+        st.sampled_from(["model_list", "litellm_settings", "router_settings", "general_settings", "gateway"]),
         st.recursive(
             st.none() | st.text(max_size=3) | st.integers(),
             lambda v: (
                 st.lists(v, max_size=3)
                 | st.dictionaries(
-                    st.sampled_from(
-                        ["model_name", "litellm_params", "model_info", "model", "extra_headers", "fallbacks"]
-                    ),
+                    st.sampled_from(_INNER_KEYS),
                     v,
                 )
             ),
