@@ -59,6 +59,11 @@ _PASSED = frozenset(
 )
 
 
+def load_passed_environment() -> dict[str, str]:
+    """What a service may see of the caller's environment."""
+    return {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith("LC_")}
+
+
 class ProtocolFault(Exception):
     """supervisord answered a call with a fault; ``code`` is its own, 0 when the answer broke the protocol."""
 
@@ -114,7 +119,7 @@ class Supervisor:
             RuntimeFailure: supervisord did not start; has what it said.
         """
         self._make_socket_folder()
-        environment = {k: v for k, v in os.environ.items() if k in _PASSED or k.startswith("LC_")}
+        environment = load_passed_environment()
         argv = [
             "env",
             "-i",

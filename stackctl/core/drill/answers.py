@@ -13,7 +13,8 @@ from typing import Any
 
 from stackctl.core.drill.behaviour import Behaviour, StandInRequest
 
-# Stands in every answer and every error of the stand-in, in places that are not for clients.
+# Stands in every answer and every error of the stand-in, wherever something is not for clients: its model's name, its
+# sentences, addresses and headers.
 CANARY = "provider-canary-5d1e"
 MODEL = f"{CANARY}-model"
 INPUT_TOKENS = 7
@@ -48,7 +49,7 @@ def build_events(request: StandInRequest, behaviour: Behaviour) -> Events:
     opening = _write_chunk(is_chat, {"role": "assistant", "content": None if not behaviour.has_content else ""})
     contents = [_write_chunk(is_chat, {"content": piece}) for piece in _list_contents(behaviour)]
     closing = _write_chunk(is_chat, {}, "stop")
-    if options.get("include_usage"):
+    if options.get("include_usage") and behaviour.counts_usage:
         usage = _build_usage(len(behaviour.pieces))
         closing += _write_data({**_describe_chunk(is_chat), "choices": [], "usage": usage})
     error = {"error": {"message": _sentence("stopped in the middle"), "type": "server_error", "code": "server_error"}}
@@ -111,11 +112,11 @@ def _build_usage(completion_tokens: int) -> dict[str, int]:
 
 def _describe_chunk(is_chat: bool, kind: str = "chat.completion.chunk") -> dict[str, Any]:
     return {
-        "id": f"chatcmpl-{CANARY}",
+        "id": "chatcmpl-77",
         "object": kind if is_chat else "text_completion",
         "created": 1_700_000_000,
         "model": MODEL,
-        "system_fingerprint": CANARY,
+        "system_fingerprint": "fp_77",
     }
 
 
@@ -140,7 +141,7 @@ def _build_embeddings(request: StandInRequest, behaviour: Behaviour) -> dict[str
 
 def _describe_message(stop_reason: str | None, output_tokens: int) -> dict[str, Any]:
     return {
-        "id": f"msg_{CANARY}",
+        "id": "msg_77",
         "type": "message",
         "role": "assistant",
         "model": MODEL,

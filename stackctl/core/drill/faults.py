@@ -9,6 +9,8 @@ from stackctl.core.drill.behaviour import Behaviour
 from stackctl.core.drill.refusals import STATUSES, STYLES, build_loading, build_overflow, build_refusal
 
 OK = Behaviour()
+# Longer than a drill's time-outs, and not for ever.
+SLOW_S = 5.0
 _HTML = f"<!DOCTYPE html><html><body><h1>{CANARY}</h1>It works!</body></html>".encode()
 
 
@@ -35,8 +37,8 @@ FAULTS: Mapping[str, Behaviour] = {
     "hang": Behaviour(hang="before_head"),
     "hang-first-token": Behaviour(hang="before_first_token"),
     "hang-between-tokens": Behaviour(hang="between_tokens"),
-    "slow-first-token": Behaviour(wait_first_s=1.0),
-    "slow-between-tokens": Behaviour(wait_piece_s=0.3),
+    "slow-first-token": Behaviour(wait_first_s=SLOW_S),
+    "slow-between-tokens": Behaviour(wait_piece_s=0.2),
     "html": Behaviour(body=_HTML, content_type="text/html; charset=utf-8"),
     "html-as-events": Behaviour(body=_HTML, content_type="text/event-stream"),
     "text": Behaviour(body=b"OK", content_type="text/plain"),
@@ -46,7 +48,7 @@ FAULTS: Mapping[str, Behaviour] = {
     "list": Behaviour(body=b"[]"),
     "no-choices": Behaviour(body=b'{"id": "1", "object": "chat.completion", "model": "m"}'),
     "half-body": Behaviour(body=b'{"choices": [{"message": {"content": "one tw'),
-    "null-content": Behaviour(has_content=False),
+    "null-content": Behaviour(has_content=False, counts_usage=False),
     "wrong-type": Behaviour(content_type="application/octet-stream"),
     "cut-before": Behaviour(end="cut", end_after=0),
     "cut-after": Behaviour(end="cut", end_after=2),
