@@ -1,106 +1,169 @@
-"""Waiting for slots with asyncio: limits of time, cancellation, what health says."""
+"""Waiting for slots, in one process and over an arbiter's socket: limits of time, departures, what health says."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
-from gateway.queue.line import QueueFullError, QueueTimeoutError
-from gateway.queue.slots import DEFAULT_LENGTH, Lease, LineState, Slots
+from gateway.queue.arbiter import Arbiter
+from gateway.queue.line import QueueError, QueueFullError, QueueTimeoutError
+from gateway.queue.remote import RemoteSlots
+from gateway.queue.slots import DEFAULT_LENGTH, Lease, LineState, SlotQueue, Slots
+
+OpenQueue = Callable[[int], AbstractAsyncContextManager[SlotQueue]]
+DEADLINE_S = 30.0
 
 
-async def _start(*acquisitions: asyncio.Task[Lease]) -> None:
-    """Let tasks run until all of them wait."""
-    for _ in range(3):
-        await asyncio.sleep(0)
+@contextlib.contextmanager
+def run_arbiter(length: int, workers: int) -> Iterator[list[socket.socket]]:
+    """An arbiter in a thread, as the parent of workers runs it; gives the workers' ends."""
+    arbiter = Arbiter(length)
+    stop, waker = socket.socketpair()
+    arbiter.wake_on(waker)
+    channels = [arbiter.connect() for _ in range(workers)]
+    is_stopping = threading.Event()
+
+    def serve() -> None:
+        while not is_stopping.is_set():
+            arbiter.serve(None)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield channels
+    finally:
+        is_stopping.set()
+        stop.send(b"x")
+        thread.join()
+        arbiter.close()
+        stop.close()
 
 
-def _ask(slots: Slots, key: str = "ada", weight: int = 1, wait_s: float = 60.0) -> asyncio.Task[Lease]:
+@contextlib.asynccontextmanager
+async def open_local(length: int) -> AsyncIterator[SlotQueue]:
+    yield Slots(length)
+
+
+@contextlib.asynccontextmanager
+async def open_remote(length: int) -> AsyncIterator[SlotQueue]:
+    with run_arbiter(length, 1) as (channel,):
+        slots = RemoteSlots(channel, lambda: None)
+        await slots.open()
+        yield slots
+        slots.close()
+
+
+@pytest.fixture(params=[open_local, open_remote], ids=["local", "remote"])
+def open_queue(request: pytest.FixtureRequest) -> OpenQueue:
+    """How to open a queue of a given length, of either kind."""
+    chosen: OpenQueue = request.param
+    return chosen
+
+
+def run(open_queue: OpenQueue, scenario: Callable[[SlotQueue], Awaitable[None]], length: int = DEFAULT_LENGTH) -> None:
+    """Run a scenario with a queue; afterwards nothing may be leased and nobody may wait."""
+
+    async def play() -> None:
+        async with open_queue(length) as slots:
+            await asyncio.wait_for(scenario(slots), DEADLINE_S)
+            assert await slots.describe() in ({}, state(0, 0), state(0, 0, slots=4))
+
+    asyncio.run(play())
+
+
+def ask(slots: SlotQueue, key: str = "ada", weight: int = 1, wait_s: float = 60.0) -> asyncio.Task[Lease]:
     return asyncio.create_task(slots.acquire("engine", 2, weight, key, wait_s))
 
 
-def test_a_slot_that_is_given_back_goes_to_the_next() -> None:
-    async def scenario() -> None:
-        slots = Slots()
-        first, second = await _ask(slots), await _ask(slots)
-        third = _ask(slots)
-        await _start(third)
-        assert await slots.describe() == {"engine": LineState(slots=2, leased=2, waiting=1)}
+def state(leased: int, waiting: int, slots: int = 2) -> dict[str, LineState]:
+    return {"engine": LineState(slots, leased, waiting)}
+
+
+async def reach(slots: SlotQueue, leased: int, waiting: int) -> None:
+    """Wait until the line is in this state."""
+    while await slots.describe() != state(leased, waiting):
+        await asyncio.sleep(0)
+
+
+def test_a_slot_that_is_given_back_goes_to_the_next(open_queue: OpenQueue) -> None:
+    async def scenario(slots: SlotQueue) -> None:
+        first, second = await ask(slots), await ask(slots)
+        third = ask(slots)
+        await reach(slots, leased=2, waiting=1)
         first.release()
         first.release()
-        await third
-        assert await slots.describe() == {"engine": LineState(slots=2, leased=2, waiting=0)}
+        third_lease = await third
+        assert await slots.describe() == state(leased=2, waiting=0)
         second.release()
-        third.result().release()
-        assert await slots.describe() == {"engine": LineState(slots=2, leased=0, waiting=0)}
+        third_lease.release()
 
-    asyncio.run(scenario())
+    run(open_queue, scenario)
 
 
-def test_a_delayed_release_keeps_the_slot_for_that_long() -> None:
-    async def scenario() -> None:
-        slots = Slots()
-        lease = await _ask(slots, weight=2)
-        lease.release(0.02)
+def test_a_delayed_release_keeps_the_slot_for_that_long(open_queue: OpenQueue) -> None:
+    async def scenario(slots: SlotQueue) -> None:
+        lease = await ask(slots, weight=2)
+        lease.release(0.05)
         lease.release()
-        assert (await slots.describe())["engine"].leased == 2
-        (await _ask(slots, weight=2, wait_s=30)).release()
-        assert (await slots.describe())["engine"].leased == 0
+        assert await slots.describe() == state(leased=2, waiting=0)
+        (await ask(slots, weight=2)).release()
 
-    asyncio.run(scenario())
+    run(open_queue, scenario)
 
 
 @pytest.mark.parametrize("uncounted", [None, 0])
-def test_a_server_without_a_number_of_slots_is_not_counted(uncounted: int | None) -> None:
-    async def scenario() -> None:
-        slots = Slots(length=0)
+def test_a_server_without_a_number_of_slots_is_not_counted(open_queue: OpenQueue, uncounted: int | None) -> None:
+    async def scenario(slots: SlotQueue) -> None:
         leases = [await slots.acquire("openai", uncounted, 1, "ada", 0.0) for _ in range(100)]
         for lease in leases:
             lease.release()
         assert await slots.describe() == {}
 
-    asyncio.run(scenario())
+    run(open_queue, scenario, length=0)
 
 
-def test_waiting_ends_in_time_and_frees_the_place_in_line() -> None:
-    async def scenario() -> None:
-        slots = Slots(length=1)
-        lease = await _ask(slots, weight=2)
-        with pytest.raises(QueueTimeoutError, match=r"no slot was free within 0\.01 s"):
-            await _ask(slots, wait_s=0.01)
-        waiting = _ask(slots)
-        await _start(waiting)
-        with pytest.raises(QueueFullError):
-            await _ask(slots)
+def test_waiting_ends_in_time_and_frees_the_place_in_line(open_queue: OpenQueue) -> None:
+    async def scenario(slots: SlotQueue) -> None:
+        lease = await ask(slots, weight=2)
+        with pytest.raises(QueueTimeoutError, match=r"no slot was free within 0\.01 s") as late:
+            await ask(slots, wait_s=0.01)
+        waiting = ask(slots)
+        await reach(slots, leased=2, waiting=1)
+        with pytest.raises(QueueFullError, match="1 requests wait already") as full:
+            await ask(slots)
+        assert (late.value.retry_after_s, full.value.retry_after_s) == (1, 1)
         lease.release()
         (await waiting).release()
-        assert (await slots.describe())["engine"] == LineState(slots=2, leased=0, waiting=0)
 
-    asyncio.run(scenario())
+    run(open_queue, scenario, length=1)
 
 
-def test_a_request_that_is_left_in_the_moment_of_its_lease_loses_no_slot() -> None:
-    async def scenario() -> None:
-        slots = Slots()
-        lease = await _ask(slots, weight=2)
-        left, next_one = _ask(slots, weight=2), _ask(slots, weight=2)
-        await _start(left, next_one)
+def test_a_request_that_is_left_in_the_moment_of_its_lease_loses_no_slot(open_queue: OpenQueue) -> None:
+    async def scenario(slots: SlotQueue) -> None:
+        lease = await ask(slots, weight=2)
+        left = ask(slots, weight=2)
+        await reach(slots, leased=2, waiting=1)
+        next_one = ask(slots, weight=2)
+        await reach(slots, leased=2, waiting=2)
         lease.release()  # leases to the first in line, whose task has not run yet
         left.cancel()
         with pytest.raises(asyncio.CancelledError):
             await left
-        (await asyncio.wait_for(next_one, 30)).release()
-        assert (await slots.describe())["engine"].leased == 0
+        (await next_one).release()
 
-    asyncio.run(scenario())
+    run(open_queue, scenario)
 
 
-def test_two_thousand_at_once_with_departures_never_pass_the_slots_and_lose_none() -> None:
+def test_two_thousand_at_once_with_departures_never_pass_the_slots_and_lose_none(open_queue: OpenQueue) -> None:
     chance = random.Random(7)
 
-    async def scenario() -> None:
-        slots = Slots()
+    async def scenario(slots: SlotQueue) -> None:
         busy = peak = served = 0
 
         async def serve(key: str, weight: int) -> None:
@@ -124,7 +187,51 @@ def test_two_thousand_at_once_with_departures_never_pass_the_slots_and_lose_none
         await asyncio.wait(tasks)
         assert peak == 4
         assert served >= len(tasks) - len(left)
-        assert await slots.describe() == {"engine": LineState(slots=4, leased=0, waiting=0)}
+
+    run(open_queue, scenario)
+
+
+def test_what_a_worker_held_is_given_back_when_it_dies() -> None:
+    async def scenario() -> None:
+        with run_arbiter(DEFAULT_LENGTH, 2) as (dying_channel, living_channel):
+            dying, living = RemoteSlots(dying_channel, lambda: None), RemoteSlots(living_channel, lambda: None)
+            await dying.open()
+            await living.open()
+            await ask(dying, weight=2)
+            waiting_too = [ask(dying, "bob") for _ in range(3)]
+            await reach(living, leased=2, waiting=3)
+            next_one = ask(living, "cyd", weight=2)
+            await reach(living, leased=2, waiting=4)
+            dying.close()
+            lease = await asyncio.wait_for(next_one, DEADLINE_S)
+            await reach(living, leased=2, waiting=0)
+            lease.release()
+            assert await living.describe() == state(leased=0, waiting=0)
+            for task in waiting_too:
+                with pytest.raises(QueueError, match="the arbiter of the workers is gone"):
+                    await task
+            living.close()
 
     asyncio.run(scenario())
+
+
+def test_a_worker_hears_once_that_its_arbiter_is_gone() -> None:
+    async def scenario() -> None:
+        lost = asyncio.Event()
+        with run_arbiter(DEFAULT_LENGTH, 1) as (channel,):
+            slots = RemoteSlots(channel, lost.set)
+            await slots.open()
+            lease = await ask(slots, weight=2)
+            waiting = ask(slots)
+            await reach(slots, leased=2, waiting=1)
+        await asyncio.wait_for(lost.wait(), DEADLINE_S)
+        for task in (waiting, ask(slots)):
+            with pytest.raises(QueueError, match="the arbiter of the workers is gone"):
+                await task
+        lease.release()
+
+    asyncio.run(scenario())
+
+
+def test_the_default_length_holds_two_thousand_that_wait() -> None:
     assert DEFAULT_LENGTH >= 2000
