@@ -1,16 +1,18 @@
-"""The gate with a scripted application in LiteLLM's place, and ways to call it."""
+"""The gate with a scripted router behind it, and ways to call it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 import httpx
-from gateway.catalog import parse_catalog
+from gateway.catalog.parse import parse_catalog
+from gateway.catalog.values import Route, Target
 from gateway.edge.gate import Gate
-from gateway.failures import CURRENT_FAILURE
+from gateway.formats.call import Call
+from gateway.lanes.reply import Reply
 from gateway.settings import parse_settings
 
 ADMIN, CLIENT = "sk-admin-key-of-the-test", "sk-client-key-of-the-test"
@@ -18,52 +20,79 @@ SECRET = "planted-secret-8c1f"
 ENVIRONMENT = {"GATEWAY_CONFIG": "c.yaml", "GATEWAY_ADMIN_KEY": ADMIN, "GATEWAY_KEY": CLIENT}
 CONFIG = """
 model_list:
-  - {model_name: local-chat, litellm_params: {model: hosted_vllm/x}, model_info: {mode: chat, max_input_tokens: 4096}}
-  - {model_name: org/embed, litellm_params: {model: hosted_vllm/y}, model_info: {mode: embedding}}
+  - model_name: local-chat
+    litellm_params: {model: hosted_vllm/x, api_base: "http://127.0.0.1:9/v1"}
+    model_info: {mode: chat, max_input_tokens: 4096}
+  - model_name: org/embed
+    litellm_params: {model: hosted_vllm/y, api_base: "http://127.0.0.1:9/v1"}
+    model_info: {mode: embedding}
+gateway:
+  aliases: [{match: "claude-*", route: local-chat}]
 """
 CHAT = "/v1/chat/completions"
 BODY = {"model": "local-chat", "messages": [{"role": "user", "content": "hi"}]}
 
 Message = MutableMapping[str, Any]
-App = Callable[[Any, Any, Any], Any]
 
 
-class Inner:
-    """An ASGI application that answers what a test says and remembers what it was asked."""
+class ScriptedRouter:
+    """Answers what a test says and remembers what it was asked.
 
-    def __init__(
-        self,
-        status: int = 200,
-        chunks: tuple[bytes, ...] = (b"{}",),
-        headers: tuple[tuple[bytes, bytes], ...] = (),
-        failure: BaseException | None = None,
-        raised: BaseException | None = None,
-    ) -> None:
-        self.status, self.chunks, self.headers = status, chunks, headers
-        self.failure, self.raised = failure, raised
-        self.scopes: list[Any] = []
-        self.bodies: list[bytes] = []
+    Args:
+        chunks: streamed; none answers ``{}`` in one piece.
+        raised: raised after the chunks.
+    """
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.scopes.append(scope)
-        self.bodies.append((await receive())["body"])
-        if self.failure:
-            CURRENT_FAILURE.get().exception = self.failure
-        if self.raised and not self.chunks:
-            raise self.raised
-        await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
+    def __init__(self, chunks: tuple[bytes, ...] = (), raised: BaseException | None = None) -> None:
+        self.chunks, self.raised = chunks, raised
+        self.calls: list[Call] = []
+
+    async def serve(self, call: Call, route: Route, reply: Reply) -> None:
+        self.calls.append(call)
         for chunk in self.chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await reply.write(chunk)
         if self.raised:
             raise self.raised
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if self.chunks:
+            await reply.end()
+        else:
+            await reply.whole(b"{}")
+
+    async def describe(self, targets: Iterable[Target]) -> dict[str, Any]:
+        return {"targets": [], "slots": {}}
 
 
-def build_gate(inner: App | None = None, **changes: str) -> Gate:
-    return Gate(inner or Inner(), parse_settings({**ENVIRONMENT, **changes}), parse_catalog(CONFIG), list)
+class StartedGate:
+    """A gate that is started for each call, as uvicorn starts it."""
+
+    def __init__(self, router: ScriptedRouter, changes: dict[str, str]) -> None:
+        catalog = parse_catalog(CONFIG, {})
+        self.gate = Gate(parse_settings({**ENVIRONMENT, **changes}), catalog, lambda: (router, self._close))
+        self.was_closed = False
+
+    async def _close(self) -> None:
+        self.was_closed = True
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        steps = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+        async def get() -> Message:
+            step = next(steps)
+            if step["type"] == "lifespan.shutdown":
+                await self.gate(scope, receive, send)
+            return step
+
+        async def ignore(message: Message) -> None:
+            pass
+
+        await self.gate({"type": "lifespan"}, get, ignore)
 
 
-def call(gate: Gate, method: str, path: str, key: str | None = CLIENT, **options: Any) -> httpx.Response:
+def build_gate(router: ScriptedRouter | None = None, **changes: str) -> StartedGate:
+    return StartedGate(router or ScriptedRouter(), changes)
+
+
+def call(gate: StartedGate, method: str, path: str, key: str | None = CLIENT, **options: Any) -> httpx.Response:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     headers |= options.pop("headers", {})
 
@@ -75,19 +104,26 @@ def call(gate: Gate, method: str, path: str, key: str | None = CLIENT, **options
     return asyncio.run(run())
 
 
-def call_raw(gate: Gate, body: bytes = b"", **facts: object) -> list[Message]:
+Receive = Callable[[], Awaitable[Message]]
+
+
+def call_raw(gate: StartedGate, receive: Receive | None = None, **facts: object) -> list[Message]:
     """One chat request at the level of ASGI, with these further facts in its scope; returns every message sent."""
     sent: list[Message] = []
     headers = [(b"authorization", f"Bearer {CLIENT}".encode())]
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers, "query_string": b"", **facts}
+    asked = iter([json.dumps(BODY).encode()])
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body or json.dumps(BODY).encode(), "more_body": False}
+    async def read() -> Message:
+        body = next(asked, None)
+        if body is None:
+            await asyncio.Event().wait()  # the client stays
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(gate(scope, receive, send))
+    asyncio.run(gate(scope, receive or read, send))
     return sent
 
 

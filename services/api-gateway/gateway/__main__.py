@@ -11,9 +11,12 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gateway.catalog import Catalog, parse_catalog
+from gateway.catalog.parse import parse_catalog
+from gateway.catalog.values import Catalog
+from gateway.proxies import bypass_proxies
 from gateway.settings import METRICS_FOLDER_VARIABLE, Settings, SettingsError, check_references, parse_settings
 
 CONFIGURATION_WRONG = 3
@@ -21,7 +24,7 @@ PORT_TAKEN = 5
 
 
 def main() -> int:
-    """Check everything that can be checked in milliseconds, then load LiteLLM and serve."""
+    """Check everything that can be checked in milliseconds, then serve."""
     try:
         settings = parse_settings(os.environ)
         catalog = read_catalog(settings.config_path)
@@ -40,19 +43,19 @@ def main() -> int:
 
 
 def read_catalog(path: str) -> Catalog:
-    """The models of the LiteLLM configuration at this path. Reads the file.
+    """The catalogue of the configuration at this path. Reads the file.
 
     Raises:
-        SettingsError: the file cannot be read, is no LiteLLM configuration, or names variables that are unset.
+        SettingsError: the file cannot be read, is no such configuration, or names variables that are unset.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        catalog = parse_catalog(text)
+        check_references(text, os.environ)
+        catalog = parse_catalog(text, os.environ)
     except OSError as error:
         raise SettingsError(f"GATEWAY_CONFIG is {path!r}, which cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise SettingsError(f"GATEWAY_CONFIG is {path!r}, which is not usable: {error}") from error
-    check_references(text, os.environ)
     return catalog
 
 
@@ -71,21 +74,24 @@ def listen(settings: Settings, catalog: Catalog) -> int:
 
 
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
-    """Load LiteLLM behind the gate and serve until a signal arrives; returns the exit status."""
-    from gateway.litellm_app import find_missing_models, load_app
-    from gateway.observe.logs import adopt_loggers, configure_logging
-
-    configure_logging(settings.log_prompts)
-    app = load_app(settings)
-    adopt_loggers()
+    """Serve until a signal arrives; returns the exit status."""
     from gateway.edge.gate import Gate
     from gateway.edge.server import serve
+    from gateway.lanes.upstream import Upstream
+    from gateway.observe.logs import configure_logging
+    from gateway.queue.slots import Slots
+    from gateway.routing.breaker import Breaker
+    from gateway.routing.router import Router
 
-    def check_start() -> list[str]:
-        adopt_loggers()
-        return find_missing_models(frozenset(catalog))
+    configure_logging(settings.log_prompts)
+    os.environ.update(bypass_proxies(os.environ, settings.direct_hosts))
 
-    return serve(Gate(app, settings, catalog, check_start), settings, listener)
+    def open_router() -> tuple[Router, Callable[[], Awaitable[None]]]:
+        upstream = Upstream()
+        slots = Slots(catalog.queue_length)
+        return Router(upstream, slots, Breaker(), catalog.queue_wait_s), upstream.close
+
+    return serve(Gate(settings, catalog, open_router), settings, listener)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,14 @@ class ApiError:
         status: HTTP status of the answer.
         code: stable word for programs and for the log, such as ``model_not_found``.
         param: the request's parameter that is wrong; None when no single one is.
+        retry_after_s: when another try is worth it; None when nobody said.
     """
 
     status: int
     code: str
     message: str
     param: str | None = None
+    retry_after_s: float | None = None
 
     def build_body(self, is_anthropic: bool) -> bytes:
         """The JSON body, in Anthropic's form or in OpenAI's."""

@@ -1,4 +1,4 @@
-"""The gate in front of LiteLLM: which requests it lets through, and what a client sees of the answers."""
+"""The gate: which requests it lets through, and what a client sees of the answers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from tests.gateway_calls import (
     CHAT,
     CLIENT,
     SECRET,
-    Inner,
+    ScriptedRouter,
     build_gate,
     call,
-    call_raw,
     error_of,
 )
 
@@ -43,10 +42,10 @@ from tests.gateway_calls import (
     ],
 )
 def test_every_other_route_is_404_for_everyone(path: str, key: str | None) -> None:
-    inner = Inner()
-    response = call(build_gate(inner), "POST", path, key, json=BODY)
+    router = ScriptedRouter()
+    response = call(build_gate(router), "POST", path, key, json=BODY)
     assert (response.status_code, error_of(response)["code"]) == (404, "unknown_route")
-    assert inner.scopes == []
+    assert router.calls == []
 
 
 @pytest.mark.parametrize(
@@ -63,8 +62,8 @@ def test_a_wrong_method_is_405_and_says_the_right_one(method: str, path: str, al
                                      {"authorization": f"Bearer {CLIENT}x"}, {"authorization": CLIENT},
                                      {"x-api-key": "wrong"}, {"x-api-key": ""}])  # fmt: skip
 def test_a_missing_or_wrong_key_is_401_in_the_form_of_the_route(headers: dict[str, str]) -> None:
-    inner = Inner()
-    gate = build_gate(inner)
+    router = ScriptedRouter()
+    gate = build_gate(router)
     response = call(gate, "POST", CHAT, None, headers=headers, json=BODY)
     assert (response.status_code, error_of(response)["type"]) == (401, "authentication_error")
     anthropic = call(gate, "POST", "/v1/messages", None, headers=headers, json=BODY)
@@ -73,7 +72,7 @@ def test_a_missing_or_wrong_key_is_401_in_the_form_of_the_route(headers: dict[st
     assert anthropic.json()["error"]["type"] == "authentication_error"
     for path in ("/v1/models", "/v1/models/local-chat", "/health", "/metrics"):
         assert call(gate, "GET", path, None, headers=headers).status_code == 401
-    assert inner.scopes == []
+    assert router.calls == []
 
 
 @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {CLIENT}"}, {"authorization": f"bearer  {CLIENT}"},
@@ -99,9 +98,14 @@ def test_liveness_and_readiness_are_free_and_say_nothing_else(path: str) -> None
 
 
 def test_health_costs_nothing_with_any_key() -> None:
-    inner = Inner()
-    assert call(build_gate(inner), "GET", "/health").json() == {"status": "ok", "models": ["local-chat", "org/embed"]}
-    assert inner.scopes == []
+    router = ScriptedRouter()
+    assert call(build_gate(router), "GET", "/health").json() == {
+        "status": "ok",
+        "models": ["local-chat", "org/embed"],
+        "targets": [],
+        "slots": {},
+    }
+    assert router.calls == []
 
 
 def test_models_have_the_fields_of_both_formats() -> None:
@@ -132,16 +136,13 @@ def test_models_have_the_fields_of_both_formats() -> None:
         (CHAT, b'{"model": "org/embed"}', 400, "wrong_model_mode"),
         ("/v1/embeddings", b'{"model": "local-chat"}', 400, "wrong_model_mode"),
         ("/v1/rerank", b'{"model": "org/embed"}', 400, "wrong_model_mode"),
-        (CHAT, b'{"model": "local-chat", "api_base": "http://x"}', 400, "unsupported_parameter"),
-        (CHAT, b'{"model": "local-chat", "mock_response": "x"}', 400, "unsupported_parameter"),
-        (CHAT, b'{"model": "local-chat", "litellm_metadata": {}}', 400, "unsupported_parameter"),
     ],
 )
 def test_what_cannot_be_served_is_refused_before_litellm(path: str, content: bytes, status: int, code: str) -> None:
-    inner = Inner()
-    response = call(build_gate(inner), "POST", path, content=content)
+    router = ScriptedRouter()
+    response = call(build_gate(router), "POST", path, content=content)
     assert (response.status_code, error_of(response)["code"]) == (status, code)
-    assert inner.scopes == []
+    assert router.calls == []
 
 
 def test_an_unknown_model_is_named() -> None:
@@ -155,11 +156,11 @@ async def _stream(size: int) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("is_declared", [True, False])
 def test_a_body_over_the_limit_is_413_declared_or_not(is_declared: bool) -> None:
-    inner = Inner()
+    router = ScriptedRouter()
     content = b" " * 4096 if is_declared else _stream(4096)
-    response = call(build_gate(inner, GATEWAY_MAX_BODY_BYTES="2048"), "POST", CHAT, content=content)
+    response = call(build_gate(router, GATEWAY_MAX_BODY_BYTES="2048"), "POST", CHAT, content=content)
     assert (response.status_code, error_of(response)["code"]) == (413, "request_too_large")
-    assert inner.scopes == []
+    assert router.calls == []
 
 
 def test_a_body_at_the_limit_is_served() -> None:
@@ -167,27 +168,27 @@ def test_a_body_at_the_limit_is_served() -> None:
     assert call(build_gate(GATEWAY_MAX_BODY_BYTES="2048"), "POST", CHAT, content=body).status_code == 200
 
 
-def test_litellm_sees_the_body_and_nothing_else_of_the_request() -> None:
-    inner = Inner()
+def test_an_alias_is_served_and_listed_where_it_is_asked_for() -> None:
+    router = ScriptedRouter()
+    assert call(build_gate(router), "POST", CHAT, json={**BODY, "model": "claude-opus-9"}).status_code == 200
+    assert router.calls[0].asked == "claude-opus-9"
+    assert call(build_gate(), "GET", "/v1/models/claude-x").json()["alias_of"] == "local-chat"
+    listed = call(build_gate(), "GET", "/v1/models?aliases=true").json()["data"]
+    assert [entry["id"] for entry in listed] == ["local-chat", "org/embed", "claude-*"]
+    assert len(call(build_gate(), "GET", "/v1/models").json()["data"]) == 2
+
+
+def test_a_route_sees_the_fields_and_nothing_else_of_the_request() -> None:
+    router = ScriptedRouter()
     headers = {"x-api-key": CLIENT, "cookie": SECRET, "x-litellm-timeout": "1", "anthropic-version": "2023-06-01"}
-    call(build_gate(inner), "POST", f"{CHAT}?api_base={SECRET}", headers=headers, json=BODY)
-    (scope,) = inner.scopes
-    assert json.loads(inner.bodies[0]) == BODY
-    seen = dict(scope["headers"])
-    assert set(seen) <= {b"accept", b"anthropic-version", b"content-length", b"content-type", b"user-agent"}
-    assert (seen[b"anthropic-version"], scope["query_string"]) == (b"2023-06-01", b"")
-    assert (scope["gateway.role"], seen[b"content-type"]) == ("client", b"application/json")
+    call(build_gate(router), "POST", f"{CHAT}?api_base={SECRET}", headers=headers, json=BODY)
+    (seen,) = router.calls
+    assert seen.body == BODY
+    assert seen.headers == {"anthropic-version": "2023-06-01"}
+    assert (seen.key, seen.format) == ("client", "chat")
 
 
-def test_litellm_is_served_by_every_server_alike() -> None:
-    """An extension of the server's that LiteLLM used would send what the gate neither reads nor replaces."""
-    inner = Inner()
-    call_raw(build_gate(inner), extensions={"http.response.pathsend": {}, "http.response.trailers": {}})
-    assert [scope["extensions"] for scope in inner.scopes] == [{}]
-
-
-def test_the_client_sees_no_header_of_litellms_own() -> None:
-    headers = ((b"content-type", b"application/json"), (b"x-litellm-model-api-base", SECRET.encode()),
-               (b"llm_provider-server", b"x"))  # fmt: skip
-    response = call(build_gate(Inner(headers=headers)), "POST", CHAT, json=BODY)
-    assert set(response.headers) == {"content-type"}
+def test_every_answer_has_an_id_of_its_own() -> None:
+    gate = build_gate()
+    ids = {call(gate, "GET", path).headers["x-request-id"] for path in ("/v1/models", "/health", "/nothing")}
+    assert len(ids) == 3

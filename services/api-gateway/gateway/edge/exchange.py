@@ -1,102 +1,119 @@
-"""One request and its answer: counts it, logs it, and shows the client only what concerns it.
+"""One request and its answer: sends it, counts it, logs it.
 
-In: the ASGI ``send`` of one request. Out: another ``send`` for whoever answers. Does I/O: the log.
+In: the ASGI ``send`` of one request. Out: ``Reply`` for lanes, and answers of the gate's own. Does I/O: the log.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from gateway.edge.replies import send_error
-from gateway.edge.routes import Route
+import orjson
+
+from gateway.edge.endpoints import Endpoint
 from gateway.errors import ApiError
-from gateway.failures import Failure, explain, replace_stream_errors
-from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS
+from gateway.observe.logs import PROMPTS_LOGGER
+from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_tokens
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Send
+    from gateway.edge.asgi import Send
+
+Headers = list[tuple[bytes, bytes]]
 
 _LOG = logging.getLogger("gateway.access")
-
-# LiteLLM adds some thirty headers, among them the address of the model's server.
-_SHOWN_HEADERS = frozenset(
-    {b"cache-control", b"content-encoding", b"content-length", b"content-type", b"retry-after", b"x-accel-buffering"}
-)
-_MAX_ERROR_BYTES = 1024 * 1024
+_PROMPTS = logging.getLogger(PROMPTS_LOGGER)
+_STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"),
+                   (b"x-accel-buffering", b"no"))  # fmt: skip
 
 
 class Exchange:
-    """The state of one request; ``send`` is handed to whoever answers it."""
+    """The state of one request.
 
-    def __init__(self, route: Route | None, method: str, send: Send) -> None:
-        self.route = route
+    Attributes:
+        headers: of every answer to it, such as its id.
+        role: who asks.
+        model: the route's served name; empty when no model is asked.
+        asked: the request's body where prompts may be logged.
+    """
+
+    def __init__(self, endpoint: Endpoint | None, method: str, request_id: str, send: Send) -> None:
+        self.endpoint = endpoint
+        self.request_id = request_id
+        self.headers: Headers = [(b"x-request-id", request_id.encode())]
         self.role = "-"
         self.model = ""
         self.code = ""
         self.status = 0
-        self.failure = Failure()
+        self.target = ""
+        self.warning = ""
+        self.usage: Mapping[str, Any] | None = None
+        self.asked: bytes | None = None
         self.has_begun = False
         self.is_complete = False
+        self._is_head = method == "HEAD"
         self._method = method
         self._send = send
         self._start = time.perf_counter()
         self._first_byte_s: float | None = None
-        self._held: list[bytes] | None = None
-        self._held_headers: list[tuple[bytes, bytes]] = []
+        self._answered: list[bytes] = []
         IN_PROGRESS.inc()
 
     @property
     def name(self) -> str:
-        """The route for logs and metrics; an unknown path may hold anything, so it is not shown."""
-        return self.route.name if self.route else "unknown"
+        """The endpoint for logs and metrics; an unknown path may hold anything, so it is not shown."""
+        return self.endpoint.name if self.endpoint else "unknown"
 
-    async def send(self, message: Message) -> None:
-        """Pass an answer on; an error of LiteLLM's is held back until it is whole, and replaced."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            shown = [item for item in message["headers"] if item[0].lower() in _SHOWN_HEADERS]
-            if self.status >= 400:
-                self._held, self._held_headers = [], shown
-                return
-            self._first_byte_s = time.perf_counter() - self._start
-            message["headers"] = shown
-        elif self._held is not None:
-            await self._hold(message)
-            return
-        if body := message.get("body"):
-            message["body"] = replace_stream_errors(body, partial(self._explain, 502))
-        await self._pass(message)
+    async def write(self, data: bytes) -> None:
+        """Send a piece of a stream; the first one opens it."""
+        if not self.has_begun:
+            await self._open(200, [*_STREAM_HEADERS, *self.headers])
+        if self.asked is not None:
+            self._answered.append(data)
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def send_own(self, message: Message) -> None:
-        """Pass an answer of the gate's own on as it is."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        await self._pass(message)
+    async def end(self, data: bytes = b"") -> None:
+        """End the stream with these last bytes."""
+        if not self.has_begun:
+            await self._open(200, [*_STREAM_HEADERS, *self.headers])
+        if self.asked is not None:
+            self._answered.append(data)
+        self.is_complete = True
+        await self._send({"type": "http.response.body", "body": data})
 
-    async def _pass(self, message: Message) -> None:
-        self.has_begun = True
-        self.is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
-        await self._send(message)
+    async def whole(self, body: bytes) -> None:
+        """Send a whole JSON answer."""
+        await self.answer(200, body, b"application/json")
 
-    async def _hold(self, message: Message) -> None:
-        assert self._held is not None
-        if sum(map(len, self._held)) < _MAX_ERROR_BYTES:
-            self._held.append(message.get("body", b""))
-        if message.get("more_body", False):
-            return
-        error = self._explain(self.status, b"".join(self._held))
-        retry = [item for item in self._held_headers if item[0].lower() == b"retry-after"]
-        await send_error(self.send_own, error, self.route is not None and self.route.is_anthropic, retry)
+    async def answer(self, status: int, body: bytes, content_type: bytes, headers: Headers | None = None) -> None:
+        """Send one whole answer: its head and its body."""
+        if self.asked is not None:
+            self._answered.append(body)
+        head = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *(headers or ())]
+        await self._open(status, head + self.headers)
+        self.is_complete = True
+        await self._send({"type": "http.response.body", "body": b"" if self._is_head else body})
 
-    def _explain(self, status: int, body: bytes) -> ApiError:
-        error = explain(status, body, self.failure.exception, self.model)
+    async def answer_json(self, value: Any) -> None:
+        """Send a value as JSON with status 200."""
+        await self.answer(200, orjson.dumps(value), b"application/json")
+
+    async def refuse(self, error: ApiError, headers: Headers | None = None) -> None:
+        """Send an error, in the form of the endpoint's format."""
         self.code = error.code
-        if error.status >= 500:
-            _LOG.warning("%s for model %s, because of:", error.code, self.model, exc_info=self.failure.exception)
-        return error
+        more = list(headers or ())
+        if error.retry_after_s is not None:
+            more.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+        body = error.build_body(self.endpoint is not None and self.endpoint.is_anthropic)
+        await self.answer(error.status, body, b"application/json", more)
+
+    async def _open(self, status: int, headers: Headers) -> None:
+        self.status, self.has_begun = status, True
+        self._first_byte_s = time.perf_counter() - self._start
+        if self.warning:
+            headers = [*headers, (b"x-gateway-warning", self.warning.encode())]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     def finish(self) -> None:
         """Count and log the request; called once, whatever happened."""
@@ -107,16 +124,25 @@ class Exchange:
             DURATION.labels(self.name, self.model).observe(duration_s)
             if self._first_byte_s is not None:
                 FIRST_BYTE.labels(self.name, self.model).observe(self._first_byte_s)
+        if self.usage:
+            prompt, completion = (self.usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens"))
+            count_tokens(self.model, prompt, completion)
         if self.name.startswith("/health") and self.status == 200:
             return
+        if self.asked is not None:
+            answered = b"".join(self._answered).decode("utf-8", "replace")
+            _PROMPTS.info("request=%s asked=%s answered=%s", self.request_id, self.asked.decode(), answered)
         _LOG.info(
-            "%s %s %d key=%s model=%s %.1f ms%s%s",
+            "%s %s %d request=%s key=%s model=%s%s %.1f ms%s%s%s",
             self._method,
             self.name,
             self.status,
+            self.request_id,
             self.role,
             self.model or "-",
+            f" target={self.target}" if self.target not in ("", self.model) else "",
             duration_s * 1000,
             f" error={self.code}" if self.code else "",
+            f" warning={self.warning}" if self.warning else "",
             "" if self.is_complete else " incomplete",
         )

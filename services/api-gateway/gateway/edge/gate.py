@@ -1,7 +1,7 @@
-"""The gate in front of LiteLLM: routes, keys, sizes and error bodies.
+"""The pipeline that every request passes: path, key, body, fields, route.
 
-In: ASGI requests. Out: answers of its own, or LiteLLM's. LiteLLM gets the checked body without the key, the query
-and the other headers of the request, so that nothing of them can steer it or end in its logs.
+In: ASGI requests. Out: answers of the gate's own, or those of the route. No request reaches a server before its key,
+its size, its fields and its model's name are checked, and nothing but checked fields reaches one.
 """
 
 from __future__ import annotations
@@ -9,54 +9,71 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.catalog import Catalog, describe_catalog, describe_model
-from gateway.edge.checks import DisconnectedError, check_access, check_body, read_body
+import orjson
+
+from gateway.catalog.describe import describe_catalog, describe_route
+from gateway.catalog.values import Catalog, Route, Target
+from gateway.edge.checks import DisconnectedError, read_body
+from gateway.edge.endpoints import MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
 from gateway.edge.exchange import Exchange
-from gateway.edge.replies import send_body, send_error, send_json
-from gateway.edge.routes import MODELS_PATH, ONE_MODEL, SCOPE_ROLE, Route, find_route
 from gateway.errors import ApiError, RefusedError
-from gateway.failures import CURRENT_FAILURE
+from gateway.formats.call import Call
+from gateway.lanes.reply import Reply
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
+from gateway.policy.access import check_admin, find_role
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from gateway.edge.asgi import Receive, Scope, Send
 
 _LOG = logging.getLogger("gateway")
 
-# Read by the providers' adapters; everything else a client sends would only be copied around.
-_FORWARDED_HEADERS = frozenset({b"accept", b"anthropic-beta", b"anthropic-version", b"user-agent"})
+# Of the client's request headers, what a server that speaks the client's format needs to know.
+_FORWARDED_HEADERS = frozenset({b"anthropic-beta", b"anthropic-version"})
+
+
+class Routing(Protocol):
+    """What the gate hands checked requests to: ``Router``."""
+
+    async def serve(self, call: Call, route: Route, reply: Reply) -> None:
+        """See ``Router``."""
+
+    async def describe(self, targets: Iterable[Target]) -> dict[str, Any]:
+        """See ``Router``."""
+        ...
 
 
 class Gate:
-    """An ASGI application around LiteLLM's.
+    """The ASGI application.
 
     Args:
-        check_start: called once LiteLLM has started; returns the models that LiteLLM does not serve. Any ends the
-            start.
+        open_router: called once the event loop runs; gives the router and what closes it.
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, catalog: Catalog, check_start: Callable[[], list[str]]
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        open_router: Callable[[], tuple[Routing, Callable[[], Awaitable[None]]]],
     ) -> None:
-        self._app = app
         self._settings = settings
         self._catalog = catalog
-        self._check_start = check_start
+        self._open_router = open_router
         self._created = int(time.time())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's scope."""
         if scope["type"] == "lifespan":
-            await self._start(scope, receive, send)
+            await self._live(receive, send)
             return
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        exchange = Exchange(find_route(scope["path"]), scope["method"], send)
+        exchange = Exchange(find_endpoint(scope["path"]), scope["method"], f"req_{uuid.uuid4().hex}", send)
         try:
             await self._serve(exchange, scope, receive)
         except RefusedError as refusal:
@@ -66,68 +83,109 @@ class Gate:
         except asyncio.CancelledError:  # only the server cancels, at the end of its time to stop
             await self._give_up(exchange, ApiError(503, "shutting_down", "The gateway is stopping."))
         except Exception as error:
-            _LOG.error("%s failed", exchange.name, exc_info=error)
-            text = "The gateway failed; its log says where."
-            await self._give_up(exchange, ApiError(500, "internal_error", text))
+            _LOG.error("request=%s %s failed", exchange.request_id, exchange.name, exc_info=error)
+            await self._give_up(exchange, ApiError(500, "internal_error", "The gateway failed; its log says where."))
         finally:
             exchange.finish()
 
-    async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_checked(message: Message) -> None:
-            missing = self._check_start() if message["type"] == "lifespan.startup.complete" else []
-            if missing:
-                text = f"LiteLLM does not serve {', '.join(missing)}; check the provider prefix of the model"
-                message = {"type": "lifespan.startup.failed", "message": text}
-            await send(message)
-
-        await self._app(scope, receive, send_checked)
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._router, close = self._open_router()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await close()
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
-        route = exchange.route
-        if route is None:
+        endpoint = exchange.endpoint
+        if endpoint is None:
             raise RefusedError(ApiError(404, "unknown_route", "There is no such route."))
-        if scope["method"] != route.method:
-            raise RefusedError(ApiError(405, "method_not_allowed", f"{route.name} takes {route.method} only."))
-        exchange.role = check_access(route, scope["headers"], self._settings)
-        if route.method == "GET":
-            await self._answer(exchange, route, scope["path"])
+        if scope["method"] != endpoint.method:
+            raise RefusedError(ApiError(405, "method_not_allowed", f"{endpoint.name} takes {endpoint.method} only."))
+        if endpoint.access is not Access.OPEN:
+            exchange.role = find_role(scope["headers"], self._settings)
+        if endpoint.access is Access.ADMIN_KEY:
+            check_admin(exchange.role)
+        if endpoint.method == "GET":
+            await self._answer(exchange, endpoint, scope)
             return
         body = await read_body(receive, _read_length(scope), self._settings.max_body_bytes)
-        exchange.model = check_body(body, route, self._catalog).name
-        CURRENT_FAILURE.set(exchange.failure)
-        await self._app(_build_scope(scope, exchange.role, len(body)), _replay(body, receive), exchange.send)
+        call, route = self._check(exchange, endpoint, body, scope)
+        await _until_left(self._router.serve(call, route, exchange), receive)
 
-    async def _answer(self, exchange: Exchange, route: Route, path: str) -> None:
-        """Answer the routes that need no model."""
-        send = exchange.send_own
-        if route.name == "/metrics":
-            await send_body(send, 200, render_metrics(), CONTENT_TYPE.encode())
-        elif route.name == MODELS_PATH:
-            await send_json(send, describe_catalog(self._catalog, self._created))
-        elif route is ONE_MODEL:
-            await send_json(send, self._describe(path))
-        elif route.name == "/health":
-            await send_json(send, {"status": "ok", "models": list(self._catalog)})
+    def _check(self, exchange: Exchange, endpoint: Endpoint, body: bytes, scope: Scope) -> tuple[Call, Route]:
+        """The call and its route.
+
+        Raises:
+            RefusedError: 400 for a body that is no JSON object, names no model or one of another mode; 404 for a model
+                that is not served.
+        """
+        try:
+            fields = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            text = f"The request body is not valid JSON (line {error.lineno}, column {error.colno})."
+            raise RefusedError(ApiError(400, "invalid_json", text)) from error
+        if not isinstance(fields, dict):
+            raise RefusedError(ApiError(400, "invalid_json", "The request body must be a JSON object."))
+        route = self._find_route(endpoint, fields)
+        exchange.model = route.name
+        if self._settings.log_prompts:
+            exchange.asked = body
+        headers = {
+            name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED_HEADERS
+        }
+        return Call(endpoint.format, fields, fields["model"], exchange.request_id, exchange.role, headers), route
+
+    def _find_route(self, endpoint: Endpoint, fields: dict[str, Any]) -> Route:
+        name = fields.get("model")
+        if not isinstance(name, str) or not name:
+            raise RefusedError(ApiError(400, "missing_model", "Parameter 'model' must name a model.", "model"))
+        route = self._catalog.find(name)
+        if route is None:
+            text = f"Model '{name[:200]}' is not served here; {MODELS_PATH} lists the models."
+            raise RefusedError(ApiError(404, "model_not_found", text, "model"))
+        if route.mode != endpoint.mode:
+            text = f"Model '{name[:200]}' is for {route.mode}; {endpoint.name} needs a model for {endpoint.mode}."
+            raise RefusedError(ApiError(400, "wrong_model_mode", text, "model"))
+        return route
+
+    async def _answer(self, exchange: Exchange, endpoint: Endpoint, scope: Scope) -> None:
+        """Answer the endpoints that need no model."""
+        if endpoint.name == "/metrics":
+            await exchange.answer(200, render_metrics(), CONTENT_TYPE.encode())
+        elif endpoint.name == MODELS_PATH:
+            with_aliases = b"aliases=true" in scope["query_string"].split(b"&")
+            await exchange.answer_json(describe_catalog(self._catalog, self._created, with_aliases))
+        elif endpoint is ONE_MODEL:
+            await exchange.answer_json(self._describe(scope["path"]))
+        elif endpoint.name == "/health":
+            await exchange.answer_json(await self._describe_health())
         else:
-            await send_json(send, {"status": "ok"})
+            await exchange.answer_json({"status": "ok"})
+
+    async def _describe_health(self) -> dict[str, Any]:
+        return {
+            "status": "ok",
+            "models": list(self._catalog.routes),
+            **await self._router.describe(self._catalog.targets),
+        }
 
     def _describe(self, path: str) -> dict[str, Any]:
         name = path.removeprefix(f"{MODELS_PATH}/")
-        if name not in self._catalog:
+        route = self._catalog.find(name)
+        if route is None:
             raise RefusedError(ApiError(404, "model_not_found", f"Model '{name[:200]}' is not served here.", "model"))
-        return describe_model(self._catalog[name], self._created)
+        return describe_route(name, route, self._created)
 
     async def _refuse(self, exchange: Exchange, error: ApiError) -> None:
-        exchange.code = error.code
-        route = exchange.route
         headers = []
         if error.status == 401:
             headers = [(b"www-authenticate", b"Bearer")]
-        elif error.status == 405 and route:
-            headers = [(b"allow", route.method.encode())]
+        elif error.status == 405 and exchange.endpoint:
+            headers = [(b"allow", exchange.endpoint.method.encode())]
         elif error.status == 413:
             headers = [(b"connection", b"close")]
-        await send_error(exchange.send_own, error, route is not None and route.is_anthropic, headers)
+        await exchange.refuse(error, headers)
 
     async def _give_up(self, exchange: Exchange, error: ApiError) -> None:
         """Answer with the error or, when the answer had begun, leave it unfinished: the server cuts the connection."""
@@ -136,29 +194,37 @@ class Gate:
             await self._refuse(exchange, error)
 
 
+async def _until_left(work: Awaitable[None], receive: Receive) -> None:
+    """Do the work while the client is there.
+
+    Raises:
+        DisconnectedError: the client left; the work was cancelled, which frees its slot.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    has_left = False
+
+    async def watch() -> None:
+        nonlocal has_left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        has_left = True
+        task.cancel()
+
+    watcher = asyncio.ensure_future(watch())
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not has_left:
+            raise
+        task.uncancel()
+        raise DisconnectedError from None
+    finally:
+        watcher.cancel()
+
+
 def _read_length(scope: Scope) -> int | None:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return None
-
-
-def _build_scope(scope: Scope, role: str, size: int) -> Scope:
-    headers = [item for item in scope["headers"] if item[0] in _FORWARDED_HEADERS]
-    headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % size)]
-    # Without the extensions too: a request is served in the same way whatever the server can do.
-    return {**scope, "headers": headers, "query_string": b"", "extensions": {}, SCOPE_ROLE: role}
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives the body that was read, then whatever follows it, which is the client leaving."""
-    is_sent = False
-
-    async def replay() -> Message:
-        nonlocal is_sent
-        if is_sent:
-            return await receive()
-        is_sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay

@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from gateway.edge.asgi import Application as ASGIApp
 
 _LOG = logging.getLogger("gateway.server")
 

@@ -20,25 +20,6 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
-# Where LiteLLM logs a failed call, which the gate does too, in one line with the cause; finalizers, which complain
-# about each connection that broke; and warnings of every start about sign-in and keys, which are the gate's here.
-_NO_NEWS = frozenset(
-    {
-        "__del__",
-        "async_data_generator",
-        "async_streaming_data_generator",
-        "log_llm_api_exception",
-        "warn_once_if_custom_auth_skips_common_checks",
-        "warn_source_login_limit_is_off",
-    }
-)
-
-
-def is_wanted(record: logging.LogRecord) -> bool:
-    """Whether a record says something new to an operator."""
-    return record.name.split(".")[0] in _OWN_LOGGERS or record.funcName not in _NO_NEWS
-
-
 class ContentFreeFormatter(logging.Formatter):
     """Writes our own records whole, and of others only where they come from; of exceptions the type and the place."""
 
@@ -70,7 +51,6 @@ def configure_logging(log_prompts: bool) -> None:
     """Send every logger's records to stderr through one formatter."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(_FORMAT) if log_prompts else ContentFreeFormatter(_FORMAT))
-    handler.addFilter(is_wanted)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -79,14 +59,3 @@ def configure_logging(log_prompts: bool) -> None:
     logging.getLogger(PROMPTS_LOGGER).disabled = not log_prompts
     # The gate writes the access log; uvicorn's shows whole paths.
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
-
-
-def adopt_loggers() -> None:
-    """Take all loggers' own handlers from them, so that their records reach ours.
-
-    Call it after LiteLLM's import and again after its start-up: LiteLLM installs handlers at both.
-    """
-    for logger in logging.Logger.manager.loggerDict.values():
-        if isinstance(logger, logging.Logger):
-            logger.handlers.clear()
-            logger.propagate = True

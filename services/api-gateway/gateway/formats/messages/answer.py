@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
+
 from gateway.errors import ApiError
 from gateway.formats.messages import events
 from gateway.formats.messages.ends import (

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
+
 from gateway.formats.messages import events
 
 

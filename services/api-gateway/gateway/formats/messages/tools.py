@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
+
 from gateway.formats.messages.blocks import read_text
 from gateway.formats.messages.refusal import refuse, unsupported
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+
 from gateway.formats.messages.blocks import Part, build_parts, join_parts, list_blocks, read_text
 from gateway.formats.messages.refusal import refuse, unsupported
 

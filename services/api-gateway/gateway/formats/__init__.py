@@ -1,0 +1,1 @@
+"""The formats that clients and servers speak, and conversions between them. Pure."""

@@ -1,0 +1,39 @@
+"""One checked request as routes and lanes see it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.
+
+    Attributes:
+        format: the client's format: ``chat``, ``completions``, ``embeddings``, ``rerank``, ``messages``,
+            ``messages_count``, ``responses`` or ``responses_count``.
+        body: the request's fields, all of them known to the format; never changed.
+        asked: name of the model as the client wrote it, which every answer repeats.
+        key: who asks, for the fairness of queues.
+        headers: request headers for the server, such as ``anthropic-beta``; names in lower case.
+    """
+
+    format: str
+    body: Mapping[str, Any]
+    asked: str
+    request_id: str
+    key: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether the client wants the answer piece by piece."""
+        return self.body.get("stream") is True
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the client asked for the usage at the end of a stream."""
+        options = self.body.get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True

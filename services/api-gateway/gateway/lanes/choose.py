@@ -1,0 +1,102 @@
+"""Choose the lane of one request to one target, and build what it sends. Pure.
+
+Native where the client's format is one that the server speaks well; translated through a chat completion elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.catalog.values import Route, Target
+from gateway.errors import ApiError, RefusedError
+from gateway.formats.call import Call
+from gateway.formats.chat import ChatAnswer, build_body, has_images, honour_for_engine, needs_tool
+from gateway.formats.client import ClientAnswer
+from gateway.formats.collect import ChatCollector, TextCollector
+from gateway.formats.translations import find_dialect, translate
+from gateway.lanes.anthropic import AnthropicReader
+from gateway.lanes.readers import ChunkReader, Chunks, OpenAIChunks, PassThrough
+from gateway.lanes.stream import StreamRequest
+
+CHAT_PATH = "/chat/completions"
+
+
+def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequest:
+    """What to send for a chat or a completion, and who reads the answer.
+
+    Raises:
+        RefusedError: 400 for what cannot be honoured, in the words of the client's format.
+    """
+    if call.format == "completions":
+        return _complete(call, target, route)
+    if call.format == "messages" and target.provider.speaks_anthropic:
+        return _pass_anthropic(call, target)
+    fields, answer = _convert(call, target)
+    _check_abilities(fields, target, call)
+    body = build_body(fields, target.model, route.defaults)
+    if target.provider.speaks_anthropic:
+        dialect = find_dialect()
+        sent = orjson.dumps(dialect.build(body))
+        return StreamRequest("/messages", sent, _read_chunks(call, dialect.read_chunks(), answer), call.wants_stream)
+    if target.provider.is_engine:
+        honour_for_engine(body)
+        if call.format == "messages" and call.wants_stream:
+            body["return_progress"] = True
+    sent = orjson.dumps(body)
+    if call.format == "chat" and call.wants_stream and not _wants_one_call(call, target):
+        return StreamRequest(CHAT_PATH, sent, PassThrough(call.asked, call.wants_usage), is_streamed=True)
+    return StreamRequest(CHAT_PATH, sent, _read_chunks(call, OpenAIChunks(), answer), call.wants_stream)
+
+
+def _convert(call: Call, target: Target) -> tuple[Mapping[str, Any], ClientAnswer]:
+    """The request as a chat completion's fields, and the writer of the client's answer."""
+    if call.format == "chat":
+        return call.body, ChatAnswer(call.asked, call.wants_usage, _wants_one_call(call, target))
+    return translate(call.format, dict(call.body))
+
+
+def _wants_one_call(call: Call, target: Target) -> bool:
+    """Whether the client forbade several tool calls at once, which an engine does not heed."""
+    return target.provider.is_engine and call.body.get("parallel_tool_calls") is False
+
+
+def _read_chunks(call: Call, chunks: Chunks, answer: ClientAnswer) -> ChunkReader:
+    return ChunkReader(chunks, answer, None if call.wants_stream else ChatCollector(call.asked))
+
+
+def _complete(call: Call, target: Target, route: Route) -> StreamRequest:
+    if target.provider.speaks_anthropic:
+        text = f"Model '{call.asked}' answers chats only; /v1/completions is not for it."
+        raise RefusedError(ApiError(400, "unsupported_format", text, "model"))
+    sent = orjson.dumps(build_body(call.body, target.model, route.defaults))
+    if call.wants_stream:
+        return StreamRequest("/completions", sent, PassThrough(call.asked, call.wants_usage), is_streamed=True)
+    answer = ChatAnswer(call.asked, call.wants_usage, one_call=False)
+    reader = ChunkReader(OpenAIChunks(), answer, TextCollector(call.asked))
+    return StreamRequest("/completions", sent, reader, is_streamed=False)
+
+
+def _pass_anthropic(call: Call, target: Target) -> StreamRequest:
+    sent = orjson.dumps({**call.body, "model": target.model, "stream": True})
+    reader = AnthropicReader(call.asked, call.wants_stream)
+    return StreamRequest("/messages", sent, reader, call.wants_stream, call.headers)
+
+
+def _check_abilities(fields: Mapping[str, Any], target: Target, call: Call) -> None:
+    """Refuse what the model of an engine cannot do: its server would answer something else, or fail."""
+    if target.images is False and has_images(fields):
+        text = f"Model '{call.asked}' reads no pictures: it has no projector."
+        raise RefusedError(ApiError(400, "unsupported_content", text, "messages"))
+    if target.tools is False and fields.get("tools") and needs_tool(fields):
+        text = f"The template of model '{call.asked}' knows no tools, and 'tool_choice' wants one called."
+        raise RefusedError(ApiError(400, "unsupported_tools", text, "tool_choice"))
+
+
+def find_warning(call: Call, target: Target) -> str:
+    """What a client should know of its answer; empty when there is nothing to say."""
+    if target.tools is False and call.body.get("tools"):
+        return "tools-not-supported-by-model"
+    return ""

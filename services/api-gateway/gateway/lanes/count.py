@@ -1,0 +1,64 @@
+"""Count the tokens of a request without answering it. Does I/O through what it is given.
+
+An engine of this stack writes the prompt with its model's template and counts the tokens of that text: exact, tools
+included. Anthropic counts its own. No other server can be asked, and a guess is marked as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from gateway.catalog.values import Target
+from gateway.formats.call import Call
+from gateway.formats.translations import translate
+from gateway.lanes.patience import Patience
+from gateway.lanes.reply import Reply
+from gateway.lanes.upstream import Upstream
+from gateway.outcomes import BROKEN_ANSWER, TargetError
+
+# Of English text and code; Korean has fewer.
+_BYTES_PER_TOKEN = 4
+
+
+async def carry_count(call: Call, target: Target, upstream: Upstream, reply: Reply, left_s: float) -> None:
+    """Answer with the number of tokens that the request's prompt has.
+
+    Raises:
+        TargetError: the target failed.
+    """
+    async with Patience(target.provider.timeouts, left_s):
+        if target.provider.speaks_anthropic:
+            count = (await _ask(target, upstream, "/messages/count_tokens", {**call.body, "model": target.model}))[
+                "input_tokens"
+            ]
+        elif target.provider.kind == "engine":
+            count = await _count_at_engine(call, target, upstream)
+        else:
+            reply.warning = "token-count-is-an-estimate"
+            count = len(orjson.dumps(dict(call.body))) // _BYTES_PER_TOKEN
+    answer: dict[str, Any] = {"input_tokens": count}
+    if call.format == "responses_count":
+        answer["object"] = "response.input_tokens"
+    await reply.whole(orjson.dumps(answer))
+
+
+async def _count_at_engine(call: Call, target: Target, upstream: Upstream) -> int:
+    fields, _ = translate(call.format.removesuffix("_count"), dict(call.body))
+    beside = replace(target, base_url=target.base_url.removesuffix("/v1"))
+    prompt = (await _ask(beside, upstream, "/apply-template", fields)).get("prompt")
+    question = {"content": prompt, "add_special": True, "parse_special": True}
+    tokens = await _ask(beside, upstream, "/tokenize", question)
+    if not isinstance(tokens.get("tokens"), list):
+        raise TargetError(BROKEN_ANSWER)
+    return len(tokens["tokens"])
+
+
+async def _ask(target: Target, upstream: Upstream, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async with upstream.post(target, path, orjson.dumps(body), {}) as response:
+        value = orjson.loads(await response.read())
+    if not isinstance(value, dict):
+        raise TargetError(BROKEN_ANSWER)
+    return value

@@ -1,0 +1,1 @@
+"""What is decided of a request before any server is asked."""

@@ -1,0 +1,226 @@
+"""Try a route's targets until one answers: retries, fallbacks, one deadline over all. Does I/O through lanes.
+
+In: a checked ``Call`` and its ``Route``. Out: the answer, written to ``Reply``; or ``RefusedError`` with what the
+client is told. Once the client has seen content nothing is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gateway.catalog.values import Route, Target
+from gateway.errors import ApiError, RefusedError
+from gateway.formats.call import Call
+from gateway.lanes.choose import build_stream_request, find_warning
+from gateway.lanes.count import carry_count
+from gateway.lanes.reply import Reply
+from gateway.lanes.stream import carry_stream, describe_cut
+from gateway.lanes.upstream import Upstream
+from gateway.lanes.whole import carry_embeddings, carry_rerank
+from gateway.outcomes import LEFT_OUT, QUEUE_FULL, TIMED_OUT, Blame, TargetError
+from gateway.queue.line import QueueError
+from gateway.queue.slots import Lease, SlotQueue
+from gateway.routing.breaker import Breaker
+
+_LOG = logging.getLogger("gateway.route")
+
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 8.0
+# A stream that is cut frees its slot of llama.cpp within 0.1 s; a request sent meanwhile would wait inside the engine.
+_FREED_AFTER_S = 0.2
+
+
+@dataclass(slots=True)
+class _Journey:
+    """One request on its way over the targets of its route; ``end`` in seconds of the monotonic clock."""
+
+    call: Call
+    route: Route
+    reply: Reply
+    end: float
+    tried: list[tuple[Target, TargetError]] = field(default_factory=list)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline."""
+        return self.end - time.monotonic()
+
+
+class Router:
+    """Tries targets.
+
+    Args:
+        slots: where slots of an engine are leased before it is asked.
+        queue_wait_s: longest wait for them.
+    """
+
+    def __init__(self, upstream: Upstream, slots: SlotQueue, breaker: Breaker, queue_wait_s: float) -> None:
+        self._upstream = upstream
+        self._slots = slots
+        self._breaker = breaker
+        self._queue_wait_s = queue_wait_s
+
+    async def serve(self, call: Call, route: Route, reply: Reply) -> None:
+        """Answer the call.
+
+        Raises:
+            RefusedError: no target answered; nothing was sent.
+        """
+        journey = _Journey(call, route, reply, time.monotonic() + route.deadline_s)
+        targets = self._list_targets(journey)
+        for place, target in enumerate(targets):
+            if await self._try_target(journey, target, is_last=place == len(targets) - 1):
+                return
+        raise RefusedError(_explain(journey))
+
+    async def describe(self, targets: Iterable[Target]) -> dict[str, Any]:
+        """How each target fared of late, and how busy each engine is; needs no slot and asks no server."""
+        slots = await self._slots.describe()
+        return {
+            "targets": [
+                {"model": item.name, "provider": item.provider.name, **self._breaker.describe(item.name)}
+                for item in targets
+            ],
+            "slots": {name: asdict(state) for name, state in slots.items()},
+        }
+
+    def _list_targets(self, journey: _Journey) -> list[Target]:
+        """The targets to try: those that are not left out, or all of them when every one is."""
+        allowed = [item for item in journey.route.targets if item.provider.is_local or not journey.route.local_only]
+        working = [target for target in allowed if len(allowed) == 1 or self._breaker.allows(target.name)]
+        journey.tried += [(target, TargetError(LEFT_OUT)) for target in allowed if target not in working]
+        return working or allowed
+
+    async def _try_target(self, journey: _Journey, target: Target, is_last: bool) -> bool:
+        """Try one target as often as its route says; tells whether the client was answered.
+
+        Raises:
+            RefusedError: the request is at fault, so that no other target is asked.
+        """
+        for attempt in range(journey.route.retries + 1):
+            try:
+                await self._attempt(journey, target)
+            except TargetError as error:
+                if self._is_over(journey, target, error):
+                    return True
+                delay_s = _choose_delay(attempt, error, journey, is_last)
+                if attempt == journey.route.retries or not error.outcome.is_retried or delay_s is None:
+                    return False
+                await asyncio.sleep(delay_s)
+            else:
+                self._breaker.succeed(target.name)
+                return True
+        return False
+
+    def _is_over(self, journey: _Journey, target: Target, error: TargetError) -> bool:
+        """Note a failed try; true when its client has seen a part of the answer and nothing can be tried again."""
+        outcome = error.outcome
+        if outcome.blame is Blame.CLIENT and not journey.reply.has_begun:
+            raise RefusedError(_describe(error, journey.call)) from error
+        if outcome.blame in (Blame.SERVER, Blame.GATEWAY):
+            self._breaker.fail(target.name, outcome.code)
+        journey.tried.append((target, error))
+        cause = error.__cause__
+        _LOG.warning(
+            "request=%s model=%s target=%s provider=%s: %s%s",
+            journey.call.request_id,
+            journey.route.name,
+            target.name,
+            target.provider.name,
+            outcome.code,
+            f" ({type(cause).__name__})" if cause else "",
+        )
+        return journey.reply.has_begun
+
+    async def _attempt(self, journey: _Journey, target: Target) -> None:
+        """Ask a target once, when it has a slot."""
+        left_s = journey.left_s
+        if left_s <= 0:
+            raise TargetError(TIMED_OUT)
+        lease = await self._lease(journey, target)
+        delay_s = _FREED_AFTER_S
+        try:
+            await self._carry(journey, target)
+            delay_s = 0.0
+        except asyncio.CancelledError:
+            self._breaker.abandon(target.name)
+            raise
+        except RefusedError:
+            delay_s = 0.0
+            raise
+        finally:
+            lease.release(delay_s)
+
+    async def _lease(self, journey: _Journey, target: Target) -> Lease:
+        slots = None if journey.call.format.endswith("_count") else target.provider.slots
+        wait_s = min(self._queue_wait_s, journey.left_s)
+        weight = _count_slots(journey.call)
+        try:
+            return await self._slots.acquire(target.provider.name, slots, weight, journey.call.key, wait_s)
+        except QueueError as error:
+            raise TargetError(QUEUE_FULL, retry_after_s=error.retry_after_s) from error
+
+    async def _carry(self, journey: _Journey, target: Target) -> None:
+        call, reply, left_s = journey.call, journey.reply, journey.left_s
+        reply.target, reply.warning = target.name, find_warning(call, target)
+        if call.format == "embeddings":
+            await carry_embeddings(call, target, self._upstream, reply, left_s)
+        elif call.format == "rerank":
+            await carry_rerank(call, target, self._upstream, reply, left_s)
+        elif call.format.endswith("_count"):
+            await carry_count(call, target, self._upstream, reply, left_s)
+        else:
+            request = build_stream_request(call, target, journey.route)
+            try:
+                await carry_stream(request, target, self._upstream, reply, left_s)
+            except TargetError as error:
+                if reply.has_begun:
+                    await reply.end(request.reader.fail(describe_cut(error, call.asked)))
+                raise
+
+
+def _count_slots(call: Call) -> int:
+    """Slots that a request takes of an engine: one for each answer that it asks for."""
+    prompts = call.body.get("prompt")
+    several = len(prompts) if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int) else 1
+    wanted = call.body.get("n")
+    return several * (wanted if isinstance(wanted, int) and wanted > 0 else 1)
+
+
+def _choose_delay(attempt: int, error: TargetError, journey: _Journey, is_last: bool) -> float | None:
+    """Seconds to wait before the next try: exponential with full jitter, or what the server asked for.
+
+    None when the wait would pass the deadline, or when another target can answer meanwhile.
+    """
+    delay_s = random.uniform(0, min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**attempt))  # noqa: S311, no secret
+    if error.retry_after_s is not None:
+        if error.retry_after_s > _LONGEST_DELAY_S and not is_last:
+            return None
+        delay_s = error.retry_after_s
+    return delay_s if delay_s < journey.left_s else None
+
+
+def _describe(error: TargetError, call: Call) -> ApiError:
+    text = (error.text or error.outcome.text).format(model=call.asked)
+    param = error.param if error.param and error.param.split(".")[0].split("[")[0] in call.body else None
+    if param and not error.text:
+        text = f"{text.rstrip('.')}: its server names the field '{param}'."
+    return ApiError(error.outcome.status, error.outcome.code, text, param)
+
+
+def _explain(journey: _Journey) -> ApiError:
+    """What the client is told when nothing answered: the last failure, and what was tried before."""
+    asked = [item for item in journey.tried if item[1].outcome is not LEFT_OUT]
+    last = (asked or journey.tried)[-1][1]
+    error = _describe(last, journey.call)
+    names = list(dict.fromkeys(item.name for item, _ in journey.tried))
+    if len(names) > 1 or len(journey.tried) > 1:
+        tries = ", ".join(f"{item.name} ({failure.outcome.code})" for item, failure in journey.tried)
+        error = ApiError(error.status, error.code, f"{error.message} Tried: {tries}.", error.param)
+    waits = [failure.retry_after_s for _, failure in journey.tried if failure.retry_after_s is not None]
+    return ApiError(error.status, error.code, error.message, error.param, retry_after_s=min(waits, default=None))

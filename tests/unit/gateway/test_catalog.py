@@ -1,0 +1,86 @@
+"""The catalogue as it is read from the rendered configuration, and from a plain one of LiteLLM's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gateway.catalog.parse import parse_catalog
+from gateway.catalog.values import Alias, Timeouts
+
+GOLDEN = Path(__file__).parents[2] / "golden/cases"
+ENVIRON = {
+    "INFERENCE_CHAT_URL": "http://127.0.0.1:8001/v1",
+    "INFERENCE_EMBED_URL": "http://127.0.0.1:8003/v1/",
+    "INFERENCE_API_KEY": "engine-key",
+    "OPENAI_API_KEY": "sk-o",
+    "COMPANY_TOKEN": "t",
+    "COMPANY_TENANT": "x",
+    "PROVIDER_LM_STUDIO_URL": "http://localhost:1234/v1",
+    "PROVIDER_COMPANY_URL": "https://llm.example.com/v1",
+}
+
+
+def read_golden(case: str) -> str:
+    return (GOLDEN / case / "expected/config.p1.yaml").read_text(encoding="utf-8")
+
+
+def test_the_demo_has_engines_with_slots() -> None:
+    catalog = parse_catalog(read_golden("demo"), ENVIRON)
+    route = catalog.routes["local-chat"]
+    (target,) = route.targets
+    assert (target.base_url, target.key, target.model) == ("http://127.0.0.1:8001/v1", "engine-key", "local-chat")
+    assert target.provider.is_engine
+    assert target.provider.is_local
+    assert target.provider.fresh_connections
+    assert target.provider.slots == 4
+    assert catalog.routes["local-embed"].targets[0].base_url == "http://127.0.0.1:8003/v1"
+    assert "engine-key" not in repr(catalog)
+
+
+def test_providers_keep_their_names_keys_and_headers() -> None:
+    catalog = parse_catalog(read_golden("providers"), ENVIRON)
+    assert [item.name for item in catalog.routes["local-chat"].targets] == ["local-chat", "studio-chat", "gpt"]
+    gpt = catalog.routes["gpt"].targets[0]
+    assert (gpt.base_url, gpt.model, gpt.key) == ("https://api.openai.com/v1", "gpt-4o", "sk-o")
+    assert not gpt.provider.is_local
+    assert gpt.provider.slots is None
+    company = catalog.routes["company-chat"].targets[0]
+    assert dict(company.headers) == {"X-Tenant": "x"}
+
+
+def test_a_plain_configuration_of_litellms_is_served() -> None:
+    text = """
+model_list:
+  - {model_name: a, litellm_params: {model: ollama_chat/llama3, api_base: "http://h:11434"}}
+  - {model_name: b, litellm_params: {model: anthropic/claude-x, api_key: none}}
+litellm_settings: {request_timeout: 30, fallbacks: [{a: [b]}]}
+router_settings: {num_retries: 2}
+"""
+    route = parse_catalog(text, {}).routes["a"]
+    assert [target.base_url for target in route.targets] == ["http://h:11434/v1", "https://api.anthropic.com/v1"]
+    assert (route.retries, route.deadline_s) == (2, 30.0)
+    assert route.targets[1].provider.speaks_anthropic
+    assert route.targets[0].provider.timeouts == Timeouts()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "model_list: 1", "model_list: [{}]", "model_list: [x]", ": ["])
+def test_what_is_no_configuration_is_said_so(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a mapping with a model_list"):
+        parse_catalog(text, {})
+
+
+@pytest.mark.parametrize(
+    ("match", "name", "covers"),
+    [
+        ("claude-*", "claude-opus-4", True),
+        ("claude-*", "claude", False),
+        ("*", "x", True),
+        ("gpt-4", "gpt-4", True),
+        ("gpt-4", "gpt-4o", False),
+        ("a.c", "abc", False),
+        ("*-mini", "gpt-mini", True),
+    ],
+)
+def test_an_alias_covers_what_it_says(match: str, name: str, covers: bool) -> None:
+    assert Alias(match, "r").covers(name) is covers
