@@ -1,26 +1,43 @@
-"""Which conversion serves which format, loaded when it is needed first. Pure but for importing.
+"""Which conversion serves which format. Pure.
 
-Messages are converted by this package. Responses, and servers that speak Anthropic's format, are LiteLLM's to convert;
-importing it costs two seconds, so ``load`` is called at start where the configuration needs it.
+Messages and Responses are converted to chat completions and back by this package. Servers that speak Anthropic's format
+are LiteLLM's to convert for: ``load_dialect`` imports it, which takes two seconds, where the configuration needs that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.errors import ApiError, RefusedError
+from gateway.formats import messages, responses
 from gateway.formats.client import ClientAnswer
 
+_TRANSLATE: Mapping[str, Callable[[dict[str, Any]], tuple[dict[str, Any], ClientAnswer]]] = {
+    "messages": messages.translate,
+    "responses": responses.translate,
+}
 
-def translate(client_format: str, fields: dict[str, Any]) -> tuple[dict[str, Any], ClientAnswer]:
+
+def translate(client_format: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], ClientAnswer]:
     """A request's fields as those of a chat completion, and the writer of its answer.
 
     Raises:
         RefusedError: 400 for what cannot be honoured, naming the field.
     """
-    raise RefusedError(ApiError(400, "unsupported_format", f"Requests of the format {client_format} are not served."))
+    return _TRANSLATE[client_format](dict(fields))
+
+
+def build_count_body(client_format: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The chat completion whose prompt is to be counted.
+
+    Raises:
+        RefusedError: as ``translate``.
+    """
+    if client_format == "messages_count":
+        return messages.build_count_body(fields)
+    return translate("responses", fields)[0]
 
 
 def find_dialect() -> Any:
     """The conversion of chat completions to Anthropic's format."""
-    raise RefusedError(ApiError(400, "unsupported_format", "Anthropic's servers are not served."))
+    raise NotImplementedError

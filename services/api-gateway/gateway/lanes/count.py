@@ -1,19 +1,18 @@
 """Count the tokens of a request without answering it. Does I/O through what it is given.
 
-An engine of this stack writes the prompt with its model's template and counts the tokens of that text: exact, tools
-included. Anthropic counts its own. No other server can be asked, and a guess is marked as one.
+An engine of this stack counts the prompt that its template makes: exact, tools included. Anthropic counts its own. No
+other server can be asked, and a guess is marked as one.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from gateway.catalog.values import Target
 from gateway.formats.call import Call
-from gateway.formats.translations import translate
+from gateway.formats.translations import build_count_body
 from gateway.lanes.patience import Patience
 from gateway.lanes.reply import Reply
 from gateway.lanes.upstream import Upstream
@@ -45,20 +44,18 @@ async def carry_count(call: Call, target: Target, upstream: Upstream, reply: Rep
     await reply.whole(orjson.dumps(answer))
 
 
-async def _count_at_engine(call: Call, target: Target, upstream: Upstream) -> int:
-    fields, _ = translate(call.format.removesuffix("_count"), dict(call.body))
-    beside = replace(target, base_url=target.base_url.removesuffix("/v1"))
-    prompt = (await _ask(beside, upstream, "/apply-template", fields)).get("prompt")
-    question = {"content": prompt, "add_special": True, "parse_special": True}
-    tokens = await _ask(beside, upstream, "/tokenize", question)
-    if not isinstance(tokens.get("tokens"), list):
-        raise TargetError(BROKEN_ANSWER)
-    return len(tokens["tokens"])
+async def _count_at_engine(call: Call, target: Target, upstream: Upstream) -> Any:
+    body = build_count_body(call.format, call.body)
+    return (await _ask(target, upstream, "/chat/completions/input_tokens", body))["input_tokens"]
 
 
 async def _ask(target: Target, upstream: Upstream, path: str, body: dict[str, Any]) -> dict[str, Any]:
     async with upstream.post(target, path, orjson.dumps(body), {}) as response:
-        value = orjson.loads(await response.read())
-    if not isinstance(value, dict):
+        raw = await response.read()
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise TargetError(BROKEN_ANSWER) from error
+    if not isinstance(value, dict) or not isinstance(value.get("input_tokens"), int):
         raise TargetError(BROKEN_ANSWER)
     return value
