@@ -179,6 +179,32 @@ def test_calls_of_servers_that_give_them_all_the_same_index_or_no_id_or_an_objec
     assert block["id"].startswith("toolu_")
 
 
+def test_only_the_first_call_is_told_when_the_client_forbids_several() -> None:
+    fields: Json = {
+        "tools": [{"name": "one", "input_schema": {}}],
+        "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
+    }
+    chunks = [
+        call_delta(0, "{}", id="c1", name="one"),
+        call_delta(0, "[", id="c2", name="one"),
+        call_delta(0, "]"),
+        call_delta(1, "{}", id="c3", name="one"),
+        delta("tool_calls"),
+    ]
+    (block,) = read_blocks(run(*chunks, **fields))
+    assert (block["id"], block["json"]) == ("c1", "{}")
+    calls = [{"id": name, "function": {"name": "one", "arguments": "{}"}} for name in ("c1", "c2")]
+    whole = answer(**fields).whole({"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]})
+    assert [block["id"] for block in whole["content"]] == ["c1"]
+
+
+def test_texts_of_servers_that_send_them_in_parts() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    assert [block["text"] for block in read_blocks(run(delta(content=parts), delta("stop")))] == ["ab"]
+    whole = answer().whole({"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]})
+    assert whole["content"] == [{"type": "text", "text": "ab"}]
+
+
 def test_a_call_waits_for_its_name() -> None:
     (block,) = read_blocks(run(call_delta(0, '{"a"', id="c"), call_delta(0, ":1}", name="one"), delta("tool_calls")))
     assert (block["name"], block["json"]) == ("one", '{"a":1}')

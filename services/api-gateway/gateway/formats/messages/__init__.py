@@ -14,8 +14,13 @@ from typing import Any
 from gateway.formats.messages.answer import MessagesAnswer
 from gateway.formats.messages.request import build_chat_body, list_stop_sequences
 from gateway.formats.messages.thinking import read_thinking
+from gateway.formats.messages.tools import wants_one_call
 
-__all__ = ["MessagesAnswer", "build_count_body", "translate"]
+__all__ = ["ENGINE_FIELDS", "MessagesAnswer", "build_count_body", "translate"]
+
+# Fields of the chat completion that OpenAI's own service does not know and refuses. They are wishes that the answer can
+# do without: `top_k` the client's, the others llama.cpp's words for what the client wants.
+ENGINE_FIELDS = frozenset({"top_k", "chat_template_kwargs", "thinking_budget_tokens", "verbose", "response_fields"})
 
 # What decides how an answer is sampled, not what the prompt is.
 _SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "top_k", "stop", "verbose", "response_fields"})
@@ -31,8 +36,8 @@ def translate(body: Mapping[str, Any]) -> tuple[dict[str, Any], MessagesAnswer]:
         RefusedError: 400 for what cannot be honoured or is no such request; ``param`` is the field.
     """
     chat_body = build_chat_body(body)
-    answer = MessagesAnswer(body["model"], read_thinking(body), list_stop_sequences(body))
-    return chat_body, answer
+    stops = list_stop_sequences(body)
+    return chat_body, MessagesAnswer(body["model"], read_thinking(body), stops, wants_one_call(body))
 
 
 def build_count_body(body: Mapping[str, Any]) -> dict[str, Any]:

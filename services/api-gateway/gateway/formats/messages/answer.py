@@ -29,15 +29,24 @@ from gateway.formats.messages.thinking import Thinking
 class MessagesAnswer:
     """The answer to one request of ``/v1/messages``."""
 
-    def __init__(self, model: str, thinking: Thinking = Thinking.SHOWN, stops: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        model: str,
+        thinking: Thinking = Thinking.SHOWN,
+        stops: tuple[str, ...] = (),
+        one_call: bool = False,
+    ) -> None:
         """Begin an answer.
 
         Args:
             model: name of the model as the client wrote it.
             stops: the client's stop sequences.
+            one_call: whether tool calls after the first are dropped: engines take no notice of
+                ``parallel_tool_calls: false``.
         """
         self._model, self._thinking, self._stops = model, thinking, stops
-        self._blocks = BlockStream()
+        self._one_call = one_call
+        self._blocks = BlockStream(one_call)
         self._is_begun = False
         self._finish: Any = None
         self._sequence: str | None = None
@@ -75,10 +84,10 @@ class MessagesAnswer:
     def _write_delta(self, delta: Mapping[str, Any]) -> bytes:
         sent = b""
         if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-            sent += self._write_thought(thought)
+            sent += self._write_thought(read_text(thought))
         if text := delta.get("content") or delta.get("refusal"):
             self._pieces += 1
-            sent += self._blocks.write("text", text)
+            sent += self._blocks.write("text", read_text(text))
         if calls := delta.get("tool_calls"):
             self._pieces += 1
             sent += b"".join(self._blocks.write_call(piece) for piece in calls)
@@ -120,11 +129,12 @@ class MessagesAnswer:
         content: list[dict[str, Any]] = []
         thought = message.get("reasoning_content") or message.get("reasoning")
         if thought and self._thinking is not Thinking.DISABLED:
-            shown = thought if self._thinking is Thinking.SHOWN else ""
+            shown = read_text(thought) if self._thinking is Thinking.SHOWN else ""
             content.append({"type": "thinking", "thinking": shown, "signature": ""})
         if text := message.get("content") or message.get("refusal"):
-            content.append({"type": "text", "text": text})
-        for call in message.get("tool_calls") or ():
+            content.append({"type": "text", "text": read_text(text)})
+        calls = message.get("tool_calls") or ()
+        for call in calls[:1] if self._one_call else calls:
             function = call.get("function") or {}
             if name := function.get("name"):
                 key = call.get("id") or f"toolu_{uuid4().hex}"
@@ -144,6 +154,11 @@ class MessagesAnswer:
             **stop,
             "usage": usage,
         }
+
+
+def read_text(content: Any) -> str:
+    """The text of a content; some servers send it as parts."""
+    return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
 
 
 def parse_arguments(arguments: Any) -> dict[str, Any]:

@@ -58,10 +58,12 @@ class BlockStream:
         has_call: whether a tool call has been written.
     """
 
-    __slots__ = ("_calls", "_head", "_index", "_open", "_waiting", "has_call")
+    __slots__ = ("_calls", "_head", "_index", "_is_single", "_open", "_waiting", "has_call")
 
-    def __init__(self) -> None:
+    def __init__(self, one_call: bool = False) -> None:
+        """Begin an answer; with ``one_call``, tool calls after the first are dropped."""
         self.has_call = False
+        self._is_single = one_call
         self._index = -1
         self._open: Block | None = None
         self._head = b""
@@ -109,8 +111,10 @@ class BlockStream:
         index, name = piece.get("index") or 0, piece.get("id") or ""
         block = self._calls.get(index)
         if block is None or (name and block.id and name != block.id):
+            is_dropped = self._is_single and len(self._calls) > 0
             block = self._calls[index] = Block("tool_use")
-            self._waiting.append(block)
+            if not is_dropped:
+                self._waiting.append(block)
         block.id = block.id or name
         return block
 

@@ -29,6 +29,12 @@ def build_tool_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def wants_one_call(body: Mapping[str, Any]) -> bool:
+    """Whether the client forbids several tool calls at once; the field has been checked."""
+    choice = body.get("tool_choice")
+    return isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use") is True
+
+
 def _build_tools(body: Mapping[str, Any], chosen: Any) -> list[dict[str, Any]]:
     tools = body.get("tools")
     if tools is None:
@@ -112,6 +118,6 @@ def _build_choice(choice: Mapping[str, Any], names: list[str]) -> dict[str, Any]
             fields["tool_choice"] = _CHOICES[kind]
     else:
         raise refuse("tool_choice.type", "auto, any, tool or none is expected")
-    if choice.get("disable_parallel_tool_use") is True and names:
+    if wants_one_call({"tool_choice": choice}) and names:
         fields["parallel_tool_calls"] = False
     return fields
