@@ -83,11 +83,12 @@ soak: $(VENV)/.dev ## Run a stack under load for MINUTES=30 and look at it once 
 # Written beside and renamed: a command that fails leaves the page that was there.
 write_page = $(STACKCTL) config $(1) > $(VENV)/page && mv $(VENV)/page $(2)
 
-docs: $(VENV)/.runtime ## Write .env.example, the reference pages and the schema again
+docs: $(VENV)/.dev ## Write .env.example, the reference pages and the schema again
 	@mkdir -p docs/reference
 	@$(call write_page,--example,.env.example)
 	@$(call write_page,--reference,docs/reference/settings.md)
 	@$(call write_page,--schema,docs/reference/stack.schema.json)
+	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.reference > $(VENV)/page && mv $(VENV)/page docs/reference/outcomes.md
 
 lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model ## Resolve every lock file again
 

@@ -65,8 +65,8 @@ class ScriptedRouter:
 class StartedGate:
     """A gate that is started for each call, as uvicorn starts it."""
 
-    def __init__(self, router: ScriptedRouter, changes: dict[str, str]) -> None:
-        catalog = parse_catalog(CONFIG, {})
+    def __init__(self, router: ScriptedRouter, changes: dict[str, str], config: str) -> None:
+        catalog = parse_catalog(config, {})
         self.gate = Gate(parse_settings({**ENVIRONMENT, **changes}), catalog, lambda: (router, self._close))
         self.was_closed = False
 
@@ -88,8 +88,8 @@ class StartedGate:
         await self.gate({"type": "lifespan"}, get, ignore)
 
 
-def build_gate(router: ScriptedRouter | None = None, **changes: str) -> StartedGate:
-    return StartedGate(router or ScriptedRouter(), changes)
+def build_gate(router: ScriptedRouter | None = None, config: str = CONFIG, **changes: str) -> StartedGate:
+    return StartedGate(router or ScriptedRouter(), changes, config)
 
 
 def call(gate: StartedGate, method: str, path: str, key: str | None = CLIENT, **options: Any) -> httpx.Response:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from gateway.errors import ApiError, RefusedError
+from gateway.reference import render_outcomes
 
 from tests.gateway_calls import (
     ADMIN,
     BODY,
     CHAT,
     CLIENT,
+    CONFIG,
     SECRET,
     ScriptedRouter,
     build_gate,
@@ -192,3 +196,38 @@ def test_every_answer_has_an_id_of_its_own() -> None:
     gate = build_gate()
     ids = {call(gate, "GET", path).headers["x-request-id"] for path in ("/v1/models", "/health", "/nothing")}
     assert len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (CONFIG.replace("aliases:", "embeddings: false\n  aliases:"), "switched off"),
+        (CONFIG.replace("mode: embedding", "mode: chat"), "No embedding model"),
+    ],
+)
+def test_embeddings_that_are_not_there_have_one_answer(config: str, words: str) -> None:
+    response = call(build_gate(config=config), "POST", "/v1/embeddings", json={"model": "org/embed", "input": "x"})
+    assert (response.status_code, error_of(response)["code"]) == (503, "embeddings_unavailable")
+    assert words in error_of(response)["message"]
+
+
+def test_embeddings_that_fail_have_the_same_answer_and_come_back() -> None:
+    router = ScriptedRouter(raised=RefusedError(ApiError(504, "upstream_timeout", "It did not answer.")))
+    gate = build_gate(router)
+    body = {"model": "org/embed", "input": "x"}
+    failed = call(gate, "POST", "/v1/embeddings", json=body)
+    assert (failed.status_code, error_of(failed)["code"]) == (503, "embeddings_unavailable")
+    assert "It did not answer." in error_of(failed)["message"]
+    router.raised = None
+    assert call(gate, "POST", "/v1/embeddings", json=body).status_code == 200
+
+
+def test_a_format_that_is_switched_off_is_no_route() -> None:
+    gate = build_gate(config=CONFIG.replace("aliases:", "formats: [chat]\n  aliases:"))
+    assert call(gate, "POST", CHAT, json=BODY).status_code == 200
+    assert call(gate, "POST", "/v1/messages", json=BODY).status_code == 404
+
+
+def test_the_page_of_outcomes_is_current() -> None:
+    page = Path(__file__).parents[3] / "docs/reference/outcomes.md"
+    assert page.read_text(encoding="utf-8") == render_outcomes(), "run `make docs`"

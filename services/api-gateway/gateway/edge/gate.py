@@ -100,6 +100,8 @@ class Gate:
         endpoint = exchange.endpoint
         if endpoint is None:
             raise RefusedError(ApiError(404, "unknown_route", "There is no such route."))
+        if endpoint.format and endpoint.format.removesuffix("_count") not in self._catalog.formats:
+            raise RefusedError(ApiError(404, "unknown_route", f"{endpoint.name} is switched off here."))
         if scope["method"] != endpoint.method:
             raise RefusedError(ApiError(405, "method_not_allowed", f"{endpoint.name} takes {endpoint.method} only."))
         if endpoint.access is not Access.OPEN:
@@ -111,7 +113,12 @@ class Gate:
             return
         body = await read_body(receive, _read_length(scope), self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
-        await _until_left(self._router.serve(call, route, exchange), receive)
+        try:
+            await _until_left(self._router.serve(call, route, exchange), receive)
+        except RefusedError as refusal:
+            if endpoint.format == "embeddings" and refusal.error.status >= 500:
+                raise RefusedError(_switch_off(refusal.error.message)) from refusal
+            raise
 
     def _check(self, exchange: Exchange, endpoint: Endpoint, body: bytes, scope: Scope) -> tuple[Call, Route]:
         """The call and its route.
@@ -137,6 +144,8 @@ class Gate:
         return Call(endpoint.format, fields, fields["model"], exchange.request_id, exchange.role, headers), route
 
     def _find_route(self, endpoint: Endpoint, fields: dict[str, Any]) -> Route:
+        if endpoint.format == "embeddings" and (reason := self._find_why_no_embeddings()):
+            raise RefusedError(_switch_off(reason))
         name = fields.get("model")
         if not isinstance(name, str) or not name:
             raise RefusedError(ApiError(400, "missing_model", "Parameter 'model' must name a model.", "model"))
@@ -148,6 +157,13 @@ class Gate:
             text = f"Model '{name[:200]}' is for {route.mode}; {endpoint.name} needs a model for {endpoint.mode}."
             raise RefusedError(ApiError(400, "wrong_model_mode", text, "model"))
         return route
+
+    def _find_why_no_embeddings(self) -> str:
+        if not self._catalog.embeddings:
+            return "They are switched off here."
+        if all(route.mode != "embedding" for route in self._catalog.routes.values()):
+            return "No embedding model is configured."
+        return ""
 
     async def _answer(self, exchange: Exchange, endpoint: Endpoint, scope: Scope) -> None:
         """Answer the endpoints that need no model."""
@@ -192,6 +208,11 @@ class Gate:
         exchange.code = error.code
         if not exchange.has_begun:
             await self._refuse(exchange, error)
+
+
+def _switch_off(reason: str) -> ApiError:
+    """The one answer of embeddings that are not there, by which clients know to search without them."""
+    return ApiError(503, "embeddings_unavailable", f"Embeddings are not available; search by words instead. {reason}")
 
 
 async def _until_left(work: Awaitable[None], receive: Receive) -> None:
