@@ -87,6 +87,7 @@ docs: $(VENV)/.dev ## Write .env.example, the reference pages and the schema aga
 	@mkdir -p docs/reference
 	@$(call write_page,--example,.env.example)
 	@$(call write_page,--reference,docs/reference/settings.md)
+	@$(call write_page,--names,docs/reference/environment-names.md)
 	@$(call write_page,--schema,docs/reference/stack.schema.json)
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.reference > $(VENV)/page && mv $(VENV)/page docs/reference/outcomes.md
 

@@ -44,11 +44,33 @@ def test_config_shows_each_value_with_its_origin_and_no_secret(
     assert not [secret for secret in secrets if secret in table.out + table.err + data.out + data.err]
 
 
+def test_config_shows_what_each_name_of_another_tool_turned_into(
+    stackctl: Command, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (site / ".env").open("a") as file:
+        file.write("ENVIRONMENT=development\nOLLAMA_BASE_URL=http://localhost:11434\nOLLAMA_MODEL=llama3.1\n")
+        file.write("MYCODER_OPENAI_BASE_URL=https://api.openai.com/v1\nMYCODER_OPENAI_API_KEY=sk-planted\n")
+        file.write("MYCODER_CHAT_MODEL=gpt-4o\nUSER_ID=me\n")
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    table, data = stackctl("config"), stackctl("config", "--json").read_json()
+    assert re.search(r"^ENVIRONMENT +development +routes\.local-chat: ollama-chat", table.out, re.MULTILINE)
+    assert data["OLLAMA_BASE_URL"] == {
+        "value": "http://localhost:11434",
+        "origin": ".env",
+        "became": "providers.ollama.api_base",
+    }
+    assert data["MYCODER_OPENAI_API_KEY"]["value"] == "(secret, 10 characters)"
+    assert data["USER_ID"]["became"] == "nothing"
+    assert "USER_ID: changes nothing without INTERNAL_LLM_BASE_URL" in table.err
+    assert "planted" not in table.out + table.err + str(data)
+
+
 @pytest.mark.parametrize(
     ("option", "file"),
     [
         ("--example", ".env.example"),
         ("--reference", "docs/reference/settings.md"),
+        ("--names", "docs/reference/environment-names.md"),
         ("--schema", "docs/reference/stack.schema.json"),
     ],
 )

@@ -12,10 +12,12 @@ from stackctl.cli.context import Context
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of stack.yml.")
 @click.option("--example", is_flag=True, help="Print .env.example.")
 @click.option("--reference", is_flag=True, help="Print the reference page of all settings.")
+@click.option("--names", is_flag=True, help="Print the reference page of other tools' names in .env.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
-def config(context: Context, schema: bool, example: bool, reference: bool, as_json: bool) -> None:
-    """Show every setting, its value (secrets masked) and where it came from."""
+def config(context: Context, schema: bool, example: bool, reference: bool, names: bool, as_json: bool) -> None:
+    """Show every setting, its value (secrets masked) and origin, and what other tools' names in .env turned into."""
+    from stackctl.core.settings.names.reference import list_rows, render_names
     from stackctl.core.settings.reference import render_env_example, render_reference
     from stackctl.core.settings.settings import list_settings, mask_value
     from stackctl.core.settings.stackfile_reader import build_schema
@@ -23,8 +25,8 @@ def config(context: Context, schema: bool, example: bool, reference: bool, as_js
     if schema:
         print_json(build_schema())
         return
-    if example or reference:
-        print_piece(render_env_example() if example else render_reference())
+    if example or reference or names:
+        print_piece(render_env_example() if example else render_reference() if reference else render_names())
         return
     from stackctl.operations.site.load_settings import load_release, load_settings
 
@@ -39,13 +41,23 @@ def config(context: Context, schema: bool, example: bool, reference: bool, as_js
         )
         for item in list_settings()
     ]
+    named = list_rows(resolved.overlay)
+    known = {name for name, _, _ in named}
     rows += [
-        (name, f"(secret, {len(value)} characters)", "stack.yml names it") for name, value in resolved.variables.items()
+        (name, f"(secret, {len(value)} characters)", "stack.yml names it")
+        for name, value in resolved.variables.items()
+        if name not in known
     ]
     if as_json:
-        print_json({name: {"value": value, "origin": origin} for name, value, origin in rows})
+        shown = {name: {"value": value, "origin": origin} for name, value, origin in rows}
+        print_json(
+            shown | {name: {"value": value, "origin": ".env", "became": became} for name, value, became in named}
+        )
     else:
         print_table(("setting", "value", "origin"), rows)
+        if named:
+            print_text("")
+            print_table(("name in .env", "value", "turned into"), named)
         if release:
             print_text(f"\nrelease {release.title}, in {release.folder}")
     print_warnings(resolved.findings)

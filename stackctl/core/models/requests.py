@@ -6,7 +6,7 @@ In: settings and `stack.yml`. Out: ``ModelRequest`` values; served.py makes of t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from stackctl.core.models.gguf import GGUFHeader
@@ -93,6 +93,14 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
     for offset, (served_name, model) in enumerate(stackfile.models.items(), len(_NAMED)):
         requests.append(_build_extra(settings, served_name, model, folder, offset, environment))
     return tuple(requests)
+
+
+def rename_chat(requests: tuple[ModelRequest, ...], served_name: str) -> tuple[ModelRequest, ...]:
+    """The requests with the model for local-chat served under another name, where a provider has that one."""
+    return tuple(
+        replace(request, served_name=served_name) if request.served_name == _CHAT.served_name else request
+        for request in requests
+    )
 
 
 def _check_named(settings: Settings, stackfile: StackFile, named: _NamedModel) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from stackctl.core.models.prompt_cache import (
     share_free_bytes,
 )
 from stackctl.core.models.requests import ModelRequest
+from stackctl.core.settings.names.local_chat import ENGINE_CHAT
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.stackfile import Mode
 
@@ -168,6 +169,7 @@ def _name_services(served_names: tuple[str, ...]) -> tuple[str, ...]:
     names: list[str] = []
     for served_name in served_names:
         stem = "".join(c if c.isalnum() and c.isascii() else "-" for c in served_name.lower())
+        stem = "chat" if stem == ENGINE_CHAT else stem  # the same engine, whatever local-chat means
         stem = stem.removeprefix("local-").strip("-")[:40].rstrip("-") or "model"
         name, number = f"inference-{stem}", 2
         while name in names:

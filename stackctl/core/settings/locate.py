@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from stackctl.core.settings.dotenv import DotenvFile
+from stackctl.core.settings.names.table import name_keys
 from stackctl.core.settings.sources import Origin
 from stackctl.core.text.yamltree import YamlTree
 from stackctl.errors import ConfigError, Finding
@@ -25,7 +26,7 @@ def _locate(finding: Finding, dotenv: DotenvFile, origins: Mapping[str, Origin],
         return finding
     subject = finding.subject
     # check_model_files puts the model file first in its text; the setting's own place is what a person edits.
-    if origins.get(subject) is Origin.DOTENV and subject in dotenv.lines:
+    if subject in dotenv.lines and (origins.get(subject) is Origin.DOTENV or subject in name_keys()):
         return replace(finding, file=dotenv.path, line=dotenv.lines[subject], message=_join(finding))
     if tree is not None:
         for path, line in tree.lines.items():

@@ -29,7 +29,7 @@ def render_env_example() -> str:
         parts.append(f"\n# --- {group} ---\n")
         for item in items:
             parts.append(f"\n# {item.metadata['help']}\n")
-            parts += [f"# {line}\n" for line in (_describe_values(item),) if line]
+            parts += [f"# {line}\n" for line in (describe_values(item),) if line]
             name = item.name.upper()
             parts.append(f"{name}=\n" if item.metadata["generated"] else f"#{name}={mask_value(item, item.default)}\n")
     return "".join(parts)
@@ -43,12 +43,13 @@ def render_reference() -> str:
         for item in items:
             default = "generated" if item.metadata["generated"] else mask_value(item, item.default)
             shown = f"`{default}`" if default else ""
-            cells = (f"`{item.name.upper()}`", shown, _describe_values(item), str(item.metadata["help"]))
+            cells = (f"`{item.name.upper()}`", shown, describe_values(item), str(item.metadata["help"]))
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return "".join(parts)
 
 
-def _describe_values(item: Field[Any]) -> str:
+def describe_values(item: Field[Any]) -> str:
+    """What a value of the setting may be; empty where it may be any text."""
     meta = item.metadata
     if isinstance(item.default, bool):
         return "true or false"

@@ -5,19 +5,17 @@ In: the parsed `.env`, the environment and the flags, as mappings. Out: ``Settin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from stackctl.core.settings.dotenv import DotenvFile
+from stackctl.core.settings.names.overlay import Overlay
+from stackctl.core.settings.names.table import name_keys
 from stackctl.core.settings.settings import Settings, setting_names
-from stackctl.core.text.printable import escape_text, hide_user, is_text
+from stackctl.core.settings.value_text import parse_value
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error, suggest_nearest
-
-# Of the keys that we make ourselves; a provider's own may be anything.
-MIN_KEY_LENGTH = 16
 
 
 class Origin(StrEnum):
@@ -40,6 +38,7 @@ class ResolvedSettings:
         variables: variables of `.env` and the environment that `stack.yml` refers to by name, those with a value.
         blank: names of such variables that are there without a value.
         findings: warnings worth showing, such as a key set twice.
+        overlay: what the names of other tools in `.env` make of `stack.yml`.
     """
 
     values: Settings
@@ -47,6 +46,7 @@ class ResolvedSettings:
     variables: Mapping[str, str] = field(repr=False)
     findings: tuple[Finding, ...] = ()
     blank: frozenset[str] = frozenset()
+    overlay: Overlay = field(default_factory=Overlay)
 
 
 def resolve_settings(
@@ -80,20 +80,22 @@ def resolve_settings(
         if text is None:
             values[item.name] = item.default
             continue
-        value, problem = _parse_value(item, text)
+        value, problem = parse_value(item, text)
         if problem:
             findings.append(_describe_problem(item, problem, origin, packed if origin is Origin.RELEASE else dotenv))
         values[item.name] = value
     raise_config_error("The settings are not usable.", findings)
-    known = {name: environment.get(name) or dotenv.values.get(name, "") for name in sorted(referenced)}
+    # A shell's own USER_ID is not the one that a provider is told.
+    around = {name: value for name, value in environment.items() if name not in name_keys()}
+    known = {name: around.get(name) or dotenv.values.get(name, "") for name in sorted(referenced)}
     variables = {name: value for name, value in known.items() if value}
-    blank = frozenset(name for name in referenced - variables.keys() if name in dotenv.values or name in environment)
+    blank = frozenset(name for name in referenced - variables.keys() if name in dotenv.values or name in around)
     return ResolvedSettings(Settings(**values), origins, variables, tuple(findings), blank)
 
 
 def list_possible_variables(names: Iterable[str]) -> frozenset[str]:
     """Names that `stack.yml` may mean when it cannot be read: all but settings and what looks like a mistyped one."""
-    known = setting_names()
+    known = (*setting_names(), *name_keys())
     return frozenset(name for name in names if name not in known and not suggest_nearest(name, known))
 
 
@@ -142,7 +144,7 @@ def pick_source(name: str, sources: Sequence[Mapping[str, str]]) -> tuple[str | 
 
 
 def _check_known(dotenv: DotenvFile, referenced: frozenset[str]) -> list[Finding]:
-    known = {*setting_names(), *referenced}
+    known = {*setting_names(), *name_keys(), *referenced}
     found = []
     for name in dotenv.values:
         if name not in known:
@@ -160,56 +162,3 @@ def _describe_problem(item: Field[Any], problem: str, origin: Origin, file: Dote
     in_file = origin in (Origin.DOTENV, Origin.RELEASE)
     place = {"file": file.path, "line": file.lines[name]} if in_file else {"file": f"({origin})", "line": 0}
     return Finding(name, problem, hint, Severity.ERROR, **place)  # type: ignore[arg-type]
-
-
-_TRUE = frozenset({"true", "1", "yes", "on"})
-_FALSE = frozenset({"false", "0", "no", "off"})
-
-
-def _parse_value(item: Field[Any], text: str) -> tuple[Any, str]:
-    """The value and an empty string, or the default and what is wrong with the text."""
-    assert item.default is not MISSING
-    meta = item.metadata
-    # What has no representation may hold a secret.
-    kind = "secret" if meta["secret"] else "text"
-    shown = f"'{hide_user(text)}'" if item.repr else f"a {kind} of {len(text)} characters"
-    if not is_text(text):
-        return item.default, f"is {escape_text(shown)}, which is not UTF-8"
-    if isinstance(item.default, bool):
-        if text.lower() in _TRUE | _FALSE:
-            return text.lower() in _TRUE, ""
-        return item.default, f"is {shown}; expected true or false"
-    if isinstance(item.default, int):
-        return _parse_integer(item, text)
-    wrong = _explain_wrong_text(meta, text)
-    return (item.default, f"is {shown}{wrong}") if wrong else (text, "")
-
-
-def _explain_wrong_text(meta: Mapping[str, Any], text: str) -> str:
-    """What a setting's bounds say against a text, a clause that follows it; empty where they say nothing."""
-    if meta["choices"] and text not in meta["choices"]:
-        nearest = suggest_nearest(text, meta["choices"])
-        expected = f"; expected one of {', '.join(meta['choices'])}"
-        return f"{expected}; {nearest}" if nearest else expected
-    if meta["pattern"] and not re.fullmatch(meta["pattern"], text):
-        return f"; expected {meta['expected']}"
-    if meta["generated"] and not _is_header_safe(text):
-        return " with spaces or characters that no HTTP header carries; expected printable ASCII"
-    if meta["generated"] and len(text) < MIN_KEY_LENGTH:
-        return f", which can be guessed; expected at least {MIN_KEY_LENGTH}"
-    return ""
-
-
-def _parse_integer(item: Field[Any], text: str) -> tuple[int, str]:
-    low, high = item.metadata["bounds"]
-    expected = f"expected a whole number from {low} to {high} ({item.metadata['unit']})"
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        return 0, f"is '{text}'; {expected}"
-    value = int(text)
-    if not low <= value <= high:
-        return 0, f"is {value}; {expected}"
-    return value, ""
-
-
-def _is_header_safe(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text

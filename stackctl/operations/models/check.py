@@ -14,7 +14,7 @@ from stackctl.core.models.catalog import Catalog
 from stackctl.core.models.checksums import SUFFIX, Checksum
 from stackctl.core.models.files import ModelFile, ModelMode, build_model_header, check_model_files
 from stackctl.core.models.gguf import build_shard_names
-from stackctl.core.models.requests import DEMO_MODEL_FILE, ModelRequest, build_requests
+from stackctl.core.models.requests import DEMO_MODEL_FILE, ModelRequest, build_requests, rename_chat
 from stackctl.errors import ConfigError, Finding, Severity, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.models.folder import (
@@ -75,6 +75,7 @@ def verify_models(effects: Effects, store: StoreEffects, names: Sequence[str] = 
     folder = find_models_dir(effects.paths, resolved.values)
     demo = str(effects.paths.data_root / "models" / DEMO_MODEL_FILE)
     requests = build_requests(resolved.values, stackfile, str(effects.paths.site), demo)
+    requests = rename_chat(requests, resolved.overlay.chat_name)
     catalog = load_catalog(effects)
     groups = _list_groups(store, folder, requests, catalog)
     if names:

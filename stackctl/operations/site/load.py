@@ -5,12 +5,13 @@ In: effects. Out: a ``LoadedSite``. Reads through its effects; writes nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackctl.core.models.files import ModelFile, ModelMode, build_model_header, check_model_files
 from stackctl.core.models.gguf import GGUFHeader
-from stackctl.core.models.requests import DEMO_MODEL_FILE, ModelRequest, build_requests, check_contexts
+from stackctl.core.models.requests import DEMO_MODEL_FILE, ModelRequest, build_requests, check_contexts, rename_chat
 from stackctl.core.models.served import build_served_models
 from stackctl.core.settings.locate import locate_findings
 from stackctl.core.settings.provider_checks import check_provider_keys
@@ -38,24 +39,28 @@ if TYPE_CHECKING:
     from stackctl.core.bundle.load.release import Release
 
 
-def load_site(effects: Effects, started: str | None = None, *, memory_bytes: int | None = None) -> LoadedSite:
+def load_site(
+    effects: Effects, started: str | None = None, *, memory_bytes: int | None = None, travelling: bool = False
+) -> LoadedSite:
     """Read everything and put both runtimes' stacks together.
 
     Args:
         started: title of the release that a stack was started from, as ``load_release`` takes it.
         memory_bytes: memory of the machine that the stack is for; 0 where it is not known, by default this one's.
+        travelling: whether it is to be as at another site, without what `.env` says of this one's providers.
 
     Raises:
         ConfigError: settings, models or `stack.yml` are not usable; nothing was started.
     """
     release = load_release(effects, started)
     dotenv, text = load_dotenv(effects), load_stack_text(effects, release)
-    resolved, stackfile = resolve_site(effects, dotenv, text, release)
+    resolved, stackfile = resolve_site(effects, dotenv, text, release, travelling=travelling)
     memory = effects.machine.load_memory_bytes() if memory_bytes is None else memory_bytes
     try:
         return _build_site(effects, resolved, stackfile, release, memory)
     except ConfigError as error:
-        raise locate_findings(error, dotenv, resolved.origins, parse_yaml(text, "stack.yml")) from error
+        renamed = replace(error, findings=[resolved.overlay.rename(finding) for finding in error.findings])
+        raise locate_findings(renamed, dotenv, resolved.origins, parse_yaml(text, "stack.yml")) from error
 
 
 def _build_site(
@@ -70,6 +75,7 @@ def _build_site(
     requests = build_requests(settings, stackfile, str(effects.paths.site), demo)
     if release:
         requests = release.place_models(requests)
+    requests = rename_chat(requests, resolved.overlay.chat_name)
     headers, shards, sizes, warnings = _load_models(effects, requests)
     choice = choose_process_engine(effects, settings, release)
     engines = {"process": choice.form.engine, "compose": choose_compose_engine(settings)}

@@ -5,11 +5,15 @@ In: effects. Out: ``ResolvedSettings``, ``StackFile``, ``Release``. Reads throug
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.format.installed_paths import CURRENT, OFFLINE_FOLDER
 from stackctl.core.settings.dotenv import DotenvFile, parse_dotenv
+from stackctl.core.settings.names.overlay import Overlay, build_overlay
+from stackctl.core.settings.names.table import list_secret_names
+from stackctl.core.settings.names.values import read_names
 from stackctl.core.settings.sources import (
     ResolvedSettings,
     list_possible_variables,
@@ -36,9 +40,13 @@ def load_settings(effects: Effects) -> tuple[ResolvedSettings, StackFile]:
 
 
 def resolve_site(
-    effects: Effects, dotenv: DotenvFile, text: str, release: Release | None
+    effects: Effects, dotenv: DotenvFile, text: str, release: Release | None, *, travelling: bool = False
 ) -> tuple[ResolvedSettings, StackFile]:
     """Put `.env`, the environment, flags and `stack.yml` (as ``text``) together.
+
+    Args:
+        travelling: whether only what a bundle takes along may decide: no name of `.env` that is secret or this
+            machine's.
 
     Raises:
         ConfigError: a source has a problem; names every one with file and line.
@@ -50,19 +58,37 @@ def resolve_site(
     except ConfigError as error:
         findings += error.findings
     try:
-        referenced = list_possible_variables(dotenv.values) if stackfile is None else stackfile.list_variables()
-        packed = parse_dotenv(release.settings_text, release.settings_path) if release else None
+        packed = parse_dotenv(release.settings_text, release.settings_path) if release else DotenvFile("")
+        overlay = _build_overlay((dotenv, packed), stackfile or StackFile(), travelling)
+        findings += overlay.findings if stackfile else overlay.names.findings
+        referenced = overlay.stackfile.list_variables() if stackfile else list_possible_variables(dotenv.values)
+        if travelling:  # what must not be in a bundle is looked for in it
+            referenced |= list_secret_names() & dotenv.values.keys()
         resolved = resolve_settings(dotenv, effects.given.environment, effects.given.flags, referenced, packed)
+        warnings = [item for item in findings if item.severity is Severity.WARNING]
+        resolved = replace(resolved, findings=(*resolved.findings, *warnings), overlay=overlay)
     except ConfigError as error:
         findings += error.findings
     raise_config_error("The configuration is not usable.", findings)
-    assert stackfile is not None
+    stackfile = resolved.overlay.stackfile
     if release is None and effects.files.load_text(effects.paths.site / "stack.yaml") is not None:
         message = "is not read: stack.yml is, which stands beside it"
         hint = "move what it says into stack.yml, or remove it"
         unread = Finding("stack.yaml", message, hint, Severity.WARNING, str(effects.paths.site / "stack.yaml"))
         resolved = replace(resolved, findings=(*resolved.findings, unread))
     return resolved, stackfile
+
+
+def _build_overlay(files: Sequence[DotenvFile], stackfile: StackFile, travelling: bool) -> Overlay:
+    """What the names in `.env` and in the release's settings make of `stack.yml`, each finding at its line."""
+    names = read_names(files)
+    overlay = build_overlay(names.keep_travelling() if travelling else names, stackfile)
+    lines = {name: (file.path, line) for file in reversed(files) for name, line in file.lines.items()}
+    placed = [
+        replace(item, file=lines[item.subject][0], line=lines[item.subject][1]) if item.subject in lines else item
+        for item in overlay.findings
+    ]
+    return replace(overlay, findings=tuple(placed))
 
 
 def load_release(effects: Effects, started: str | None = None) -> Release | None:

@@ -116,7 +116,8 @@ def run_pack(world: PackEffects, request: PackRequest, *, dry_run: bool = False)
 
 def _gather(world: PackEffects, request: PackRequest) -> Contents:
     # What travels must not depend on the memory here: the prompt cache that fits is the site's to find when it renders.
-    loaded = load_site(world.effects, memory_bytes=0)
+    # Nor on the providers that this site's .env names.
+    loaded = load_site(world.effects, memory_bytes=0, travelling=True)
     with ThreadPoolExecutor(1) as pool:
         # Another program builds it, while this one reads and looks up.
         own_wheel = pool.submit(world.build_own_wheel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackctl.core.images.oci import OCI_CONFIG, OCI_LAYER
+from tests.fakes import SITE, raised_by
 from tests.operations.bundle.pack.packer import Packer, hash_text, set_env
 
 
@@ -80,3 +81,23 @@ def test_images_are_named_by_what_they_are_for(packer: Packer) -> None:
     images = packer.pack().manifest.images
     assert [image.uses for image in images] == [("api-gateway", "inference.none")]
     assert {blob.media_type for blob in images[0].blobs} >= {OCI_CONFIG, OCI_LAYER}
+
+
+def test_what_other_tools_names_say_of_this_site_changes_nothing_that_is_packed(packer: Packer) -> None:
+    from tests.operations.site.test_named_site import PRODUCTION
+
+    first = packer.pack().manifest
+    packer.world.files[SITE / ".env"] += (
+        PRODUCTION + "MYCODER_OPENAI_BASE_URL=http://10.9.9.9/v1\nMYCODER_CHAT_MODEL=m\n"
+    )
+    assert packer.pack().manifest == first
+    packed = "".join(packer.texts.values())
+    assert not [
+        word for word in ("planted", "company.com", "10.9.9.9", "INTERNAL_LLM", "engine-chat") if word in packed
+    ]
+
+
+def test_a_secret_under_another_tool_s_name_is_looked_for_in_what_is_packed(packer: Packer) -> None:
+    packer.world.files[SITE / ".env"] += "INTERNAL_LLM_TICKET=planted-ticket\n"
+    packer.world.files[SITE / "stack.yml"] = "version: 1  # planted-ticket\n"
+    assert "contains the value of INTERNAL_LLM_TICKET" in str(raised_by(packer.pack))
