@@ -149,8 +149,12 @@ class GatewayConfig:
 
     @property
     def fallbacks(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Each served name that has fallbacks, with them in order: a route as LiteLLM's own proxy knows it."""
-        return tuple((route.name, route.targets[1:]) for route in self.routes if route.targets[1:])
+        """Each model that has fallbacks under its own name, with them in order, as LiteLLM knows them."""
+        return tuple(
+            (route.name, route.targets[1:])
+            for route in self.routes
+            if route.targets[1:] and route.targets[0] == route.name
+        )
 
     @property
     def has_rate_limits(self) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from stackctl.core.gateway.config import NO_KEY, Deployment, GatewayConfig, GatewayProvider
 from stackctl.core.gateway.providers import RemoteEndpoint, build_provider
-from stackctl.core.gateway.routes import build_routes
+from stackctl.core.gateway.routes import build_aliases, build_routes
 from stackctl.core.gateway.timeouts import choose_engine_timeouts
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.settings import Settings
@@ -41,6 +41,7 @@ def build_gateway_config(
             *(build_provider(name, stackfile.providers[name], item, timeout_s) for name, item in remote.items()),
         ),
         routes=build_routes(stackfile, tuple(item.served_name for item in deployments), timeout_s),
+        aliases=build_aliases(stackfile),
         request_timeout_s=float(timeout_s),
         num_retries=stackfile.limits.retries,
         formats=tuple(settings.gateway_formats.split(",")),

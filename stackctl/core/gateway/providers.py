@@ -18,6 +18,7 @@ PREFIXES: dict[ProviderKind, str] = {
     "ollama": "ollama_chat",
     "vllm": "hosted_vllm",
     "openai-compatible": "openai",
+    "internal": "openai",
 }
 # LiteLLM's prefix for Ollama's embeddings is another than the one for its chat.
 OLLAMA_EMBEDDINGS = "ollama"
@@ -87,7 +88,7 @@ def list_endpoints(stackfile: StackFile) -> tuple[RemoteEndpoint, ...]:
             mode=model.mode,
             url=(provider.api_base or "").rstrip("/"),  # LiteLLM puts '/v1/messages' behind it as it stands
             key_variable=provider.api_key or "",
-            headers=tuple(sorted(provider.headers.items())),
+            headers=tuple(sorted(provider.list_headers().items())),
             context_length=model.context_length,
         )
         for name, provider in stackfile.providers.items()
@@ -106,11 +107,12 @@ def build_provider(name: str, provider: Provider, endpoint: RemoteEndpoint, time
         endpoint: any of its models, for its address.
         timeout_s: seconds that one request may take altogether.
     """
+    # A proxy would look for this machine at itself.
+    is_outside = not (provider.local or endpoint.is_on_this_machine)
     return GatewayProvider(
         name=name,
         kind=provider.kind,
-        is_local=False,
-        timeouts=choose_provider_timeouts(timeout_s),
-        # A proxy would look for this machine at itself.
-        is_proxied=not endpoint.is_on_this_machine,
+        is_local=provider.local,
+        timeouts=choose_provider_timeouts(provider.timeouts, timeout_s),
+        is_proxied=is_outside if provider.proxied is None else provider.proxied,
     )

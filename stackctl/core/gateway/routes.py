@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
-from stackctl.core.gateway.config import GatewayRoute
-from stackctl.core.settings.stackfile import StackFile
+from collections.abc import Iterable, Mapping
+
+from stackctl.core.gateway.config import GatewayAlias, GatewayRoute
+from stackctl.core.settings.stackfile import Route, StackFile
+
+_NO_ROUTE = Route()
 
 
-def build_routes(stackfile: StackFile, served_names: tuple[str, ...], deadline_s: float) -> tuple[GatewayRoute, ...]:
-    """A route for each served name, in that order.
+def list_route_names(stackfile: StackFile, models: Iterable[str]) -> tuple[str, ...]:
+    """Every name that clients may ask for: the models' own, then those of routes that stand for others.
 
     Args:
-        deadline_s: seconds for all tries together.
+        models: served names of all models.
     """
-    return tuple(_build_route(stackfile, name, deadline_s) for name in served_names)
+    return tuple(dict.fromkeys((*models, *(name for name, route in stackfile.routes.items() if route.targets))))
+
+
+def list_targets(routes: Mapping[str, Route], name: str) -> tuple[str, ...]:
+    """The models that are tried for a name, in order, each once.
+
+    A name in a route stands for all that its own route tries, so that fallbacks have fallbacks; in its own route it
+    stands for the model of that name.
+    """
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    left = [(name, False)]
+    while left:
+        current, is_model = left.pop()
+        if is_model:
+            found.setdefault(current)
+        elif current not in seen:  # what was seen has been found, or is in a ring, which a check tells of
+            seen.add(current)
+            route = routes.get(current, _NO_ROUTE)
+            others = (*(route.targets or (current,)), *(route.fallbacks or ()))
+            left += [(other, other == current) for other in reversed(others)]
+    return tuple(found)
+
+
+def build_routes(stackfile: StackFile, models: Iterable[str], deadline_s: float) -> tuple[GatewayRoute, ...]:
+    """A route for each served name, those of models first.
+
+    Args:
+        models: served names of all models.
+        deadline_s: seconds for all tries together, where a route says nothing else.
+    """
+    return tuple(_build_route(stackfile, name, deadline_s) for name in list_route_names(stackfile, models))
 
 
 def _build_route(stackfile: StackFile, name: str, deadline_s: float) -> GatewayRoute:
-    route = stackfile.routes.get(name)
+    route = stackfile.routes.get(name, _NO_ROUTE)
     return GatewayRoute(
         name=name,
-        targets=(name, *(route.fallbacks if route else ())),
-        retries=stackfile.limits.retries,
-        deadline_s=deadline_s,
+        targets=list_targets(stackfile.routes, name),
+        retries=stackfile.limits.retries if route.retries is None else route.retries,
+        deadline_s=deadline_s if route.deadline is None else route.deadline,
+        is_local_only=route.local_only,
+        defaults=route.defaults.list_values(),
     )
+
+
+def build_aliases(stackfile: StackFile) -> tuple[GatewayAlias, ...]:
+    """The other names, in the file's order."""
+    return tuple(GatewayAlias(match, route) for match, route in stackfile.aliases.items())

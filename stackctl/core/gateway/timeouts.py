@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stackctl.core.gateway.config import Timeouts
+from stackctl.core.settings.stackfile import ProviderTimeouts
 
 ENGINE_CONNECT_S = 5
 PROVIDER_CONNECT_S = 10
@@ -16,11 +17,20 @@ def choose_engine_timeouts(whole_s: float) -> Timeouts:
     return Timeouts(min(ENGINE_CONNECT_S, whole_s), whole_s, min(BETWEEN_TOKENS_S, whole_s), whole_s)
 
 
-def choose_provider_timeouts(whole_s: float) -> Timeouts:
-    """The time-outs of a provider."""
+def choose_provider_timeouts(given: ProviderTimeouts, request_s: float) -> Timeouts:
+    """The time-outs of a provider: what `stack.yml` gives, and for the rest what leaves time for another target.
+
+    Args:
+        request_s: seconds that one request may take altogether.
+    """
+    whole = request_s if given.whole is None else given.whole
+
+    def choose(value: float | None, default: float) -> float:
+        return min(default, whole) if value is None else value
+
     return Timeouts(
-        min(PROVIDER_CONNECT_S, whole_s),
-        min(PROVIDER_FIRST_TOKEN_S, whole_s),
-        min(BETWEEN_TOKENS_S, whole_s),
-        whole_s,
+        choose(given.connect, PROVIDER_CONNECT_S),
+        choose(given.first_token, PROVIDER_FIRST_TOKEN_S),
+        choose(given.between_tokens, BETWEEN_TOKENS_S),
+        whole,
     )

@@ -1,4 +1,4 @@
-"""What must hold of providers and routes beyond each key's own form: addresses, keys, ways that end. Pure."""
+"""What must hold of providers beyond each key's own form: addresses, keys, headers. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from urllib.parse import SplitResult, urlsplit
 
-from stackctl.core.settings.stackfile import Mode, Provider, StackFile
+from stackctl.core.settings.stackfile import Provider, StackFile
 from stackctl.core.text.printable import hide_user
 from stackctl.errors import Finding
 
 # Their own services, which ask every caller for a key.
 HOSTED = ("openai", "anthropic")
+# What a provider of kind internal is told of who asks: keys of `stack.yml` that name a variable.
+IDENTITY = ("ticket", "user_id", "user_type")
 _ROUTES = ("/chat/completions", "/completions", "/embeddings", "/messages", "/responses", "/models")
 
 
@@ -31,7 +33,30 @@ def check_providers(stackfile: StackFile) -> list[Finding]:
             hint = f"add 'api_key: {variable}' here, and {variable}=... to .env"
             message = f"api_key is missing: {provider.kind} answers nobody without a key"
             findings.append(Finding(place, message, hint, file="stack.yml"))
+        findings += [
+            Finding(f"{place}.{key}", message, hint, file="stack.yml")
+            for key, message, hint in _check_identity(provider)
+        ]
+        if provider.local and provider.proxied:
+            message = "is both local and proxied; the company's proxy is for what lies outside"
+            findings.append(Finding(f"{place}.proxied", message, "remove one of the two", file="stack.yml"))
     return findings
+
+
+def _check_identity(provider: Provider) -> Iterator[tuple[str, str, str]]:
+    """Check what a provider is told of who asks: by kind internal alone, and each header once."""
+    given = {key: variable for key in IDENTITY if (variable := getattr(provider, key))}
+    if provider.kind != "internal":
+        for key, variable in given.items():
+            hint = f"write 'headers: {{{getattr(provider.header_names, key)}: {variable}}}', or kind: internal"
+            yield key, f"is for kind internal; this one is {provider.kind}", hint
+        return
+    taken = {header.lower(): f"headers.{header}" for header in provider.headers}
+    for key in given:
+        header = getattr(provider.header_names, key)
+        if other := taken.get(header.lower()):
+            yield key, f"is sent as {header}, which {other} is sent as, too", f"change header_names.{key}"
+        taken[header.lower()] = key
 
 
 def _check_address(provider: Provider) -> Iterator[tuple[str, str]]:
@@ -86,48 +111,14 @@ def check_provider_keys(stackfile: StackFile, variables: Mapping[str, str], blan
             for header, variable in provider.headers.items()
             if variable not in variables
         ]
+        findings += [
+            _name_variable(f"providers.{name}.{key}", variable, blank)
+            for key in IDENTITY
+            if (variable := getattr(provider, key)) and variable not in variables
+        ]
     return findings
 
 
 def _name_variable(subject: str, variable: str, blank: Set[str]) -> Finding:
     seen = "is empty" if variable in blank else "is not set"
     return Finding(subject, f"names {variable}, which {seen}", f"add {variable}=... to .env")
-
-
-def check_routes(stackfile: StackFile, modes: Mapping[str, Mode]) -> list[Finding]:
-    """Check that a model falls back to others of its mode, and no chain of fallbacks comes back to where it began.
-
-    Args:
-        modes: mode of each served name; a name that is not served is another check's.
-    """
-    findings: list[Finding] = []
-    for name, route in stackfile.routes.items():
-        place = f"routes.{name}"
-        for other in route.fallbacks:
-            if other == name:
-                message = f"'{name}' falls back to itself"
-                findings.append(Finding(place, message, "name another model", file="stack.yml"))
-            elif name in modes and other in modes and modes[other] != modes[name]:
-                message = f"'{name}' is for {modes[name]} and its fallback '{other}' for {modes[other]}"
-                findings.append(Finding(place, message, f"name a model for {modes[name]}", file="stack.yml"))
-        ring = _find_ring(stackfile, name)
-        if ring:
-            message = f"the fallbacks go round in a ring: {' -> '.join(ring)}"
-            findings.append(Finding(place, message, "leave one of them out", file="stack.yml"))
-    return findings
-
-
-def _find_ring(stackfile: StackFile, start: str) -> tuple[str, ...]:
-    """A way along fallbacks from a name back to it, told once, from the first of its names; empty without one."""
-    ways: list[tuple[str, ...]] = [(start,)]
-    seen = {start}
-    while ways:
-        way = ways.pop()
-        route = stackfile.routes.get(way[-1])
-        for other in route.fallbacks if route else ():
-            if other == start and len(way) > 1:
-                return (*way, start) if start == min(way) else ()
-            if other not in seen:
-                seen.add(other)
-                ways.append((*way, other))
-    return ()

@@ -1,4 +1,4 @@
-"""`stack.yml` as frozen values: models, providers, routes and limits. Pure types; stackfile_reader.py reads the text.
+"""`stack.yml` as frozen values: models, providers, routes, aliases, limits. Pure types; stackfile_reader.py reads text.
 
 Annotations carry each value's bounds and meaning: the reader and the JSON Schema are made from them.
 """
@@ -6,7 +6,7 @@ Annotations carry each value's bounds and meaning: the reader and the JSON Schem
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le, MinLen
@@ -50,8 +50,20 @@ class AsWritten:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Marks a number's bounds for editors; route_checks.py checks them beside everything else that a route must be."""
+
+    low: float
+    high: float
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:
+        """The JSON Schema of a number between the bounds."""
+        return handler(schema) | {"minimum": self.low, "maximum": self.high}
+
+
 Mode = Literal["chat", "embedding", "rerank"]
-ProviderKind = Literal["openai", "anthropic", "lm_studio", "ollama", "vllm", "openai-compatible"]
+ProviderKind = Literal["openai", "anthropic", "lm_studio", "ollama", "vllm", "openai-compatible", "internal"]
 ServedName = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$", "a name of letters, digits and . _ : / -, without spaces")
 ]
@@ -63,12 +75,28 @@ HttpUrl = Annotated[
     str,
     Matches(r"^https?://[^\s]+$", "an address with its scheme and without spaces, such as http://localhost:1234/v1"),
 ]
+AliasName = Annotated[
+    str,
+    Matches(
+        r"^[A-Za-z0-9*][A-Za-z0-9._:/*-]{0,127}$",
+        "a name of letters, digits and . _ : / -, in which * stands for any characters, such as claude-*",
+    ),
+]
 Text = Annotated[str, MinLen(1)]
 EnvironmentName = Annotated[str, Matches(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a variable")]
 CacheSize = Annotated[str, Matches(r"^(auto|0|[1-9][0-9]*[kmg])$", "auto, 0 or a size such as 2g"), AsWritten((0,))]
 Word = Annotated[str, AsWritten()]
 Tokens = Annotated[int, Ge(0), Le(16_777_216)]
 Positive = Annotated[int, Ge(1)]
+# Bounds of what a route gives a request by default, as OpenAI's reference states them.
+DEFAULT_BOUNDS = {
+    "temperature": Within(0, 2),
+    "top_p": Within(0, 1),
+    "max_tokens": Within(1, 16_777_216),
+    "presence_penalty": Within(-2, 2),
+    "frequency_penalty": Within(-2, 2),
+}
+Seconds = Annotated[float, Ge(0.1), Le(86_400)]
 
 # Read by pydantic when it builds the reader.
 _CONFIG: dict[str, Any] = {"extra": "forbid", "strict": True}
@@ -111,27 +139,108 @@ class RemoteModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderTimeouts:
+    """How long one try may take, in seconds."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
+    connect: Seconds | None = _key("Until the connection stands; empty takes 10.", None)
+    first_token: Seconds | None = _key("Until the first content of an answer; empty takes 120.", None)
+    between_tokens: Seconds | None = _key("Between two pieces of a streamed answer; empty takes 120.", None)
+    whole: Seconds | None = _key("Until the end of an answer; empty takes GATEWAY_REQUEST_TIMEOUT_S.", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityHeaders:
+    """Request headers in which a provider of kind internal is told who asks."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
+    ticket: HeaderName = _key("Header of the department's ticket.", "x-dep-ticket")
+    user_id: HeaderName = _key("Header of the user.", "User-Id")
+    user_type: HeaderName = _key("Header of the kind of user.", "User-Type")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """Another server behind the same gateway."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
-    kind: ProviderKind = _key("Which wire format it speaks.")
+    kind: ProviderKind = _key("Which wire format it speaks; internal is a company's own of OpenAI's format.")
     api_base: HttpUrl | None = _key("Base URL; may be left out for openai and anthropic.", None)
     api_key: VariableName | None = _key("Name of the variable in .env that holds its key.", None)
     headers: Mapping[HeaderName, VariableName] = _key(
         "Request header to the variable in .env with its value.", factory=dict
     )
+    ticket: VariableName | None = _key("Kind internal: name of the variable with the department's ticket.", None)
+    user_id: VariableName | None = _key("Kind internal: name of the variable with the user.", None)
+    user_type: VariableName | None = _key("Kind internal: name of the variable with the kind of user.", None)
+    header_names: IdentityHeaders = _key("Kind internal: headers of those three.", factory=IdentityHeaders)
+    local: bool = _key("Whether it is in the building, so that a route with local_only may go there.", False)
+    proxied: bool | None = _key(
+        "Whether it is asked through the company's proxy, where one is set; empty is yes unless it is local or on this"
+        " machine.",
+        None,
+    )
+    timeouts: ProviderTimeouts = _key("How long one try may take.", factory=ProviderTimeouts)
     models: Annotated[Mapping[ServedName, RemoteModel], MinLen(1)] = _key("Served name to the provider's model.")
+
+    def list_headers(self) -> dict[str, str]:
+        """Every request header to the variable that holds its value."""
+        names = self.header_names
+        who = {names.ticket: self.ticket, names.user_id: self.user_id, names.user_type: self.user_type}
+        return dict(self.headers) | {header: variable for header, variable in who.items() if variable}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteDefaults:
+    """What a request gets that its client did not send."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
+    temperature: Annotated[float, DEFAULT_BOUNDS["temperature"]] | None = _key(
+        "Randomness of the answer, 0 to 2.", None
+    )
+    top_p: Annotated[float, DEFAULT_BOUNDS["top_p"]] | None = _key(
+        "Share of likely tokens to choose from, 0 to 1.", None
+    )
+    max_tokens: Annotated[int, DEFAULT_BOUNDS["max_tokens"]] | None = _key(
+        "Longest answer, in tokens; agents that send no limit of their own stop there.", None
+    )
+    presence_penalty: Annotated[float, DEFAULT_BOUNDS["presence_penalty"]] | None = _key(
+        "Against tokens already there, -2 to 2.", None
+    )
+    frequency_penalty: Annotated[float, DEFAULT_BOUNDS["frequency_penalty"]] | None = _key(
+        "Against tokens by their count, -2 to 2.", None
+    )
+
+    def list_values(self) -> dict[str, float]:
+        """Each default that is set, by the name of OpenAI's field."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What happens to requests for one served name."""
+    """What is tried, in order, for requests to one served name."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
-    fallbacks: Annotated[tuple[ServedName, ...], MinLen(1)] = _key(
-        "Served names to try, in order, when this one fails."
+    targets: Annotated[tuple[ServedName, ...], MinLen(1)] | None = _key(
+        "Served names that this name stands for, in order; empty is the model of this name.", None
     )
+    fallbacks: Annotated[tuple[ServedName, ...], MinLen(1)] | None = _key(
+        "Served names to try after those, in order.", None
+    )
+    retries: Annotated[int, Ge(0), Le(10)] | None = _key(
+        "Further tries of a target before the next one; empty takes limits.retries.", None
+    )
+    deadline: Annotated[float, Ge(1), Le(86_400)] | None = _key(
+        "Seconds for all tries together; empty takes GATEWAY_REQUEST_TIMEOUT_S.", None
+    )
+    local_only: bool = _key("Refuse targets that are not local, so that no request leaves the building.", False)
+    defaults: RouteDefaults = _key("What a request gets that its client did not send.", factory=RouteDefaults)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Every served name that the route names, in order."""
+        return (*(self.targets or ()), *(self.fallbacks or ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +270,10 @@ class StackFile:
     version: Literal[1] = _key("Version of this format.", 1)
     models: Mapping[ServedName, LocalModel] = _key("Served name to a model of our own engines.", factory=dict)
     providers: Mapping[str, Provider] = _key("Other servers behind the gateway.", factory=dict)
-    routes: Mapping[ServedName, Route] = _key("Served name to its fallbacks.", factory=dict)
+    routes: Mapping[ServedName, Route] = _key("Served name to what is tried for it.", factory=dict)
+    aliases: Mapping[AliasName, ServedName] = _key(
+        "Other names of served ones; * stands for any characters, and the first that matches counts.", factory=dict
+    )
     limits: Limits = _key("Limits on requests.", factory=Limits)
 
     def list_variables(self) -> frozenset[str]:
@@ -173,7 +285,7 @@ class StackFile:
         """Names of the variables that providers need from `.env` or the environment."""
         names: set[str] = set()
         for provider in self.providers.values():
-            names.update(provider.headers.values(), [provider.api_key] if provider.api_key else [])
+            names.update(provider.list_headers().values(), [provider.api_key] if provider.api_key else [])
         return frozenset(names)
 
 

@@ -12,12 +12,15 @@ from typing import Any
 
 from stackctl.core.settings.provider_checks import check_providers
 from stackctl.core.settings.stackfile import (
+    IdentityHeaders,
     Limits,
     LocalModel,
     ModelLimits,
     Provider,
+    ProviderTimeouts,
     RemoteModel,
     Route,
+    RouteDefaults,
     StackFile,
     describe_key,
 )
@@ -27,7 +30,12 @@ from stackctl.errors import ConfigError, Finding
 
 # Keys of a model whose texts are marked ``AsWritten``.
 _AS_WRITTEN = ("arguments", "environment", "prompt_cache")
-_TYPES = (StackFile, LocalModel, Provider, RemoteModel, Route, Limits, ModelLimits)
+_TYPES = (
+    *(StackFile, LocalModel, Provider, IdentityHeaders, ProviderTimeouts, RemoteModel),
+    *(Route, RouteDefaults, Limits, ModelLimits),
+)
+# Keys of a provider whose values are names of variables, where a person may write the secret itself.
+_VARIABLES = ("api_key", "headers", "ticket", "user_id", "user_type")
 
 
 def parse_stackfile(text: str, path: str = "stack.yml") -> StackFile:
@@ -114,7 +122,7 @@ def _build_finding(error: dict[str, Any], tree: YamlTree) -> Finding:
         nearest = suggest_key(str(path[-1]), _list_keys(path[:-1]))
         return Finding(subject, "is not a key of this section", nearest or "remove it", file=tree.path, line=line)
     place = (path[0], path[2]) if len(path) > 2 else ()
-    if place in (("providers", "api_key"), ("providers", "headers")) and error["loc"][-1] != "[key]":
+    if place and place[0] == "providers" and place[1] in _VARIABLES and error["loc"][-1] != "[key]":
         # Whoever writes the secret itself here must not find it in a log: what was seen is not shown.
         message = "expected the name of a variable in .env, such as OPENAI_API_KEY; the secret itself belongs there"
         return Finding(subject, message, f"move the value to .env and name it in {subject}", file=tree.path, line=line)
@@ -139,8 +147,14 @@ def _list_keys(path: tuple[Any, ...]) -> list[str]:
             section = Provider
         case ("providers", _, "models", _):
             section = RemoteModel
+        case ("providers", _, "timeouts"):
+            section = ProviderTimeouts
+        case ("providers", _, "header_names"):
+            section = IdentityHeaders
         case ("routes", _):
             section = Route
+        case ("routes", _, "defaults"):
+            section = RouteDefaults
         case ("limits",):
             section = Limits
         case ("limits", "models", _):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
 from stackctl.core.engine.engines import Engine
+from stackctl.core.gateway.aliases import check_aliases
 from stackctl.core.gateway.providers import RemoteEndpoint
+from stackctl.core.gateway.route_checks import ModelFacts, check_routes
+from stackctl.core.gateway.routes import list_route_names
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.engine_environment import list_references
-from stackctl.core.settings.provider_checks import check_routes
 from stackctl.core.settings.settings import Settings, default_value
-from stackctl.core.settings.stackfile import Mode, StackFile
+from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.text.printable import is_text
 from stackctl.errors import ConfigError, Finding, suggest_nearest
 
@@ -56,27 +58,41 @@ def check_engine(engine: Engine, models: tuple[ServedModel, ...]) -> list[Findin
 def check_names(
     stackfile: StackFile, models: tuple[ServedModel, ...], endpoints: tuple[RemoteEndpoint, ...]
 ) -> list[Finding]:
-    """Check that served names are unique, and that each route and limit names one."""
+    """Check that served names are unique, and that each route, alias and limit names some that make a way."""
     findings: list[Finding] = []
     owners = {model.served_name: model.setting for model in models}
-    modes: dict[str, Mode] = {model.served_name: model.mode for model in models}
+    facts = {model.served_name: ModelFacts(model.mode, True, "", model.context_length) for model in models}
     for endpoint in endpoints:
         place = f"providers.{endpoint.provider}.models.{endpoint.served_name}"
         if endpoint.served_name in owners:
             message = f"'{endpoint.served_name}' is already served by {owners[endpoint.served_name]}"
             findings.append(Finding(place, message, "rename one of them", file="stack.yml"))
         owners.setdefault(endpoint.served_name, place)
-        modes.setdefault(endpoint.served_name, endpoint.mode)
+        facts.setdefault(endpoint.served_name, _describe_endpoint(stackfile, endpoint))
+    findings += _check_provider_names(models, endpoints)
+    findings += _check_known(stackfile.limits.models, owners, "limits.models")
+    findings += check_aliases(stackfile.aliases, list_route_names(stackfile, owners))
+    return [*findings, *check_routes(stackfile, facts)]
+
+
+def _describe_endpoint(stackfile: StackFile, endpoint: RemoteEndpoint) -> ModelFacts:
+    is_local = stackfile.providers[endpoint.provider].local
+    return ModelFacts(endpoint.mode, is_local, endpoint.provider, endpoint.context_length)
+
+
+def _check_provider_names(models: tuple[ServedModel, ...], endpoints: tuple[RemoteEndpoint, ...]) -> Iterator[Finding]:
+    """Check that each provider can be told from the others and from our engines."""
     variables: dict[str, str] = {}
-    for endpoint in endpoints:
+    services = {model.service: model.served_name for model in models}
+    for endpoint in {item.provider: item for item in endpoints}.values():
         other = variables.setdefault(endpoint.url_variable, endpoint.provider)
+        place = f"providers.{endpoint.provider}"
         if other != endpoint.provider:
             message = f"differs from '{other}' only in characters that a variable's name does not have"
-            findings.append(Finding(f"providers.{endpoint.provider}", message, "rename one of them", file="stack.yml"))
-    for name, route in stackfile.routes.items():
-        findings += _check_known((name, *route.fallbacks), owners, f"routes.{name}")
-    findings += _check_known(stackfile.limits.models, owners, "limits.models")
-    return [*findings, *check_routes(stackfile, modes)]
+            yield Finding(place, message, "rename one of them", file="stack.yml")
+        elif endpoint.provider in services:
+            message = f"is also the name of the engine of '{services[endpoint.provider]}'"
+            yield Finding(place, message, "rename the provider", file="stack.yml")
 
 
 def check_engine_variables(stackfile: StackFile, variables: Mapping[str, str]) -> list[Finding]:

@@ -24,6 +24,8 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "int_from_float": _WHOLE,
     "string_type": _TEXT,
     "string_too_short": _TEXT,
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
     "bool_type": "expected true or false",
     "bool_parsing": "expected true or false",
     "dict_type": _SECTION,
@@ -44,6 +46,15 @@ _ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "api_base": ("url", "base_url", "endpoint", "host", "address"),
     "api_key": ("key", "token", "apikey"),
     "kind": ("type", "provider"),
+    "local": ("is_local", "on_premises", "internal"),
+    "timeouts": ("timeout", "timeout_s"),
+    "first_token": ("ttft", "read", "first", "first_byte"),
+    "whole": ("total", "all", "request"),
+    "targets": ("target", "models", "model"),
+    "fallbacks": ("fallback", "then"),
+    "retries": ("num_retries", "max_retries"),
+    "deadline": ("deadline_s", "timeout", "timeout_s"),
+    "max_tokens": ("max_completion_tokens", "max_output_tokens", "n_predict"),
     "requests_per_minute": ("rpm",),
     "tokens_per_minute": ("tpm",),
     "parallel_requests": ("max_parallel", "max_parallel_requests", "concurrency"),
@@ -78,7 +89,7 @@ def describe_error(error: Mapping[str, Any], subject: str, written: str) -> tupl
         hint = f"write {number} without quotes" if seen == number else nearest or f"correct {subject}"
         return f"is {_show(seen)}; expected {only}", hint
     if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+        bound = f"at least {context['ge']:.15g}" if "ge" in context else f"at most {context['le']:.15g}"
         return f"is {_show(seen)}; expected {bound}", f"correct {subject}"
     if kind == "expected":  # of our own: see ``Matches``
         return f"is {_show(seen)}; expected {error['msg']}", f"correct {subject}"

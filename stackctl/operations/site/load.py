@@ -5,6 +5,8 @@ In: effects. Out: a ``LoadedSite``. Reads through its effects; writes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,9 +70,6 @@ def _build_site(
 ) -> LoadedSite:
     settings = resolved.values
     check_site_path(str(effects.paths.site))
-    missing = check_provider_keys(stackfile, resolved.variables, resolved.blank)
-    missing += check_engine_variables(stackfile, resolved.variables)
-    raise_config_error("A secret that stack.yml names is not set.", missing)
     demo = str(effects.paths.data_root / "models" / DEMO_MODEL_FILE)
     requests = build_requests(settings, stackfile, str(effects.paths.site), demo)
     if release:
@@ -80,9 +79,10 @@ def _build_site(
     choice = choose_process_engine(effects, settings, release)
     engines = {"process": choice.form.engine, "compose": choose_compose_engine(settings)}
     stacks: dict[str, Stack] = {}
-    for runtime, engine in engines.items():
-        models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots, memory_bytes)
-        stacks[runtime] = build_stack(settings, stackfile, engine, models)
+    with _report_together(_check_variables(resolved, stackfile)):
+        for runtime, engine in engines.items():
+            models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots, memory_bytes)
+            stacks[runtime] = build_stack(settings, stackfile, engine, models)
     images, unpinned = load_images(effects, resolved, engines["compose"], release)
     paths = build_runtime_paths(effects, choice)
     findings = (*resolved.findings, *warnings, *unpinned, *check_contexts(requests, headers))
@@ -98,6 +98,21 @@ def _build_site(
         release,
         load_override(effects),
     )
+
+
+def _check_variables(resolved: ResolvedSettings, stackfile: StackFile) -> list[Finding]:
+    missing = check_provider_keys(stackfile, resolved.variables, resolved.blank)
+    return [*missing, *check_engine_variables(stackfile, resolved.variables)]
+
+
+@contextmanager
+def _report_together(findings: list[Finding]) -> Iterator[None]:
+    """Report what the body finds together with what was found before it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise_config_error(error.message, [*findings, *error.findings])
+    raise_config_error("A secret that stack.yml names is not set.", findings)
 
 
 def load_override(effects: Effects) -> str:

@@ -23,8 +23,28 @@ providers:
     kind: ollama
     api_base: http://localhost:11434
     models: {llama: {model: "llama3:8b"}}
+  company:
+    kind: internal
+    api_base: https://llm.company.example/v1
+    api_key: COMPANY_KEY
+    ticket: TICKET
+    user_id: WHO
+    user_type: WHO_TYPE
+    header_names: {ticket: X-Ticket, user_id: X-User, user_type: X-User-Type}
+    local: true
+    proxied: false
+    timeouts: {connect: 0.5, first_token: 30, between_tokens: 10, whole: 90}
+    models: {house: {model: house}}
 routes:
-  local-review: {fallbacks: [gpt]}
+  local-review:
+    targets: [house]
+    fallbacks: [gpt]
+    retries: 0
+    deadline: 60
+    local_only: false
+    defaults: {temperature: 0.2, top_p: 1, max_tokens: 1024, presence_penalty: -2, frequency_penalty: 0.5}
+aliases:
+  claude-*: local-review
 limits:
   retries: 1
   models:

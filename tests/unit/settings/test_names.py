@@ -43,7 +43,7 @@ def list_targets(made: Overlay, name: str = "local-chat") -> list[tuple[str, str
         for served_name, model in item.models.items()
     }
     route = made.stackfile.routes.get(name)
-    return [served[target] for target in (name, *(route.fallbacks if route else ()))]
+    return [served[target] for target in (name, *((route.fallbacks or ()) if route else ()))]
 
 
 def test_without_the_names_nothing_changes() -> None:

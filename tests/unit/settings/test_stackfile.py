@@ -20,7 +20,10 @@ def test_a_full_file_is_read() -> None:
     parsed = parse_stackfile(FULL)
     assert parsed.models["local-review"].arguments == ("--temp", "0")
     assert parsed.providers["openai"].models["gpt"].context_length == 128_000
-    assert parsed.list_variables() == {"OPENAI_API_KEY", "TENANT"}
+    assert parsed.list_variables() == {"OPENAI_API_KEY", "TENANT", "COMPANY_KEY", "TICKET", "WHO", "WHO_TYPE"}
+    assert parsed.providers["company"].timeouts.connect == 0.5
+    assert parsed.routes["local-review"].others == ("house", "gpt")
+    assert parsed.aliases == {"claude-*": "local-review"}
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "version: 1\n", (CHECKOUT / "stack.yml").read_text()])
@@ -46,6 +49,15 @@ def test_everything_is_optional(text: str) -> None:
             "api_key",
         ),
         ("routes:\n  r: {fallback: [a], fallbacks: [b]}", 2, "routes.r.fallback", "fallbacks"),
+        (
+            "routes:\n  r:\n    defaults: {max_completion_tokens: 1}",
+            3,
+            "routes.r.defaults.max_completion_tokens",
+            "max_tokens",
+        ),
+        ("providers:\n  p:\n    timeouts: {ttft: 1}", 3, "providers.p.timeouts.ttft", "first_token"),
+        ("providers:\n  p:\n    header_names: {tiket: a}", 3, "providers.p.header_names.tiket", "ticket"),
+        ("routes:\n  r: {timeout: 3}", 2, "routes.r.timeout", "deadline"),
         ("limits: {retry: 1}", 1, "limits.retry", "retries"),
         (
             "limits:\n  models:\n    m: {rpm: 1, token_per_minute: 2}",
@@ -78,6 +90,14 @@ def test_an_unknown_key_is_at_its_line_and_names_the_nearest(text: str, line: in
         ("providers:\n  p: {kind: openai, api_base: localhost, models: {g: {model: m}}}", 2, "providers.p.api_base"),
         ("providers:\n  p: {kind: vllm, models: {g: {model: m}}}", 2, "providers.p"),
         ("routes:\n  r: {fallbacks: []}", 2, "routes.r.fallbacks"),
+        ("routes:\n  r: {targets: []}", 2, "routes.r.targets"),
+        ("routes:\n  r: {deadline: 0.5}", 2, "routes.r.deadline"),
+        ("routes:\n  r: {retries: 11}", 2, "routes.r.retries"),
+        ("routes:\n  r: {local_only: 'yes'}", 2, "routes.r.local_only"),
+        ("routes:\n  r:\n    defaults: {max_tokens: 1.5}", 3, "routes.r.defaults.max_tokens"),
+        ("aliases:\n  'a b': x", 2, "aliases.a b"),
+        ("providers:\n  p:\n    timeouts: {connect: 0}", 3, "providers.p.timeouts.connect"),
+        ("providers:\n  p:\n    header_names: {ticket: 'a b'}", 3, "providers.p.header_names.ticket"),
         ("limits:\n  models: {m: {requests_per_minute: 0}}", 2, "limits.models.m.requests_per_minute"),
         ("limits:\n  retries: .nan", 2, "limits.retries"),
         ("- a", 1, "stack.yml"),
@@ -111,7 +131,15 @@ def test_all_mistakes_come_in_one_run_in_the_files_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["api_key: planted-key", "headers: {Authorization: planted-key}", "headers: planted-key"]
+    "key",
+    [
+        "api_key: planted-key",
+        "headers: {Authorization: planted-key}",
+        "headers: planted-key",
+        "ticket: planted-key",
+        "user_id: planted-key",
+        "user_type: planted-key",
+    ],
 )
 def test_a_secret_written_here_by_mistake_is_not_repeated(key: str) -> None:
     text = f"providers:\n  p:\n    kind: openai\n    {key}\n    models: {{g: {{model: m}}}}\n"

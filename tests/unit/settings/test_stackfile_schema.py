@@ -22,7 +22,17 @@ def test_the_schema_takes_what_the_parser_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [("models", "local-review"), ("providers", "openai"), ("routes", "local-review"), ("limits",), ()]
+    "path",
+    [
+        ("models", "local-review"),
+        ("providers", "openai"),
+        ("providers", "company", "timeouts"),
+        ("providers", "company", "header_names"),
+        ("routes", "local-review"),
+        ("routes", "local-review", "defaults"),
+        ("limits",),
+        (),
+    ],
 )
 def test_the_schema_refuses_an_unknown_key_everywhere(path: tuple[str, ...]) -> None:
     document: dict[str, Any] = copy.deepcopy(yaml.safe_load(FULL))
@@ -39,3 +49,9 @@ def test_the_schema_explains_every_key() -> None:
     for section in (schema, *schema["$defs"].values()):
         for name, item in section.get("properties", {}).items():
             assert item.get("description"), name
+
+
+@pytest.mark.parametrize(("key", "value"), [("temperature", 2.1), ("max_tokens", 0), ("top_p", -0.1)])
+def test_the_schema_bounds_what_a_route_gives_by_default(key: str, value: float) -> None:
+    document = {"routes": {"r": {"defaults": {key: value}}}}
+    assert not jsonschema.Draft202012Validator(build_schema()).is_valid(document)

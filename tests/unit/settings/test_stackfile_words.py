@@ -37,6 +37,12 @@ from tests.unit.settings.stackfiles import find_problems, scalars
         ("models: {m: }", "is empty; expected keys and values", "correct models.m"),
         ("models: {m: {file: a, slots: 999}}", "is 999; expected at most 256", "correct models.m.slots"),
         ("limits: {retries: -1}", "is -1; expected at least 0", "correct limits.retries"),
+        (
+            "routes: {r: {defaults: {temperature: hot}}}",
+            "is 'hot'; expected a number",
+            "correct routes.r.defaults.temperature",
+        ),
+        ("routes: {r: {deadline: 99999}}", "is 99999; expected at most 86400", "correct routes.r.deadline"),
         ("routes: {r: {fallbacks: a}}", "is 'a'; expected a list, such as [a, b]", "correct routes.r.fallbacks"),
         ("routes: {r: {fallbacks: []}}", "is empty; expected at least one entry", "correct routes.r.fallbacks"),
         ("models: {m: {file: 1.10}}", "is 1.1; expected a text", "write '1.10' in quotes"),
@@ -88,6 +94,27 @@ def test_a_mistake_is_told_in_words_of_the_file(text: str, message: str, hint: s
             "kind: anthropic",
             "api_key is missing",
             "add 'api_key: ANTHROPIC_API_KEY' here, and ANTHROPIC_API_KEY=... to .env",
+        ),
+        (
+            "kind: vllm, api_base: 'http://a/v1', ticket: T",
+            "is for kind internal; this one is vllm",
+            "write 'headers: {x-dep-ticket: T}', or kind: internal",
+        ),
+        (
+            "kind: internal, api_base: 'http://a/v1', ticket: T, headers: {X-Dep-Ticket: U}",
+            "is sent as x-dep-ticket, which headers.X-Dep-Ticket is sent as, too",
+            "change header_names.ticket",
+        ),
+        (
+            "kind: internal, api_base: 'http://a/v1', user_id: T, user_type: U, header_names: {user_type: USER-ID}",
+            "is sent as USER-ID, which user_id is sent as, too",
+            "change header_names.user_type",
+        ),
+        ("kind: internal", "api_base is needed for a provider of kind internal", "add 'api_base: http://host:port/v1'"),
+        (
+            "kind: vllm, api_base: 'http://a/v1', local: true, proxied: true",
+            "is both local and proxied",
+            "remove one of the two",
         ),
         (
             "kind: openai, api_key: K, headers: {X Y: T}",

@@ -92,6 +92,100 @@ def test_fallbacks_lead_to_another_model_of_the_same_kind_and_end(routes: str, w
     assert error.findings[0].line
 
 
+EVERY_FAULT = """\
+models:
+  a: {file: a.gguf}
+  b: {file: b.gguf}
+providers:
+  cloud: {kind: openai, api_key: CLOUD_KEY, models: {gpt: {model: gpt-x}, a: {model: gpt-y}}}
+  company: {kind: internal, api_base: 'http://h/v1', ticket: TICKET, models: {house: {model: h}}}
+routes:
+  a: {fallbacks: [b]}
+  b: {fallbacks: [a]}
+  gpt: {fallbacks: [gtp]}
+  house: {fallbacks: [local-embed]}
+  local-chat: {fallbacks: [house], local_only: true, defaults: {temperature: 3, max_tokens: 9000000}}
+  local-embed: {fallbacks: [house, house]}
+aliases:
+  claude-*: lokal-chat
+  gpt: house
+"""
+
+
+def test_everything_that_is_wrong_with_routes_is_told_at_once_with_its_line() -> None:
+    error = raised_by(lambda: load_site(World(write_env(), EVERY_FAULT).effects))
+    told = {(finding.line, finding.message) for finding in error.findings}
+    assert {finding.file for finding in error.findings} == {"stack.yml"}
+    assert all(finding.hint for finding in error.findings)
+    expected = {
+        (5, "names CLOUD_KEY, which is not set"),
+        (5, "'a' is already served by models.a.file"),
+        (6, "names TICKET, which is not set"),
+        (8, "the fallbacks go round in a ring: a -> b -> a"),
+        (10, "'gtp' is no served name"),
+        (11, "'house' is for chat and its fallback 'local-embed' for embedding"),
+        (12, "is local_only, and 'house' of the provider 'company' is not local"),
+        (12, "is 3.0; expected 0 to 2"),
+        (12, "is 9000000; the context of 'local-chat' is 2048 tokens"),
+        (13, "'house' stands twice in it"),
+        (15, "'lokal-chat' is no served name"),
+        (16, "'gpt' is a served name, which it would hide"),
+    }
+    assert expected <= told
+    assert {line for line, _ in told - expected} <= {11, 12, 13}, "the ring that embeddings close is all that is left"
+
+
+PROVIDERS = """\
+providers:
+  cloud: {kind: vllm, api_base: 'http://c/v1', models: {gpt: {model: g, context_length: 500}}}
+  room: {kind: vllm, api_base: 'http://r/v1', local: true, models: {studio: {model: s}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("routes", "words"),
+    [
+        ("{local-chat: {local_only: true}}", ""),
+        ("{local-chat: {fallbacks: [studio], local_only: true}}", ""),
+        ("{local-chat: {fallbacks: [gpt], local_only: true}}", "'gpt' of the provider 'cloud' is not local"),
+        ("{local-chat: {fallbacks: [studio], local_only: true}, studio: {fallbacks: [gpt]}}", "'gpt' of the provider"),
+        ("{team: {targets: [studio, local-chat]}}", ""),
+        ("{team: {targets: [gpt], local_only: true}}", "'gpt' of the provider 'cloud' is not local"),
+        ("{team: {fallbacks: [gpt]}}", "'team' is no served name"),
+        ("{team: {targets: [studio], fallbacks: [team]}}", "'team' is no served name"),
+        ("{local-chat: {targets: [gpt], fallbacks: [local-chat]}}", ""),
+        ("{local-chat: {targets: [local-embed]}}", "'local-chat' is for chat and its fallback 'local-embed' for"),
+        ("{local-chat: {defaults: {temperature: 0.2, max_tokens: 1024}}}", ""),
+        ("{local-chat: {defaults: {max_tokens: 2049}}}", "is 2049; the context of 'local-chat' is 2048 tokens"),
+        ("{local-chat: {fallbacks: [gpt], defaults: {max_tokens: 501}}}", "the context of 'gpt' is 500 tokens"),
+        ("{studio: {defaults: {max_tokens: 99999}}}", ""),
+        ("{local-chat: {defaults: {max_tokens: 0}}}", "is 0; expected 1 to 16777216"),
+        ("{local-chat: {defaults: {top_p: 1.01}}}", "is 1.01; expected 0 to 1"),
+        ("{local-chat: {defaults: {temperature: .nan}}}", "is nan; expected 0 to 2"),
+        ("{local-chat: {defaults: {presence_penalty: -2.5}}}", "is -2.5; expected -2 to 2"),
+        ("{local-embed: {defaults: {temperature: 0.2}}}", "are for chat, which the route is not for"),
+    ],
+)
+def test_a_route_leads_where_it_may(routes: str, words: str) -> None:
+    world = World(write_env(), f"{PROVIDERS}routes: {routes}")
+    if not words:
+        assert load_site(world.effects).stackfile.routes
+        return
+    (finding,) = raised_by(lambda: load_site(world.effects)).findings
+    assert words in finding.message
+    assert (finding.file, finding.line) == ("stack.yml", 4)
+
+
+@pytest.mark.parametrize(("name", "words"), [("inference-chat", "the engine of 'local-chat'"), ("inference", "")])
+def test_a_provider_is_not_called_as_an_engine_is(name: str, words: str) -> None:
+    stack = f"providers: {{{name}: {{kind: vllm, api_base: 'http://v/v1', models: {{g: {{model: m}}}}}}}}"
+    world = World(write_env(), stack)
+    if words:
+        assert words in raised_by(lambda: load_site(world.effects)).findings[0].message
+    else:
+        assert load_site(world.effects).process.endpoints
+
+
 @pytest.mark.parametrize(
     ("kind", "env", "words"),
     [

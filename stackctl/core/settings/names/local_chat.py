@@ -65,7 +65,7 @@ def route_local_chat(stackfile: StackFile, targets: tuple[str, ...]) -> StackFil
         models = {LOCAL_CHAT: providers[owner].models[first], **providers[owner].models}
         providers[owner] = replace(providers[owner], models=models)
     own = stackfile.routes.get(LOCAL_CHAT)
-    fallbacks = tuple(dict.fromkeys((*others, *(own.fallbacks if own else ()))))
+    fallbacks = tuple(dict.fromkeys((*others, *((own.fallbacks or ()) if own else ()))))
     if not fallbacks:
         return replace(stackfile, providers=providers)
     route = replace(own, fallbacks=fallbacks) if own else Route(fallbacks=fallbacks)
