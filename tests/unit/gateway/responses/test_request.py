@@ -66,6 +66,11 @@ def test_the_items_of_a_turn_are_one_message() -> None:
     ]
 
 
+def test_a_thought_that_is_only_referred_to_is_left_out() -> None:
+    items = [{"role": "user", "content": "Go"}, {"type": "item_reference", "id": "rs_1"}]
+    assert convert(items)["messages"] == [{"role": "user", "content": "Go"}]
+
+
 def test_a_custom_tool_is_a_function_of_one_text() -> None:
     tool = {
         "type": "custom",
@@ -219,7 +224,8 @@ HOSTED = [
         ({"input": []}, "input"),
         ({"input": ""}, "input"),
         ({"input": ["a"]}, "input[0]"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0].id"),
+        ({"input": [{"type": "mcp_call", "id": "x"}]}, "input[0].type"),
         ({"input": [{"type": ["message"]}]}, "input[0].type"),
         ({"input": [{"role": "tool", "content": "a"}]}, "input[0].role"),
         ({"input": [{"role": "user", "content": 5}]}, "input[0].content"),

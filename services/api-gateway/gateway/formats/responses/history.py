@@ -16,6 +16,8 @@ from gateway.formats.responses.tools import CUSTOM_INPUT, join_name
 Message = dict[str, Any]
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
+# What the ids of thoughts begin with, here and at OpenAI.
+REASONING_PREFIX = "rs"
 _BETWEEN_TEXTS = "\n\n"
 
 
@@ -53,6 +55,7 @@ class _History:
         self._readers: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
             "message": self._read_message,
             "reasoning": self._read_reasoning,
+            "item_reference": self._read_reference,
             "function_call": self._read_call,
             "custom_tool_call": self._read_call,
             "function_call_output": self._read_output,
@@ -68,7 +71,7 @@ class _History:
             raise refuse(
                 f"{param}.type",
                 f"Items of type {kind!r} cannot be sent to this model; messages, reasoning, function calls, custom "
-                "tool calls and their outputs can. Nothing is stored here, so items cannot be referred to either.",
+                "tool calls and their outputs can.",
             )
         reader(item, param)
 
@@ -110,6 +113,16 @@ class _History:
         if any(texts):
             turn = self._open_turn()
             turn["reasoning_content"] = _join(turn.get("reasoning_content"), "\n".join(texts))
+
+    def _read_reference(self, item: Mapping[str, Any], param: str) -> None:
+        """Leave out a thought that is only referred to, as AI SDK does it: the conversation is whole without it."""
+        identity = item.get("id")
+        if not isinstance(identity, str) or not identity.startswith(REASONING_PREFIX):
+            raise refuse(
+                f"{param}.id",
+                f"Items are not stored here, so none can be referred to by its id, as by {identity!r}. Send the item "
+                "itself: clients do when they are told 'store: false'.",
+            )
 
     def _read_call(self, item: Mapping[str, Any], param: str) -> None:
         name, identity = item.get("name"), item.get("call_id")

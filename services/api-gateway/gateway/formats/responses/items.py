@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.formats.responses.events import EventWriter
+from gateway.formats.responses.history import REASONING_PREFIX
 from gateway.formats.responses.tools import CUSTOM_INPUT, ToolName
 
 Item = dict[str, Any]
@@ -45,10 +46,16 @@ MESSAGE = TextStyle(
 )
 # What a model thinks, as the models that show it do; for a client that asked for a summary, it is the summary.
 REASONING = TextStyle(
-    "reasoning", "rs", "content", "content_index", "reasoning_text", "response.content_part", "response.reasoning_text"
+    "reasoning",
+    REASONING_PREFIX,
+    "content",
+    "content_index",
+    "reasoning_text",
+    "response.content_part",
+    "response.reasoning_text",
 )
 SUMMARY = TextStyle(
-    *("reasoning", "rs", "summary", "summary_index", "summary_text"),
+    *("reasoning", REASONING_PREFIX, "summary", "summary_index", "summary_text"),
     *("response.reasoning_summary_part", "response.reasoning_summary_text"),
 )
 
