@@ -79,19 +79,21 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.edge.server import serve
     from gateway.lanes.upstream import Upstream
     from gateway.observe.logs import configure_logging
-    from gateway.queue.slots import Slots
+    from gateway.queue.slots import SlotQueue
     from gateway.routing.breaker import Breaker
     from gateway.routing.router import Router
 
     configure_logging(settings.log_prompts)
     os.environ.update(bypass_proxies(os.environ, settings.direct_hosts))
 
-    def open_router() -> tuple[Router, Callable[[], Awaitable[None]]]:
-        upstream = Upstream()
-        slots = Slots(catalog.queue_length)
-        return Router(upstream, slots, Breaker(), catalog.queue_wait_s), upstream.close
+    def build_gate(slots: SlotQueue) -> Gate:
+        def open_router() -> tuple[Router, Callable[[], Awaitable[None]]]:
+            upstream = Upstream()
+            return Router(upstream, slots, Breaker(), catalog.queue_wait_s), upstream.close
 
-    return serve(Gate(settings, catalog, open_router), settings, listener)
+        return Gate(settings, catalog, open_router)
+
+    return serve(build_gate, settings, listener, catalog.queue_length)
 
 
 if __name__ == "__main__":

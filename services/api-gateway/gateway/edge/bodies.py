@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gateway.edge.packing import PackingError, parse_encodings, unpack
 from gateway.errors import ApiError, RefusedError
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+if TYPE_CHECKING:
+    from gateway.edge.asgi import Receive
+
 HeaderList = Iterable[tuple[bytes, bytes]]
 
 # Thirty times what OpenAI takes in one request of token ids, and the commas of 10 MB of source code.

@@ -1,39 +1,34 @@
 """Run the gateway: one process, or several that share one listening socket.
 
-In: ``Settings`` and an application that is loaded already. Does I/O: listens, forks, waits for signals. With
-several workers the application is loaded once and then forked, so a further worker costs milliseconds and mostly
-shared memory, and a worker that dies is replaced at once.
+In: ``Settings`` and how to build the application once everything it needs is loaded. Does I/O: listens, waits for
+signals.
 """
 
 from __future__ import annotations
 
-import logging
-import os
+import gc
 import signal
 import socket
 import sys
-import threading
-import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 
+from gateway.queue.remote import RemoteSlots
+from gateway.queue.slots import DEFAULT_LENGTH, SlotQueue, Slots
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
-    from gateway.edge.asgi import Application as ASGIApp
-
-_LOG = logging.getLogger("gateway.server")
+    from gateway.edge.asgi import Application
 
 STARTUP_FAILED = 3
-_POLL_S = 0.1
-# A worker that lived shorter than this is replaced more slowly each time.
-_SETTLED_S = 10.0
-_MAX_BACKOFF_S = 10.0
 # Clients keep connections for a minute; a shorter time-out here would cut one just as it is used again.
 _KEEP_ALIVE_S = 75
+
+# Makes the application that asks this queue for slots; called in the process that serves.
+BuildApp = Callable[[SlotQueue], "Application"]
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -62,16 +57,26 @@ def _exit(number: int, frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def serve(app: ASGIApp, settings: Settings, listener: socket.socket) -> int:
-    """Serve until a signal arrives; returns the exit status."""
+def serve(build_app: BuildApp, settings: Settings, listener: socket.socket, queue_length: int = DEFAULT_LENGTH) -> int:
+    """Serve until a signal arrives; returns the exit status.
+
+    After the signal no connection is accepted; requests under way, also those that wait for a slot, get
+    ``settings.shutdown_s`` to end and are then cut.
+    """
+    # What is loaded by now is left out of every later collection, which also keeps it shared between workers.
+    gc.collect()
+    gc.freeze()
     if settings.workers == 1:
-        return _serve_here(app, settings, listener)
-    return _Workers(app, settings, listener).run()
+        return serve_here(build_app, settings, listener, Slots(queue_length))
+    from gateway.edge.workers import Workers
+
+    return Workers(build_app, settings, listener, queue_length).run()
 
 
-def _serve_here(app: ASGIApp, settings: Settings, listener: socket.socket) -> int:
+def serve_here(build_app: BuildApp, settings: Settings, listener: socket.socket, slots: Slots | RemoteSlots) -> int:
+    """Serve in this process until a signal arrives; returns the exit status."""
     config = uvicorn.Config(
-        app,
+        build_app(slots),
         log_config=None,
         # Not uvloop: two side-by-side runs showed no gain, see docs/decisions/gateway-tuning.md.
         loop="asyncio",
@@ -84,92 +89,20 @@ def _serve_here(app: ASGIApp, settings: Settings, listener: socket.socket) -> in
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_s,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, slots)
     server.run(sockets=[listener])
     return 0 if server.started else STARTUP_FAILED
 
 
-def _end_with_parent(lifeline: int) -> None:
-    os.read(lifeline, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+class _Server(uvicorn.Server):
+    """A server that asks for its slots in the loop in which it serves."""
 
+    def __init__(self, config: uvicorn.Config, slots: Slots | RemoteSlots) -> None:
+        super().__init__(config)
+        self._slots = slots
 
-class _Workers:
-    """The processes that serve, and the parent that replaces them."""
-
-    def __init__(self, app: ASGIApp, settings: Settings, listener: socket.socket) -> None:
-        self._app = app
-        self._settings = settings
-        self._listener = listener
-        self._started: dict[int, float] = {}
-        self._short_lives = 0
-        self._is_stopping = False
-        self._status = 0
-        # Nothing is ever written: a worker reads the end of it when the parent is gone, however it went.
-        self._lifeline, self._parent_end = os.pipe()
-
-    def run(self) -> int:
-        """Keep the workers alive until a signal arrives, then end them; returns the exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        while not self._is_stopping:
-            self._reap()
-            if not self._is_stopping and len(self._started) < self._settings.workers:
-                self._start()
-            time.sleep(_POLL_S)
-        self._end_workers()
-        return self._status
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._is_stopping = True
-
-    def _start(self) -> None:
-        delay_s = min(_MAX_BACKOFF_S, 0.0 if self._short_lives < 2 else 2.0**self._short_lives / 4)
-        if self._started and time.monotonic() - max(self._started.values()) < delay_s:
-            return
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker()
-        self._started[pid] = time.monotonic()
-
-    def _become_worker(self) -> None:
-        stop_on_signals()
-        os.close(self._parent_end)
-        threading.Thread(target=_end_with_parent, args=(self._lifeline,), daemon=True).start()
-        status = 1
-        try:
-            status = _serve_here(self._app, self._settings, self._listener)
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
-        finally:
-            # Not by returning: the parent's stack and its exit handlers are the parent's.
-            sys.stderr.flush()
-            os._exit(status)
-
-    def _reap(self) -> None:
-        while self._started:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            started = self._started.pop(pid, time.monotonic())
-            # Or its requests in progress would be counted for ever.
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
-            code = os.waitstatus_to_exitcode(status)
-            if self._is_stopping:
-                continue
-            _LOG.error("worker %d ended with status %d and is replaced", pid, code)
-            self._short_lives = self._short_lives + 1 if time.monotonic() - started < _SETTLED_S else 0
-            if code == STARTUP_FAILED:
-                self._status, self._is_stopping = code, True
-
-    def _end_workers(self) -> None:
-        self._signal(signal.SIGTERM)
-        deadline = time.monotonic() + self._settings.shutdown_s + 5
-        while self._started and time.monotonic() < deadline:
-            self._reap()
-            time.sleep(_POLL_S)
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for pid in self._started:
-            os.kill(pid, number)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Reach the arbiter before the first request."""
+        if isinstance(self._slots, RemoteSlots):
+            await self._slots.open()
+        await super().startup(sockets)
