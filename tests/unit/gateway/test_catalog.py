@@ -84,3 +84,28 @@ def test_what_is_no_configuration_is_said_so(text: str) -> None:
 )
 def test_an_alias_covers_what_it_says(match: str, name: str, covers: bool) -> None:
     assert Alias(match, "r").covers(name) is covers
+
+
+def test_an_alias_of_many_stars_takes_no_time_on_a_long_name() -> None:
+    assert not Alias("*a" * 40 + "b", "r").covers("a" * 100_000)
+
+
+def test_a_route_may_stand_for_models_without_being_one() -> None:
+    catalog = parse_catalog(
+        read_golden("routes"),
+        {
+            "PROVIDER_COMPANY_URL": "https://llm.company.example/v1",
+            "PROVIDER_LM_STUDIO_URL": "http://192.0.2.7:1234/v1",
+            "PROVIDER_OLLAMA_URL": "http://localhost:11434",
+            "INFERENCE_CHAT_URL": "http://127.0.0.1:8001/v1",
+            "INFERENCE_CHAT_SPARE_URL": "http://127.0.0.1:8004/v1",
+            "INFERENCE_EMBED_URL": "http://127.0.0.1:8003/v1",
+        },
+    )
+    team = catalog.find("claude-sonnet-4-5")
+    assert team is not None
+    assert (team.name, [target.name for target in team.targets][:3]) == ("team-chat", ["house", "llama", "local-chat"])
+    assert team.defaults == {"top_p": 0.9, "presence_penalty": -0.5, "frequency_penalty": 1.0}
+    small = catalog.find("claude-3-haiku-2024")
+    assert small is not None
+    assert (small.name, small.targets[0].provider.is_local) == ("studio-chat", True)

@@ -64,7 +64,9 @@ def _build_catalog(document: Mapping[str, Any], environ: Mapping[str, str]) -> C
     for entry in document["model_list"]:
         target = _build_target(entry, models.get(entry["model_name"]) or {}, providers, environ)
         targets[target.name] = target
-    routes = {name: _build_route(name, targets, document, own) for name in targets}
+    # A route may stand for models without being one.
+    names = dict.fromkeys((*targets, *(own.get("routes") or {})))
+    routes = {name: _build_route(name, targets, document, own) for name in names}
     queue = own.get("queue") or {}
     return Catalog(
         routes=routes,
