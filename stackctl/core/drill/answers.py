@@ -72,7 +72,8 @@ def build_whole(request: StandInRequest, behaviour: Behaviour) -> Any:
             return _build_embeddings(request, behaviour)
         case "rerank":
             documents = request.fields.get("documents") or []
-            results = [{"index": number, "relevance_score": 1.0 / (number + 1)} for number in range(len(documents))]
+            scores = [1.0 / (number + 1) if behaviour.has_content else None for number in range(len(documents))]
+            results = [{"index": number, "relevance_score": score} for number, score in enumerate(scores)]
             return {"model": MODEL, "results": results, "usage": _build_usage(0)}
         case "messages":
             content = [{"type": "text", "text": text}] if text is not None else None

@@ -44,6 +44,7 @@ class Behaviour:
         wait_head_s: seconds before the head.
         wait_first_s: seconds between the head and the first piece.
         wait_piece_s: seconds between two pieces.
+        wait_end_s: seconds between the last piece and the end.
         hang: where the answer stops coming.
         end: how the answer ends.
         end_after: number of pieces that come before the end; ``None`` sends all.
@@ -61,6 +62,7 @@ class Behaviour:
     wait_head_s: float = 0.0
     wait_first_s: float = 0.0
     wait_piece_s: float = 0.0
+    wait_end_s: float = 0.0
     hang: Hang = ""
     end: End = "done"
     end_after: int | None = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stackctl.core.drill.answers import CANARY
-from stackctl.core.drill.behaviour import Behaviour
+from stackctl.core.drill.behaviour import Behaviour, End
 from stackctl.core.drill.refusals import STATUSES, STYLES, build_loading, build_overflow, build_refusal
 
 OK = Behaviour()
 # Longer than a drill's time-outs, and not for ever.
 SLOW_S = 5.0
+# What comes in one read with the break of its stream was seen by nobody, and may be asked for again.
+_PASSED_ON_S = 0.4
 _HTML = f"<!DOCTYPE html><html><body><h1>{CANARY}</h1>It works!</body></html>".encode()
 
 
@@ -22,6 +24,11 @@ def find_behaviour(model: str) -> Behaviour:
 def _list_refusals() -> Mapping[str, Behaviour]:
     by_style = {f"{status}-{style}": build_refusal(status, style) for status in STATUSES for style in STYLES}
     return by_style | {f"overflow-{style}": build_overflow(style) for style in STYLES}
+
+
+def _break_after(end: End) -> Behaviour:
+    """Two pieces that the gateway has passed on by the time that the answer breaks."""
+    return Behaviour(end=end, end_after=2, wait_end_s=_PASSED_ON_S)
 
 
 FAULTS: Mapping[str, Behaviour] = {
@@ -51,14 +58,14 @@ FAULTS: Mapping[str, Behaviour] = {
     "null-content": Behaviour(has_content=False, counts_usage=False),
     "wrong-type": Behaviour(content_type="application/octet-stream"),
     "cut-before": Behaviour(end="cut", end_after=0),
-    "cut-after": Behaviour(end="cut", end_after=2),
-    "reset-after": Behaviour(end="reset", end_after=2),
     "unfinished-before": Behaviour(end="unfinished", end_after=0),
-    "unfinished-after": Behaviour(end="unfinished", end_after=2),
     "half-json-before": Behaviour(end="half_json", end_after=0),
-    "half-json-after": Behaviour(end="half_json", end_after=2),
     "error-before": Behaviour(end="error", end_after=0),
-    "error-after": Behaviour(end="error", end_after=2),
+    "cut-after": _break_after("cut"),
+    "reset-after": _break_after("reset"),
+    "unfinished-after": _break_after("unfinished"),
+    "half-json-after": _break_after("half_json"),
+    "error-after": _break_after("error"),
     "done-at-once": Behaviour(end="done", end_after=0),
     "endless-line": Behaviour(end="endless_line", end_after=0),
     "closes": Behaviour(keeps_connection=False),

@@ -46,7 +46,7 @@ def _send_answer(request: StandInRequest, behaviour: Behaviour) -> Iterator[Step
     """One JSON value, which comes when the last piece of a stream would have come."""
     value = build_error_object(request) if behaviour.end == "error" else build_whole(request, behaviour)
     body = json.dumps(value).encode()
-    pauses = behaviour.wait_first_s + behaviour.wait_piece_s * (len(behaviour.pieces) - 1)
+    pauses = behaviour.wait_first_s + behaviour.wait_piece_s * (len(behaviour.pieces) - 1) + behaviour.wait_end_s
     if pauses:
         yield Pause(pauses)
     if behaviour.end in ("unfinished", "half_json"):
@@ -84,6 +84,8 @@ def _send_stream(behaviour: Behaviour, events: Events) -> Iterator[Step]:
         yield Send(_chunk(event))
         if behaviour.hang == "between_tokens":
             yield _FOREVER
+    if behaviour.wait_end_s:
+        yield Pause(behaviour.wait_end_s)
     yield from _end_stream(behaviour, events)
 
 

@@ -17,6 +17,9 @@ from stackctl.core.drill.refusals import STYLES
 Server = Literal["stand-in", "refusing", "silent", "untrusted", "unnamed"]
 ALL_FORMATS: tuple[ClientFormat, ...] = ("chat", "completions", "messages", "responses", "embeddings", "rerank")
 
+# By which clients know to search without embeddings, whatever failed.
+_NO_EMBEDDINGS = (503, "embeddings_unavailable")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -32,6 +35,9 @@ class Row:
             again.
         formats: formats that it can be seen in.
         whole_code: code where the provider is not asked for a stream; empty where it is the same.
+        has_sure_tries: whether its provider can count its tries: a pooled connection that is closed when it is used
+            again is no failure, and the request is sent once more.
+        may_time_out: whether a time-out is right, too: a name server may not answer in time that there is no such name.
         has_numbers: whether the client is told the tokens of its prompt and of the context.
     """
 
@@ -45,11 +51,16 @@ class Row:
     has_begun: bool = False
     formats: tuple[ClientFormat, ...] = ALL_FORMATS
     whole_code: str = ""
+    has_sure_tries: bool = True
+    may_time_out: bool = False
     has_numbers: bool = False
 
-    def find_code(self, kind: ClientFormat) -> str:
-        """The code for a request in this format."""
-        return self.whole_code if self.whole_code and kind not in STREAMED else self.code
+    def list_errors(self, kind: ClientFormat) -> tuple[tuple[int, str], ...]:
+        """Status and code of each error that is right for a request in this format, the usual one first."""
+        if kind == "embeddings" and self.status >= 500:
+            return (_NO_EMBEDDINGS,)
+        usual = (self.status, self.whole_code if self.whole_code and kind not in STREAMED else self.code)
+        return (usual, (504, "upstream_timeout")) if self.may_time_out else (usual,)
 
     def count_tries(self, retries: int, is_streamed: bool) -> int:
         """How often its provider is asked by a route with this many retries."""
@@ -92,8 +103,8 @@ def _list_unreachable() -> list[Row]:
     away = _fail("refused", "cannot be reached", code="upstream_unreachable")
     return [
         replace(away, server="refusing"),
-        replace(away, name="reset"),
-        replace(away, name="unknown-name", server="unnamed"),
+        replace(away, name="reset", has_sure_tries=False),
+        replace(away, name="unknown-name", server="unnamed", may_time_out=True),
         replace(_time_out("no-connection"), server="silent"),
         replace(
             _fail("wrong-certificate", "shows a wrong certificate", code="upstream_certificate"), server="untrusted"
@@ -102,9 +113,12 @@ def _list_unreachable() -> list[Row]:
 
 
 def _list_broken() -> list[Row]:
-    only_streams = ("html-as-events", "empty-events", "no-http", "302", "wrong-type", "text", "list")
-    rows = [_break(name) for name in ("html", "empty", "null", "no-choices", "half-body", "null-content")]
-    rows += [_break(name) for name in only_streams]
+    rows = [
+        _break(name) for name in ("html", "empty", "null", "no-choices", "half-body", "null-content", "text", "list")
+    ]
+    rows += [_break(name) for name in ("html-as-events", "empty-events", "no-http")]
+    # What is JSON of the right shape is an answer, whatever it calls itself; a stream has to say that it is one.
+    rows += [replace(_break("wrong-type"), formats=STREAMED), _fail("302")]
     rows += [_break(name) for name in ("cut-before", "unfinished-before", "half-json-before")]
     rows += [replace(_break("done-at-once"), formats=STREAMED)]
     rows += [replace(_fail("error-before"), whole_code="upstream_broken_answer")]
@@ -115,7 +129,7 @@ def _list_begun() -> list[Row]:
     """What breaks after content has come: a client that wants one whole answer gets the next one's."""
     rows = [
         _break("cut-after"),
-        _fail("reset-after", "cannot be reached", code="upstream_unreachable"),
+        _break("reset-after"),
         _break("unfinished-after"),
         _break("half-json-after"),
         _fail("error-after"),

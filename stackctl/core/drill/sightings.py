@@ -83,7 +83,7 @@ def _read_error(kind: ClientFormat, value: Any) -> Sighting:
     has_frame = kind != "messages" or value.get("type") == "error"
     malformed = "" if set(error) == expected and has_frame else f"an error with {', '.join(sorted(error))}"
     code = error.get("type" if kind == "messages" else "code")
-    return Sighting(code=str(code), message=str(error.get("message")), malformed=malformed)
+    return Sighting(code=str(code or ""), message=str(error.get("message")), malformed=malformed)
 
 
 def _read_whole(kind: ClientFormat, value: Any) -> Sighting:

@@ -102,7 +102,7 @@ def run_drill(
 
 
 def _judge(plan: PlannedTrial, received: Received, servers: Servers) -> Drilled:
-    counts = plan.row.server == "stand-in"
+    counts = plan.row.server == "stand-in" and plan.row.has_sure_tries
     tries = servers.failing.seen(plan.provider_model).count if counts else None
     trial = Trial(plan, received, tries, servers.next.seen(plan.next_model).count)
     return Drilled(plan, describe_sighting(trial), received.elapsed_s, judge_trial(trial))

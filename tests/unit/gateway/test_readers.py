@@ -216,3 +216,18 @@ def test_cuts_at_any_place_lose_nothing(places: list[int], is_dos: bool) -> None
             sent += reader.feed(block)
     assert read_events(sent) == read_events(ANSWER)
     assert reader.is_done
+
+
+def test_an_empty_block_of_anthropics_is_no_content_yet() -> None:
+    def write(kind: str, **fields: Any) -> bytes:
+        return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+    opening = write("message_start", message={"content": [], "model": "theirs"})
+    text = AnthropicReader("mine", is_streamed=True)
+    text.feed(opening + write("content_block_start", index=0, content_block={"type": "text", "text": ""}))
+    assert not text.has_content
+    text.feed(write("content_block_delta", index=0, delta={"type": "text_delta", "text": "pong"}))
+    assert text.has_content
+    tool = AnthropicReader("mine", is_streamed=True)
+    tool.feed(opening + write("content_block_start", index=0, content_block={"type": "tool_use", "name": "f"}))
+    assert tool.has_content

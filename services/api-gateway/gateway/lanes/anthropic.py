@@ -14,6 +14,8 @@ from gateway.outcomes import SERVER_ERROR, TargetError
 # Deltas of a block, and the field of the block that they lengthen.
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
+_EMPTY_AT_FIRST = frozenset({"text", "thinking"})
+
 
 class AnthropicReader:
     """Passes Anthropic's events, with the model's name as it was asked for, or collects them to one message."""
@@ -51,9 +53,11 @@ class AnthropicReader:
             self._message["model"] = self._asked
             self._count(self._message.get("usage"))
         elif kind == "content_block_start":
-            self.has_content = True
+            # A block of text begins empty; that a tool is called is news.
+            self.has_content = self.has_content or value["content_block"]["type"] not in _EMPTY_AT_FIRST
             self._message["content"].append(value["content_block"])
         elif kind == "content_block_delta":
+            self.has_content = True
             self._grow(value["index"], value["delta"])
         elif kind == "message_delta":
             self._message |= value["delta"]

@@ -26,6 +26,8 @@ _MAX_ERROR_BYTES = 256 * 1024
 # whether the other side is still there, and a client hears within 20 s instead of at the time-out.
 _PROBE_AFTER_S, _PROBES = 5, 3
 _READ_BYTES = 256 * 1024
+# A body that ends too early, and what is no HTTP at all.
+_BROKEN = (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, aiohttp.http_exceptions.HttpProcessingError)
 
 
 class Upstream:
@@ -59,7 +61,7 @@ class Upstream:
             raise TargetError(TIMED_OUT) from error
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError) as error:
             raise TargetError(CERTIFICATE_WRONG) from error
-        except (aiohttp.ClientPayloadError, aiohttp.http_exceptions.HttpProcessingError) as error:
+        except _BROKEN as error:
             raise TargetError(BROKEN_ANSWER) from error
         except (aiohttp.ClientError, OSError) as error:
             raise TargetError(UNREACHABLE) from error
