@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -54,7 +55,12 @@ def test_every_other_route_is_404_for_everyone(path: str, key: str | None) -> No
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", CHAT, "POST"), ("POST", "/v1/models", "GET"), ("OPTIONS", CHAT, "POST"), ("DELETE", "/metrics", "GET")],
+    [
+        ("GET", CHAT, "POST, OPTIONS"),
+        ("POST", "/v1/models", "GET, HEAD, OPTIONS"),
+        ("PUT", CHAT, "POST, OPTIONS"),
+        ("DELETE", "/metrics", "GET, HEAD, OPTIONS"),
+    ],
 )
 def test_a_wrong_method_is_405_and_says_the_right_one(method: str, path: str, allowed: str) -> None:
     response = call(build_gate(), method, path)
@@ -231,3 +237,38 @@ def test_a_format_that_is_switched_off_is_no_route() -> None:
 def test_the_page_of_outcomes_is_current() -> None:
     page = Path(__file__).parents[3] / "docs/reference/outcomes.md"
     assert page.read_text(encoding="utf-8") == render_outcomes(), "run `make docs`"
+
+
+def test_head_is_answered_like_get_without_a_body() -> None:
+    got, headed = (call(build_gate(), method, "/v1/models") for method in ("GET", "HEAD"))
+    assert (headed.status_code, headed.content) == (200, b"")
+    assert headed.headers["content-length"] == got.headers["content-length"] == str(len(got.content))
+
+
+def test_a_page_may_call_from_an_allowed_origin_only() -> None:
+    config = CONFIG.replace("aliases:", 'cors_origins: ["https://chat.example"]\n  aliases:')
+    asked = {"origin": "https://chat.example", "access-control-request-method": "POST"}
+    preflight = call(build_gate(config=config), "OPTIONS", CHAT, None, headers=asked)
+    assert (preflight.status_code, preflight.content) == (204, b"")
+    assert preflight.headers["access-control-allow-origin"] == "https://chat.example"
+    answered = call(build_gate(config=config), "POST", CHAT, headers=asked, json=BODY)
+    assert answered.headers["access-control-allow-origin"] == "https://chat.example"
+    for gate, origin in ((build_gate(config=config), "https://evil.example"), (build_gate(), "https://chat.example")):
+        foreign = call(gate, "OPTIONS", CHAT, None, headers={**asked, "origin": origin})
+        assert not [name for name in foreign.headers if name.startswith("access-control")]
+
+
+def test_a_request_keeps_its_own_id() -> None:
+    assert call(build_gate(), "GET", "/health", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+
+
+def test_a_wrong_address_is_told_the_right_one() -> None:
+    error = error_of(call(build_gate(), "POST", "/v1/v1/chat/completions/", json=BODY))
+    assert "Did you mean POST /v1/chat/completions?" in error["message"]
+
+
+def test_a_packed_body_is_served() -> None:
+    router = ScriptedRouter()
+    packed = gzip.compress(json.dumps(BODY).encode())
+    assert call(build_gate(router), "POST", CHAT, content=packed, headers={"content-encoding": "gzip"}).is_success
+    assert router.calls[0].body == BODY

@@ -90,7 +90,8 @@ class Exchange:
         """Send one whole answer: its head and its body."""
         if self.asked is not None:
             self._answered.append(body)
-        head = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *(headers or ())]
+        described = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))] if status != 204 else []
+        head = [*described, *(headers or ())]
         await self._open(status, head + self.headers)
         self.is_complete = True
         await self._send({"type": "http.response.body", "body": b"" if self._is_head else body})

@@ -9,17 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
-
 from gateway.catalog.describe import describe_catalog, describe_route
 from gateway.catalog.values import Catalog, Route, Target
-from gateway.edge.checks import DisconnectedError, read_body
+from gateway.edge.bodies import DisconnectedError, parse_object, read_body
 from gateway.edge.endpoints import MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
 from gateway.edge.exchange import Exchange
+from gateway.edge.wire import (
+    choose_request_id,
+    explain_method,
+    explain_path,
+    list_cors_headers,
+    list_error_headers,
+    list_options_headers,
+)
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
@@ -73,7 +78,9 @@ class Gate:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        exchange = Exchange(find_endpoint(scope["path"]), scope["method"], f"req_{uuid.uuid4().hex}", send)
+        request_id = choose_request_id(scope["headers"])
+        exchange = Exchange(find_endpoint(scope["path"]), scope["method"], request_id, send)
+        exchange.headers += list_cors_headers(scope["headers"], self._catalog.cors_origins)
         try:
             await self._serve(exchange, scope, receive)
         except RefusedError as refusal:
@@ -99,11 +106,15 @@ class Gate:
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         endpoint = exchange.endpoint
         if endpoint is None:
-            raise RefusedError(ApiError(404, "unknown_route", "There is no such route."))
+            raise RefusedError(explain_path(scope["path"]))
         if endpoint.format and endpoint.format.removesuffix("_count") not in self._catalog.formats:
             raise RefusedError(ApiError(404, "unknown_route", f"{endpoint.name} is switched off here."))
-        if scope["method"] != endpoint.method:
-            raise RefusedError(ApiError(405, "method_not_allowed", f"{endpoint.name} takes {endpoint.method} only."))
+        if scope["method"] == "OPTIONS":
+            headers = list_options_headers(scope["headers"], endpoint, self._catalog.cors_origins)
+            await exchange.answer(204, b"", b"text/plain", headers)
+            return
+        if scope["method"] != endpoint.method and (scope["method"], endpoint.method) != ("HEAD", "GET"):
+            raise RefusedError(explain_method(endpoint))
         if endpoint.access is not Access.OPEN:
             exchange.role = find_role(scope["headers"], self._settings)
         if endpoint.access is Access.ADMIN_KEY:
@@ -111,7 +122,7 @@ class Gate:
         if endpoint.method == "GET":
             await self._answer(exchange, endpoint, scope)
             return
-        body = await read_body(receive, _read_length(scope), self._settings.max_body_bytes)
+        body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
         try:
             await _until_left(self._router.serve(call, route, exchange), receive)
@@ -124,16 +135,10 @@ class Gate:
         """The call and its route.
 
         Raises:
-            RefusedError: 400 for a body that is no JSON object, names no model or one of another mode; 404 for a model
-                that is not served.
+            RefusedError: 400 for a body that is no JSON object, names no model or one of another mode; 404 for a
+                model that is not served.
         """
-        try:
-            fields = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            text = f"The request body is not valid JSON (line {error.lineno}, column {error.colno})."
-            raise RefusedError(ApiError(400, "invalid_json", text)) from error
-        if not isinstance(fields, dict):
-            raise RefusedError(ApiError(400, "invalid_json", "The request body must be a JSON object."))
+        fields = parse_object(body)
         route = self._find_route(endpoint, fields)
         exchange.model = route.name
         if self._settings.log_prompts:
@@ -194,14 +199,7 @@ class Gate:
         return describe_route(name, route, self._created)
 
     async def _refuse(self, exchange: Exchange, error: ApiError) -> None:
-        headers = []
-        if error.status == 401:
-            headers = [(b"www-authenticate", b"Bearer")]
-        elif error.status == 405 and exchange.endpoint:
-            headers = [(b"allow", exchange.endpoint.method.encode())]
-        elif error.status == 413:
-            headers = [(b"connection", b"close")]
-        await exchange.refuse(error, headers)
+        await exchange.refuse(error, list_error_headers(error, exchange.endpoint))
 
     async def _give_up(self, exchange: Exchange, error: ApiError) -> None:
         """Answer with the error or, when the answer had begun, leave it unfinished: the server cuts the connection."""
@@ -242,10 +240,3 @@ async def _until_left(work: Awaitable[None], receive: Receive) -> None:
         raise DisconnectedError from None
     finally:
         watcher.cancel()
-
-
-def _read_length(scope: Scope) -> int | None:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return None
