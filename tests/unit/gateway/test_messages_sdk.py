@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -13,6 +14,9 @@ from gateway.errors import ApiError
 from gateway.formats.messages import translate
 
 from tests.anthropic_events import Json, call_delta, delta, stream, usage_chunk
+
+# Chunks of llama.cpp's server (xllamacpp 2026.10) for requests that this conversion made, as they arrived.
+RECORDED = Path(__file__).parent / "recorded"
 
 TOOLS: Json = {"tools": [{"name": "weather", "input_schema": {"type": "object"}}]}
 QUESTION: Json = {"model": "m", "max_tokens": 64, "messages": [{"role": "user", "content": "hi"}]}
@@ -71,6 +75,35 @@ def test_a_stream_of_thinking_text_and_calls_is_one_message() -> None:
     assert types.count("content_block_stop") == 4
     assert types[0] == "message_start"
     assert types[-1] == "message_stop"
+
+
+def load_recorded(name: str) -> list[Json]:
+    """The chunks of one recorded answer."""
+    return [orjson.loads(line) for line in (RECORDED / f"llama_cpp_{name}.jsonl").read_bytes().splitlines()]
+
+
+def test_a_recorded_call_of_a_tool() -> None:
+    message, types = collect(load_recorded("call"), **TOOLS)
+    (block,) = message["content"]
+    assert (block["type"], block["name"], block["input"]) == ("tool_use", "weather", {"city": "Seoul", "days": 1})
+    assert message["stop_reason"] == "tool_use"
+    assert (message["usage"]["input_tokens"], message["usage"]["cache_read_input_tokens"]) == (138, 45)
+    assert types.count("input_json") > 10
+
+
+@pytest.mark.parametrize("is_disabled", [False, True])
+def test_recorded_thoughts(is_disabled: bool) -> None:
+    fields: Json = {"thinking": {"type": "disabled"}} if is_disabled else {}
+    message, _ = collect(load_recorded("thinking"), **fields)
+    *thoughts, text = message["content"]
+    assert text["text"].strip().startswith("int main(void) {")
+    assert [block["thinking"] for block in thoughts] == ([] if is_disabled else ["#include "])
+
+
+def test_a_recorded_stop_sequence() -> None:
+    message, _ = collect(load_recorded("stop_sequence"), stop_sequences=["5", "9"])
+    assert message["content"][0]["text"] == "1 2 3 4 "
+    assert (message["stop_reason"], message["stop_sequence"]) == ("stop_sequence", "5")
 
 
 def test_a_stop_sequence_is_told() -> None:
