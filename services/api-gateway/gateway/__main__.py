@@ -77,6 +77,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     """Serve until a signal arrives; returns the exit status."""
     from gateway.edge.gate import Gate
     from gateway.edge.server import serve
+    from gateway.formats.translations import load_dialect
     from gateway.lanes.upstream import Upstream
     from gateway.observe.logs import configure_logging
     from gateway.queue.slots import SlotQueue
@@ -85,6 +86,8 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
 
     configure_logging(settings.log_prompts)
     os.environ.update(bypass_proxies(os.environ, settings.direct_hosts))
+    if any(target.provider.speaks_anthropic for target in catalog.targets):
+        load_dialect()  # before the first request, and before workers are forked, which then share it
 
     def build_gate(slots: SlotQueue) -> Gate:
         def open_router() -> tuple[Router, Callable[[], Awaitable[None]]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.formats import messages, responses
+from gateway.formats import litellm_library, messages, responses
+from gateway.formats.anthropic import AnthropicDialect
 from gateway.formats.client import ClientAnswer
 
 _TRANSLATE: Mapping[str, Callable[[dict[str, Any]], tuple[dict[str, Any], ClientAnswer]]] = {
@@ -38,6 +39,11 @@ def build_count_body(client_format: str, fields: Mapping[str, Any]) -> dict[str,
     return translate("responses", fields)[0]
 
 
-def find_dialect() -> Any:
-    """The conversion of chat completions to Anthropic's format."""
-    raise NotImplementedError
+def find_dialect() -> AnthropicDialect:
+    """The conversion of one chat completion to Anthropic's format."""
+    return AnthropicDialect()
+
+
+def load_dialect() -> None:
+    """Import LiteLLM, so that no request waits for it and no running stream stands still. Takes seconds."""
+    litellm_library.load()

@@ -40,7 +40,8 @@ def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequ
     if target.provider.speaks_anthropic:
         dialect = find_dialect()
         sent = orjson.dumps(dialect.build(body))
-        return StreamRequest("/messages", sent, _read_chunks(call, dialect.read_chunks(), answer), call.wants_stream)
+        reader = _read_chunks(call, dialect.read_chunks(), answer)
+        return StreamRequest("/messages", sent, reader, call.wants_stream, dialect.headers)
     if target.provider.is_engine:
         honour_for_engine(body)
         if call.format == "messages" and call.wants_stream:
