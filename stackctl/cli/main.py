@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "Show what runs.",
     "health": "Ask every layer whether it works.",
     "doctor": "Check this machine and this site before anything starts.",
+    "providers": "Ask each provider and engine whether it works.",
     "drill": "Let a provider fail in every way, and look at what clients see.",
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
@@ -46,7 +47,7 @@ COMMANDS = {
 # Where commands lie that are not in this folder itself; those on bundles are told by their name.
 _ROOMS = {
     **dict.fromkeys(("init", "up", "down", "restart", "render"), "run."),
-    **dict.fromkeys(("status", "health", "doctor", "drill", "logs", "chat", "config"), "look."),
+    **dict.fromkeys(("status", "health", "doctor", "providers", "drill", "logs", "chat", "config"), "look."),
     **{name: "bundle." for name in COMMANDS if name.startswith("offline-")},
 }
 
