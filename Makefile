@@ -91,11 +91,11 @@ docs: $(VENV)/.dev ## Write .env.example, the reference pages and the schema aga
 	@$(call write_page,--schema,docs/reference/stack.schema.json)
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.reference > $(VENV)/page && mv $(VENV)/page docs/reference/outcomes.md
 
-lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model ## Resolve every lock file again
+lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model lock-litellm-proxy ## Resolve every lock file again
 
 # Universal locks with hashes and without index addresses, so they install behind any mirror.
 COMPILE := $(VENV)/bin/python scripts/compile_lock.py
-.PHONY: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model
+.PHONY: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model lock-litellm-proxy
 lock-stackctl: $(VENV)/.dev ## Resolve stackctl's own locks again
 	@$(COMPILE) requirements.lock pyproject.toml --group checkout
 	@$(COMPILE) requirements-dev.lock pyproject.toml --group dev
@@ -115,6 +115,10 @@ lock-xllamacpp: $(VENV)/.dev ## Resolve xllamacpp's lock again
 
 lock-demo-model: $(VENV)/.dev ## Resolve the demo model's training lock again
 	@$(COMPILE) scripts/demo-model-requirements.lock scripts/demo-model-requirements.in
+
+lock-litellm-proxy: $(VENV)/.dev ## Resolve the lock of LiteLLM's proxy, which the tests start, again
+	@$(COMPILE) tests/litellm_proxy/requirements.lock tests/litellm_proxy/requirements.in \
+		--constraints services/api-gateway/requirements.lock
 
 release: check ## Make release VERSION=1.2.3: its commit and tag here, its files in dist; nothing is sent
 	@$(VENV)/bin/python scripts/release.py '$(VERSION)'

@@ -93,6 +93,17 @@ def test_render_writes_what_it_promises_and_nothing_else(stackctl: Command, site
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_render_litellm_prints_a_configuration_or_writes_it(stackctl: Command, site: Path, tmp_path: Path) -> None:
+    printed = stackctl("render", "--litellm")
+    assert printed.code == 0
+    assert printed.out.startswith("# This stack's routes for LiteLLM's own proxy")
+    assert not (site / ".stack").exists()
+    done = stackctl("render", "--litellm", "--out", tmp_path)
+    assert done.out == f"{tmp_path / 'litellm.yaml'}\n"
+    assert (tmp_path / "litellm.yaml").read_text() == printed.out
+    assert stackctl("render", "--litellm", "--check").code == 2
+
+
 def test_no_rendered_file_and_no_output_holds_a_secret(stackctl: Command, site: Path) -> None:
     secrets = [parse_dotenv((site / ".env").read_text()).values[name] for name in KEYS]
     outputs = [stackctl("render"), stackctl("up", "--dry-run", "--runtime", "process")]

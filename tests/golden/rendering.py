@@ -19,10 +19,15 @@ CASES = Path(__file__).parent / "cases"
 NAMES = sorted(path.name for path in CASES.iterdir())
 
 
+def load_world(name: str) -> World:
+    """The machine of one case."""
+    stack = CASES / name / "stack.yml"
+    return World((CASES / name / ".env").read_text(), stack.read_text() if stack.is_file() else "")
+
+
 def load_case(name: str) -> tuple[LoadedSite, RenderedFiles]:
     """The site of one case, and what is rendered for it."""
-    stack = CASES / name / "stack.yml"
-    world = World((CASES / name / ".env").read_text(), stack.read_text() if stack.is_file() else "")
+    world = load_world(name)
     loaded = load_site(world.effects)
     return loaded, render_site(world.effects, loaded)
 

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from stackctl.core.stack.compose_view import RELAY_FILE
-from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
+from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS, LITELLM_FILE
 from stackctl.operations.site.load import load_site
-from stackctl.operations.site.render import render_site
+from stackctl.operations.site.render import render_site, render_standalone
 from tests.fakes import CHECKOUT, World
-from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expected
+from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expected, load_world
 
 each_case = pytest.mark.parametrize("name", NAMES)
 MIB = 1024 * 1024
@@ -41,6 +41,17 @@ def test_the_rendered_files_are_the_expected_ones(name: str, pytestconfig: pytes
         for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")
     assert load_expected(name) == files
+
+
+@pytest.mark.parametrize("name", ["providers", "routes"])
+def test_the_standalone_configuration_is_the_expected_one(name: str, pytestconfig: pytest.Config) -> None:
+    text, _ = render_standalone(load_world(name).effects, None)
+    expected = CASES / name / LITELLM_FILE
+    if pytestconfig.getoption("--update-goldens"):
+        expected.write_text(text, encoding="utf-8")
+    assert expected.read_text(encoding="utf-8") == text
+    assert "planted" not in text
+    assert "gateway" not in yaml.safe_load(text)
 
 
 def test_the_ingress_s_program_is_rendered_as_it_is() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stackctl.cli.console import print_text, print_warnings
+from stackctl.cli.console import print_piece, print_text, print_warnings
 from stackctl.cli.context import Context
 from stackctl.errors import RenderError
 
@@ -19,12 +19,25 @@ from stackctl.errors import RenderError
     help="Folder to write to; by default .stack/rendered.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; say whether the files on disk are current.")
+@click.option(
+    "--litellm",
+    is_flag=True,
+    help="Print the same routes as a configuration of LiteLLM's own proxy instead; with --out, write litellm.yaml.",
+)
 @click.pass_obj
-def render(context: Context, out: Path | None, check: bool) -> None:
+def render(context: Context, out: Path | None, check: bool, litellm: bool) -> None:
     """Write the Compose files, the gateway's configuration and the supervisor's, and nothing else."""
-    from stackctl.operations.site.render import check_rendered, run_render
+    from stackctl.core.stack.render import LITELLM_FILE
+    from stackctl.operations.site.render import check_rendered, render_standalone, run_render
 
+    if check and litellm:
+        raise click.UsageError("--check and --litellm do not go together.")
     with context.open() as effects:
+        if litellm:
+            text, warnings = render_standalone(effects, out)
+            print_warnings(warnings)
+            print_piece(f"{out / LITELLM_FILE}\n" if out else text)
+            return
         if check:
             difference = check_rendered(effects, out)
             print_text(difference or "The rendered files are current.")

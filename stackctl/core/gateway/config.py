@@ -31,7 +31,7 @@ class Deployment:
         context_length: tokens of prompt and answer together; ``None`` when unknown.
         rpm, tpm: hard limits of requests and tokens a minute.
         headers: request headers that every call to the provider carries; values may be ``os.environ/NAME``.
-        timeout_s: seconds that replace the gateway's request timeout for this model; read by LiteLLM's own proxy.
+        timeout_s, num_retries, defaults: what LiteLLM's own proxy is told here, and the gateway elsewhere.
         takes_tools, takes_images: what the model's template and projector can; ``None`` when unknown.
     """
 
@@ -48,6 +48,8 @@ class Deployment:
     max_parallel_requests: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     timeout_s: float | None = None
+    num_retries: int | None = None
+    defaults: Mapping[str, float] = field(default_factory=dict)
     takes_tools: bool | None = None
     takes_images: bool | None = None
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stackctl.core.gateway.config import CONFIG_FILE
+from stackctl.core.settings.stackfile import DEFAULT_BOUNDS
 from stackctl.errors import ConfigError, Finding, suggest_nearest
 
 # LiteLLM's prefixes of the providers that stack.yml can name, and of close relatives an operator may add.
@@ -30,10 +31,12 @@ _LITELLM_KEYS: Mapping[str, frozenset[str]] = {
             "extra_headers",
             "max_parallel_requests",
             "model",
+            "num_retries",
             "rpm",
             "timeout",
             "tpm",
             "use_chat_completions_api",
+            *DEFAULT_BOUNDS,
         }
     ),
     "model_info": frozenset({"max_input_tokens", "max_output_tokens", "mode"}),

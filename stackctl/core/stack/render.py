@@ -16,10 +16,12 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
 from stackctl.core.gateway.deployments import limit_slots
+from stackctl.core.gateway.standalone import Variable, build_standalone
 from stackctl.core.stack.compose_view import RELAY_FILE, build_compose_view
 from stackctl.core.stack.image_choice import Images
 from stackctl.core.stack.stack import RuntimePaths, Service, Stack, build_services
 from stackctl.core.stack.supervisor_view import build_supervisor_view
+from stackctl.core.text.printable import hide_user
 from stackctl.errors import RenderError
 
 GATEWAY_CONFIG = "config.p1.yaml"
@@ -43,6 +45,11 @@ TEMPLATES: Mapping[str, str] = {
     GATEWAY_CONFIG: "services/api-gateway/config.p1.yaml.j2",
     SUPERVISOR_FILE: "services/supervisord.p1.conf.j2",
 }
+# The standalone configuration of LiteLLM's own proxy, and what it has in common with the gateway's.
+LITELLM_FILE = "litellm.yaml"
+_LITELLM_TEMPLATE = "services/api-gateway/litellm.yaml.j2"
+_MODEL_LIST_TEMPLATE = "services/api-gateway/model_list.yaml.j2"
+ALL_TEMPLATES = (*TEMPLATES.values(), _LITELLM_TEMPLATE, _MODEL_LIST_TEMPLATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class RenderInput:
     """All that rendering depends on beside the Stack.
 
     Attributes:
-        templates: text of each template of ``TEMPLATES``, by its path.
+        templates: text of each of ``ALL_TEMPLATES``, by its path.
         process_paths: paths and hosts as the process runtime sees them.
         launcher: command in front of every supervised one.
         images: the images of the compose runtime.
@@ -106,6 +113,28 @@ def render_files(stack: Stack, compose_stack: Stack, source: RenderInput) -> Ren
     return RenderedFiles(dict(sorted(files.items())), compose_services, process_services)
 
 
+def render_litellm(stack: Stack, compose_stack: Stack, source: RenderInput) -> str:
+    """Render the same routes as a configuration of LiteLLM's own proxy.
+
+    Raises:
+        RenderError: a template is wrong; names it and the line.
+    """
+    here, inside = (
+        build_services(item, paths, "", "")[-1].environment
+        for item, paths in ((stack, source.process_paths), (compose_stack, RuntimePaths("compose")))
+    )
+    names = [*(item.url_variable for item in stack.models), *(item.url_variable for item in stack.endpoints)]
+    addresses = tuple(
+        # An address of the operator's may hold a password.
+        Variable(name, hide_user(here[name]), hide_user(inside[name]))
+        for name in dict.fromkeys(names)
+        if here[name]
+    )
+    secrets = tuple(sorted({"GATEWAY_KEY", *(["INFERENCE_API_KEY"] if stack.models else []), *stack.variables}))
+    standalone = build_standalone(stack.gateway, addresses, secrets)
+    return _render_template(_build_environment(source.templates), _LITELLM_TEMPLATE, standalone=standalone)
+
+
 def write_yaml(value: Any) -> str:
     """A value as a YAML flow scalar or collection: JSON, which every YAML 1.1 and 1.2 reader takes literally."""
     if isinstance(value, Mapping):
@@ -142,7 +171,10 @@ def _build_environment(templates: Mapping[str, str]) -> Environment:
 
 
 def _render(environment: Environment, name: str, **context: object) -> str:
-    template = TEMPLATES[name]
+    return _render_template(environment, TEMPLATES[name], **context)
+
+
+def _render_template(environment: Environment, template: str, **context: object) -> str:
     try:
         return environment.get_template(template).render(context)
     except TemplateError as error:

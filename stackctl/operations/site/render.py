@@ -21,11 +21,13 @@ from stackctl.core.settings.sources import (
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.compose_view import RELAY_FILE
 from stackctl.core.stack.render import (
+    ALL_TEMPLATES,
     GATEWAY_CONFIG,
-    TEMPLATES,
+    LITELLM_FILE,
     RenderedFiles,
     RenderInput,
     render_files,
+    render_litellm,
 )
 from stackctl.core.stack.rendered_changes import render_diff
 from stackctl.core.stack.runtime import StartPlan
@@ -51,6 +53,20 @@ def run_render(effects: Effects, out: Path | None) -> tuple[list[tuple[Path, boo
     ], loaded.warnings
 
 
+def render_standalone(effects: Effects, out: Path | None) -> tuple[str, tuple[Finding, ...]]:
+    """The configuration of LiteLLM's own proxy with the site's routes, also written to the folder ``out`` if given.
+
+    Returns:
+        Its text, and warnings.
+    """
+    loaded = load_site(effects)
+    text = render_litellm(loaded.process, loaded.compose, _load_input(effects, loaded))
+    raise_config_error("The rendered LiteLLM configuration is not usable.", check_gateway_config(text))
+    if out:
+        effects.files.save_text(out / LITELLM_FILE, text, 0o644)
+    return text, loaded.warnings
+
+
 def check_rendered(effects: Effects, out: Path | None) -> str:
     """A diff between the files on disk and those that would be written; empty when they are equal."""
     files = render_site(effects, load_site(effects)).files
@@ -64,10 +80,17 @@ def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
     Raises:
         RenderError, ConfigError: a template is missing or wrong; nothing was written.
     """
-    source = RenderInput(
+    rendered = render_files(loaded.process, loaded.compose, _load_input(effects, loaded))
+    raise_config_error(
+        "The rendered gateway configuration is not usable.", check_gateway_config(rendered.files[GATEWAY_CONFIG])
+    )
+    return rendered
+
+
+def _load_input(effects: Effects, loaded: LoadedSite) -> RenderInput:
+    return RenderInput(
         templates={
-            template: _load_own_file(effects.files, effects.paths.data_root / template)
-            for template in TEMPLATES.values()
+            template: _load_own_file(effects.files, effects.paths.data_root / template) for template in ALL_TEMPLATES
         },
         process_paths=loaded.paths,
         launcher=(effects.paths.python, "-I", "-S", str(effects.paths.launcher)),
@@ -75,11 +98,6 @@ def render_site(effects: Effects, loaded: LoadedSite) -> RenderedFiles:
         state_dir=str(effects.paths.state_dir),
         relay=_load_own_file(effects.files, effects.paths.launcher.with_name(RELAY_FILE)),
     )
-    rendered = render_files(loaded.process, loaded.compose, source)
-    raise_config_error(
-        "The rendered gateway configuration is not usable.", check_gateway_config(rendered.files[GATEWAY_CONFIG])
-    )
-    return rendered
 
 
 def _load_own_file(files: Files, path: Path) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stackctl.core.gateway.config import (
     FORMATS,
@@ -23,8 +22,9 @@ from stackctl.core.gateway.config import (
 )
 from stackctl.core.gateway.config_check import check_gateway_config
 from stackctl.core.stack.render import write_yaml
+from tests.fakes import CHECKOUT
 
-TEMPLATE = Path(__file__).parents[3] / "services/api-gateway/config.p1.yaml.j2"
+TEMPLATE = "services/api-gateway/config.p1.yaml.j2"
 
 CHAT = Deployment(
     served_name="local-chat",
@@ -76,9 +76,10 @@ BARE = GatewayConfig((CHAT,), (ENGINES[0],))
 
 
 def render(config: GatewayConfig) -> str:
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader = FileSystemLoader(CHECKOUT)
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["yaml"] = write_yaml
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(gateway=config)
+    return environment.get_template(TEMPLATE).render(gateway=config)
 
 
 def parse(config: GatewayConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stackctl.core.stack.compose_view import RELAY_FILE
 from stackctl.core.stack.render import (
+    ALL_TEMPLATES,
     COMPOSE_FILE,
     GATEWAY_CONFIG,
     TEMPLATES,
@@ -77,7 +78,7 @@ def test_a_value_of_the_site_survives_into_yaml(text: str) -> None:
 @pytest.fixture
 def source(world: World) -> tuple[RenderedFiles, RenderInput]:
     loaded = load_site(world.effects)
-    templates = {path: (CHECKOUT / path).read_text() for path in TEMPLATES.values()}
+    templates = {path: (CHECKOUT / path).read_text() for path in ALL_TEMPLATES}
     return render_site(world.effects, loaded), RenderInput(
         templates, loaded.paths, ("launch",), loaded.images, "/s", ""
     )
