@@ -53,7 +53,7 @@ def test_config_shows_what_each_name_of_another_tool_turned_into(
         file.write("MYCODER_CHAT_MODEL=gpt-4o\nUSER_ID=me\n")
     monkeypatch.setenv("ENVIRONMENT", "production")
     table, data = stackctl("config"), stackctl("config", "--json").read_json()
-    assert re.search(r"^ENVIRONMENT +development +routes\.local-chat: ollama-chat", table.out, re.MULTILINE)
+    assert re.search(r"^ENVIRONMENT +development +routes\.local-chat\.targets: ollama-chat", table.out, re.MULTILINE)
     assert data["OLLAMA_BASE_URL"] == {
         "value": "http://localhost:11434",
         "origin": ".env",

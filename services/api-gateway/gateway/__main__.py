@@ -84,7 +84,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.routing.breaker import Breaker
     from gateway.routing.router import Router
 
-    configure_logging(settings.log_prompts)
+    configure_logging(settings.log_prompts, settings.is_verbose)
     os.environ.update(bypass_proxies(os.environ, settings.direct_hosts))
     if any(target.provider.speaks_anthropic for target in catalog.targets):
         load_dialect()  # before the first request, and before workers are forked, which then share it

@@ -39,6 +39,7 @@ class Settings:
         max_body_bytes: largest request body; a larger one is answered with 413.
         shutdown_s: seconds that requests under way may still take after SIGTERM.
         direct_hosts: the stack's own hosts, which are never asked through a proxy.
+        is_verbose: whether each try of a request is logged, too.
     """
 
     host: str
@@ -51,6 +52,7 @@ class Settings:
     max_body_bytes: int
     shutdown_s: int
     direct_hosts: tuple[str, ...] = ()
+    is_verbose: bool = False
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -68,6 +70,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         admin_key=_read_required(environ, "GATEWAY_ADMIN_KEY"),
         client_key=_read_required(environ, "GATEWAY_KEY"),
         log_prompts=_read_bool(environ, "GATEWAY_LOG_PROMPTS"),
+        is_verbose=_read_choice(environ, "GATEWAY_LOG_LEVEL", ("info", "debug")) == "debug",
         max_body_bytes=_read_int(environ, "GATEWAY_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, 1024, 2**40),
         shutdown_s=_read_int(environ, "GATEWAY_SHUTDOWN_S", DEFAULT_SHUTDOWN_S, 1, 3600),
         direct_hosts=tuple(filter(None, environ.get("GATEWAY_DIRECT_HOSTS", "").split(","))),
@@ -102,6 +105,14 @@ def _read_int(environ: Mapping[str, str], name: str, default: int, low: int, hig
     if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
         raise SettingsError(f"{name} is {text!r}; expected a whole number from {low} to {high}")
     return int(text)
+
+
+def _read_choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """One of the words that the variable may be; the first where it is empty."""
+    text = environ.get(name, "").strip() or choices[0]
+    if text not in choices:
+        raise SettingsError(f"{name} is {text!r}; expected {' or '.join(choices)}")
+    return text
 
 
 def _read_bool(environ: Mapping[str, str], name: str) -> bool:

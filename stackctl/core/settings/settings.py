@@ -275,6 +275,12 @@ class Settings:
         pattern=_ORIGINS,
         expected="a list such as https://chat.example,http://localhost:3000",
     )
+    gateway_log_level: str = _setting(
+        "info",
+        "How much the gateway logs: a line for each request, or with debug one for each try of it too.",
+        group="Gateway",
+        choices=("info", "debug"),
+    )
     gateway_log_prompts: bool = _setting(False, "Write prompts and answers to the gateway's log.", group="Gateway")
 
     gateway_admin_key: str = _setting(

@@ -6,7 +6,7 @@ In: the parsed `.env`, the environment and the flags, as mappings. Out: ``Settin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -91,6 +91,19 @@ def resolve_settings(
     variables = {name: value for name, value in known.items() if value}
     blank = frozenset(name for name in referenced - variables.keys() if name in dotenv.values or name in around)
     return ResolvedSettings(Settings(**values), origins, variables, tuple(findings), blank)
+
+
+def apply_overlay(resolved: ResolvedSettings, overlay: Overlay) -> ResolvedSettings:
+    """The settings with what other tools' names decide, and the overlay's warnings."""
+    decided: dict[str, Any] = {name.lower(): value for name, value in overlay.settings.items()}
+    warnings = (item for item in overlay.findings if item.severity is Severity.WARNING)
+    return replace(
+        resolved,
+        values=replace(resolved.values, **decided),
+        origins={**resolved.origins, **dict.fromkeys(overlay.settings, Origin.DOTENV)},
+        findings=(*resolved.findings, *warnings),
+        overlay=overlay,
+    )
 
 
 def list_possible_variables(names: Iterable[str]) -> frozenset[str]:

@@ -25,7 +25,7 @@ from stackctl.core.gateway.providers import RemoteEndpoint, list_endpoints
 from stackctl.core.machine.host import RuntimeName
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.engine_environment import list_references, list_values
-from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.settings import Settings, default_value
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.stack.checks import check_address, check_engine, check_names, check_ports
 from stackctl.errors import ConfigError
@@ -246,6 +246,8 @@ def _build_gateway_environment(stack: Stack, paths: RuntimePaths, config_digest:
         "GATEWAY_LOG_PROMPTS": str(settings.gateway_log_prompts).lower(),
         "HOME": paths.scratch,
     }
+    if settings.gateway_log_level != default_value("GATEWAY_LOG_LEVEL"):
+        environment["GATEWAY_LOG_LEVEL"] = settings.gateway_log_level
     if paths.python_path:
         environment |= {"PYTHONPATH": paths.python_path, "GATEWAY_SOURCE_DIGEST": paths.gateway_source}
     for model in stack.models:

@@ -16,6 +16,7 @@ from stackctl.core.settings.names.table import list_secret_names
 from stackctl.core.settings.names.values import read_names
 from stackctl.core.settings.sources import (
     ResolvedSettings,
+    apply_overlay,
     list_possible_variables,
     resolve_settings,
 )
@@ -65,8 +66,7 @@ def resolve_site(
         if travelling:  # what must not be in a bundle is looked for in it
             referenced |= list_secret_names() & dotenv.values.keys()
         resolved = resolve_settings(dotenv, effects.given.environment, effects.given.flags, referenced, packed)
-        warnings = [item for item in findings if item.severity is Severity.WARNING]
-        resolved = replace(resolved, findings=(*resolved.findings, *warnings), overlay=overlay)
+        resolved = apply_overlay(resolved, overlay)
     except ConfigError as error:
         findings += error.findings
     raise_config_error("The configuration is not usable.", findings)

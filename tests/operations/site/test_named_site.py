@@ -15,7 +15,7 @@ from stackctl.operations.site.load_settings import load_settings
 from stackctl.operations.site.render import build_plan, render_site
 from stackctl.operations.site.running import load_running
 from tests.fakes import SITE, World, raised_by, write_env
-from tests.operations.site.test_released_site import install
+from tests.operations.site.test_released_site import FILES, install
 
 PRODUCTION = """\
 ENVIRONMENT=production
@@ -122,3 +122,29 @@ def test_at_a_site_with_a_release_its_own_names_decide(world: World, tmp_path: P
     digest = next(model.digest for model in release.models if "local-chat" in model.served_names)
     assert models["engine-chat"] == f"/site/offline/store/models/{digest[:16]}/demo.gguf"
     assert "PROVIDER_INTERNAL_URL" in render_site(world.effects, loaded).files[GATEWAY_CONFIG]
+
+
+def test_names_that_a_release_brought_count_behind_the_site_s_own(world: World, tmp_path: Path) -> None:
+    files = {**FILES, "config/settings.env": FILES["config/settings.env"] + b"LLM_TIMEOUT=60\nLLM_MAX_RETRIES=1\n"}
+    install(world, tmp_path, files=files)
+    world.files[SITE / ".env"] = write_env(LLM_TIMEOUT=90)
+    route = load_settings(world.effects)[1].routes["local-chat"]
+    assert (route.deadline, route.retries) == (90.0, 1)
+
+
+def test_a_switch_decides_its_setting_whatever_else_says_so(world: World) -> None:
+    world.files[SITE / ".env"] = write_env(GATEWAY_EMBEDDINGS="true", MYCODER_DISABLE_EMBEDDINGS=1, LLM_DEBUG="true")
+    world.environment = {"GATEWAY_LOG_LEVEL": "info"}
+    loaded = load_site(world.effects)
+    assert (loaded.settings.gateway_embeddings, loaded.settings.gateway_log_level) == (False, "debug")
+    rendered = render_site(world.effects, loaded)
+    assert "embeddings: false" in rendered.files[GATEWAY_CONFIG]
+    assert rendered.process_services[-1].environment["GATEWAY_LOG_LEVEL"] == "debug"
+
+
+def test_a_route_that_must_stay_in_the_building_does_not_go_to_a_provider_of_env(world: World) -> None:
+    """Where a provider is, nobody guesses from its address."""
+    world.files[SITE / "stack.yml"] = "routes: {local-chat: {local_only: true}}"
+    world.files[SITE / ".env"] = write_env() + PRODUCTION
+    error = raised_by(lambda: load_site(world.effects))
+    assert "'internal-chat' of the provider 'internal' is not local" in str(error)

@@ -16,8 +16,12 @@ from stackctl.core.bundle.pack.travel import (
     render_settings,
 )
 from stackctl.core.settings.dotenv import DotenvFile, parse_dotenv
+from stackctl.core.settings.names.overlay import build_overlay
+from stackctl.core.settings.names.table import list_names
+from stackctl.core.settings.names.values import is_travelling, read_names
 from stackctl.core.settings.settings import Settings, setting_names
-from stackctl.core.settings.sources import resolve_settings
+from stackctl.core.settings.sources import apply_overlay, resolve_settings
+from stackctl.core.settings.stackfile import StackFile
 
 
 def travel(values: dict[str, str]) -> dict[str, str]:
@@ -59,6 +63,30 @@ def test_any_file_name_comes_back_as_it_was(name: str) -> None:
     if wanted.strip() != wanted or not wanted or wanted in (".", ".."):
         return
     assert travel({"CHAT_MODEL": wanted}) == {"CHAT_MODEL": wanted}
+
+
+def travel_names(text: str) -> dict[str, str]:
+    file = parse_dotenv(text)
+    resolved = apply_overlay(resolve_settings(file, {}, {}), build_overlay(read_names([file]), StackFile()))
+    return dict(parse_dotenv(render_settings(resolved)).values)
+
+
+def test_of_other_tools_names_only_what_is_about_the_stack_travels() -> None:
+    text = "LLM_TIMEOUT=60\nLLM_MAX_RETRIES=0\nLLM_TEMPERATURE=0.7\nMYCODER_DISABLE_EMBEDDINGS=1\n"
+    assert travel_names(text) == {
+        "GATEWAY_EMBEDDINGS": "false",
+        "LLM_TIMEOUT": "60",
+        "LLM_MAX_RETRIES": "0",
+        "LLM_TEMPERATURE": "0.7",
+    }
+
+
+def test_no_other_name_of_another_tool_travels() -> None:
+    values = {item.name.upper(): "1" for item in list_names() if not is_travelling(item.metadata)}
+    values |= {name: "http://h/v1" for name in values if name.endswith("_URL")} | {"ENVIRONMENT": "development"}
+    assert {"ENVIRONMENT", "USER_ID", "USER_TYPE", "INTERNAL_LLM_TICKET", "OLLAMA_BASE_URL"} <= values.keys()
+    del values["LLM_DEBUG"]  # whose setting is left out before, when a bundle is packed
+    assert travel_names("".join(f"{name}={value}\n" for name, value in values.items())) == {}
 
 
 def test_a_secret_in_a_file_is_found_and_not_repeated() -> None:

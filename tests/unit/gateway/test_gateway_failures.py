@@ -111,6 +111,7 @@ def test_foreign_log_records_keep_their_place_and_lose_their_content() -> None:
         ({"GATEWAY_PORT": "8e3"}, "whole number from 1 to 65535"),
         ({"GATEWAY_WORKERS": "-1"}, "GATEWAY_WORKERS is '-1'"),
         ({"GATEWAY_LOG_PROMPTS": "maybe"}, "expected true or false"),
+        ({"GATEWAY_LOG_LEVEL": "trace"}, "GATEWAY_LOG_LEVEL is 'trace'; expected info or debug"),
     ],
 )
 def test_a_wrong_setting_is_one_line_without_the_keys(changes: dict[str, str], words: str) -> None:
@@ -123,6 +124,7 @@ def test_a_wrong_setting_is_one_line_without_the_keys(changes: dict[str, str], w
 def test_settings_have_safe_defaults() -> None:
     expected = Settings("127.0.0.1", 8000, "c.yaml", 1, ADMIN, CLIENT, False, 32 * 1024 * 1024, 20)
     assert parse_settings(ENVIRONMENT) == expected
+    assert parse_settings({**ENVIRONMENT, "GATEWAY_LOG_LEVEL": "debug"}).is_verbose
 
 
 def test_every_unset_variable_of_the_configuration_is_named() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stackctl.core.gateway.routes import list_targets as find_targets
 from stackctl.core.settings.dotenv import parse_dotenv
 from stackctl.core.settings.names.overlay import Overlay, build_overlay
 from stackctl.core.settings.names.reference import list_rows, render_names
@@ -36,14 +37,13 @@ def list_errors(text: str, stack: str = "") -> list[Finding]:
 
 
 def list_targets(made: Overlay, name: str = "local-chat") -> list[tuple[str, str]]:
-    """Provider and its own name of the model, of a served name and of what is tried when it fails."""
+    """Provider and its own name of the model, of all that is tried for a served name."""
     served = {
         served_name: (provider, model.model)
         for provider, item in made.stackfile.providers.items()
         for served_name, model in item.models.items()
     }
-    route = made.stackfile.routes.get(name)
-    return [served[target] for target in (name, *((route.fallbacks or ()) if route else ()))]
+    return [served.get(target, ("engine", target)) for target in find_targets(made.stackfile.routes, name)]
 
 
 def test_without_the_names_nothing_changes() -> None:
@@ -63,7 +63,6 @@ def test_in_production_local_chat_is_the_internal_api_and_then_ollama() -> None:
 def test_in_production_without_ollama_nothing_is_tried_after_the_internal_api() -> None:
     made = overlay(PRODUCTION)
     assert list_targets(made) == [("internal", "gpt-4")]
-    assert made.stackfile.routes == {}
 
 
 def test_in_development_local_chat_is_ollama_whatever_else_is_configured() -> None:
@@ -76,8 +75,7 @@ def test_in_development_local_chat_is_ollama_whatever_else_is_configured() -> No
 
 def test_without_environment_local_chat_stays_this_stack_s_own() -> None:
     made = overlay(INTERNAL + OLLAMA)
-    assert made.chat_name == "local-chat"
-    assert "local-chat" not in {name for item in made.stackfile.providers.values() for name in item.models}
+    assert (made.chat_name, made.stackfile.routes) == ("local-chat", {})
     assert list_targets(made, "internal-chat") == [("internal", "gpt-4")]
     assert list_targets(made, "ollama-chat") == [("ollama", "llama3.1")]
 
@@ -94,11 +92,70 @@ providers:
 
 
 def test_fallbacks_of_stack_yml_come_after_what_the_environment_says() -> None:
-    stack = "routes: {local-chat: {fallbacks: [engine-chat]}}"
-    assert overlay(PRODUCTION + OLLAMA, stack).stackfile.routes["local-chat"].fallbacks == (
-        "ollama-chat",
-        "engine-chat",
-    )
+    stack = "routes: {local-chat: {fallbacks: [ollama-chat, engine-chat], local_only: true}}"
+    made = overlay(PRODUCTION + OLLAMA, stack)
+    assert list_targets(made) == [("internal", "gpt-4"), ("ollama", "llama3.1"), ("engine", "engine-chat")]
+    assert made.stackfile.routes["local-chat"].local_only
+
+
+def test_targets_of_stack_yml_for_local_chat_are_refused_beside_an_environment() -> None:
+    stack = "routes: {local-chat: {targets: [local-code]}}"
+    (finding,) = list_errors(DEVELOPMENT, stack)
+    assert (finding.subject, finding.hint) == ("ENVIRONMENT", "remove one of the two")
+    assert list_errors(OLLAMA, stack) == []
+
+
+def test_a_provider_of_stack_yml_may_serve_local_chat_itself_if_it_is_the_one_that_is_meant() -> None:
+    stack = "providers: {{x: {{kind: {}, api_base: 'http://h/v1', models: {{local-chat: {{model: m}}}}}}}}"
+    assert list_targets(overlay("ENVIRONMENT=production\n", stack.format("internal"))) == [("x", "m")]
+    (finding,) = list_errors(DEVELOPMENT, stack.format("internal"))
+    assert "something else than the model of that name" in finding.message
+
+
+def test_limits_of_local_chat_stay_with_this_stack_s_own_engine() -> None:
+    stack = "limits: {models: {local-chat: {parallel_requests: 2}, local-code: {parallel_requests: 3}}}"
+    assert set(overlay(DEVELOPMENT, stack).stackfile.limits.models) == {"engine-chat", "local-code"}
+    assert set(overlay(OLLAMA, stack).stackfile.limits.models) == {"local-chat", "local-code"}
+
+
+@pytest.mark.parametrize("environment", ["", PRODUCTION])
+def test_requests_for_local_chat_are_treated_as_the_names_say(environment: str) -> None:
+    stack = "routes: {local-chat: {deadline: 9, defaults: {max_tokens: 64, temperature: 1}}}"
+    made = overlay(f"{environment}LLM_TIMEOUT=60\nLLM_MAX_RETRIES=0\nLLM_TEMPERATURE=0.7\n", stack)
+    assert made.findings == ()
+    route = made.stackfile.routes["local-chat"]
+    assert (route.deadline, route.retries) == (60.0, 0)
+    assert route.defaults.list_values() == {"temperature": 0.7, "max_tokens": 64}
+    assert made.became["LLM_TIMEOUT"] == "routes.local-chat.deadline"
+
+
+def test_what_is_not_said_stays_as_stack_yml_has_it() -> None:
+    stack = "routes: {local-chat: {deadline: 9, retries: 1}}"
+    route = overlay("LLM_TEMPERATURE=0\n", stack).stackfile.routes["local-chat"]
+    assert (route.deadline, route.retries, route.defaults.temperature) == (9.0, 1, 0.0)
+
+
+def test_switches_decide_settings_only_when_they_are_on() -> None:
+    made = overlay("MYCODER_DISABLE_EMBEDDINGS=1\nLLM_DEBUG=true\n")
+    assert made.settings == {"GATEWAY_EMBEDDINGS": False, "GATEWAY_LOG_LEVEL": "debug"}
+    assert made.became == {
+        "MYCODER_DISABLE_EMBEDDINGS": "GATEWAY_EMBEDDINGS=false",
+        "LLM_DEBUG": "GATEWAY_LOG_LEVEL=debug",
+    }
+    made = overlay("MYCODER_DISABLE_EMBEDDINGS=0\nLLM_DEBUG=false\n")
+    assert (made.settings, set(made.became.values())) == ({}, {"nothing"})
+
+
+def test_an_interval_between_requests_is_refused_because_nobody_keeps_it() -> None:
+    (finding,) = list_errors("MYCODER_LLM_MIN_INTERVAL_MS=500\n")
+    assert "asks for 500 ms between requests, which the gateway does not keep" in finding.message
+    assert overlay("MYCODER_LLM_MIN_INTERVAL_MS=0\n").findings == ()
+
+
+def test_the_smoke_test_s_switch_is_taken_and_told_to_do_nothing_here() -> None:
+    (finding,) = overlay("MYCODER_LMSTUDIO_SMOKE=1\n").findings
+    assert finding.severity is Severity.WARNING
+    assert "'make test' reads it from the environment" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -187,6 +244,11 @@ def test_openai_s_own_address_wants_a_key() -> None:
         ("OLLAMA_BASE_URL", "localhost:11434", "expected an address such as"),
         ("INTERNAL_LLM_BASE_URL", "https://me:planted@host/v1", "without a user name"),
         ("OLLAMA_MODEL", "two words", "expected a name without spaces"),
+        ("LLM_TIMEOUT", "60s", "expected a whole number from 1 to 86400 (seconds)"),
+        ("LLM_MAX_RETRIES", "11", "expected a whole number from 0 to 10 (tries)"),
+        ("LLM_TEMPERATURE", "2.5", "expected a number from 0 to 2"),
+        ("LLM_TEMPERATURE", "warm", "expected a number from 0 to 2"),
+        ("LLM_DEBUG", "maybe", "expected true or false"),
     ],
 )
 def test_a_value_that_is_none_is_named_with_its_line(name: str, value: str, words: str) -> None:
@@ -232,10 +294,16 @@ def test_a_name_that_stack_yml_uses_itself_is_no_matter() -> None:
 
 def test_each_name_is_shown_with_what_it_turned_into_and_no_secret() -> None:
     rows = {name: (value, became) for name, value, became in list_rows(overlay(PRODUCTION + OLLAMA))}
-    assert rows["ENVIRONMENT"][1] == "routes.local-chat: internal-chat, then ollama-chat; CHAT_MODEL is engine-chat"
+    assert rows["ENVIRONMENT"][1] == "routes.local-chat.targets: internal-chat, ollama-chat; CHAT_MODEL is engine-chat"
     assert rows["INTERNAL_LLM_API_KEY"] == ("(secret, 11 characters)", "providers.internal.api_key")
     assert rows["USER_ID"][0] == "your_user_id"
     assert "planted" not in str(rows)
+
+
+@pytest.mark.parametrize("text", ["0", "0.7", ".7", "1", "1.25", "2", "2.0"])
+def test_every_temperature_from_0_to_2_is_one(text: str) -> None:
+    route = overlay(f"LLM_TEMPERATURE={text}\n").stackfile.routes["local-chat"]
+    assert route.defaults.temperature == float(text)
 
 
 def test_no_representation_holds_a_secret() -> None:
@@ -250,7 +318,6 @@ def test_findings_of_what_was_made_are_about_the_name_and_those_of_stack_yml_are
     made = build_overlay(read_names([parse_dotenv(PRODUCTION)]), file)
     subjects = {
         "providers.internal.models.internal-chat": "INTERNAL_LLM_MODEL",
-        "providers.internal.models.local-chat": "ENVIRONMENT",
         "providers.internal.api_key": "INTERNAL_LLM_API_KEY",
         "providers.internal": "INTERNAL_LLM_BASE_URL",
         "providers.mine.api_base": "providers.mine.api_base",

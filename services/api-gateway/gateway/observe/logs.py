@@ -47,8 +47,12 @@ class ContentFreeFormatter(logging.Formatter):
         return "\n".join(lines)
 
 
-def configure_logging(log_prompts: bool) -> None:
-    """Send every logger's records to stderr through one formatter."""
+def configure_logging(log_prompts: bool, is_verbose: bool = False) -> None:
+    """Send every logger's records to stderr through one formatter.
+
+    Args:
+        is_verbose: whether our own loggers say more; it opens neither prompts nor a library's records.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(_FORMAT) if log_prompts else ContentFreeFormatter(_FORMAT))
     root = logging.getLogger()
@@ -56,6 +60,8 @@ def configure_logging(log_prompts: bool) -> None:
     root.setLevel(logging.WARNING)
     for name in _OWN_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)
+    if is_verbose:
+        logging.getLogger("gateway").setLevel(logging.DEBUG)
     logging.getLogger(PROMPTS_LOGGER).disabled = not log_prompts
     # The gate writes the access log; uvicorn's shows whole paths.
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)

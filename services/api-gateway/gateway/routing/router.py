@@ -93,7 +93,10 @@ class Router:
         """The targets to try: those that are not left out, or all of them when every one is."""
         allowed = [item for item in journey.route.targets if item.provider.is_local or not journey.route.local_only]
         working = [target for target in allowed if len(allowed) == 1 or self._breaker.allows(target.name)]
-        journey.tried += [(target, TargetError(LEFT_OUT)) for target in allowed if target not in working]
+        for target in allowed:
+            if target not in working:
+                journey.tried.append((target, TargetError(LEFT_OUT)))
+                _LOG.debug("%s: left out, it failed of late", _name_try(journey, target))
         return working or allowed
 
     async def _try_target(self, journey: _Journey, target: Target, is_last: bool) -> bool:
@@ -126,15 +129,8 @@ class Router:
             self._breaker.fail(target.name, outcome.code)
         journey.tried.append((target, error))
         cause = error.__cause__
-        _LOG.warning(
-            "request=%s model=%s target=%s provider=%s: %s%s",
-            journey.call.request_id,
-            journey.route.name,
-            target.name,
-            target.provider.name,
-            outcome.code,
-            f" ({type(cause).__name__})" if cause else "",
-        )
+        reason = f" ({type(cause).__name__})" if cause else ""
+        _LOG.warning("%s: %s%s", _name_try(journey, target), outcome.code, reason)
         return journey.reply.has_begun
 
     async def _attempt(self, journey: _Journey, target: Target) -> None:
@@ -143,6 +139,8 @@ class Router:
         if left_s <= 0:
             raise TargetError(TIMED_OUT)
         lease = await self._lease(journey, target)
+        waited_s = left_s - journey.left_s
+        _LOG.debug("%s: asked, %.1f s in the queue, %.1f s left", _name_try(journey, target), waited_s, journey.left_s)
         delay_s = _FREED_AFTER_S
         try:
             await self._carry(journey, target)
@@ -182,6 +180,12 @@ class Router:
                 if reply.has_begun:
                     await reply.end(request.reader.fail(describe_cut(error, call.asked)))
                 raise
+
+
+def _name_try(journey: _Journey, target: Target) -> str:
+    """A try in the log: the request, what it asked for, and what is asked for it."""
+    call, route = journey.call, journey.route
+    return f"request={call.request_id} model={route.name} target={target.name} provider={target.provider.name}"
 
 
 def _count_slots(call: Call) -> int:

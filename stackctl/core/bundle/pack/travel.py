@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.names.table import list_names
+from stackctl.core.settings.settings import Settings, setting_names
 from stackctl.core.settings.sources import Origin, ResolvedSettings
 from stackctl.core.text.yamltree import parse_yaml
 from stackctl.errors import Finding
@@ -47,7 +48,10 @@ _LOGIN = re.compile(r"https?://[^\s/?#@\"']+@(?P<host>[^\s/?#\"']+)")
 
 
 def render_settings(resolved: ResolvedSettings) -> str:
-    """The text of ``settings.env``: every setting that somebody set, apart from secrets and this machine's own."""
+    """The text of ``settings.env``: what somebody set, apart from secrets and this machine's own.
+
+    Of other tools' names it takes those that are about the stack and that no setting says already.
+    """
     lines = []
     for item in fields(Settings):
         name = item.name.upper()
@@ -56,6 +60,12 @@ def render_settings(resolved: ResolvedSettings) -> str:
         value = getattr(resolved.values, item.name)
         text = str(value).lower() if isinstance(value, bool) else str(value)
         lines.append(f"{name}={_quote(PurePosixPath(text).name if name in MODEL_SETTINGS else text)}\n")
+    named = resolved.overlay.names.keep_travelling()
+    lines += [
+        f"{item.name.upper()}={_quote(str(getattr(named.values, item.name)))}\n"
+        for item in list_names()
+        if item.name.upper() in named.given and item.metadata["becomes"] not in setting_names()
+    ]
     return "".join(lines)
 
 

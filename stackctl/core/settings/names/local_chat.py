@@ -1,10 +1,14 @@
-"""What ``local-chat`` means under ENVIRONMENT: which providers' models it goes to, in which order. Pure."""
+"""What ``local-chat`` means under ENVIRONMENT, and how requests for it are treated under LLM_*. Pure.
+
+In: `stack.yml` and what the names say. Out: `stack.yml` with another route for local-chat, and findings.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from stackctl.core.settings.names.values import NamedValues
 from stackctl.core.settings.stackfile import Provider, Route, StackFile
 from stackctl.errors import Finding
 
@@ -38,7 +42,7 @@ def _find_model(kind: str, made: Mapping[str, Provider], stackfile: StackFile) -
 def check_environment(
     environment: str, made: Mapping[str, Provider], targets: tuple[str, ...], stackfile: StackFile
 ) -> Iterator[Finding]:
-    """Check that there is what local-chat is to go to, and that the engine's other name is free.
+    """Check that there is what local-chat is to go to, and that nothing else is called so, or as the engine then is.
 
     A provider that was made without a model is told by the check of providers.
     """
@@ -51,22 +55,40 @@ def check_environment(
     if ENGINE_CHAT in stackfile.models:
         message = f"makes {ENGINE_CHAT} the name of the engine that serves CHAT_MODEL, and stack.yml has a model of it"
         yield Finding("ENVIRONMENT", message, f"rename models.{ENGINE_CHAT} in stack.yml", file=".env")
+    route = stackfile.routes.get(LOCAL_CHAT)
+    if route and route.targets:
+        message = f"decides what {LOCAL_CHAT} means, and routes.{LOCAL_CHAT}.targets in stack.yml does, too"
+        yield Finding("ENVIRONMENT", message, "remove one of the two", file=".env")
+    for name, provider in stackfile.providers.items():
+        if LOCAL_CHAT in provider.models and targets and LOCAL_CHAT not in targets:
+            message = f"makes {LOCAL_CHAT} something else than the model of that name in stack.yml"
+            yield Finding("ENVIRONMENT", message, f"rename providers.{name}.models.{LOCAL_CHAT}", file=".env")
 
 
 def route_local_chat(stackfile: StackFile, targets: tuple[str, ...]) -> StackFile:
-    """Serve local-chat from the first target's provider, and the others when it fails.
+    """Have local-chat stand for these models, in order; what `stack.yml` falls back to comes after them.
 
-    Fallbacks that `stack.yml` names for local-chat come after them.
+    Limits of local-chat are limits of this stack's own engine, and go with it to its other name.
     """
-    first, *others = targets
-    providers = dict(stackfile.providers)
-    if first != LOCAL_CHAT:
-        owner = next(name for name, provider in providers.items() if first in provider.models)
-        models = {LOCAL_CHAT: providers[owner].models[first], **providers[owner].models}
-        providers[owner] = replace(providers[owner], models=models)
-    own = stackfile.routes.get(LOCAL_CHAT)
-    fallbacks = tuple(dict.fromkeys((*others, *((own.fallbacks or ()) if own else ()))))
-    if not fallbacks:
-        return replace(stackfile, providers=providers)
-    route = replace(own, fallbacks=fallbacks) if own else Route(fallbacks=fallbacks)
-    return replace(stackfile, providers=providers, routes={**stackfile.routes, LOCAL_CHAT: route})
+    own = stackfile.routes.get(LOCAL_CHAT, Route())
+    fallbacks = tuple(name for name in own.fallbacks or () if name not in targets)
+    routes = {**stackfile.routes, LOCAL_CHAT: replace(own, targets=targets, fallbacks=fallbacks or None)}
+    limits = stackfile.limits
+    if LOCAL_CHAT not in targets:
+        named = {ENGINE_CHAT if name == LOCAL_CHAT else name: item for name, item in limits.models.items()}
+        limits = replace(limits, models=named)
+    return replace(stackfile, routes=routes, limits=limits)
+
+
+def set_requests(stackfile: StackFile, names: NamedValues) -> StackFile:
+    """Have requests for local-chat wait, be tried again and be completed as LLM_TIMEOUT and its like say."""
+    values = names.values
+    own = stackfile.routes.get(LOCAL_CHAT, Route())
+    route = own
+    if "LLM_TIMEOUT" in names.given:
+        route = replace(route, deadline=float(values.llm_timeout))
+    if "LLM_MAX_RETRIES" in names.given:
+        route = replace(route, retries=values.llm_max_retries)
+    if "LLM_TEMPERATURE" in names.given:
+        route = replace(route, defaults=replace(own.defaults, temperature=float(values.llm_temperature)))
+    return stackfile if route == own else replace(stackfile, routes={**stackfile.routes, LOCAL_CHAT: route})

@@ -15,6 +15,7 @@ from stackctl.core.settings.names.local_chat import (
     check_environment,
     find_targets,
     route_local_chat,
+    set_requests,
 )
 from stackctl.core.settings.names.providers import build_providers, check_complete
 from stackctl.core.settings.names.table import PLACES, list_names
@@ -33,6 +34,7 @@ class Overlay:
         stackfile: `stack.yml` with what the names add.
         became: what each name that has a value turned into, a clause.
         places: the name that made a key of ``stackfile``, by the key's path with dots.
+        settings: values of settings that the names decide, by the setting's name.
         findings: what is wrong (errors), and what changes nothing (warnings).
     """
 
@@ -40,6 +42,7 @@ class Overlay:
     stackfile: StackFile = field(default_factory=StackFile)
     became: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, bool | str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -68,9 +71,11 @@ def build_overlay(names: NamedValues, stackfile: StackFile) -> Overlay:
         targets = find_targets(environment, complete, joined)
         findings += check_environment(environment, made, targets, stackfile)
         joined = route_local_chat(joined, targets) if targets else joined
+    joined = set_requests(joined, names)
+    findings += _check_interval(names)
     unused = tuple(_find_unused(names, stackfile))
     became = _describe(names, targets) | {finding.subject: "nothing" for finding in unused}
-    overlay = Overlay(names, joined, became, _list_places(names, joined, stackfile))
+    overlay = Overlay(names, joined, became, _list_places(names, joined, stackfile), _choose_settings(names))
     findings += [overlay.rename(finding) for finding in check_providers(StackFile(providers=complete))]
     return replace(overlay, findings=(*findings, *unused))
 
@@ -84,6 +89,24 @@ def _check_twice(made: Mapping[str, Provider], stackfile: StackFile) -> Iterator
             yield Finding(address, message, "keep one: clear the name in .env, or rename the provider", file=".env")
 
 
+def _choose_settings(names: NamedValues) -> dict[str, bool | str]:
+    """The settings that a switch decides, when it is on."""
+    settings: dict[str, bool | str] = {}
+    if names.values.mycoder_disable_embeddings:
+        settings["GATEWAY_EMBEDDINGS"] = False
+    if names.values.llm_debug:
+        settings["GATEWAY_LOG_LEVEL"] = "debug"
+    return settings
+
+
+def _check_interval(names: NamedValues) -> Iterator[Finding]:
+    """Refuse a shortest time between requests: whoever relies on it must not believe that it is kept."""
+    if interval := names.values.mycoder_llm_min_interval_ms:
+        message = f"asks for {interval} ms between requests, which the gateway does not keep"
+        hint = "remove it here; a client that needs it keeps it itself"
+        yield Finding("MYCODER_LLM_MIN_INTERVAL_MS", message, hint, file=".env")
+
+
 def _find_unused(names: NamedValues, stackfile: StackFile) -> Iterator[Finding]:
     """A warning for each name that has a value and changes nothing."""
     for item in list_names():
@@ -91,27 +114,36 @@ def _find_unused(names: NamedValues, stackfile: StackFile) -> Iterator[Finding]:
         if needs and name in names.given and needs not in names.given and name not in stackfile.list_variables():
             message = f"changes nothing without {needs}"
             yield Finding(name, message, f"add {needs}=..., or remove {name}", Severity.WARNING, ".env")
+    if names.values.mycoder_lmstudio_smoke:
+        message = "changes nothing here; 'make test' reads it from the environment"
+        yield Finding("MYCODER_LMSTUDIO_SMOKE", message, "export it there", Severity.WARNING, ".env")
 
 
 def _describe(names: NamedValues, targets: tuple[str, ...]) -> dict[str, str]:
-    """What each name that has a value turned into, where it turned into something."""
-    became = {name: place for place, name in PLACES.items() if name in names.given}
+    """What each name that has a value turned into; a switch that is off turned into nothing."""
+    became = dict.fromkeys(names.given, "nothing") | {
+        name: place for place, name in PLACES.items() if name in names.given
+    }
+    values = names.values
     if targets:
-        became["ENVIRONMENT"] = f"routes.{LOCAL_CHAT}: {', then '.join(targets)}; CHAT_MODEL is {ENGINE_CHAT}"
+        became["ENVIRONMENT"] = f"routes.{LOCAL_CHAT}.targets: {', '.join(targets)}; CHAT_MODEL is {ENGINE_CHAT}"
+    if "MYCODER_DISABLE_EMBEDDINGS" in became:
+        became["MYCODER_DISABLE_EMBEDDINGS"] = (
+            "GATEWAY_EMBEDDINGS=false" if values.mycoder_disable_embeddings else "nothing"
+        )
+    if "LLM_DEBUG" in became:
+        became["LLM_DEBUG"] = "GATEWAY_LOG_LEVEL=debug" if values.llm_debug else "nothing"
     return became
 
 
 def _list_places(names: NamedValues, joined: StackFile, stackfile: StackFile) -> dict[str, str]:
     """The name behind each key that the names made; a key that `stack.yml` has stays its own."""
     places = {place: name for place, name in PLACES.items() if name in names.given}
-    for name, provider in joined.providers.items():
-        own = stackfile.providers[name].models if name in stackfile.providers else {}
-        if name not in stackfile.providers:
-            places[f"providers.{name}"] = PLACES[f"providers.{name}.api_base"]
-        for served_name in provider.models.keys() - own.keys():
-            mode = "chat" if provider.models[served_name].mode == "chat" else "embed"
-            usual = "ENVIRONMENT" if served_name == LOCAL_CHAT else PLACES[f"providers.{name}.models.{name}-{mode}"]
-            places[f"providers.{name}.models.{served_name}"] = usual
+    for name in joined.providers.keys() - stackfile.providers.keys():
+        places[f"providers.{name}"] = PLACES[f"providers.{name}.api_base"]
+        for served_name, model in joined.providers[name].models.items():
+            mode = "chat" if model.mode == "chat" else "embed"
+            places[f"providers.{name}.models.{served_name}"] = PLACES[f"providers.{name}.models.{name}-{mode}"]
     if LOCAL_CHAT in stackfile.routes:
         places.pop(f"routes.{LOCAL_CHAT}", None)
     return places

@@ -45,13 +45,18 @@ def build_providers(names: NamedValues, stackfile: StackFile) -> dict[str, Provi
 def _build_internal(names: NamedValues) -> Provider:
     values = names.values
     base = values.internal_llm_base_url.rstrip("/")
-    headers = {"X-Ticket": "INTERNAL_LLM_TICKET", "X-User-Id": "USER_ID", "X-User-Type": "USER_TYPE"}
+
+    def name_given(name: str) -> str | None:
+        return name if name in names.given else None
+
     return Provider(
-        kind="openai-compatible",
+        kind="internal",
         # The document writes the host alone; OpenAI's routes begin with /v1.
         api_base=base if "/" in base.partition("://")[2] else f"{base}/v1",
-        api_key="INTERNAL_LLM_API_KEY" if "INTERNAL_LLM_API_KEY" in names.given else None,
-        headers={header: name for header, name in headers.items() if name in names.given},
+        api_key=name_given("INTERNAL_LLM_API_KEY"),
+        ticket=name_given("INTERNAL_LLM_TICKET"),
+        user_id=name_given("USER_ID"),
+        user_type=name_given("USER_TYPE"),
         models={"internal-chat": RemoteModel(model=values.internal_llm_model)} if values.internal_llm_model else {},
     )
 

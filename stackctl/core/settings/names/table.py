@@ -199,6 +199,62 @@ class EnvironmentNames:
         expected=_WORD_TEXT,
     )
 
+    llm_timeout: int = _name(
+        0,
+        "Seconds for all tries together; comes before what `stack.yml` says.",
+        group=_REQUESTS,
+        becomes="routes.local-chat.deadline",
+        bounds=(1, 86_400),
+        unit="seconds",
+        of_machine=False,
+    )
+    llm_max_retries: int = _name(
+        -1,
+        "Further tries of a target before the next one; comes before what `stack.yml` says.",
+        group=_REQUESTS,
+        becomes="routes.local-chat.retries",
+        bounds=(0, 10),
+        unit="tries",
+        of_machine=False,
+    )
+    llm_temperature: str = _name(
+        "",
+        "What a request gets that its client did not send; comes before what `stack.yml` says.",
+        group=_REQUESTS,
+        becomes="routes.local-chat.defaults.temperature",
+        pattern=_TEMPERATURE,
+        expected="a number from 0 to 2",
+        of_machine=False,
+    )
+
+    mycoder_disable_embeddings: bool = _name(
+        False,
+        "`1` switches embeddings off, whatever GATEWAY_EMBEDDINGS says.",
+        group=_GATEWAY,
+        becomes="GATEWAY_EMBEDDINGS",
+        of_machine=False,
+    )
+    llm_debug: bool = _name(
+        False,
+        "`true` has each try of each request logged, without prompts and answers, whatever GATEWAY_LOG_LEVEL says.",
+        group=_GATEWAY,
+        becomes="GATEWAY_LOG_LEVEL",
+    )
+    mycoder_llm_min_interval_ms: int = _name(
+        0,
+        "Shortest time between two requests. The gateway keeps none: anything but 0 is refused.",
+        group=_GATEWAY,
+        becomes="",
+        bounds=(0, 86_400_000),
+        unit="milliseconds",
+    )
+    mycoder_lmstudio_smoke: bool = _name(
+        False,
+        "Nothing in `.env`; exported, it has `make test` ask the server at MYCODER_OPENAI_BASE_URL.",
+        group=_GATEWAY,
+        becomes="",
+    )
+
 
 def list_names() -> tuple[Field[Any], ...]:
     """Every name as its dataclass field, in the order of the class."""

@@ -88,13 +88,22 @@ def test_what_other_tools_names_say_of_this_site_changes_nothing_that_is_packed(
 
     first = packer.pack().manifest
     packer.world.files[SITE / ".env"] += (
-        PRODUCTION + "MYCODER_OPENAI_BASE_URL=http://10.9.9.9/v1\nMYCODER_CHAT_MODEL=m\n"
+        PRODUCTION + "MYCODER_OPENAI_BASE_URL=http://10.9.9.9/v1\nMYCODER_CHAT_MODEL=m\nLLM_DEBUG=1\n"
     )
     assert packer.pack().manifest == first
     packed = "".join(packer.texts.values())
     assert not [
         word for word in ("planted", "company.com", "10.9.9.9", "INTERNAL_LLM", "engine-chat") if word in packed
     ]
+
+
+def test_how_requests_for_local_chat_are_treated_travels(packer: Packer) -> None:
+    packer.world.files[SITE / ".env"] += "LLM_TIMEOUT=60\nLLM_TEMPERATURE=0.7\n"
+    packer.pack()
+    assert "LLM_TIMEOUT=60\nLLM_TEMPERATURE=0.7\n" in packer.texts["config/settings.env"]
+    config = packer.texts["rendered/config.p1.yaml"]
+    assert "deadline_s: 60.0" in config
+    assert "temperature" in config
 
 
 def test_a_secret_under_another_tool_s_name_is_looked_for_in_what_is_packed(packer: Packer) -> None:
