@@ -16,8 +16,8 @@ from tests.integration.gateway.drilled import DRILL
 
 OPENAI: Dialect = "openai-compatible"
 ANTHROPIC: Dialect = "anthropic"
-# Passed through as it is; the others are translated.
-ANTHROPIC_FORMATS: tuple[ClientFormat, ...] = ("messages",)
+# Messages pass through as they are; the others are translated.
+ANTHROPIC_FORMATS: tuple[ClientFormat, ...] = ("messages", "chat", "responses")
 
 
 @pytest.fixture(scope="module")

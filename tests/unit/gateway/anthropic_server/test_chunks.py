@@ -158,6 +158,7 @@ def test_content_begins_with_the_first_word() -> None:
         ({"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}, RATE_LIMITED),
         ({"type": "error"}, SERVER_ERROR),
         (STOP, BROKEN_ANSWER),
+        (delta(0, "text_delta", text=None), BROKEN_ANSWER),
     ],
 )
 def test_an_error_or_an_end_without_a_reason_is_a_failure(event: dict[str, Any], outcome: Any) -> None:

@@ -100,12 +100,12 @@ class AnthropicChunks:
         delta = event["delta"]
         kind = delta["type"]
         if kind == "text_delta":
-            return self._say({"content": delta["text"]}) if delta["text"] else []
+            return self._say({"content": text}) if (text := _read_text(delta, "text")) else []
         if kind == "thinking_delta":
-            return self._say({"reasoning_content": delta["thinking"]}) if delta["thinking"] else []
-        if kind == "input_json_delta" and delta["partial_json"]:
+            return self._say({"reasoning_content": text}) if (text := _read_text(delta, "thinking")) else []
+        if kind == "input_json_delta" and (piece := _read_text(delta, "partial_json")):
             self._silent_calls.discard(event["index"])
-            return self._write_arguments(event["index"], delta["partial_json"])
+            return self._write_arguments(event["index"], piece)
         return []
 
     def _write_arguments(self, index: int, piece: str) -> list[dict[str, Any]]:
@@ -150,6 +150,13 @@ class AnthropicChunks:
 
     def _build(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         return {**self._head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+
+def _read_text(delta: Mapping[str, Any], name: str) -> str:
+    text = delta[name]
+    if not isinstance(text, str):
+        raise TargetError(BROKEN_ANSWER)
+    return text
 
 
 def _build_usage(counted: Mapping[str, Any]) -> dict[str, Any]:
