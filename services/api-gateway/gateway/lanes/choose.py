@@ -16,12 +16,15 @@ from gateway.formats.call import Call
 from gateway.formats.chat import ChatAnswer, build_body, has_images, honour_for_engine, needs_tool
 from gateway.formats.client import ClientAnswer
 from gateway.formats.collect import ChatCollector, TextCollector
+from gateway.formats.messages import keep_openai_fields
 from gateway.formats.translations import find_dialect, translate
 from gateway.lanes.anthropic import AnthropicReader
 from gateway.lanes.readers import ChunkReader, Chunks, OpenAIChunks, PassThrough
 from gateway.lanes.stream import StreamRequest
 
 CHAT_PATH = "/chat/completions"
+# Kinds of servers that may refuse a field which OpenAI's format has not.
+_STRICT_KINDS = frozenset({"openai", "openai-compatible", "internal"})
 
 
 def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequest:
@@ -46,6 +49,8 @@ def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequ
         honour_for_engine(body)
         if call.format == "messages" and call.wants_stream:
             body["return_progress"] = True
+    elif call.format == "messages" and target.provider.kind in _STRICT_KINDS:
+        body = keep_openai_fields(body)
     sent = orjson.dumps(body)
     if call.format == "chat" and call.wants_stream and not _wants_one_call(call, target):
         return StreamRequest(CHAT_PATH, sent, PassThrough(call.asked, call.wants_usage), is_streamed=True)

@@ -12,15 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.formats.messages.answer import MessagesAnswer
-from gateway.formats.messages.request import build_chat_body, list_stop_sequences
+from gateway.formats.messages.request import build_chat_body, keep_openai_fields, list_stop_sequences
 from gateway.formats.messages.thinking import read_thinking
 from gateway.formats.messages.tools import wants_one_call
 
-__all__ = ["ENGINE_FIELDS", "MessagesAnswer", "build_count_body", "translate"]
-
-# Fields of the chat completion that OpenAI's own service does not know and refuses. They are wishes that the answer can
-# do without: `top_k` the client's, the others llama.cpp's words for what the client wants.
-ENGINE_FIELDS = frozenset({"top_k", "chat_template_kwargs", "thinking_budget_tokens", "verbose", "response_fields"})
+__all__ = ["MessagesAnswer", "build_count_body", "keep_openai_fields", "translate"]
 
 # What decides how an answer is sampled, not what the prompt is.
 _SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "top_k", "stop", "verbose", "response_fields"})

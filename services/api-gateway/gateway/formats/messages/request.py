@@ -43,6 +43,10 @@ _EDITS_LEFT_OUT = ("clear_",)
 # llama.cpp's: with its answer comes, in `__verbose`, the stop sequence that ended it, and nothing more.
 _TELL_STOP_SEQUENCE = {"verbose": True, "response_fields": ["stopping_word"]}
 
+# What OpenAI's own format has not, or not for every model: wishes of the client, some of them in llama.cpp's words,
+# that an answer can do without.
+_NOT_OPENAIS = frozenset({"top_k", "chat_template_kwargs", "thinking_budget_tokens", "reasoning_effort"})
+
 
 def build_chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
     """The body of the chat completion that a Messages request asks for.
@@ -65,6 +69,16 @@ def build_chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
     if stops := list_stop_sequences(body):
         chat |= {"stop": list(stops), **_TELL_STOP_SEQUENCE}
     return chat
+
+
+def keep_openai_fields(chat: Mapping[str, Any]) -> dict[str, Any]:
+    """The same chat completion for a server that refuses what OpenAI's format has not."""
+    dropped = _NOT_OPENAIS | _TELL_STOP_SEQUENCE.keys()
+    kept = {name: value for name, value in chat.items() if name not in dropped}
+    kept["messages"] = [
+        {name: value for name, value in message.items() if name != "reasoning_content"} for message in chat["messages"]
+    ]
+    return kept
 
 
 def list_stop_sequences(body: Mapping[str, Any]) -> tuple[str, ...]:
