@@ -168,6 +168,29 @@ def list_unasked(model: ServedModel, lower: Iterable[ProbeResult]) -> tuple[Prob
     return ()
 
 
+def list_busy(model: ServedModel, health: Answer, slots: Answer) -> tuple[ProbeResult, ...]:
+    """What is known of a model whose slots are all taken, without asking for one; empty when one is free.
+
+    Requests that are being answered prove more than one of ours would. An engine that hangs keeps its slots too, so the
+    engine itself must still tell of them.
+
+    Args:
+        health: the gateway's account of the slots that it leases.
+        slots: the engine's own account of them.
+    """
+    lines = (read_json(health) or {}).get("slots")
+    line = lines.get(model.service) if isinstance(lines, Mapping) else None
+    if not isinstance(line, Mapping) or not line.get("slots") or line.get("leased", 0) < line["slots"]:
+        return ()
+    layers = (LAYERS[model.mode], *(("stream",) if model.mode == "chat" else ()))
+    if slots.status == 0:
+        detail = f"all {line['slots']} slots are taken and the engine does not tell of them: {slots.error}"
+        hint = f"run 'stackctl restart'; 'stackctl logs {model.service}' says what it did last"
+        return tuple(ProbeResult(layer, model.served_name, Status.FAILED, detail, hint) for layer in layers)
+    detail = f"busy: all {line['slots']} slots are taken, {line.get('waiting', 0)} requests wait"
+    return tuple(ProbeResult(layer, model.served_name, Status.OK, detail) for layer in layers)
+
+
 def _judge_refusal(layer: str, model: ServedModel, answer: Answer) -> ProbeResult:
     """Judge an answer that is no completion: nothing, the engine still loading, or an error."""
     if not answer.status:

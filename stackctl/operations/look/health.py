@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_unasked
+from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_busy, list_unasked
 from stackctl.core.health.gpu_proof import judge_gpu
 from stackctl.core.health.probes import (
     HealthReport,
@@ -37,6 +37,8 @@ from stackctl.operations.site.running import Running
 
 PROBE_TIMEOUT_S = 5.0
 COMPLETION_TIMEOUT_S = 60.0
+# Of llama.cpp; another engine answers 404, which also shows that it listens.
+ENGINE_SLOTS_PATH = "/slots"
 
 # A smaller model is loaded before a share of it would mean anything beside the program's own memory.
 PROGRESS_BYTES = 1 << 30
@@ -70,8 +72,8 @@ def check_health(effects: Effects, running: Running, *, answers: bool = True) ->
     asker = _Asker(effects, runtime, plan, runtime.list_states(), running.known_answer)
     services = tuple(judge_service(service.name, asker.states.get(service.name)) for service in plan.services)
     free = _run_jobs([job for service in plan.services for job in _list_jobs(asker, service)])
-    models = [service.model for service in plan.services if service.model and answers]
-    given = _run_jobs([partial(_probe_answer, asker, model, free) for model in models])
+    asked = [service for service in plan.services if service.model and answers]
+    given = _run_jobs([partial(_probe_answer, asker, service, free) for service in asked])
     return HealthReport(runtime.name, running.device, sort_results([*services, *free, *given]), running.successor)
 
 
@@ -139,10 +141,16 @@ def _probe_routes(asker: _Asker, names: tuple[str, ...]) -> Results:
     return tuple(judge_route(name, answer) for name in names)
 
 
-def _probe_answer(asker: _Asker, model: ServedModel, lower: Results) -> Results:
+def _probe_answer(asker: _Asker, service: Service, lower: Results) -> Results:
     """Ask for one whole answer and, after it, one as a stream: an engine may have a single slot."""
+    model = service.model
+    assert model is not None
     if unasked := list_unasked(model, lower):
         return unasked
+    key = asker.plan.variables["GATEWAY_KEY"]
+    health = asker.effects.network.fetch(f"{asker.gateway_url}/health", key=key, timeout_s=PROBE_TIMEOUT_S)
+    if busy := list_busy(model, health, _ask_engine(asker, service, ENGINE_SLOTS_PATH)):
+        return busy
     question, known_answer = asker.known
     path, body = build_question(model, question)
     answered = judge_answer(model, _ask_gateway(asker, path, body), known_answer)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stackctl.core.health.answers import RERANK_DOCUMENTS, build_question, judge_answer, judge_stream
+from stackctl.core.health.answers import RERANK_DOCUMENTS, build_question, judge_answer, judge_stream, list_busy
 from stackctl.core.health.chat_events import split_lines
 from stackctl.core.health.probes import (
     Status,
@@ -172,3 +172,24 @@ def test_an_answer_may_hold_what_python_takes_for_the_end_of_a_line(end: str) ->
     pieces = [text[index : index + 3] for index in range(0, len(text), 3)]
     assert list(split_lines(pieces)) == list(split_lines([text])) == text.removesuffix(end).split(end)
     assert judge_stream(DEMO, Answer(200, text), said).status is Status.OK
+
+
+def lines(leased: int, waiting: int = 0) -> Answer:
+    return answer({"slots": {CHAT.service: {"slots": 4, "leased": leased, "waiting": waiting}}})
+
+
+def test_a_model_whose_slots_are_all_taken_is_busy_and_asked_for_none() -> None:
+    results = list_busy(CHAT, lines(4, 7), answer([]))
+    assert [(item.layer, item.status) for item in results] == [("completion", Status.OK), ("stream", Status.OK)]
+    assert results[0].detail == "busy: all 4 slots are taken, 7 requests wait"
+
+
+def test_an_engine_that_hangs_on_all_its_slots_is_not_called_busy() -> None:
+    results = list_busy(CHAT, lines(4), Answer(0, error="no answer within 5 s"))
+    assert {item.status for item in results} == {Status.FAILED}
+    assert "within 5 s" in results[0].detail
+
+
+@pytest.mark.parametrize("health", [lines(3), answer({}), answer({"slots": []}), REFUSED, Answer(401, "")])
+def test_a_model_with_a_free_slot_or_unknown_ones_is_asked(health: Answer) -> None:
+    assert list_busy(CHAT, health, answer([])) == ()
