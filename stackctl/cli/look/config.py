@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, astuple
+
 import click
 
 from stackctl.cli.console import print_json, print_piece, print_table, print_text, print_warnings
@@ -16,7 +18,7 @@ from stackctl.cli.context import Context
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
 def config(context: Context, schema: bool, example: bool, reference: bool, names: bool, as_json: bool) -> None:
-    """Show every setting, its value (secrets masked) and origin, and what other tools' names in .env turned into."""
+    """Show every setting, route and server with its values (secrets masked) and what decided each of them."""
     from stackctl.core.settings.names.reference import list_rows, render_names
     from stackctl.core.settings.reference import render_env_example, render_reference
     from stackctl.core.settings.settings import list_settings, mask_value
@@ -28,11 +30,13 @@ def config(context: Context, schema: bool, example: bool, reference: bool, names
     if example or reference or names:
         print_piece(render_env_example() if example else render_reference() if reference else render_names())
         return
+    from stackctl.operations.look.routes import load_routes
     from stackctl.operations.site.load_settings import load_release, load_settings
 
     with context.open() as effects:
-        resolved, _ = load_settings(effects)
+        resolved, stackfile = load_settings(effects)
         release = load_release(effects)
+        routes, servers = load_routes(effects, resolved, stackfile, release)
     rows = [
         (
             item.name.upper(),
@@ -50,14 +54,16 @@ def config(context: Context, schema: bool, example: bool, reference: bool, names
     ]
     if as_json:
         shown = {name: {"value": value, "origin": origin} for name, value, origin in rows}
-        print_json(
-            shown | {name: {"value": value, "origin": ".env", "became": became} for name, value, became in named}
-        )
+        shown |= {name: {"value": value, "origin": ".env", "became": became} for name, value, became in named}
+        print_json(shown | {"routes": list(map(asdict, routes)), "servers": list(map(asdict, servers))})
     else:
         print_table(("setting", "value", "origin"), rows)
         if named:
             print_text("")
             print_table(("name in .env", "value", "turned into"), named)
+        for title, described in (("name", routes), ("server", servers)):
+            print_text("")
+            print_table((title, "what", "value", "origin"), map(astuple, described))
         if release:
             print_text(f"\nrelease {release.title}, in {release.folder}")
     print_warnings(resolved.findings)
