@@ -15,7 +15,7 @@ class Blame(Enum):
     CLIENT = "the request"
     GATEWAY = "the gateway's key or configuration"
     SERVER = "the model's server"
-    QUEUE = "nobody: every slot is taken"
+    QUEUE = "nobody: there is no room now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,10 @@ LEFT_OUT = Outcome(
     "upstream_left_out", "nothing: it failed too often a moment ago", Blame.QUEUE, 503,
     "The server of model '{model}' failed too often and is left out for a moment.",
 )  # fmt: skip
+LIMIT_REACHED = Outcome(
+    "rate_limit_exceeded", "nothing: the model's own limit is reached", Blame.QUEUE, 429,
+    "Model '{model}' has reached its limit of requests or tokens.",
+)  # fmt: skip
 QUEUE_FULL = Outcome(
     "queue_full", "nothing: the queue is full, or the wait in it too long", Blame.QUEUE, 503,
     "Every slot of model '{model}' is taken, and too many requests wait.",
@@ -108,6 +112,7 @@ OUTCOMES = (
     TIMED_OUT,
     BROKEN_ANSWER,
     LEFT_OUT,
+    LIMIT_REACHED,
     QUEUE_FULL,
 )
 

@@ -17,6 +17,7 @@ from gateway.catalog.values import (
     FORMATS,
     Alias,
     Catalog,
+    Limits,
     Provider,
     Route,
     Target,
@@ -116,6 +117,7 @@ def _build_target(
         context_length=info.get("max_input_tokens"),
         tools=own.get("tools"),
         images=own.get("images"),
+        limits=Limits(parameters.get("rpm"), parameters.get("tpm"), parameters.get("max_parallel_requests")),
     )
 
 

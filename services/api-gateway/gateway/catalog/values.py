@@ -64,6 +64,15 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one target may be asked, over all gateway processes; None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    parallel_requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model at one server.
 
@@ -87,6 +96,7 @@ class Target:
     context_length: int | None = None
     tools: bool | None = None
     images: bool | None = None
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ In: lines of JSON from workers. Out: lines of JSON to them. A worker says
     ["ask", number, server, slots, weight, key]     and hears ["leased", number] or ["full", number, message, seconds]
     ["expire", number]                              and hears ["late", number, seconds] unless it holds the lease
     ["end", number]                                 and hears nothing: what it held or waited for is given up
+    ["spend", number, name, limit, amount]          and hears ["spent", number, seconds to wait]
+    ["add", number, name, amount]                   and hears nothing
     ["describe", number]                            and hears ["lines", number, {server: [slots, leased, waiting]}]
 
 A worker that dies closes its socket, and all that it held is given back at once. No asyncio: the parent forks, and
@@ -16,12 +18,14 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from gateway.queue.line import Line, QueueFullError, State, Ticket
+from gateway.queue.meter import Meter
 from gateway.queue.slots import DEFAULT_LENGTH
 
 _READ_BYTES = 64 * 1024
@@ -38,6 +42,7 @@ class Arbiter:
         self.length = length
         self.clock = clock
         self.lines: dict[str, Line] = {}
+        self.meters: dict[str, Meter] = defaultdict(Meter)
         self._selector = selectors.DefaultSelector()
         self._wakers: set[socket.socket] = set()
 
@@ -107,6 +112,11 @@ class _Worker:
             self._end(number)
         elif word == "expire":
             self._expire(number)
+        elif word == "spend":
+            name, limit, amount = details
+            self._say("spent", number, self._arbiter.meters[name].spend(limit, amount, self._arbiter.clock()))
+        elif word == "add":
+            self._arbiter.meters[details[0]].add(details[1], self._arbiter.clock())
         elif word == "describe":
             lines = self._arbiter.lines.items()
             self._say("lines", number, {name: [line.slots, line.leased, line.waiting] for name, line in lines})

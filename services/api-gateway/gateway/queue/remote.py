@@ -59,6 +59,15 @@ class RemoteSlots(asyncio.Protocol):
             timer.cancel()
         return Lease(lambda: self._say("end", number))
 
+    async def spend(self, name: str, limit: int, amount: int) -> float:
+        """See ``SlotQueue``."""
+        wait_s: float = await self._ask("spend", next(self._numbers), name, limit, amount)
+        return wait_s
+
+    def add(self, name: str, amount: int) -> None:
+        """See ``SlotQueue``."""
+        self._say("add", next(self._numbers), name, amount)
+
     async def describe(self) -> dict[str, LineState]:
         """See ``SlotQueue``."""
         lines = await self._ask("describe", next(self._numbers))

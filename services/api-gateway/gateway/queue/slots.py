@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.queue.line import Line, QueueTimeoutError, Ticket
+from gateway.queue.meter import Meter
 
 # Holds 2,000 requests at once, twice.
 DEFAULT_LENGTH = 4096
@@ -67,6 +68,14 @@ class SlotQueue(Protocol):
         """
         ...
 
+    async def spend(self, name: str, limit: int, amount: int) -> float:
+        """Spend an amount of what ``name`` allows a minute; 0, or the seconds to wait where it does not fit."""
+        ...
+
+    def add(self, name: str, amount: int) -> None:
+        """Count what was spent of ``name``, when that is known only afterwards."""
+        ...
+
     async def describe(self) -> dict[str, LineState]:
         """Every counted server that was asked for, by name; needs no slot."""
         ...
@@ -83,6 +92,7 @@ class Slots:
         self._length = length
         self._clock = clock
         self._lines: dict[str, Line] = {}
+        self._meters: dict[str, Meter] = {}
 
     async def acquire(self, server: str, slots: int | None, weight: int, key: str, wait_s: float) -> Lease:
         """See ``SlotQueue``."""
@@ -113,6 +123,14 @@ class Slots:
             raise
         finally:
             timer.cancel()
+
+    async def spend(self, name: str, limit: int, amount: int) -> float:
+        """See ``SlotQueue``."""
+        return self._meters.setdefault(name, Meter()).spend(limit, amount, self._clock())
+
+    def add(self, name: str, amount: int) -> None:
+        """See ``SlotQueue``."""
+        self._meters.setdefault(name, Meter()).add(amount, self._clock())
 
     async def describe(self) -> dict[str, LineState]:
         """See ``SlotQueue``."""

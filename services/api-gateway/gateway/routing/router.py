@@ -134,7 +134,7 @@ class Router:
         return journey.reply.has_begun
 
     async def _attempt(self, journey: _Journey, target: Target) -> None:
-        """Ask a target once, when it has a slot."""
+        """Ask a target once, within its limits."""
         left_s = journey.left_s
         if left_s <= 0:
             raise TargetError(TIMED_OUT)
