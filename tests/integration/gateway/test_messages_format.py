@@ -8,7 +8,7 @@ from typing import Any
 import anthropic
 import pytest
 
-from tests.demo_templates import THINKING, THINKING_QUESTION, TOOL_QUESTION, TOOLS, write_demo_model
+from tests.demo_templates import THINKING_QUESTION, TOOL_QUESTION
 from tests.integration.stack_site import DEADLINE_S, Site
 
 Json = dict[str, Any]
@@ -31,27 +31,9 @@ ASK_FOR_TOOL: Json = {
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A stack with the demo model, one that calls tools and one that thinks."""
-    site = Site.create(tmp_path_factory.mktemp("tools"))
-    (site.path / "models").mkdir(exist_ok=True)
-    write_demo_model(site.path / "models" / "tools.gguf", TOOLS)
-    write_demo_model(site.path / "models" / "thinking.gguf", THINKING)
-    (site.path / "stack.yml").write_text(
-        "version: 1\nmodels:\n  local-tools: {file: tools.gguf, slots: 1}\n"
-        "  local-thinking: {file: thinking.gguf, slots: 1}\n"
-    )
-    try:
-        site.run("up")
-        yield site
-    finally:
-        site.stop()
-
-
-@pytest.fixture(scope="module")
-def client(site: Site) -> Iterator[anthropic.Anthropic]:
-    key = site.keys["GATEWAY_KEY"]
-    with anthropic.Anthropic(base_url=site.url, api_key=key, timeout=DEADLINE_S, max_retries=0) as client:
+def client(tools_site: Site) -> Iterator[anthropic.Anthropic]:
+    key = tools_site.keys["GATEWAY_KEY"]
+    with anthropic.Anthropic(base_url=tools_site.url, api_key=key, timeout=DEADLINE_S, max_retries=0) as client:
         yield client
 
 
