@@ -27,6 +27,7 @@ from gateway.outcomes import LEFT_OUT, QUEUE_FULL, TIMED_OUT, Blame, TargetError
 from gateway.queue.line import QueueError
 from gateway.queue.slots import Lease, SlotQueue
 from gateway.routing.breaker import Breaker
+from gateway.routing.limits import enter, settle
 
 _LOG = logging.getLogger("gateway.route")
 
@@ -135,9 +136,19 @@ class Router:
 
     async def _attempt(self, journey: _Journey, target: Target) -> None:
         """Ask a target once, within its limits."""
-        left_s = journey.left_s
-        if left_s <= 0:
+        if journey.left_s <= 0:
             raise TargetError(TIMED_OUT)
+        journey.reply.usage = None
+        place = await enter(target, self._slots)
+        try:
+            await self._ask(journey, target)
+        finally:
+            settle(target, self._slots, journey.reply.usage)
+            place.release()
+
+    async def _ask(self, journey: _Journey, target: Target) -> None:
+        """Ask a target once it has a slot, and give the slot back."""
+        left_s = journey.left_s
         lease = await self._lease(journey, target)
         waited_s = left_s - journey.left_s
         _LOG.debug("%s: asked, %.1f s in the queue, %.1f s left", _name_try(journey, target), waited_s, journey.left_s)
