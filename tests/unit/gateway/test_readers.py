@@ -231,3 +231,19 @@ def test_an_empty_block_of_anthropics_is_no_content_yet() -> None:
     tool = AnthropicReader("mine", is_streamed=True)
     tool.feed(opening + write("content_block_start", index=0, content_block={"type": "tool_use", "name": "f"}))
     assert tool.has_content
+
+
+@given(st.lists(st.sampled_from([b"data: a\n\n", b"data: b\r\n\r\n", b": c\n\n"]), min_size=1), st.integers(1, 9))
+def test_events_are_whole_however_they_are_cut(events: list[bytes], size: int) -> None:
+    cutter, stream = EventCutter(), b"".join(events)
+    blocks = [cutter.feed(stream[start : start + size]) for start in range(0, len(stream), size)]
+    assert b"".join(blocks) == stream
+    assert not cutter.has_rest
+    assert all(block.endswith((b"\n\n", b"\r\n\r\n")) for block in blocks if block)
+
+
+def test_an_event_that_never_ends_is_given_up() -> None:
+    cutter = EventCutter(limit_bytes=100)
+    assert cutter.feed(b"data: a\n\ndata: " + b"x" * 90) == b"data: a\n\n"
+    with pytest.raises(ValueError, match="too long"):
+        cutter.feed(b"x" * 10)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 DONE = b"[DONE]"
+_LONGEST_END = len(b"\r\n\r\n")
 
 
 class EventCutter:
@@ -15,8 +16,8 @@ class EventCutter:
 
     __slots__ = ("_limit", "_rest")
 
-    def __init__(self, limit_bytes: int = 64 * 1024 * 1024) -> None:
-        self._rest = b""
+    def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
+        self._rest = bytearray()
         self._limit = limit_bytes
 
     def feed(self, data: bytes) -> bytes:
@@ -25,17 +26,18 @@ class EventCutter:
         Raises:
             ValueError: one event is longer than the limit.
         """
-        if self._rest:
-            data = self._rest + data
-        if data.endswith(b"\n\n"):  # nearly always
-            self._rest = b""
+        if not self._rest and data.endswith(b"\n\n"):  # nearly always
             return data
-        plain, dos = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
+        # What was kept was searched before: a server that never ends a line must not cost more with each piece of it.
+        searched = max(len(self._rest) - _LONGEST_END + 1, 0)
+        self._rest += data
+        plain, dos = self._rest.rfind(b"\n\n", searched), self._rest.rfind(b"\r\n\r\n", searched)
         end = max(plain + 2 if plain >= 0 else 0, dos + 4 if dos >= 0 else 0)
-        self._rest = data[end:]
+        block = bytes(self._rest[:end])
+        del self._rest[:end]
         if len(self._rest) > self._limit:
             raise ValueError("event too long")
-        return data[:end]
+        return block
 
     @property
     def has_rest(self) -> bool:
