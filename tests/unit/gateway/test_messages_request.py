@@ -225,7 +225,14 @@ def test_calls_and_results_of_tools_in_parallel() -> None:
 
 
 def test_a_turn_of_calls_alone_has_no_text() -> None:
-    assert converse(("user", "x"), ("assistant", [CALL]))[1]["content"] is None
+    result = {"type": "tool_result", "tool_use_id": "toolu_1"}
+    assert converse(("user", "x"), ("assistant", [CALL]), ("user", [result]))[1]["content"] is None
+
+
+def test_a_call_without_its_result_is_refused_and_an_answer_that_has_begun_is_continued() -> None:
+    begun = [{"role": "user", "content": "x"}, {"role": "assistant", "content": [CALL]}]
+    assert refusal(messages=begun) == "messages"
+    assert converse(("user", "x"), ("assistant", "So"))[-1] == {"role": "assistant", "content": "So"}
 
 
 @pytest.mark.parametrize(

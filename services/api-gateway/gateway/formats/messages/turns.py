@@ -45,6 +45,8 @@ def build_messages(body: Mapping[str, Any], keeps_thinking: bool) -> list[Messag
             messages += _build_user_turn(blocks)
         else:
             messages.append(_build_assistant_turn(blocks, keeps_thinking))
+    if messages[-1].get("tool_calls"):
+        raise refuse("messages", "the last one calls tools, and their results are expected after it")
     return messages
 
 
