@@ -22,6 +22,9 @@ class FakeRuntime:
         calls: names of the changing methods, in order.
         start_logs: service to the first lines of its start.
         lost_gpu: what a container says that has lost its GPU.
+        silent: services that do not listen on their port.
+        engine_lists: what vLLM's list of models says instead of what is right.
+        engine_answer: the answer that replaces that list.
     """
 
     name: RuntimeName
@@ -33,6 +36,9 @@ class FakeRuntime:
     log: str = ""
     start_logs: dict[str, str] = field(default_factory=dict)
     lost_gpu: str = ""
+    silent: set[str] = field(default_factory=set)
+    engine_lists: dict[str, object] = field(default_factory=dict)
+    engine_answer: Answer | None = None
     starts: int = 0
     leftovers: tuple[int, ...] = ()
 
@@ -81,6 +87,11 @@ class FakeRuntime:
             return Answer(503, '{"error": {"message": "Loading model"}}')
         model = service.model
         assert model is not None
+        if service.name in self.silent:
+            return Answer(0, error="Connection refused")
+        if path == "/v1/models":
+            listed = {"id": model.served_name, "root": model.path, "max_model_len": model.context_length}
+            return self.engine_answer or Answer(200, json.dumps({"data": [{**listed, **self.engine_lists}]}))
         if path != "/props":
             return Answer(200)
         settings = {"n_ctx": model.context_length}

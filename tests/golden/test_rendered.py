@@ -120,7 +120,9 @@ def test_every_container_is_locked_down(name: str) -> None:
         assert container["cap_drop"] == ["ALL"]
         assert container["security_opt"] == ["no-new-privileges:true"]
         assert not container.keys() & {"privileged", "cap_add", "network_mode", "pid", "ipc", "userns_mode"}
-        assert all(item.split(":")[1].split(",").count("noexec") == 1 for item in container["tmpfs"])
+        # vLLM loads what it compiles for the card, from one folder of its own.
+        may_run = {"/cache"} if container.get("entrypoint") == ["vllm", "serve"] else set()
+        assert {item.split(":")[0] for item in container["tmpfs"] if "noexec" not in item} == may_run
         assert all(mount["read_only"] for mount in container["volumes"])
         # Compose hands the label on to the engine only together with create_host_path.
         assert all(mount["bind"]["create_host_path"] is ("selinux" in mount["bind"]) for mount in container["volumes"])

@@ -1,4 +1,4 @@
-"""Open GGUF files and hand them to the core's parser.
+"""Open the files of models and hand them to the core's parsers.
 
 In: paths. Out: headers, or why there is none. Reads the header of each file, never the weights.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stackctl.adapters.models.model_folder import load_folder
 from stackctl.core.models.files import ModelFile
+from stackctl.core.models.folder import build_folder_header
 from stackctl.core.models.gguf import GGUFError, GGUFHeader, build_shard_names, parse_gguf
 
 
@@ -34,7 +36,13 @@ def load_gguf(path: Path) -> GGUFHeader:
 
 
 def load_model_files(path: Path) -> tuple[ModelFile, ...]:
-    """Read every file of the model that ``path`` belongs to, in order; a file that cannot be read raises nothing."""
+    """Read every file of the model that ``path`` belongs to, in order; a file that cannot be read raises nothing.
+
+    A folder is one entry, with everything in it.
+    """
+    if path.is_dir():
+        folder = load_folder(path)
+        return (ModelFile(str(path), build_folder_header(folder), folder=folder),)
     return tuple(_load_file(path.parent / name) for name in build_shard_names(path.name))
 
 

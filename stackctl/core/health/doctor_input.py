@@ -62,6 +62,14 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class VllmEntry:
+    """What vLLM takes: a share of each GPU's memory, 0 to 1, and how many GPUs the model is spread over."""
+
+    share: float
+    gpus: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One model that is to be served.
 
@@ -72,6 +80,7 @@ class ModelEntry:
         context_length: tokens of each slot; 0 takes the default.
         gpu_layers: layers to offload; None lets the engine decide, 0 keeps the model on the CPU.
         permissions: facts of each file, as far as they are known.
+        vllm: what only vLLM is told; None where another engine serves the model.
     """
 
     served_name: str
@@ -83,6 +92,7 @@ class ModelEntry:
     slots: int = 1
     gpu_layers: int | None = None
     permissions: tuple[FileFacts, ...] = ()
+    vllm: VllmEntry | None = None
 
     @property
     def context_setting(self) -> str:

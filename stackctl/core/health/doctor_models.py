@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stackctl.core.health.doctor_input import DoctorInput, ModelEntry
+from stackctl.core.health.doctor_vllm import check_vllm_memory, count_vllm_bytes, list_vllm_entries
 from stackctl.core.models.files import build_model_header, check_model_files
 from stackctl.core.models.fit import GATEWAY_BYTES, GIB, MIB, Device, Fit, build_fit, default_context
 from stackctl.core.models.gguf import GGUFHeader
@@ -33,7 +34,7 @@ def check_models(facts: DoctorInput) -> tuple[Finding, ...]:
     """Check the files of each model, then the memory for all together on each device."""
     findings: list[Finding] = []
     for entry in facts.models:
-        found = check_model_files(entry.setting, entry.path, entry.files, entry.mode)
+        found = check_model_files(entry.setting, entry.path, entry.files, entry.mode, by_vllm=entry.vllm is not None)
         findings.extend(found)
         findings.extend(_check_place(entry, facts))
         header = build_model_header(entry.files)
@@ -79,7 +80,7 @@ def _check_readable(entry: ModelEntry, facts: DoctorInput) -> Iterator[Finding]:
 def check_memory(facts: DoctorInput) -> tuple[Finding, ...]:
     """Whether all models that could be read fit, on the GPU and in the host's memory."""
     on_gpu, on_host = _split_loads(facts)
-    findings = []
+    findings = [*check_vllm_memory(facts)]
     if on_gpu:
         findings.append(_check_device("GPU memory", on_gpu, _gpu_device(facts), facts))
     if on_host and facts.host.memory_total_bytes:
@@ -125,20 +126,21 @@ def _limit_context(header: GGUFHeader) -> int:
 
 
 def _split_loads(facts: DoctorInput) -> tuple[list[_Load], list[_Load]]:
-    """Readable models by where they go: those for the GPU, those for the host."""
+    """Readable models by where they go: those for the GPU, those for the host; not vLLM's, which take their share."""
     on_gpu: list[_Load] = []
     on_host: list[_Load] = []
-    has_gpu = facts.gpu.value != "none" and _gpu_device(facts).available_bytes > 0
+    by_vllm = list_vllm_entries(facts)
+    has_gpu = facts.gpu.value != "none" and any(gpu.memory_free_bytes for gpu in facts.select_gpus())
     for entry in facts.models:
         header = build_model_header(entry.files)
-        if header is not None:
+        if header is not None and entry not in by_vllm:
             (on_gpu if has_gpu and entry.gpu_layers != 0 else on_host).append(_Load(entry, header))
     return on_gpu, on_host
 
 
 def _gpu_device(facts: DoctorInput) -> Device:
     free = sum(gpu.memory_free_bytes for gpu in facts.select_gpus())
-    return Device(free + facts.held_gpu_bytes, is_gpu=True)
+    return Device(max(free + facts.held_gpu_bytes - count_vllm_bytes(facts), 0), is_gpu=True)
 
 
 def _host_device(facts: DoctorInput) -> Device:

@@ -86,11 +86,17 @@ def judge_service(name: str, state: ServiceState | None) -> ProbeResult:
     return ProbeResult("service", name, Status.FAILED, detail, hint)
 
 
-def judge_port(name: str, port: int, answer: Answer, state: ServiceState | None) -> ProbeResult:
-    """Judge whether anything answers on the service's port; a process that has just started may not listen yet."""
+def judge_port(name: str, port: int, answer: Answer, state: ServiceState | None, silent_s: float = 0.0) -> ProbeResult:
+    """Judge whether anything answers on the service's port; a process that has just started may not listen yet.
+
+    Args:
+        silent_s: seconds that the service may run before it listens: vLLM does so when its model is loaded.
+    """
     if answer.status:
         return ProbeResult("port", name, Status.OK, f"{port} answers", elapsed_s=answer.elapsed_s)
-    young = state is not None and state.phase is Phase.STARTING
+    young = state is not None and (
+        state.phase is Phase.STARTING or (state.phase is Phase.RUNNING and state.uptime_s < silent_s)
+    )
     status = Status.LOADING if young else Status.FAILED
     detail = f"{port}: {'not yet: ' if young else ''}{answer.error}"
     return ProbeResult("port", name, status, detail, "" if young else f"run 'stackctl logs {name}'", answer.elapsed_s)

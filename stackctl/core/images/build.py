@@ -50,13 +50,13 @@ def list_pulls(images: Images, gpu: str) -> tuple[str, ...]:
     """Names of the images that come from a registry."""
     if images.is_released:
         return ()
-    pulled = [] if images.inference_is_local else [images.inference[gpu]]
+    pulled = [name for name in images.list_engines(gpu) if name == images.vllm or not images.inference_is_local]
     return (*pulled, *([] if images.gateway_is_local else [images.gateway]))
 
 
 def list_loaded(images: Images, gpu: str) -> tuple[str, ...]:
     """Names of the images that a bundle brought, and that must be in the Docker engine."""
-    return (images.inference[gpu], images.gateway) if images.is_released else ()
+    return (*images.list_engines(gpu), images.gateway) if images.is_released else ()
 
 
 def list_builds(settings: Settings, engine: Engine, images: Images, data_root: str, gpu: str) -> tuple[ImageBuild, ...]:
@@ -71,7 +71,7 @@ def list_builds(settings: Settings, engine: Engine, images: Images, data_root: s
         builds.append(
             ImageBuild(GATEWAY, images.gateway, f"{data_root}/services/{GATEWAY}", base, settings.build_ca_bundle)
         )
-    if images.inference_is_local:
+    if images.inference_is_local and images.needs_inference:
         assert engine.lock_file is not None
         assert engine.launcher is not None
         # Only what is compiled needs the image with a compiler.

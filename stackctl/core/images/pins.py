@@ -88,10 +88,11 @@ def pin_image(image: str, pins: Pins) -> str:
 def pin_images(images: Images, pins: Pins) -> Images:
     """The images to run, each that comes from a registry by its digest."""
     gateway = images.gateway if images.gateway_is_local else pin_image(images.gateway, pins)
+    vllm = pin_image(images.vllm, pins) if images.vllm else ""
     if images.inference_is_local:
-        return replace(images, gateway=gateway)
+        return replace(images, gateway=gateway, vllm=vllm)
     inference = {gpu: pin_image(image, pins) for gpu, image in images.inference.items()}
-    return replace(images, gateway=gateway, inference=inference)
+    return replace(images, gateway=gateway, inference=inference, vllm=vllm)
 
 
 def list_tagged(images: Images) -> tuple[str, ...]:
@@ -102,6 +103,7 @@ def list_tagged(images: Images) -> tuple[str, ...]:
     """
     listed = [] if images.gateway_is_local else [("GATEWAY_IMAGE", images.gateway)]
     listed += [] if images.inference_is_local else [("INFERENCE_IMAGE", image) for image in images.inference.values()]
+    listed += [("VLLM_IMAGE", images.vllm)] if images.vllm else []
     names = set()
     for setting, image in listed:
         try:

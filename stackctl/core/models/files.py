@@ -1,4 +1,4 @@
-"""Whether the files of one model are there, whole and of a kind that the engine loads.
+"""Whether the files of one model are there, whole and of a kind that the engine loads: GGUF files, or vLLM's folder.
 
 In: what an adapter read of each file (``ModelFile``). Out: findings, and one header for the model. Pure.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, Literal
 
+from stackctl.core.models.folder import ModelFolder, check_folder
 from stackctl.core.models.gguf import GGUFError, GGUFHeader, merge_shards, parse_split_name
 from stackctl.errors import Finding, Severity, suggest_nearest
 
@@ -38,17 +39,26 @@ class ModelFile:
         neighbours: GGUF files in the folder of a file that is missing, relative to that folder.
         header: header of the file, if it could be read.
         error: why the file could not be read.
+        folder: what is in the Hugging Face folder at this path; None for a file.
     """
 
     path: str
     header: GGUFHeader | None = None
     error: GGUFError | None = None
     neighbours: tuple[str, ...] = ()
+    folder: ModelFolder | None = None
 
     @property
     def is_missing(self) -> bool:
         """Whether the file does not exist."""
-        return self.header is None and self.error is None
+        return self.header is None and self.error is None and self.folder is None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of what the engine reads, n >= 1: the file, or the files of the folder, its configuration first."""
+        if self.folder is None:
+            return (self.path,)
+        return tuple(f"{self.path}/{file.name}" for file in self.folder.list_files()) or (self.path,)
 
 
 def build_model_header(files: Sequence[ModelFile]) -> GGUFHeader | None:
@@ -58,7 +68,7 @@ def build_model_header(files: Sequence[ModelFile]) -> GGUFHeader | None:
 
 
 def check_model_files(
-    setting: str, configured: str, files: Sequence[ModelFile], mode: ModelMode = "chat"
+    setting: str, configured: str, files: Sequence[ModelFile], mode: ModelMode = "chat", *, by_vllm: bool = False
 ) -> tuple[Finding, ...]:
     """Find what is wrong with the files of one model.
 
@@ -67,12 +77,15 @@ def check_model_files(
         configured: path that was asked for; of a split model the engine wants the first shard.
         files: all files of the model in order, n >= 1.
         mode: mode that the model is served in.
+        by_vllm: whether vLLM serves the model, which reads folders; every other engine reads GGUF files.
 
     Returns:
         Errors (missing, not GGUF, truncated, a shard missing or of another model) and warnings (architecture
         or tensor type unknown, no chat template, an embedding model served for chat). Empty when all is well.
     """
     findings: list[Finding] = []
+    if by_vllm or files[0].folder is not None:
+        return _check_folder(setting, files[0], mode, by_vllm=by_vllm)
     split = parse_split_name(configured)
     if split and split.number != 1:
         seen = f"{PurePath(configured).name} is shard {split.number} of {split.count}"
@@ -86,6 +99,23 @@ def check_model_files(
     findings.extend(_check_split(setting, files, headers))
     findings.extend(_check_contents(setting, files[0].path, merge_shards(headers), mode))
     return tuple(findings)
+
+
+def _check_folder(setting: str, file: ModelFile, mode: ModelMode, *, by_vllm: bool) -> tuple[Finding, ...]:
+    """Check a model that is a folder, or should be one."""
+    if file.folder is not None and by_vllm:
+        return check_folder(setting, file.folder, mode)
+    if file.folder is not None and not file.folder.is_model:
+        message, hint = f"not a GGUF file: {file.path} is a folder", "name the .gguf file itself"
+    elif file.folder is not None:
+        message = "not a GGUF file: this is a Hugging Face folder, which vLLM alone serves"
+        hint = "add 'engine: vllm' to the model in stack.yml, or name a .gguf file"
+    elif file.is_missing:
+        message, hint = "no such model folder", f"put the folder there or correct {setting}"
+    else:
+        message = "this is a file; vLLM serves Hugging Face folders (config.json, tokenizer, .safetensors)"
+        hint = "name the folder, or take 'engine: vllm' away from the model"
+    return (Finding(setting, message, hint, file=file.path),)
 
 
 def _check_file(setting: str, file: ModelFile, count: int) -> list[Finding]:

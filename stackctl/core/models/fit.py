@@ -26,6 +26,11 @@ BASE_MARGIN_BYTES: Final = 256 * MIB
 # What a CUDA context takes before the first tensor: 300 to 500 MiB by card and driver.
 GPU_CONTEXT_BYTES: Final = 512 * MIB
 MARGIN_PERCENT: Final = 5
+# vLLM's processes with PyTorch in each: 3.2 GB with a model of next to no size.
+VLLM_PROCESS_BYTES: Final = 3 * GIB
+# Tokens that vLLM works on at once, and what it keeps for captured graphs on a GPU.
+VLLM_BATCH: Final = 8192
+VLLM_GRAPH_BYTES: Final = 1 * GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,8 @@ def build_fit(header: GGUFHeader, context_length: int, slots: int, device: Devic
     weights = _share(header.tensor_bytes, part, layers)
     kv_bytes = _share(cost.compute_bytes(context_length, slots), part, layers)
     driver = GPU_CONTEXT_BYTES if device.is_gpu else 0
+    if header.is_folder and not device.is_gpu:
+        driver = VLLM_PROCESS_BYTES
     return Fit(
         context_length=context_length,
         slots=slots,
@@ -164,11 +171,19 @@ def _estimate_compute_bytes(header: GGUFHeader, context_length: int, slots: int)
     The factors lie above what llama.cpp reserved for Llama shapes of 512 to 2048 wide and 8k to 64k tokens
     with flash attention, its default.
     """
+    if header.is_folder:
+        return estimate_vllm_bytes(header, slots)
     experts = header.expert_used_count * header.expert_feed_forward_length
     feed_forward = max(header.feed_forward_length, experts)
     mask = round_up_context(context_length) * MICRO_BATCH * 4
     activations = MICRO_BATCH * 4 * (4 * header.embedding_length + 5 * feed_forward)
     return mask + activations + slots * header.vocab_size * 4
+
+
+def estimate_vllm_bytes(header: GGUFHeader, slots: int) -> int:
+    """Bytes that vLLM takes beside weights and KV cache, from above: activations of a batch, logits, graphs."""
+    activations = VLLM_BATCH * 2 * (4 * header.embedding_length + 3 * header.feed_forward_length)
+    return activations + slots * header.vocab_size * 8 + VLLM_GRAPH_BYTES
 
 
 def _share(size: int, part: int, whole: int) -> int:

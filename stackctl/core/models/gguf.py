@@ -62,6 +62,7 @@ class GGUFHeader:
         split_no: number of the shard, from 0; ``split_count`` is 0 for a model in one file.
         split_tensor_count: number of tensors of all shards together.
         unknown_types: tensor types newer than our table; their size is not in ``expected_bytes``.
+        is_folder: whether the facts are those of a Hugging Face folder (folder.py), which no file's header holds.
     """
 
     version: int
@@ -101,6 +102,7 @@ class GGUFHeader:
     split_count: int = 0
     split_tensor_count: int = 0
     unknown_types: frozenset[int] = frozenset()
+    is_folder: bool = False
 
     @property
     def is_embedding(self) -> bool:
@@ -109,8 +111,8 @@ class GGUFHeader:
 
     @property
     def is_known(self) -> bool:
-        """Whether the engine knows the architecture."""
-        return self.architecture in ARCHITECTURES
+        """Whether the engine knows the architecture; of a folder it cannot be told here."""
+        return self.is_folder or self.architecture in ARCHITECTURES
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ def build_cache_cost(header: GGUFHeader, kv_cache_type: str = "f16") -> CacheCos
     if kv_cache_type not in KV_CACHE_TYPES:
         known = ", ".join(KV_CACHE_TYPES)
         raise ConfigError(f"the KV cache type '{kv_cache_type}' is unknown, expected one of {known}", "use f16")
+    if header.is_folder:  # vLLM keeps its cache in the model's own type, of two bytes
+        kv_cache_type = "f16"
     if header.architecture in UNCACHED_ARCHITECTURES:
         return CacheCost()
     token_bytes = window_bytes = 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from stackctl.core.engine.vllm import GPU_MEMORY_SHARE, VLLM
 from stackctl.core.models.gguf import GGUFHeader
 from stackctl.core.models.prompt_cache import AUTO
 from stackctl.core.settings.engine_environment import SHARED, check_environment, parse_environment
@@ -26,11 +27,14 @@ class ModelRequest:
 
     Attributes:
         setting: where the model was asked for: a setting's name or a path in `stack.yml`.
-        path: absolute path of the GGUF file, of a split model its first shard.
+        path: absolute path of the GGUF file, of a split model its first shard; for vLLM, of the folder.
         offset: number that is added to ``INFERENCE_PORT`` for the model's port.
         context_length: tokens of each slot, 0 to take the model's own.
         environment: variables of the model's engine beside ours; ``${NAME}`` refers to `.env`.
         prompt_cache: wanted size as text, or ``auto``.
+        engine: engine of this model alone, ``vllm``; empty where the stack's serves it.
+        gpu_memory_share: share of each GPU's memory that vLLM takes.
+        tool_call_parser: vLLM's name of the parser of the model's tool calls; empty for none.
     """
 
     served_name: str
@@ -46,6 +50,14 @@ class ModelRequest:
     context_setting: str = "CONTEXT_LENGTH"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     prompt_cache: str = AUTO
+    engine: str = ""
+    gpu_memory_share: float = GPU_MEMORY_SHARE
+    tool_call_parser: str = ""
+
+    @property
+    def is_vllm(self) -> bool:
+        """Whether vLLM is to serve the model; then ``path`` is a folder."""
+        return self.engine == VLLM.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ def build_requests(settings: Settings, stackfile: StackFile, site: str, demo_mod
     """
     environment = _read_environments(settings, stackfile)
     findings = [finding for named in _NAMED for finding in _check_named(settings, stackfile, named)]
+    findings += [finding for name, model in stackfile.models.items() for finding in _check_extra(name, model)]
     raise_config_error("The models cannot be served like this.", findings)
     folder = PurePosixPath(site) / settings.models_dir
     served = [named for named in _NAMED if _is_served(settings, stackfile, named)]
@@ -178,7 +191,26 @@ def _build_extra(
         context_setting=f"models.{served_name}.context_length" if model.context_length else "CONTEXT_LENGTH",
         environment={**shared, **model.environment},
         prompt_cache=model.prompt_cache or settings.prompt_cache,
+        engine=model.engine or "",
+        gpu_memory_share=GPU_MEMORY_SHARE if model.gpu_memory is None else model.gpu_memory,
+        tool_call_parser=model.tool_call_parser or "",
     )
+
+
+def _check_extra(served_name: str, model: LocalModel) -> Iterator[Finding]:
+    """Find keys that the model's engine does not read, and a key where it would be seen by everybody."""
+    place = f"models.{served_name}"
+    if model.engine == VLLM.name:
+        foreign = {"gpu_layers": model.gpu_layers is not None, "prompt_cache": model.prompt_cache is not None}
+        other = "vLLM does not read it"
+        if any(word.split("=", 1)[0] == "--api-key" for word in model.arguments):
+            message = "puts a key where every user of the machine sees it; vLLM has INFERENCE_API_KEY already"
+            yield Finding(f"{place}.arguments", message, "remove --api-key", file="stack.yml")
+    else:
+        given = {"gpu_memory": model.gpu_memory is not None, "tool_call_parser": bool(model.tool_call_parser)}
+        foreign, other = given, "only vLLM reads it"
+    for key in (key for key, is_given in foreign.items() if is_given):
+        yield Finding(f"{place}.{key}", f"has no effect: {other}", f"remove {key}", file="stack.yml")
 
 
 def _read_gpu_layers(settings: Settings, own: int | None) -> int | None:

@@ -6,9 +6,11 @@ In: what was asked for, and what the files' headers say. Out: ``ServedModel`` va
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 from stackctl.core.engine.engines import round_context
+from stackctl.core.engine.vllm import GPU_MEMORY_SHARE, VLLM
 from stackctl.core.models.gguf import GGUFHeader
 from stackctl.core.models.prompt_cache import (
     choose_prompt_cache,
@@ -36,6 +38,9 @@ class ServedModel:
         size_bytes: size of all shards together.
         environment: variables of the model's engine beside ours; ``${NAME}`` refers to `.env`.
         prompt_cache_mib: MiB of host memory in which the engine may keep past prompts.
+        engine: engine of this model alone, ``vllm``; empty where the stack's serves it.
+        gpu_memory_share: share of each GPU's memory that vLLM takes.
+        tool_call_parser: vLLM's name of the parser of the model's tool calls; empty for none.
     """
 
     served_name: str
@@ -53,11 +58,19 @@ class ServedModel:
     is_demo: bool
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     prompt_cache_mib: int = 0
+    engine: str = ""
+    gpu_memory_share: float = GPU_MEMORY_SHARE
+    tool_call_parser: str = ""
+
+    @property
+    def is_vllm(self) -> bool:
+        """Whether vLLM serves the model, which is then a folder and no file."""
+        return self.engine == VLLM.name
 
     @property
     def path(self) -> str:
-        """The file that the engine is given."""
-        return self.shards[0]
+        """The file that the engine is given, or the folder."""
+        return str(PurePosixPath(self.shards[0]).parent) if self.is_vllm else self.shards[0]
 
     @property
     def url_variable(self) -> str:
@@ -106,7 +119,7 @@ def build_served_models(
             shards[request.path],
             sizes[request.path],
             choose_context(request.context_length, headers[request.path]),
-            request.slots if max_slots is None else min(request.slots, max_slots),
+            request.slots if max_slots is None or request.is_vllm else min(request.slots, max_slots),
         )
         for request in requests
     ]
@@ -131,24 +144,38 @@ def _build_served_model(settings: Settings, service: str, model: _SizedModel, fr
         slots=model.slots,
         gpu_layers=request.gpu_layers,
         arguments=request.arguments,
-        header=model.header,
+        header=_limit_tools(model),
         size_bytes=model.size_bytes,
         is_demo=request.is_demo,
         environment=request.environment,
         prompt_cache_mib=_size_prompt_cache(model, free_bytes, settings.kv_cache_type),
+        engine=request.engine,
+        gpu_memory_share=request.gpu_memory_share,
+        tool_call_parser=request.tool_call_parser,
     )
+
+
+def _limit_tools(model: _SizedModel) -> GGUFHeader:
+    """The model's facts; vLLM refuses tools, whatever the template takes, unless it knows how to read the calls."""
+    if model.request.is_vllm and not model.request.tool_call_parser:
+        return replace(model.header, has_tools=False)
+    return model.header
 
 
 def _share_memory(models: Sequence[_SizedModel], memory_bytes: int, kv_cache_type: str) -> int:
     """Bytes of memory beside the models from which each chat model's prompt cache is chosen."""
     loads = [(model.header, model.context_length, model.request.slots) for model in models]
-    wanted = [(model.request.prompt_cache, model.slots) for model in models if model.request.mode == "chat"]
+    chats = [model for model in models if model.request.mode == "chat" and not model.request.is_vllm]
+    wanted = [(model.request.prompt_cache, model.slots) for model in chats]
     return share_free_bytes(count_free_bytes(memory_bytes, loads, kv_cache_type), wanted)
 
 
 def _size_prompt_cache(model: _SizedModel, free_bytes: int, kv_cache_type: str) -> int:
-    """MiB of one model's prompt cache; 0 for a model that is not for chat, which never comes back to a prompt."""
-    if model.request.mode != "chat":
+    """MiB of one model's prompt cache; 0 for a model that is not for chat, which never comes back to a prompt.
+
+    vLLM keeps past prompts in the KV cache that it has.
+    """
+    if model.request.mode != "chat" or model.request.is_vllm:
         return 0
     entry_bytes = count_entry_bytes(model.header, model.context_length, kv_cache_type)
     return choose_prompt_cache(model.request.prompt_cache, entry_bytes, model.slots, free_bytes)

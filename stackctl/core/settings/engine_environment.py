@@ -41,11 +41,14 @@ _SETTING_OF: Final = MappingProxyType(
         "GGML_VK_VISIBLE_DEVICES": "GPU_DEVICES",
         "HIP_VISIBLE_DEVICES": "GPU_DEVICES",
         "NVIDIA_VISIBLE_DEVICES": "GPU_DEVICES",
+        "VLLM_API_KEY": "INFERENCE_API_KEY",
     }
 )
 # What keeps an engine to itself, offline and answering health's questions.
 _FIXED: Final = frozenset(
     {
+        "DO_NOT_TRACK",
+        "HF_HUB_OFFLINE",
         "HOME",
         "LLAMA_ARG_CORS_CREDENTIALS",
         "LLAMA_ARG_CORS_ORIGINS",
@@ -56,6 +59,9 @@ _FIXED: Final = frozenset(
         "LLAMA_ARG_THREADS_HTTP",
         "LLAMA_ARG_UI",
         "LLAMA_ARG_WEBUI",
+        "TRANSFORMERS_OFFLINE",
+        "VLLM_HOST_IP",
+        "VLLM_NO_USAGE_STATS",
     }
 )
 

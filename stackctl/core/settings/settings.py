@@ -181,6 +181,16 @@ class Settings:
     inference_image: str = _setting(
         "", "Image that replaces the engine's own; empty takes the pinned official one.", group="Inference"
     )
+    vllm_image: str = _setting(
+        "docker.io/vllm/vllm-openai:v0.32.0",
+        "Image of vLLM, for models with engine: vllm in stack.yml.",
+        group="Inference",
+    )
+    vllm_program: str = _setting(
+        "",
+        "Program of vLLM in the process runtime, for models with engine: vllm; empty takes the one on PATH.",
+        group="Inference",
+    )
     inference_environment: str = _setting(
         "",
         "Variables for every engine beside ours, as NAME=value NAME=value; stack.yml has them for one model.",

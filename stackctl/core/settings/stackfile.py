@@ -63,6 +63,7 @@ class Within:
 
 
 Mode = Literal["chat", "embedding", "rerank"]
+ModelEngine = Literal["vllm"]
 ProviderKind = Literal["openai", "anthropic", "lm_studio", "ollama", "vllm", "openai-compatible", "internal"]
 ServedName = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$", "a name of letters, digits and . _ : / -, without spaces")
@@ -97,6 +98,8 @@ DEFAULT_BOUNDS = {
     "frequency_penalty": Within(-2, 2),
 }
 Seconds = Annotated[float, Ge(0.1), Le(86_400)]
+MemoryShare = Annotated[float, Ge(0.05), Le(1)]
+ParserName = Annotated[str, Matches(r"^[A-Za-z0-9_.-]+$", "the name of one of vLLM's parsers, such as hermes")]
 
 # Read by pydantic when it builds the reader.
 _CONFIG: dict[str, Any] = {"extra": "forbid", "strict": True}
@@ -112,20 +115,25 @@ def _key(help_text: str, default: Any = ..., factory: Callable[[], Any] | None =
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalModel:
-    """A GGUF file that the stack serves itself, beside the three that `.env` names."""
+    """A GGUF file or a Hugging Face folder that the stack serves itself, beside the three files that `.env` names."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
-    file: Text = _key("GGUF file in MODELS_DIR; of a split model, its first shard.")
+    file: Text = _key("GGUF file in MODELS_DIR, of a split model its first shard; for vllm, a Hugging Face folder.")
     mode: Mode = _key("What the model is for.", "chat")
+    engine: ModelEngine | None = _key("Engine of this model alone; empty takes INFERENCE_ENGINE.", None)
     context_length: Tokens = _key("Tokens per slot; 0 takes CONTEXT_LENGTH.", 0)
     slots: Annotated[int, Ge(0), Le(256)] = _key("Requests at the same time; 0 takes INFERENCE_SLOTS.", 0)
     gpu_layers: Annotated[int, Ge(-1), Le(10_000)] | None = _key("Layers on the GPU; empty takes GPU_LAYERS.", None)
-    arguments: tuple[Word, ...] = _key("Further llama-server arguments, word by word.", ())
+    arguments: tuple[Word, ...] = _key("Further arguments of the engine, word by word.", ())
     environment: Mapping[EnvironmentName, Word] = _key(
         "Variables of this model's engine, before those of INFERENCE_ENVIRONMENT; ${NAME} takes a value from .env.",
         factory=dict,
     )
     prompt_cache: CacheSize | None = _key("Host memory for past prompts; empty takes PROMPT_CACHE.", None)
+    gpu_memory: MemoryShare | None = _key("Share of each GPU's memory that vllm takes; empty takes 0.9.", None)
+    tool_call_parser: ParserName | None = _key(
+        "vllm's name of the parser of this model's tool calls, such as hermes; without one tools are refused.", None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
 from stackctl.core.engine.engines import Engine
+from stackctl.core.engine.vllm import VLLM
 from stackctl.core.gateway.aliases import check_aliases
 from stackctl.core.gateway.providers import RemoteEndpoint
 from stackctl.core.gateway.route_checks import ModelFacts, check_routes
@@ -51,7 +52,15 @@ def check_engine(engine: Engine, models: tuple[ServedModel, ...]) -> list[Findin
             "choose another INFERENCE_ENGINE",
         )
         for model in models
-        if model.mode not in engine.modes
+        if not model.is_vllm and model.mode not in engine.modes
+    ] + [
+        Finding(
+            model.setting,
+            f"{model.served_name} is for {model.mode}, which vLLM does not do here",
+            f"remove engine: {VLLM.name}, or set mode to one of {', '.join(sorted(VLLM.modes))}",
+        )
+        for model in models
+        if model.is_vllm and model.mode not in VLLM.modes
     ]
 
 

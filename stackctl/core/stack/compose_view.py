@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from stackctl.core.engine.vllm import CACHE_FOLDER, SERVE
 from stackctl.core.models.fit import Device, build_fit
 from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.engine_start import GPU_LOG_VERBOSITY
 from stackctl.core.stack.image_choice import GPUS, Images
-from stackctl.core.stack.stack import GPU_LOG_VERBOSITY, INGRESS, Service, Stack
+from stackctl.core.stack.stack import INGRESS, Service, Stack
 from stackctl.core.text.sizes import parse_size_bytes
 
 MIB = 1024 * 1024
@@ -29,6 +31,15 @@ NO_NAME_SERVER = "127.0.0.1"
 RELAY_FILE = "relay.py"
 _LOG_VERBOSITY = "LLAMA_ARG_LOG_VERBOSITY"
 _RELAY_PATH = f"/{RELAY_FILE}"
+_TMP = "/tmp:rw,noexec,nosuid,nodev,size=256m,mode=1777"  # noqa: S108  # the container's own
+# What vLLM compiles for the model and the card it loads from there, so this one file system lets programs run.
+_VLLM_CACHE = f"{CACHE_FOLDER}:rw,exec,nosuid,nodev,size=8g,mode=1777"
+# Its processes hand each other pictures and tensors through shared memory, and several GPUs talk through it.
+_VLLM_SHM_BYTES = 2 << 30
+# Beyond the weights, which pass through memory once: PyTorch and CUDA in each of its processes, and the caches.
+_VLLM_BYTES = 16 << 30
+# Each of its processes has a thread for every core, and so have those that compile.
+_VLLM_PIDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,8 @@ class Container:
         mem_limit: memory limit in bytes, 0 for none.
         start_period_s: seconds that the health check may fail before it counts.
         gpu_images: image that replaces this one, by accelerator.
-        log_verbosity: verbosity of an engine on a GPU; empty where a variable of `.env` says it.
+        tmpfs: file systems in memory, in Compose's short form.
+        log_verbosity: verbosity of an engine on a GPU; empty where a variable of `.env` says it, and for vLLM.
         memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the Docker engine's default.
         shm_size: bytes of shared memory, 0 leaves the Docker engine's default.
     """
@@ -92,6 +104,7 @@ class Container:
     reaches_host: bool
     digest: str
     gpu_images: Mapping[str, str]
+    tmpfs: tuple[str, ...] = (_TMP,)
     log_verbosity: str = GPU_LOG_VERBOSITY
     memlock: int | None = None
     shm_size: int = 0
@@ -151,7 +164,7 @@ def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Imag
 
 def _build_container(stack: Stack, service: Service, images: Images) -> Container:
     """A service's container as an engine needs it, and what is different for the gateway and its ingress."""
-    uses_curl = service.model is not None and stack.engine.launcher is None
+    uses_curl = service.model is not None and not service.model.is_vllm and stack.engine.launcher is None
     container = Container(
         name=service.name,
         image=images.inference["none"],
@@ -174,7 +187,8 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
         gpu_images={gpu: images.inference[gpu] for gpu in GPUS},
     )
     if service.model:
-        return _complete_engine(stack, service, container)
+        engine = _complete_engine(stack, service, container)
+        return _complete_vllm(stack, engine, images) if service.model.is_vllm else engine
     gateway = replace(
         container,
         image=images.gateway,
@@ -194,6 +208,22 @@ def _complete_engine(stack: Stack, service: Service, container: Container) -> Co
         log_verbosity=service.environment.get(_LOG_VERBOSITY, default),
         memlock=_parse_memlock(settings.inference_memlock) if settings.inference_memlock else None,
         shm_size=parse_size_bytes(settings.inference_shm_size) if settings.inference_shm_size else 0,
+    )
+
+
+def _complete_vllm(stack: Stack, container: Container, images: Images) -> Container:
+    """Change what is different for vLLM: its image, where it may write, how many processes it is."""
+    return replace(
+        container,
+        image=images.vllm,
+        pull_policy="never" if images.is_released else "missing",
+        entrypoint=SERVE,
+        gpu_images=dict.fromkeys(GPUS, images.vllm),
+        tmpfs=(_TMP, _VLLM_CACHE),
+        pids_limit=_VLLM_PIDS,
+        stop_grace_period_s=30,
+        log_verbosity="",
+        shm_size=container.shm_size or _VLLM_SHM_BYTES,
     )
 
 
@@ -231,7 +261,9 @@ def _list_mounts(service: Service, selinux: str) -> tuple[Mount, ...]:
         return (Mount(RELAY_FILE, _RELAY_PATH, selinux, is_rendered=True),)
     if service.model is None:
         return (Mount("config.p1.yaml", service.environment["GATEWAY_CONFIG"], selinux, is_rendered=True),)
-    return tuple(Mount(path, f"/models/{path.rsplit('/', 1)[-1]}", selinux) for path in service.model.shards)
+    # The files one by one: what else lies in a folder the engine does not see, and links in it lead nowhere inside.
+    place = f"/models/{service.model.path.rsplit('/', 1)[-1]}/" if service.model.is_vllm else "/models/"
+    return tuple(Mount(path, place + path.rsplit("/", 1)[-1], selinux) for path in service.model.shards)
 
 
 def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
@@ -258,10 +290,12 @@ def _choose_memory(settings: Settings, service: Service) -> int:
         return parse_size_bytes(text)
     if model is None:
         return GATEWAY_BASE_BYTES + settings.gateway_workers * GATEWAY_WORKER_BYTES
+    step = 256 * MIB
+    if model.is_vllm:  # its KV cache is the GPU's
+        return -(-(model.header.tensor_bytes + _VLLM_BYTES) // step) * step
     fit = build_fit(model.header, model.context_length, model.slots, Device(0), settings.kv_cache_type)
     needed = fit.needed_bytes + ENGINE_OVERHEAD_BYTES + model.prompt_cache_mib * MIB
     # Whole steps of 256 MiB: a figure that a person can read, and no jitter from one build to the next.
-    step = 256 * MIB
     return -(-needed // step) * step
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stackctl.core.engine.engines import OFFICIAL_IMAGES, Engine
+from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.stack import GATEWAY
 
@@ -23,6 +24,8 @@ class Images:
         inference: name of the engine's image by accelerator, ``none`` being the CPU.
         inference_is_local: whether the engine's image is built here or given by name only, so never pulled.
         is_released: whether a bundle brought the images, so nothing is ever pulled or built.
+        vllm: name of vLLM's image; empty where no model is served by it.
+        needs_inference: whether any model is served by the stack's engine, so that its image is needed at all.
     """
 
     gateway: str
@@ -30,14 +33,23 @@ class Images:
     gateway_is_local: bool
     inference_is_local: bool
     is_released: bool = False
+    vllm: str = ""
+    needs_inference: bool = True
+
+    def list_engines(self, gpu: str) -> tuple[str, ...]:
+        """Names of the images of the engines that are needed with this accelerator."""
+        return (*([self.inference[gpu]] if self.needs_inference else []), *([self.vllm] if self.vllm else []))
 
 
-def choose_images(settings: Settings, engine: Engine, gateway_tag: str, inference_tag: str) -> Images:
+def choose_images(
+    settings: Settings, engine: Engine, gateway_tag: str, inference_tag: str, *, with_vllm: bool = False
+) -> Images:
     """The images to run; INFERENCE_IMAGE and GATEWAY_IMAGE replace them altogether.
 
     Args:
         gateway_tag, inference_tag: content digests of the two service folders, so that an image built from other
             sources has another name.
+        with_vllm: whether vLLM serves any model.
     """
     official = engine.launcher is None
     if settings.inference_image:
@@ -53,6 +65,7 @@ def choose_images(settings: Settings, engine: Engine, gateway_tag: str, inferenc
         inference=inference,
         gateway_is_local=not settings.gateway_image,
         inference_is_local=not settings.inference_image and not official,
+        vllm=settings.vllm_image if with_vllm else "",
     )
 
 
@@ -61,14 +74,17 @@ def _tag_build(sources: str, *base_images: str) -> str:
     return hashlib.sha256("\n".join((sources, *base_images)).encode()).hexdigest()[:12]
 
 
-def choose_release_images(brought: Mapping[str, str], gateway_image: str, inference_image: str) -> Images:
+def choose_release_images(
+    brought: Mapping[str, str], gateway_image: str, inference_image: str, vllm_image: str = ""
+) -> Images:
     """Choose the images of an installed release.
 
     Args:
         brought: name that each image was loaded under, by use ("api-gateway", "inference.nvidia"); an accelerator that
             the release has no image for is refused before anything starts, so its name is never used.
-        gateway_image, inference_image: images that this site itself names instead; empty for none.
+        gateway_image, inference_image, vllm_image: images that this site itself names instead; empty for none.
     """
     cpu = brought.get("inference.none", "")
     inference = {gpu: inference_image or brought.get(f"inference.{gpu}", cpu) for gpu in ("none", *GPUS)}
-    return Images(gateway_image or brought.get(GATEWAY, ""), inference, True, True, is_released=True)
+    vllm = vllm_image or brought.get(VLLM_USE, "")
+    return Images(gateway_image or brought.get(GATEWAY, ""), inference, True, True, is_released=True, vllm=vllm)

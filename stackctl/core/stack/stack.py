@@ -11,14 +11,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stackctl.core.engine.engines import (
-    API_KEY_VARIABLE,
-    Accelerator,
-    Engine,
-    EngineParameters,
-    build_arguments,
-    build_environment,
-)
+from stackctl.core.engine.engines import Engine
+from stackctl.core.engine.vllm import VLLM
 from stackctl.core.gateway.config import GatewayConfig
 from stackctl.core.gateway.deployments import build_gateway_config
 from stackctl.core.gateway.providers import RemoteEndpoint, list_endpoints
@@ -28,17 +22,13 @@ from stackctl.core.settings.engine_environment import list_references, list_valu
 from stackctl.core.settings.settings import Settings, default_value
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.stack.checks import check_address, check_engine, check_names, check_ports
+from stackctl.core.stack.engine_start import build_engine_start
 from stackctl.errors import ConfigError
 
 GATEWAY = "api-gateway"
 # Containers only: what is published for the gateway, which itself is on no network with a way out.
 INGRESS = "ingress"
 
-# Slowest reading that a deadline allows for: a network share or a Windows drive seen from WSL2.
-SLOWEST_READ_BYTES_PER_S = 50 * 1024 * 1024
-ENGINE_START_S = 60.0
-# At its default the engine's log does not say how many layers are on the GPU, which health proves.
-GPU_LOG_VERBOSITY = "4"
 GATEWAY_START_S = 120.0
 INGRESS_START_S = 10.0
 
@@ -48,7 +38,7 @@ class Stack:
     """One stack, whichever runtime it runs in.
 
     Attributes:
-        engine: engine that serves the models, with what it can do.
+        engine: engine that serves the models, with what it can do; a model may name another one.
         gateway: values that LiteLLM is configured with.
         endpoints: other servers behind the gateway.
         variables: names of the secrets that providers need.
@@ -65,6 +55,20 @@ class Stack:
         """The model of ours that has this served name; None where none has it."""
         return next((model for model in self.models if model.served_name == served_name), None)
 
+    def find_engine(self, model: ServedModel) -> Engine:
+        """The engine that serves this model."""
+        return VLLM if model.is_vllm else self.engine
+
+    @property
+    def uses_engine(self) -> bool:
+        """Whether any model is served by the stack's engine, and not by one of its own."""
+        return any(not model.is_vllm for model in self.models)
+
+    @property
+    def uses_vllm(self) -> bool:
+        """Whether any model is served by vLLM."""
+        return any(model.is_vllm for model in self.models)
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimePaths:
@@ -73,6 +77,7 @@ class RuntimePaths:
     Attributes:
         engine_command: words that come before the engine's arguments; empty where the image has an entry point.
         engine_environment: variables that this machine's form of the engine needs beside what every engine is given.
+        vllm_command: words that come before vLLM's arguments; empty where the Compose file has an entry point.
         gateway_command: words that come before the gateway's arguments; empty where the image has an entry point.
         python_path: folder of the gateway's package, empty where the image knows it.
         gateway_source: digest of that package, so that an upgrade restarts the gateway; an image's name holds its own.
@@ -83,6 +88,7 @@ class RuntimePaths:
     runtime: RuntimeName
     engine_command: tuple[str, ...] = ()
     engine_environment: Mapping[str, str] = field(default_factory=dict)
+    vllm_command: tuple[str, ...] = ()
     gateway_command: tuple[str, ...] = ()
     python_path: str = ""
     gateway_source: str = ""
@@ -155,65 +161,20 @@ def build_services(stack: Stack, paths: RuntimePaths, config_digest: str, relay_
 
 
 def _build_engine_service(stack: Stack, model: ServedModel, paths: RuntimePaths) -> Service:
-    parameters = _build_engine_parameters(stack.settings, model, paths)
-    ours = _build_engine_environment(stack, parameters, paths)
+    start = build_engine_start(stack.settings, stack.engine, model, paths)
     references = list_references(model.environment)
     # What the operator names in .env takes the place of ours: a variable stands once in what is rendered.
-    kept = {name: value for name, value in ours.items() if name not in references}
+    kept = {name: value for name, value in start.environment.items() if name not in references}
     return Service(
         name=model.service,
         port=model.port,
-        arguments=(*paths.engine_command, *build_arguments(stack.engine, parameters)),
+        arguments=start.arguments,
         environment=kept | list_values(model.environment),
-        secrets=references | {API_KEY_VARIABLE: "INFERENCE_API_KEY"},
-        health_path=stack.engine.health_path,
-        ready_timeout_s=ENGINE_START_S + model.size_bytes / SLOWEST_READ_BYTES_PER_S,
+        secrets=references | {start.key_variable: "INFERENCE_API_KEY"},
+        health_path=start.health_path,
+        ready_timeout_s=start.ready_timeout_s,
         model=model,
     )
-
-
-def _build_engine_parameters(settings: Settings, model: ServedModel, paths: RuntimePaths) -> EngineParameters:
-    needs_pooling = model.mode == "embedding" and not model.header.pooling_type
-    return EngineParameters(
-        model_path=paths.find_model_path(model.path),
-        alias=model.served_name,
-        # In a container only the internal network reaches it; as a process, only this machine.
-        host="0.0.0.0" if paths.runtime == "compose" else "127.0.0.1",  # noqa: S104
-        port=model.port,
-        context_length=model.context_length,
-        slots=model.slots,
-        mode=model.mode,
-        gpu_layers=model.gpu_layers,
-        threads=settings.inference_threads or None,
-        pooling="mean" if needs_pooling else None,
-        accelerator=find_accelerator(settings),
-        gpu_devices=_list_gpu_devices(settings, paths),
-        cache_type=None if settings.kv_cache_type == "f16" else settings.kv_cache_type,
-        prompt_cache_mib=model.prompt_cache_mib,
-        extra_arguments=model.arguments,
-    )
-
-
-def _list_gpu_devices(settings: Settings, paths: RuntimePaths) -> tuple[str, ...]:
-    """The GPU devices that a process must keep to; empty for a container, which sees no others."""
-    if paths.runtime == "compose" or settings.gpu_devices == "all":
-        return ()
-    return tuple(settings.gpu_devices.split(","))
-
-
-def _build_engine_environment(stack: Stack, parameters: EngineParameters, paths: RuntimePaths) -> dict[str, str]:
-    environment = build_environment(stack.engine, parameters) | dict(paths.engine_environment)
-    if paths.runtime == "compose":
-        return environment | {"HOME": paths.scratch}
-    if stack.engine.gpu and stack.settings.stack_gpu != "none":
-        return environment | {"LLAMA_ARG_LOG_VERBOSITY": GPU_LOG_VERBOSITY}
-    return environment
-
-
-def find_accelerator(settings: Settings) -> Accelerator:
-    """The accelerator whose variable hides the devices that were not chosen: the named kind's, else NVIDIA's."""
-    kinds: dict[str, Accelerator] = {"none": "none", "amd": "amd", "vulkan": "vulkan"}
-    return kinds.get(settings.stack_gpu, "nvidia")
 
 
 def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str) -> Service:

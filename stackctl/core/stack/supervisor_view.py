@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.stack import GPU_LOG_VERBOSITY, Service
+from stackctl.core.stack.engine_start import GPU_LOG_VERBOSITY
+from stackctl.core.stack.stack import Service
 from stackctl.core.text.sizes import parse_size_bytes
 
 # An engine that dies within this time never worked: supervisor waits longer before each further try, then gives

@@ -23,7 +23,7 @@ from stackctl.core.engine.engines import (
 )
 from stackctl.core.engine.trial import REPACK_OFF, EngineRecord, TrialResult
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.stack import find_accelerator
+from stackctl.core.stack.engine_start import find_accelerator
 from stackctl.errors import EngineRefused, RuntimeFailure
 from stackctl.operations.effects import Effects, Engines
 

@@ -48,7 +48,7 @@ def build_gpu_engine(
     """
     settings = loaded.settings
     wanted = settings.stack_build_engine
-    if wanted == "never":
+    if wanted == "never" or not loaded.process.uses_engine:
         return False, ()
     host, kind, reason = _find_gpu(effects, loaded, fixed)
     plan = plan_engine(effects.engines, loaded, host, kind) if host else None

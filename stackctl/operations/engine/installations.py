@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from stackctl.core.engine.build import Build
 from stackctl.core.engine.choice import EngineChoice
 from stackctl.core.engine.engines import ENGINE_FOLDER, LIBRARY_VARIABLE
+from stackctl.core.engine.vllm import SERVE
+from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.render import GATEWAY_CONFIG
 from stackctl.core.stack.stack import GATEWAY, RuntimePaths
-from stackctl.operations.effects import Effects
+from stackctl.operations.effects import Effects, Machine
 
 if TYPE_CHECKING:
     from stackctl.core.site.loaded_site import LoadedSite
@@ -46,6 +48,8 @@ def list_installations(data_root: Path, loaded: LoadedSite) -> tuple[Installatio
         Path(loaded.paths.gateway_command[0]),
         data_root / "services" / GATEWAY / "requirements.lock",
     )
+    if not loaded.process.uses_engine:
+        return (gateway,)
     form = loaded.choice.form
     engine, program = form.engine, Path(form.command[0])
     found = [gateway]
@@ -58,7 +62,12 @@ def list_installations(data_root: Path, loaded: LoadedSite) -> tuple[Installatio
     return tuple(found)
 
 
-def build_runtime_paths(effects: Effects, choice: EngineChoice) -> RuntimePaths:
+def find_vllm(machine: Machine, settings: Settings) -> str:
+    """Path of the vllm program that the process runtime starts; empty where there is none."""
+    return machine.find_program(settings.vllm_program or SERVE[0]) or ""
+
+
+def build_runtime_paths(effects: Effects, settings: Settings, choice: EngineChoice) -> RuntimePaths:
     """Where a process finds each program: in an environment made from the service's lock, or as a binary."""
     services = effects.paths.data_root / "services"
     gateway = effects.engines.find_environment(services / GATEWAY / "requirements.lock", {})
@@ -66,6 +75,7 @@ def build_runtime_paths(effects: Effects, choice: EngineChoice) -> RuntimePaths:
         runtime="process",
         engine_command=choice.form.command,
         engine_environment=choice.environment,
+        vllm_command=(find_vllm(effects.machine, settings) or SERVE[0], *SERVE[1:]),
         gateway_command=(str(gateway / "bin" / "python"), "-m", "gateway"),
         python_path=str(services / GATEWAY),
         gateway_source=effects.files.hash_folder(services / GATEWAY),

@@ -45,9 +45,9 @@ def run_pin(effects: Effects, find_digests: FindDigests, *, dry_run: bool) -> Pi
     if load_release(effects):
         message = "The installed release says which images run, by the digests in its signed manifest."
         raise ConfigError(message, "pin them where the bundle is packed")
-    resolved, _ = load_settings(effects)
+    resolved, stackfile = load_settings(effects)
     before = load_pins(effects)
-    names = list_tagged(choose_tagged_images(effects, resolved, choose_compose_engine(resolved.values)))
+    names = list_tagged(choose_tagged_images(effects, resolved, stackfile, choose_compose_engine(resolved.values)))
     if not names and not before:
         message = "No image of this site is taken from a registry by tag: all are built here or named by digest."
         raise ConfigError(message, "pin BASE_IMAGE by naming its digest in .env")

@@ -40,8 +40,8 @@ def plan_prune(effects: Effects, store: ImageStore, sites: Sequence[Path]) -> tu
         ConfigError: this site's settings cannot be read, so the images that it names are not known.
         RuntimeFailure: no Docker engine answers.
     """
-    resolved, _ = load_settings(effects)
-    images, _ = load_images(effects, resolved, choose_compose_engine(resolved.values), load_release(effects))
+    resolved, stackfile = load_settings(effects)
+    images, _ = load_images(effects, resolved, stackfile, choose_compose_engine(resolved.values), load_release(effects))
     named = {images.gateway, *images.inference.values()}
     for site in sites:
         for name in (COMPOSE_FILE, *GPU_OVERLAYS.values()):

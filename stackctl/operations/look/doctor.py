@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.core.engine.engines import LLAMA_CPP
+from stackctl.core.engine.vllm import count_gpus
 from stackctl.core.health.doctor import check_host
-from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, ImageFacts, ModelEntry, PortNeed
+from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, ImageFacts, ModelEntry, PortNeed, VllmEntry
 from stackctl.core.health.doctor_models import build_context_advice
 from stackctl.core.images.build import list_builds, list_pulls
 from stackctl.core.machine.host import Choice, GpuKind, Host, choose_runtime
@@ -23,7 +24,13 @@ from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, Stac
 from stackctl.operations.effects import Effects, Files, Paths, Runtime
 from stackctl.operations.engine.installations import list_installations
 from stackctl.operations.site.load import load_site
-from stackctl.operations.site.placement import choose_device, choose_for_release, list_foreign_ports, list_ports
+from stackctl.operations.site.placement import (
+    check_vllm,
+    choose_device,
+    choose_for_release,
+    list_foreign_ports,
+    list_ports,
+)
 from stackctl.operations.site.state import load_state
 
 GIB = 1 << 30
@@ -69,7 +76,9 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
     settings, files = loaded.settings, effects.files
     runtime_name = _try_runtime(host, loaded)
     gpu, gpu_problems = _try_device(effects, host, loaded, runtime_name)
+    vllm_problems = check_vllm(effects.machine, loaded, runtime_name, gpu)
     use = _load_use(effects, host, loaded, effects.runtimes.make(runtime_name, loaded, gpu.value))
+    uses_engine = loaded.choose_stack(runtime_name).uses_engine
     user_id, _, group_id = settings.container_user.partition(":")
     ca_bundle = Path(settings.build_ca_bundle) if settings.build_ca_bundle else None
     facts = DoctorInput(
@@ -91,9 +100,9 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         env_file=files.load_facts(effects.paths.site / ".env"),
         ca_bundle=files.load_facts(ca_bundle, CA_HEAD_BYTES) if ca_bundle else None,
         settings_findings=loaded.warnings,
-        engine_findings=_list_engine_findings(loaded) if runtime_name == "process" else (),
+        engine_findings=_list_engine_findings(loaded) if runtime_name == "process" and uses_engine else (),
     )
-    return facts, (*_check_images(loaded), *gpu_problems, *check_bind_address(settings, runtime_name))
+    return facts, (*_check_images(loaded), *gpu_problems, *vllm_problems, *check_bind_address(settings, runtime_name))
 
 
 def _try_device(
@@ -125,7 +134,7 @@ def _load_use(effects: Effects, host: Host, loaded: LoadedSite, runtime: Runtime
 
 def _find_engine_image(loaded: LoadedSite, gpu: str) -> ImageFacts | None:
     """What the name of llama.cpp's own image says of it; None where another image is used."""
-    if loaded.compose.engine is not LLAMA_CPP:
+    if loaded.compose.engine is not LLAMA_CPP or not loaded.compose.uses_engine:
         return None
     name = next(iter(list_pulls(loaded.images, gpu)), "")
     return ImageFacts.from_name(name) if name else None
@@ -184,6 +193,7 @@ def _build_entry(files: Files, model: ServedModel) -> ModelEntry:
         slots=model.slots,
         gpu_layers=model.gpu_layers,
         permissions=tuple(files.load_facts(Path(path)) for path in model.shards),
+        vllm=VllmEntry(model.gpu_memory_share, count_gpus(model.arguments)) if model.is_vllm else None,
     )
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_busy, list_unasked
-from stackctl.core.health.gpu_proof import judge_gpu
+from stackctl.core.health.gpu_proof import GpuFacts, judge_gpu
 from stackctl.core.health.probes import (
     HealthReport,
     ProbeResult,
@@ -27,6 +27,7 @@ from stackctl.core.health.probes import (
     judge_service,
     sort_results,
 )
+from stackctl.core.health.vllm_answers import judge_vllm_gpu, judge_vllm_model
 from stackctl.core.models.served import ServedModel
 from stackctl.core.stack.runtime import Answer, ServiceState, StartPlan
 from stackctl.core.stack.stack import Service, find_gateway_url
@@ -104,18 +105,21 @@ def _probe_engine(asker: _Asker, service: Service) -> Results:
     answer = _ask_engine(asker, service, service.health_path)
     state = asker.states.get(service.name)
     progress = load_progress(asker.effects.machine, service, state) if answer.status == 503 else None
-    return judge_port(service.name, service.port, answer, state), judge_engine(service.name, answer, progress)
+    silent_s = service.ready_timeout_s if service.model and service.model.is_vllm else 0.0
+    port = judge_port(service.name, service.port, answer, state, silent_s)
+    return port, judge_engine(service.name, answer, progress)
 
 
 def _probe_model(asker: _Asker, service: Service, model: ServedModel) -> Results:
-    results = judge_model(model, _ask_engine(asker, service, asker.plan.stack.engine.props_path))
+    answer = _ask_engine(asker, service, asker.plan.stack.find_engine(model).props_path)
+    results = judge_vllm_model(model, answer) if model.is_vllm else judge_model(model, answer)
     replaced = find_replaced(asker.effects, service, asker.states.get(service.name))
     return tuple(judge_replaced(result, replaced) for result in results)
 
 
 def _probe_gpu(asker: _Asker, service: Service, model: ServedModel) -> Results:
     expected = asker.plan.gpu
-    if expected == "none" or model.gpu_layers == 0:
+    if (expected == "none" or model.gpu_layers == 0) and not model.is_vllm:
         return (ProbeResult("gpu", model.served_name, Status.OK, "runs on the CPU; no GPU is expected"),)
     state = asker.states.get(service.name)
     if state is None or not state.start:
@@ -124,8 +128,11 @@ def _probe_gpu(asker: _Asker, service: Service, model: ServedModel) -> Results:
     if answer.status != 200:
         status = Status.LOADING if answer.status == 503 else Status.SKIPPED
         return (ProbeResult("gpu", model.served_name, status, "the engine is not ready"),)
-    facts = keep_proof(asker.effects, Engine(asker.runtime, service, state, expected))
     problem = asker.runtime.explain_lost_gpu(service.name) if expected == "nvidia" else ""
+    if model.is_vllm:
+        memory = asker.effects.machine.load_gpu_memory().gather(state.pid, asker.effects.machine.list_ancestors)
+        return (judge_vllm_gpu(model, GpuFacts(None, None, memory, state.pid, problem), expected),)
+    facts = keep_proof(asker.effects, Engine(asker.runtime, service, state, expected))
     return (judge_gpu(model.served_name, service.name, replace(facts, container_problem=problem)),)
 
 

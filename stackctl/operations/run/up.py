@@ -128,7 +128,7 @@ def _prepare(effects: Effects) -> _Ready:
         except ConfigError as error:  # a GPU that was named, and no engine for it: why none was built belongs to it
             raise ConfigError(error.message, error.hint, (*error.findings, *unbuilt)) from error
         runtime, plan = _plan(effects, loaded, state)
-        is_process = state.runtime == "process"
+        is_process = state.runtime == "process" and loaded.process.uses_engine
         if is_process:
             check_engine_left(loaded.choice)
         try:

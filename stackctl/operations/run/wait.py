@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stackctl.core.health.probes import HealthReport, ProbeResult, Status
+from stackctl.core.models.served import ServedModel
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.core.stack.stack import Service, find_gateway_url
 from stackctl.errors import Finding, Severity, UnhealthyError
@@ -73,11 +74,16 @@ def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: fl
 def _keep_proofs(effects: Effects, running: Running, ready: Sequence[Service]) -> None:
     """Keep what an engine's log says of its GPU the moment it is ready: users fill that log from then on."""
     gpu = running.plan.gpu
-    engines = [service for service in ready if service.model and service.model.gpu_layers != 0]
+    engines = [service for service in ready if service.model and _reads_log_for_gpu(service.model)]
     states = running.runtime.list_states() if engines and gpu != "none" else {}
     for service in engines:
         if (state := states.get(service.name)) and state.start:
             keep_proof(effects, Engine(running.runtime, service, state, gpu))
+
+
+def _reads_log_for_gpu(model: ServedModel) -> bool:
+    """Whether the model is for a GPU, and its engine's log says where it is: vLLM's does not."""
+    return model.gpu_layers != 0 and not model.is_vllm
 
 
 def raise_unhealthy(report: HealthReport) -> None:

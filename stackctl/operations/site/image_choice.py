@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stackctl.core.engine.engines import ENGINE_FOLDER, Engine
+from stackctl.core.engine.vllm import VLLM
 from stackctl.core.images.pins import LOCK_FILE, check_pins, parse_pins, pin_images
 from stackctl.core.settings.sources import Origin, ResolvedSettings
+from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.stack.image_choice import Images, choose_images, choose_release_images
 from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import Finding
@@ -30,7 +32,7 @@ def load_pins(effects: Effects) -> dict[str, str]:
 
 
 def load_images(
-    effects: Effects, resolved: ResolvedSettings, engine: Engine, release: Release | None
+    effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, engine: Engine, release: Release | None
 ) -> tuple[Images, tuple[Finding, ...]]:
     """The images to run, and warnings.
 
@@ -41,18 +43,19 @@ def load_images(
             str(getattr(resolved.values, name.lower()))
             if resolved.origins[name] in (Origin.FLAG, Origin.ENVIRONMENT, Origin.DOTENV)
             else ""
-            for name in ("GATEWAY_IMAGE", "INFERENCE_IMAGE")
+            for name in ("GATEWAY_IMAGE", "INFERENCE_IMAGE", "VLLM_IMAGE")
         ]
         return choose_release_images(release.images, *own), ()
-    images, pins = choose_tagged_images(effects, resolved, engine), load_pins(effects)
+    images, pins = choose_tagged_images(effects, resolved, stackfile, engine), load_pins(effects)
     return pin_images(images, pins), check_pins(images, pins)
 
 
-def choose_tagged_images(effects: Effects, resolved: ResolvedSettings, engine: Engine) -> Images:
+def choose_tagged_images(effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, engine: Engine) -> Images:
     """The images as settings and defaults name them, whatever is pinned."""
     return choose_images(
         resolved.values,
         engine,
         effects.files.hash_folder(effects.paths.data_root / "services" / GATEWAY),
         effects.files.hash_folder(effects.paths.data_root / ENGINE_FOLDER),
+        with_vllm=any(model.engine == VLLM.name for model in stackfile.models.values()),
     )

@@ -83,8 +83,9 @@ def _build_site(
         for runtime, engine in engines.items():
             models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots, memory_bytes)
             stacks[runtime] = build_stack(settings, stackfile, engine, models)
-    images, unpinned = load_images(effects, resolved, engines["compose"], release)
-    paths = build_runtime_paths(effects, choice)
+    images, unpinned = load_images(effects, resolved, stackfile, engines["compose"], release)
+    images = replace(images, needs_inference=stacks["compose"].uses_engine)
+    paths = build_runtime_paths(effects, settings, choice)
     findings = (*resolved.findings, *warnings, *unpinned, *check_contexts(requests, headers))
     return LoadedSite(
         resolved,
@@ -138,11 +139,11 @@ def _load_models(
     for request in requests:
         files = effects.files.load_model_files(Path(request.path))
         kind: ModelMode = "chat" if request.mode == "chat" else "embedding"
-        findings += check_model_files(request.setting, request.path, files, kind)
+        findings += check_model_files(request.setting, request.path, files, kind, by_vllm=request.is_vllm)
         header = build_model_header(files)
         if header is not None:
             headers[request.path] = header
-            shards[request.path] = tuple(file.path for file in files)
+            shards[request.path] = tuple(path for file in files for path in file.paths)
             sizes[request.path] = _sum_sizes(files)
     if any(finding.severity is Severity.ERROR for finding in findings):
         findings = suggest_pulls(effects, findings)

@@ -26,6 +26,7 @@ from stackctl.core.stack.checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Machine, Runtime
 from stackctl.operations.engine.gpu_engine import suggest_engine
+from stackctl.operations.engine.installations import find_vllm
 from stackctl.operations.site.state import load_state
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def place_stack(
         )
     raise_config_error("The stack cannot run like this.", check_bind_address(settings, runtime.value))
     gpu, warnings = choose_device(effects, host, loaded, runtime.value)
+    raise_config_error(
+        "A model cannot be served by vLLM here.", check_vllm(effects.machine, loaded, runtime.value, gpu)
+    )
     if wanted == "auto" and runtime.value == "process":
         warnings = (*check_docker(host.docker), *warnings)
     _check_ports(effects, host, loaded, effects.runtimes.make(runtime.value, loaded, gpu.value))
@@ -86,13 +90,31 @@ def choose_device(
     usable = _can_compute(loaded, runtime, choice.value)
     if runtime == "compose" and loaded.release and choice.value not in loaded.release.gpus:
         return _choose_released_device(loaded.release, choice, wanted)
-    if choice.value == "none" or usable:
+    # vLLM computes on the GPU, whatever the engine of other models was built for.
+    if choice.value == "none" or usable or not loaded.choose_stack(runtime).uses_engine:
         return choice, ()
     message = f"{choice.reason} is there, but the engine {engine.name} of the {runtime} runtime computes on the CPU"
     hint = suggest_engine(effects, loaded, host, choice.value)
     if wanted != "auto":
         raise ConfigError(f"STACK_GPU={wanted}: {message}.", hint)
     return Choice("none", message), (Finding("STACK_GPU", message, hint, Severity.WARNING),)
+
+
+def check_vllm(machine: Machine, loaded: LoadedSite, runtime: str, gpu: Choice[GpuKind]) -> list[Finding]:
+    """Check that this machine has what vLLM needs: an NVIDIA GPU for its image, or its program for processes."""
+    models = [model for model in loaded.choose_stack(runtime).models if model.is_vllm]
+    if not models or (runtime == "compose" and gpu.value == "nvidia"):
+        return []
+    if runtime == "compose":
+        message = f"vLLM's image computes on an NVIDIA GPU alone; the engines get {describe_device(gpu)}"
+        hint = "start it where such a GPU is, or take 'engine: vllm' away and name a GGUF file"
+    elif find_vllm(machine, loaded.settings):
+        return []
+    else:
+        program = loaded.settings.vllm_program or "on PATH"
+        message = f"there is no vllm program ({program}), which the process runtime starts and does not install"
+        hint = "install vLLM in an environment of its own and set VLLM_PROGRAM to its bin/vllm, or use Docker"
+    return [Finding(f"models.{model.served_name}.engine", message, hint, file="stack.yml") for model in models]
 
 
 def choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from stackctl.core.bundle.format.installed_paths import FILES, RELEASES, SETTINGS_FILE, WHEELS_FOLDER, model_folder
 from stackctl.core.bundle.format.manifest import ID_DIGITS, Manifest
+from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.models.requests import ModelRequest
 
 ENGINE_USE = "inference."
@@ -60,8 +61,12 @@ class Release:
 
     @property
     def gpus(self) -> tuple[str, ...]:
-        """Accelerators that the release has an engine image for; ``none`` is the CPU."""
-        return tuple(sorted(use.removeprefix(ENGINE_USE) for use in self.images if use.startswith(ENGINE_USE)))
+        """Accelerators that the release has an engine image for; ``none`` is the CPU.
+
+        A stack that vLLM alone serves has no other engine's image.
+        """
+        gpus = sorted(use.removeprefix(ENGINE_USE) for use in self.images if use.startswith(ENGINE_USE))
+        return tuple(gpus) or (("nvidia",) if VLLM_USE in self.images else ())
 
     def place_models(self, requests: Sequence[ModelRequest]) -> tuple[ModelRequest, ...]:
         """Point requests for what the release brought to the store; a file that the site chose itself stays."""
@@ -70,7 +75,9 @@ class Release:
         for request in requests:
             model = brought.get(request.served_name)
             first = model.files[0].path if model else ""
-            if model and PurePosixPath(request.path).name == first:
+            if model and request.is_vllm:
+                request = replace(request, path=f"{self.store}/{model_folder(model.digest)}")
+            elif model and PurePosixPath(request.path).name == first:
                 request = replace(request, path=f"{self.store}/{model_folder(model.digest)}/{first}")
             placed.append(request)
         return tuple(placed)

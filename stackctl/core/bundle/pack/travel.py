@@ -29,6 +29,8 @@ MACHINE_SETTINGS = frozenset(
         "MODELS_DIR",
         "INFERENCE_THREADS",
         "INFERENCE_IMAGE",
+        "VLLM_IMAGE",
+        "VLLM_PROGRAM",
         "GATEWAY_IMAGE",
         "BIND_ADDRESS",
         "API_GATEWAY_PORT",
