@@ -69,7 +69,7 @@ def limit_slots(config: GatewayConfig, other: GatewayConfig) -> GatewayConfig:
 def _build_engine(model: ServedModel, timeout_s: float) -> GatewayProvider:
     return GatewayProvider(
         name=model.service,
-        kind="engine",
+        kind="vllm-engine" if model.is_vllm else "engine",
         is_local=True,
         timeouts=choose_engine_timeouts(timeout_s),
         slots=model.slots,
@@ -102,8 +102,10 @@ def _find_tools(model: ServedModel) -> bool | None:
     return None if _has_argument(model, _TEMPLATE_ARGUMENTS) else model.header.has_tools
 
 
-def _find_images(model: ServedModel) -> bool:
-    """Whether the engine was given a projector, without which it refuses every image."""
+def _find_images(model: ServedModel) -> bool | None:
+    """Whether the engine was given a projector, without which it refuses every image; not known of vLLM's models."""
+    if model.is_vllm:
+        return None
     return _has_argument(model, _PROJECTOR_ARGUMENTS) or any(name in model.environment for name in _PROJECTOR_VARIABLES)
 
 

@@ -89,7 +89,7 @@ def test_an_image_that_no_model_needs_is_not_pulled() -> None:
 def test_the_images_that_are_pinned_are_the_ones_that_run() -> None:
     world = build_world("compose")
     digest = "sha256:" + "a" * 64
-    run_pin(world.effects, lambda names: dict.fromkeys(names, digest), dry_run=False)  # type: ignore[arg-type]
+    run_pin(world.effects, lambda names: dict.fromkeys(names, digest), dry_run=False)
     assert load_site(world.effects).images.vllm == f"docker.io/vllm/vllm-openai:v0.32.0@{digest}"
 
 
