@@ -163,7 +163,9 @@ class ComposeRuntime:
         if container is None:
             return Answer(0, error="the container is not running")
         url = f"http://127.0.0.1:{service.port}{path}"
-        return fetch_inside(container, url, uses_curl=self._uses_curl, timeout_s=timeout_s)
+        uses_curl = self._uses_curl and not (service.model and service.model.is_vllm)
+        variable = service.key_variable
+        return fetch_inside(container, url, variable, uses_curl=uses_curl, timeout_s=timeout_s)
 
     def read_log(self, service: str, lines: int) -> str:
         """The end of a container's log."""

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 # environment: an argument list can be read by every user of the machine. Neither asks a proxy, which Docker may have
 # given the container.
 _CURL = (
-    'printf \'header = "Authorization: Bearer %s"\\n\' "$LLAMA_API_KEY" | '
+    'printf \'header = "Authorization: Bearer %s"\\n\' "$(printenv "$3")" | '
     'curl --silent --noproxy "*" --config - --max-time "$1" --write-out "\\n%{http_code}" "$2"'
 )
 _PYTHON = """
 import os, sys, urllib.request, urllib.error
-request = urllib.request.Request(sys.argv[2], headers={"Authorization": "Bearer " + os.environ["LLAMA_API_KEY"]})
+request = urllib.request.Request(sys.argv[2], headers={"Authorization": "Bearer " + os.environ[sys.argv[3]]})
 try:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     answer = opener.open(request, timeout=float(sys.argv[1]))
@@ -29,10 +29,11 @@ sys.stdout.write(answer.read().decode() + "\\n" + str(answer.status))
 """
 
 
-def fetch_inside(container: Container, url: str, *, uses_curl: bool, timeout_s: float) -> Answer:
+def fetch_inside(container: Container, url: str, key_variable: str, *, uses_curl: bool, timeout_s: float) -> Answer:
     """Ask an engine in its own container, with the key from that container's environment.
 
     Args:
+        key_variable: variable that holds the key there.
         uses_curl: whether the image has curl (llama.cpp's) or Python (ours).
     """
     from docker.errors import APIError  # imported late, as in compose_runtime
@@ -40,7 +41,7 @@ def fetch_inside(container: Container, url: str, *, uses_curl: bool, timeout_s: 
     command = ["sh", "-c", _CURL, "sh"] if uses_curl else ["python3", "-c", _PYTHON]
     started = time.monotonic()
     try:
-        result = container.exec_run([*command, f"{timeout_s:g}", url], demux=True)
+        result = container.exec_run([*command, f"{timeout_s:g}", url, key_variable], demux=True)
     except APIError as error:
         # It died or was removed since it was looked at; that is an answer about it, not a failure of ours.
         return Answer(0, error=error.explanation or str(error), elapsed_s=time.monotonic() - started)

@@ -180,7 +180,7 @@ class ProcessRuntime:
 
     def fetch(self, service: Service, path: str, secrets: Mapping[str, str], timeout_s: float) -> Answer:
         """Ask a service directly, as its neighbours would."""
-        key = secrets.get("LLAMA_API_KEY", "")
+        key = secrets.get(service.key_variable, "")
         return fetch(f"http://127.0.0.1:{service.port}{path}", key=key, timeout_s=timeout_s)
 
     def read_log(self, service: str, lines: int) -> str:

@@ -29,6 +29,8 @@ VLLM: Final = Engine(
 SERVE: Final = ("vllm", "serve")
 # The secret travels in this variable, never in an argument list.
 VLLM_KEY_VARIABLE: Final = "VLLM_API_KEY"
+# Module and class of services/inference that make it ask for the key on more than its routes below /v1.
+KEY_MIDDLEWARE: Final = "vllm_key.RequireKey"
 # What its image is for, as a bundle's manifest says it: the official one computes on NVIDIA's GPUs.
 VLLM_USE: Final = "vllm.nvidia"
 # vLLM's own default.
@@ -57,11 +59,13 @@ class VllmParameters:
         gpu_memory_share: share of each GPU's memory that it takes for itself, 0 to 1.
         tool_call_parser: its name of the parser of the model's tool calls; empty for none.
         kv_bytes: bytes of the KV cache that fills every slot, which it is given where a CPU computes.
+        asks_everywhere: whether it asks for the key on every route, by a module of ours that it must find.
     """
 
     gpu_memory_share: float = GPU_MEMORY_SHARE
     tool_call_parser: str = ""
     kv_bytes: int = 0
+    asks_everywhere: bool = False
 
 
 def build_vllm_arguments(parameters: EngineParameters, own: VllmParameters) -> tuple[str, ...]:
@@ -80,6 +84,8 @@ def build_vllm_arguments(parameters: EngineParameters, own: VllmParameters) -> t
     words += ["--disable-fastapi-docs", "--disable-uvicorn-access-log"]
     if own.tool_call_parser:
         words += ["--enable-auto-tool-choice", "--tool-call-parser", own.tool_call_parser]
+    if own.asks_everywhere:
+        words += ["--middleware", KEY_MIDDLEWARE]
     if parameters.mode == "embedding":
         words += ["--runner", "pooling"]
     return (parameters.model_path, *words, *parameters.extra_arguments)
@@ -103,14 +109,16 @@ def build_container_environment() -> dict[str, str]:
     }
 
 
-def build_process_environment(scratch: str, kv_bytes: int) -> dict[str, str]:
+def build_process_environment(scratch: str, kv_bytes: int, modules: str) -> dict[str, str]:
     """What a process of it needs: caches in the site's own folder, and on a CPU a bound on its KV cache.
 
     Args:
         scratch: absolute path of a folder that it may write to.
         kv_bytes: bytes that fill every slot; a build for a GPU does not read the variable.
+        modules: folder in which it finds ``KEY_MIDDLEWARE``.
     """
     return {
+        "PYTHONPATH": modules,
         "VLLM_CACHE_ROOT": f"{scratch}/vllm",
         "VLLM_CPU_KVCACHE_SPACE": str(max(-(-kv_bytes // _GIB), 1)),
     }

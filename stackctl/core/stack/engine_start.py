@@ -70,7 +70,9 @@ def build_engine_start(settings: Settings, engine: Engine, model: ServedModel, p
     parameters = _build_parameters(settings, model, paths)
     reading_s = model.size_bytes / SLOWEST_READ_BYTES_PER_S
     if model.is_vllm:
-        own = VllmParameters(model.gpu_memory_share, model.tool_call_parser, _count_kv_bytes(model))
+        own = VllmParameters(
+            model.gpu_memory_share, model.tool_call_parser, _count_kv_bytes(model), bool(paths.vllm_modules)
+        )
         return EngineStart(
             arguments=(*paths.vllm_command, *build_vllm_arguments(parameters, own)),
             environment=_build_vllm_environment(parameters, own, paths),
@@ -131,7 +133,7 @@ def _build_vllm_environment(parameters: EngineParameters, own: VllmParameters, p
     environment = build_vllm_environment(parameters)
     if paths.runtime == "compose":
         return environment | build_container_environment()
-    return environment | build_process_environment(paths.scratch, own.kv_bytes)
+    return environment | build_process_environment(paths.scratch, own.kv_bytes, paths.vllm_modules)
 
 
 def _count_kv_bytes(model: ServedModel) -> int:

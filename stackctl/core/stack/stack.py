@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stackctl.core.engine.engines import Engine
+from stackctl.core.engine.engines import API_KEY_VARIABLE, Engine
 from stackctl.core.engine.vllm import VLLM
 from stackctl.core.gateway.config import GatewayConfig
 from stackctl.core.gateway.deployments import build_gateway_config
@@ -78,6 +78,8 @@ class RuntimePaths:
         engine_command: words that come before the engine's arguments; empty where the image has an entry point.
         engine_environment: variables that this machine's form of the engine needs beside what every engine is given.
         vllm_command: words that come before vLLM's arguments; empty where the Compose file has an entry point.
+        vllm_modules: folder of the module that makes vLLM ask for its key everywhere; empty in a container, whose
+            network only the stack is on.
         gateway_command: words that come before the gateway's arguments; empty where the image has an entry point.
         python_path: folder of the gateway's package, empty where the image knows it.
         gateway_source: digest of that package, so that an upgrade restarts the gateway; an image's name holds its own.
@@ -89,6 +91,7 @@ class RuntimePaths:
     engine_command: tuple[str, ...] = ()
     engine_environment: Mapping[str, str] = field(default_factory=dict)
     vllm_command: tuple[str, ...] = ()
+    vllm_modules: str = ""
     gateway_command: tuple[str, ...] = ()
     python_path: str = ""
     gateway_source: str = ""
@@ -116,6 +119,7 @@ class Service:
             passes on what the gateway answers.
         ready_timeout_s: seconds that the service may take until it is ready.
         model: model that the service serves; None for the gateway and its ingress.
+        key_variable: variable in which an engine finds the key that it asks for.
     """
 
     name: str
@@ -126,6 +130,7 @@ class Service:
     health_path: str
     ready_timeout_s: float
     model: ServedModel | None = None
+    key_variable: str = API_KEY_VARIABLE
 
     @property
     def digest(self) -> str:
@@ -174,6 +179,7 @@ def _build_engine_service(stack: Stack, model: ServedModel, paths: RuntimePaths)
         health_path=start.health_path,
         ready_timeout_s=start.ready_timeout_s,
         model=model,
+        key_variable=start.key_variable,
     )
 
 

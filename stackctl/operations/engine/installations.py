@@ -76,6 +76,7 @@ def build_runtime_paths(effects: Effects, settings: Settings, choice: EngineChoi
         engine_command=choice.form.command,
         engine_environment=choice.environment,
         vllm_command=(find_vllm(effects.machine, settings) or SERVE[0], *SERVE[1:]),
+        vllm_modules=str(effects.paths.data_root / ENGINE_FOLDER),
         gateway_command=(str(gateway / "bin" / "python"), "-m", "gateway"),
         python_path=str(services / GATEWAY),
         gateway_source=effects.files.hash_folder(services / GATEWAY),
