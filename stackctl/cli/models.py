@@ -14,7 +14,7 @@ from stackctl.cli.context import Context
 from stackctl.errors import ConfigError, Severity
 
 if TYPE_CHECKING:
-    from stackctl.operations.models.check import CheckedFile
+    from stackctl.operations.models.checked_file import CheckedFile
     from stackctl.operations.models.folder import BroughtModel
     from stackctl.operations.models.recommend import Recommendation
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from stackctl.adapters.files.site_files import save_text
 from stackctl.adapters.files.streams import PIECE_BYTES, prefetch
 from stackctl.core.bundle.format.chunks import MAX_CHUNK_BYTES, FileDigest, list_chunks
+from stackctl.core.models.folder import WEIGHTS
 from stackctl.core.models.gguf_walk import read_content
+from stackctl.core.models.safetensors import SafetensorsError, parse_safetensors
 from stackctl.errors import BundleError
 
 SETTLED_NS = 2_000_000_000
@@ -37,13 +39,13 @@ class ContentHashes:
     now_ns: Callable[[], int]
 
     def hash_model(self, path: Path, count: Callable[[int], None]) -> FileDigest:
-        """The digest of a GGUF file, cut at its header and tensors.
+        """The digest of a model's file; one with weights, GGUF or safetensors, is cut at its header and tensors.
 
         Args:
             count: called with the number of bytes as they are read.
 
         Raises:
-            BundleError: the file cannot be read, or changed meanwhile.
+            BundleError: the file cannot be read, or changed meanwhile, or is no whole safetensors file.
             GGUFError: the file is no whole GGUF file.
         """
         return self._hash(path, count, _cut_model, f"tensors, {MAX_CHUNK_BYTES}")
@@ -92,9 +94,18 @@ def _load(cache: Path, path: Path, stamp: str) -> FileDigest | None:
 
 
 def _cut_model(path: Path) -> tuple[tuple[int, int], ...]:
-    with path.open("rb") as file:
-        content = read_content(file)
-    return list_chunks(content.size_bytes, (content.data_start, *content.tensor_starts))
+    if path.suffix == ".gguf":
+        with path.open("rb") as file:
+            content = read_content(file)
+        return list_chunks(content.size_bytes, (content.data_start, *content.tensor_starts))
+    if path.suffix != WEIGHTS:
+        return list_chunks(path.stat().st_size)
+    try:
+        with path.open("rb") as file:
+            header = parse_safetensors(file)
+    except SafetensorsError as error:
+        raise BundleError(f"{path}: {error}.", "copy or download it again") from error
+    return list_chunks(header.size_bytes, (header.data_start, *header.tensor_starts))
 
 
 def read_stamp(path: Path) -> str:

@@ -13,10 +13,13 @@ from stackctl.core.download.hub import Reference
 from stackctl.core.models.catalog import Catalog
 from stackctl.core.models.checksums import SUFFIX, Checksum
 from stackctl.core.models.files import ModelFile, ModelMode, build_model_header, check_model_files
+from stackctl.core.models.folder import CONFIG
 from stackctl.core.models.gguf import build_shard_names
 from stackctl.core.models.requests import DEMO_MODEL_FILE, ModelRequest, build_requests, rename_chat
 from stackctl.errors import ConfigError, Finding, Severity, suggest_nearest
 from stackctl.operations.effects import Effects
+from stackctl.operations.models.check_folder import check_folder_files
+from stackctl.operations.models.checked_file import CheckedFile, show_path
 from stackctl.operations.models.folder import (
     ADDING_SUFFIX,
     PARTIAL_FOLDER,
@@ -30,29 +33,6 @@ from stackctl.operations.site.load_settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedFile:
-    """One file and what was found wrong with it.
-
-    Attributes:
-        path: path of the file, relative to the models folder where it lies in it.
-        sha256: digest of the file; empty where nothing was there to compare with, or it cannot be read.
-        compared_with: what the digest was compared with: ``record``, ``catalog``, both, or nothing.
-    """
-
-    path: str
-    size_bytes: int
-    sha256: str
-    compared_with: tuple[str, ...]
-    findings: tuple[Finding, ...]
-
-    @property
-    def status(self) -> Severity:
-        """The worst of its findings."""
-        found = {finding.severity for finding in self.findings}
-        return next((level for level in (Severity.ERROR, Severity.WARNING) if level in found), Severity.OK)
-
-
-@dataclass(frozen=True, slots=True)
 class _Group:
     """The files of one model, asked for by a setting or just lying there."""
 
@@ -60,6 +40,7 @@ class _Group:
     setting: str
     mode: ModelMode | None
     names: frozenset[str]
+    by_vllm: bool = False
 
 
 def verify_models(effects: Effects, store: StoreEffects, names: Sequence[str] = ()) -> tuple[CheckedFile, ...]:
@@ -97,7 +78,13 @@ def _list_groups(
         asked = {request.served_name, request.setting} | (before.names if before else set())
         is_chat = "chat" in (mode, before.mode if before else mode)
         names = frozenset(asked | _list_names(first, folder, catalog))
-        groups[first] = _Group(first, before.setting if before else request.setting, "chat" if is_chat else mode, names)
+        setting = before.setting if before else request.setting
+        groups[first] = _Group(first, setting, "chat" if is_chat else mode, names, request.is_vllm)
+    for path in store.list_files(folder, CONFIG):
+        if path.name == CONFIG:
+            first = path.parent
+            names = frozenset({first.name, show_path(first, folder), str(first)})
+            groups.setdefault(first, _Group(first, "model", None, names, by_vllm=True))
     for path in store.list_files(folder, ".gguf"):
         first = path.parent / build_shard_names(path.name)[0]
         groups.setdefault(first, _Group(first, "model", None, _list_names(first, folder, catalog)))
@@ -108,7 +95,7 @@ def _list_names(first: Path, folder: Path, catalog: Catalog) -> frozenset[str]:
     """The names by which a person may mean the model."""
     shards = build_shard_names(first.name)
     known = {name for name, model in catalog.models.items() if any(file.name in shards for file in model.files)}
-    paths = {_show(first.parent / shard, folder) for shard in shards}
+    paths = {show_path(first.parent / shard, folder) for shard in shards}
     return frozenset({*known, *shards, *paths, *(str(first.parent / shard) for shard in shards)})
 
 
@@ -128,8 +115,10 @@ def _check_group(
     files = effects.files.load_model_files(group.first)
     header = build_model_header(files)
     mode = group.mode or ("embedding" if header and header.is_embedding else "chat")
+    if files[0].folder is not None and group.by_vllm:
+        return check_folder_files(effects, store, folder, group.setting, files[0].folder, mode)
     by_file: dict[str, list[Finding]] = {file.path: [] for file in files}
-    for finding in check_model_files(group.setting, str(group.first), files, mode):
+    for finding in check_model_files(group.setting, str(group.first), files, mode, by_vllm=group.by_vllm):
         by_file.get(finding.file, by_file[files[0].path]).append(finding)
     return [_check_file(effects, store, folder, catalog, file, by_file) for file in files]
 
@@ -151,7 +140,7 @@ def _check_file(
             message = f"the content is not the one in the {origin}: SHA-256 {sha256}, expected {digest}"
             hint = f"remove {path.name} and bring it again ('stackctl models pull' or 'models add')"
             findings.append(Finding("sha256", message, hint, file=file.path))
-    return CheckedFile(_show(path, folder), size or 0, sha256, tuple(expected) if sha256 else (), tuple(findings))
+    return CheckedFile(show_path(path, folder), size or 0, sha256, tuple(expected) if sha256 else (), tuple(findings))
 
 
 def _list_expected(record: Checksum | None, catalog: Catalog, name: str) -> dict[str, str]:
@@ -182,8 +171,4 @@ def _find_leftovers(store: StoreEffects, folder: Path) -> list[CheckedFile]:
         hint = f"run 'stackctl models {command}' again, or remove {path}"
         finding = Finding(what, "is not finished", hint, Severity.WARNING, str(path))
         found.append((path, store.load_size(path) or 0, finding))
-    return [CheckedFile(_show(path, folder), size, "", (), (finding,)) for path, size, finding in found]
-
-
-def _show(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    return [CheckedFile(show_path(path, folder), size, "", (), (finding,)) for path, size, finding in found]

@@ -37,6 +37,7 @@ from stackctl.core.bundle.pack.plan import (
     Source,
     hash_bytes,
 )
+from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.images.oci import ImageBlob, ImageContent
 from stackctl.core.models.catalog import Catalog
 from stackctl.core.models.served import ServedModel
@@ -64,7 +65,8 @@ class Sources:
     """The functions that tell what content is and where it comes from.
 
     Attributes:
-        hash_model: gives the digest of a GGUF file, cut at its tensors; calls back with the bytes as they are read.
+        hash_model: gives the digest of a model's file, weights cut at their tensors; calls back with the bytes as they
+            are read.
         hash_file: gives the digest of a file in one piece.
         resolve_image: gives an image's documents: from the Docker engine when it is local, else from its registry.
         describe_model: tells where a file with this path and digest came from.
@@ -124,7 +126,9 @@ def gather_images(loaded: LoadedSite, gpus: tuple[str, ...], sources: Sources) -
 def _list_references(images: Images, gpus: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], bool]]:
     """What each image is used for, and whether no registry has it, by the image's reference."""
     found: dict[str, tuple[tuple[str, ...], bool]] = {images.gateway: (("api-gateway",), images.gateway_is_local)}
-    for gpu in gpus:
+    if images.vllm:
+        found[images.vllm] = ((VLLM_USE,), images.is_released)
+    for gpu in gpus if images.needs_inference else ():
         reference = images.inference[gpu]
         uses, _ = found.get(reference, ((), False))
         found[reference] = ((*uses, f"inference.{gpu}"), images.inference_is_local)

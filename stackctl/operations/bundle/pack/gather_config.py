@@ -19,6 +19,7 @@ from stackctl.core.bundle.format.installed_paths import (
     model_folder,
 )
 from stackctl.core.bundle.pack.travel import check_compose, check_texts, drop_machine_settings, render_settings
+from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.image_choice import GPUS, Images
@@ -86,7 +87,8 @@ def _render_travelling(
     compose = replace(loaded.compose, settings=settings, models=models)
     default = loaded.images.inference["none"]
     inference = {gpu: aliases.get(f"inference.{gpu}", default) for gpu in ("none", *GPUS)}
-    images = Images(aliases.get(GATEWAY, loaded.images.gateway), inference, True, True)
+    vllm = aliases.get(VLLM_USE, loaded.images.vllm)
+    images = Images(aliases.get(GATEWAY, loaded.images.gateway), inference, True, True, vllm=vllm)
     rendered = render_site(effects, replace(loaded, compose=compose, images=images)).files
     kept = {GATEWAY_CONFIG}
     if content.images:

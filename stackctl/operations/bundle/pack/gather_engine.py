@@ -62,7 +62,13 @@ def gather_engine(
         BundleError: a GPU's engine is wanted and there is none, or the engine that was given does not run or answer
             here.
     """
+    if loaded.process.uses_vllm:
+        message = "vLLM's own program is not in the bundle, and the process runtime does not install it"
+        hint = "see that the site has it before it is cut off: VLLM_PROGRAM, docs/guides/models.md"
+        warn(Finding("vllm", message, hint, Severity.WARNING))
     gpu = loaded.settings.stack_gpu
+    if not loaded.process.uses_engine and request.program is None:
+        return GatheredEngine()
     is_wanted = gpu not in ("auto", "none")
     program = request.program or (_find_own(loaded.choice.form) if is_wanted else None)
     facts = inspect(program) if program else None
