@@ -190,7 +190,7 @@ class FakeClock:
 def _answer(path: str, plan: StartPlan) -> dict[str, Any]:
     """What a healthy gateway in front of the demo model says."""
     if path == "/v1/models":
-        return {"data": [{"id": item.served_name} for item in plan.stack.gateway.deployments]}
+        return {"data": [{"id": route.name} for route in plan.stack.gateway.routes]}
     if path == "/v1/embeddings":
         return {"data": [{"embedding": [0.5, -0.5]}]}
     known = json.loads((CHECKOUT / "models" / "demo.json").read_text(encoding="utf-8"))["answers"][0]["answer"]

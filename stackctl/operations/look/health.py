@@ -92,7 +92,7 @@ def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
     if not service.health_path:
         return []
     if model is None:
-        names = [d.served_name for d in asker.plan.stack.gateway.deployments]
+        names = [route.name for route in asker.plan.stack.gateway.routes]
         return [lambda: _probe_gateway(asker, service), lambda: _probe_routes(asker, tuple(names))]
     return [
         lambda: _probe_engine(asker, service),

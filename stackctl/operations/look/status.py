@@ -97,6 +97,12 @@ def list_models(effects: Effects) -> tuple[ModelRow, ...]:
         )
         for item in stack.endpoints
     ]
+    models = {row.served_name for row in rows}
+    rows += [
+        ModelRow(route.name, route.name in listed, "", 0, "", 0, 0, f"route to {', '.join(route.targets)}")
+        for route in stack.gateway.routes
+        if route.name not in models
+    ]
     return tuple(rows)
 
 

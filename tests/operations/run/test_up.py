@@ -40,7 +40,7 @@ def test_the_files_that_up_writes_hold_no_secret_and_its_state_is_private(world:
 @pytest.mark.parametrize(
     ("edit", "restarted"),
     [
-        ({"INFERENCE_SLOTS": 2}, {"inference-chat", "inference-embed"}),
+        ({"INFERENCE_SLOTS": 2}, {"inference-chat", "inference-embed", "api-gateway"}),
         ({"GATEWAY_REQUEST_TIMEOUT_S": 30}, {"api-gateway"}),
         ({"GATEWAY_KEY": "planted-another-key"}, {"api-gateway"}),
         ({"INFERENCE_API_KEY": "planted-another-key"}, {"inference-chat", "inference-embed", "api-gateway"}),

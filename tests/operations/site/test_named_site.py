@@ -9,6 +9,7 @@ import pytest
 from stackctl.core.stack.render import GATEWAY_CONFIG
 from stackctl.errors import ConfigError
 from stackctl.operations.look.health import check_health
+from stackctl.operations.look.status import list_models
 from stackctl.operations.run.up import run_up
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.load_settings import load_settings
@@ -87,6 +88,15 @@ def test_up_and_health_ask_the_own_engine_and_not_the_provider(world: World) -> 
     run_up(world.effects)
     report = check_health(world.effects, load_running(world.effects))
     assert {result.subject for result in report.results if result.layer == "completion"} == {"engine-chat"}
+
+
+def test_what_local_chat_stands_for_is_listed_and_looked_for(world: World) -> None:
+    world.files[SITE / ".env"] = write_env() + PRODUCTION + "OLLAMA_BASE_URL=http://h:11434\nOLLAMA_MODEL=m\n"
+    run_up(world.effects)
+    notes = {row.served_name: row.note for row in list_models(world.effects)}
+    assert notes["local-chat"] == "route to internal-chat, ollama-chat"
+    report = check_health(world.effects, load_running(world.effects))
+    assert "local-chat" in {result.subject for result in report.results if result.layer == "route"}
 
 
 def test_what_is_missing_is_told_at_its_line_beside_other_problems(world: World) -> None:
