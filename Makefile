@@ -90,6 +90,7 @@ docs: $(VENV)/.dev ## Write .env.example, the reference pages and the schema aga
 	@$(call write_page,--names,docs/reference/environment-names.md)
 	@$(call write_page,--schema,docs/reference/stack.schema.json)
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.reference > $(VENV)/page && mv $(VENV)/page docs/reference/outcomes.md
+	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.policy.page > $(VENV)/page && mv $(VENV)/page docs/reference/fields.md
 
 lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model lock-litellm-proxy ## Resolve every lock file again
 

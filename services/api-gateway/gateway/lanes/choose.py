@@ -6,6 +6,7 @@ Native where the client's format is one that the server speaks well; translated 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -21,6 +22,7 @@ from gateway.formats.translations import find_dialect, translate
 from gateway.lanes.anthropic import AnthropicReader
 from gateway.lanes.readers import ChunkReader, Chunks, OpenAIChunks, PassThrough
 from gateway.lanes.stream import StreamRequest
+from gateway.policy.fields import fit_server
 
 CHAT_PATH = "/chat/completions"
 # Kinds of servers that may refuse a field which OpenAI's format has not.
@@ -33,6 +35,7 @@ def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequ
     Raises:
         RefusedError: 400 for what cannot be honoured, in the words of the client's format.
     """
+    call = fit_call(call, target)
     if call.format == "completions":
         return _complete(call, target, route)
     if call.format == "messages" and target.provider.speaks_anthropic:
@@ -55,6 +58,16 @@ def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequ
     if call.format == "chat" and call.wants_stream and not _wants_one_call(call, target):
         return StreamRequest(CHAT_PATH, sent, PassThrough(call.asked, call.wants_usage), is_streamed=True)
     return StreamRequest(CHAT_PATH, sent, _read_chunks(call, OpenAIChunks(), answer), call.wants_stream)
+
+
+def fit_call(call: Call, target: Target) -> Call:
+    """The call with the fields that a target's server knows.
+
+    Raises:
+        RefusedError: 400 for a field that it does not know and without which the answer would be another.
+    """
+    fields, names = fit_server(call.format, call.body, target.provider.kind)
+    return replace(call, body=fields) if names else call
 
 
 def _convert(call: Call, target: Target) -> tuple[Mapping[str, Any], ClientAnswer]:
@@ -105,4 +118,5 @@ def find_warning(call: Call, target: Target) -> str:
     """What a client should know of its answer; empty when there is nothing to say."""
     if target.tools is False and call.body.get("tools"):
         return "tools-not-supported-by-model"
-    return ""
+    _, names = fit_server(call.format, call.body, target.provider.kind)
+    return f"fields-left-out: {', '.join(names)}" if names else ""

@@ -13,6 +13,7 @@ import orjson
 from gateway.catalog.values import Target
 from gateway.formats.call import Call
 from gateway.formats.translations import build_count_body
+from gateway.lanes.choose import fit_call
 from gateway.lanes.patience import Patience
 from gateway.lanes.reply import Reply
 from gateway.lanes.upstream import Upstream
@@ -28,6 +29,7 @@ async def carry_count(call: Call, target: Target, upstream: Upstream, reply: Rep
     Raises:
         TargetError: the target failed.
     """
+    call = fit_call(call, target)
     async with Patience(target.provider.timeouts, left_s):
         if target.provider.speaks_anthropic:
             count = (await _ask(target, upstream, "/messages/count_tokens", {**call.body, "model": target.model}))[

@@ -14,6 +14,7 @@ import orjson
 from gateway.catalog.values import Target
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
+from gateway.lanes.choose import fit_call
 from gateway.lanes.patience import Patience
 from gateway.lanes.reply import Reply
 from gateway.lanes.upstream import Upstream
@@ -30,6 +31,7 @@ async def carry_embeddings(call: Call, target: Target, upstream: Upstream, reply
         RefusedError: the model has not the number of dimensions that were asked for.
         TargetError: the target failed.
     """
+    call = fit_call(call, target)
     inputs = _list_inputs(call.body.get("input"))
     body = {**call.body, "model": target.model}
     data: list[dict[str, Any]] = []
@@ -53,8 +55,10 @@ async def carry_rerank(call: Call, target: Target, upstream: Upstream, reply: Re
     Raises:
         TargetError: the target failed.
     """
+    call = fit_call(call, target)
     documents = call.body["documents"]
-    body = {name: value for name, value in call.body.items() if name != "top_n"} | {"model": target.model}
+    own = ("return_documents", "top_n")
+    body = {name: value for name, value in call.body.items() if name not in own} | {"model": target.model}
     results: list[dict[str, Any]] = []
     usage = {"prompt_tokens": 0, "total_tokens": 0}
     begun = 0
@@ -62,16 +66,25 @@ async def carry_rerank(call: Call, target: Target, upstream: Upstream, reply: Re
         for batch in _cut(documents, target):
             answer = await _ask(target, upstream, "/rerank", {**body, "documents": batch})
             found = answer.get("results")
-            if not isinstance(found, list) or len(found) != len(batch) or not all(map(_has_score, found)):
+            if not isinstance(found, list) or not all(map(_has_score, found)):
+                raise TargetError(BROKEN_ANSWER)
+            if sorted(item["index"] for item in found) != list(range(len(batch))):
                 raise TargetError(BROKEN_ANSWER)
             results += [{**item, "index": begun + item["index"]} for item in found]
             begun += len(batch)
             _add_usage(usage, answer)
     results.sort(key=lambda item: (-item["relevance_score"], item["index"]))
+    if call.body.get("return_documents"):
+        results = [{**item, "document": _show(documents[item["index"]])} for item in results]
     reply.usage = usage
     top = call.body.get("top_n")
     answer = {"object": "list", "model": call.asked, "results": results[:top], "usage": usage}
     await reply.whole(orjson.dumps(answer))
+
+
+def _show(document: Any) -> Any:
+    """A document as Jina's and Cohere's answers repeat it."""
+    return {"text": document} if isinstance(document, str) else document
 
 
 def _list_inputs(value: Any) -> list[Any]:
