@@ -12,18 +12,18 @@ from pathlib import Path
 
 from stackctl.adapters.files.site_files import find_cache_dir
 from stackctl.core.settings.dotenv import set_values
+from tests.bench.gateway import measure_gateway, measure_gateway_start
 from tests.bench.groups import (
     measure_cli,
     measure_engines,
-    measure_gateway,
     measure_health,
     measure_start,
-    run_stackctl,
 )
 from tests.bench.model import make_model
 from tests.bench.offline import measure_offline
 from tests.bench.offline_images import measure_images
 from tests.bench.report import Figure, write_report
+from tests.bench.sites import run_stackctl
 from tests.ports import claim_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def main() -> int:
             "cli": lambda: measure_cli(site),
             "start": lambda: measure_start(site, options.rounds),
             "health": lambda: _with_stack(site, lambda: measure_health(site)),
-            "gateway": lambda: measure_gateway(site, (1, 2)),
+            "gateway": lambda: [*measure_gateway_start(site, options.rounds), *measure_gateway(site)],
             "engines": lambda: measure_engines(
                 make_model(ROOT / "models" / "demo.gguf", cache / "bench" / "random-160m.gguf"), Path(name), cache
             ),

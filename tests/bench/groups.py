@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import resource
 import shutil
 import subprocess
@@ -12,21 +10,17 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from stackctl.cli.console import Progress
 from stackctl.cli.world.effects import build_effects
 from stackctl.core.engine.engines import ENGINES, EngineParameters, build_arguments, build_environment
-from stackctl.core.stack.runtime import StartPlan
 from stackctl.operations.look.health import check_health
-from stackctl.operations.site.load import load_site
-from stackctl.operations.site.render import build_plan, render_site
 from stackctl.operations.site.running import load_running
 from tests.bench.load import Load, Target, run_load
 from tests.bench.report import Figure
 from tests.bench.services import run_service
+from tests.bench.sites import STACKCTL, build_body, build_site_plan, run_stackctl
 
-STACKCTL = str(Path(sys.executable).with_name("stackctl"))
 KEY = "bench-key"
 MIB = 1 << 20
 
@@ -50,7 +44,7 @@ def measure_cli(site: Path) -> list[Figure]:
 
 def measure_start(site: Path, rounds: int) -> list[Figure]:
     """``up`` to the first answer against the slower of the two services started bare."""
-    plan = _build_plan(site)
+    plan = build_site_plan(site, {})
     engine, gateway = plan.services[0], plan.services[-1]
     times: dict[str, list[float]] = {"engine": [], "gateway": [], "up": []}
     run_stackctl(site, "up")
@@ -75,7 +69,7 @@ def measure_start(site: Path, rounds: int) -> list[Figure]:
 
 def _measure_first_answer(site: Path, target: Target) -> float:
     """Seconds from the start of ``stackctl up`` to the first chat that the gateway answers."""
-    body = _build_body("local-chat", 8, stream=False)
+    body = build_body("local-chat", 8, stream=False)
     started = time.perf_counter()
     with subprocess.Popen([STACKCTL, "--site", str(site), "up"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as process:  # fmt: skip
@@ -105,40 +99,6 @@ def measure_health(site: Path) -> list[Figure]:
     ]  # fmt: skip
 
 
-def measure_gateway(site: Path, workers: Sequence[int]) -> list[Figure]:
-    """The gateway against the engine alone: first token, streamed tokens and requests a second."""
-    figures: list[Figure] = []
-    for count in workers:
-        run_stackctl(site, "up", GATEWAY_WORKERS=str(count))
-        plan = _build_plan(site)
-        direct = Target(plan.services[0].port, plan.variables["INFERENCE_API_KEY"])
-        through = Target(plan.services[-1].port, plan.variables["GATEWAY_KEY"])
-        run_load(through, _build_body("local-chat", 4, stream=False), 8, 16)
-        figures += _compare_gateway(direct, through, count)
-        run_stackctl(site, "down")
-    return figures
-
-
-def _compare_gateway(direct: Target, through: Target, workers: int) -> list[Figure]:
-    title = f"Gateway, {workers} worker{'s' if workers > 1 else ''}"
-    long_stream, short = _build_body("local-chat", 200, stream=True), _build_body("local-chat", 4, stream=False)
-    figures = []
-    for clients in (1, 8):
-        ours, bare = _alternate_loads(3, through, direct, long_stream, clients, 2 * clients)
-        command = f"{clients} client{'s' if clients > 1 else ''}, streamed chat of 200 tokens"
-        figures.append(_rate(title, f"streamed tokens/s, {clients} at once", command, ours, bare,
-                             lambda load: load.events_per_s))  # fmt: skip
-        if clients == 1:
-            first, first_bare = (median(load.first_s for load in loads) for loads in (ours, bare))
-            figures.append(Figure(title, "time to the first token", command, f"{first * 1000:.1f} ms",
-                                  f"engine alone: {first_bare * 1000:.1f} ms (added: "
-                                  f"{(first - first_bare) * 1000:.1f} ms)", first / first_bare))  # fmt: skip
-    ours, bare = _alternate_loads(3, through, direct, short, 8, 200)
-    figures.append(_rate(title, "requests/s, 8 at once", "8 clients, chat of 4 tokens", ours, bare,
-                         lambda load: load.requests_per_s))  # fmt: skip
-    return figures
-
-
 def measure_engines(model: Path, folder: Path, cache: Path) -> list[Figure]:
     """Tokens a second of each engine at 1, 4 and 8 clients, against llama-cpp-python at one."""
     rates: dict[str, dict[int, Load]] = {}
@@ -148,7 +108,7 @@ def measure_engines(model: Path, folder: Path, cache: Path) -> list[Figure]:
         environment = {**build_environment(engine, parameters), "LLAMA_API_KEY": KEY}
         url = f"http://127.0.0.1:18555{engine.health_path}"
         with run_service((*program, *build_arguments(engine, parameters)), environment, url, folder):
-            body = _build_body("bench", 48, stream=True)
+            body = build_body("bench", 48, stream=True)
             run_load(Target(18_555, KEY), body, 1, 1)
             rates[name] = {clients: run_load(Target(18_555, KEY), body, clients, 2 * clients) for clients in (1, 4, 8)}
     base_name = "llama-cpp-python" if "llama-cpp-python" in rates else next(iter(rates), "")
@@ -180,21 +140,6 @@ def _find_engines(cache: Path) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _rate(title: str, name: str, command: str, ours: Sequence[Load], bare: Sequence[Load],
-          read: Callable[[Load], float]) -> Figure:  # fmt: skip
-    value, base = (median(read(load) for load in loads) for loads in (ours, bare))
-    failures = sum(load.failures for load in ours)
-    shown = f"{value:.0f}" + (f" ({failures} failed)" if failures else "")
-    return Figure(title, name, command, shown, f"engine alone: {base:.0f}", value / base)
-
-
-def _alternate_loads(
-    rounds: int, ours: Target, other: Target, body: dict[str, Any], clients: int, requests: int
-) -> tuple[list[Load], list[Load]]:
-    pairs = [tuple(run_load(target, body, clients, requests) for target in (ours, other)) for _ in range(rounds)]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-
-
 def _alternate(rounds: int, ours: Callable[[], float], other: Callable[[], float]) -> tuple[float, float]:
     pairs = [(ours(), other()) for _ in range(rounds)]
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
@@ -205,22 +150,3 @@ def _measure_cpu(argv: Sequence[str]) -> float:
     subprocess.run(argv, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def run_stackctl(site: Path, command: str, **environment: str) -> None:
-    subprocess.run([STACKCTL, "--site", str(site), command], check=True, capture_output=True,
-                   env={**os.environ, **environment})  # fmt: skip
-
-
-def _build_plan(site: Path) -> StartPlan:
-    effects = build_effects(site, {}, Progress())
-    loaded = load_site(effects)
-    return build_plan(loaded, render_site(effects, loaded), "process", "none")
-
-
-def _build_body(model: str, tokens: int, *, stream: bool) -> dict[str, Any]:
-    known = json.loads((Path(__file__).resolve().parents[2] / "models" / "demo.json").read_text())["answers"]
-    longest = max(known, key=lambda item: len(item["answer"]))
-    question = longest["question"] if tokens > 16 else known[0]["question"]
-    return {"model": model, "messages": [{"role": "user", "content": question}], "temperature": 0,
-            "max_tokens": tokens, "stream": stream}  # fmt: skip

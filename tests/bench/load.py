@@ -15,10 +15,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go: a port of this machine, and the key."""
+    """Where requests go: a port of this machine, the key, and headers that a gateway wants beside it."""
 
     port: int
     key: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ async def _ask(target: Target, body: dict[str, Any]) -> Outcome:
     data = json.dumps(body).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {target.key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in target.headers)
+        + "\r\n"
     )
     started = time.perf_counter()
     first = 0.0

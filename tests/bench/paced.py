@@ -1,0 +1,57 @@
+"""``python -m tests.bench.paced PORT``: a server that streams at a fixed pace and costs next to nothing, until killed.
+
+What a gateway costs shows best before a server whose own work is not on the same cores: here every stream has 100
+tokens, one each 10 ms, whatever is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+
+TOKENS, PACE_S = 100, 0.01
+
+_CHUNK = b'{"id":"c","object":"chat.completion.chunk","created":1,"model":"paced","choices":[{"index":0,"delta":%s,"finish_reason":%s}]}'  # noqa: E501
+_USAGE = b'{"id":"c","object":"chat.completion.chunk","created":1,"model":"paced","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":100,"total_tokens":109}}'  # noqa: E501
+
+
+def _frame(event: bytes) -> bytes:
+    data = b"data: " + event + b"\n\n"
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+_TOKEN = _frame(_CHUNK % (b'{"content":"word "}', b"null"))
+_END = _frame(_CHUNK % (b"{}", b'"stop"')) + _frame(_USAGE) + _frame(b"[DONE]") + b"0\r\n\r\n"
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            await _stream(writer)
+    writer.close()
+
+
+async def _stream(writer: asyncio.StreamWriter) -> None:
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    writer.write(_HEAD)
+    for place in range(TOKENS):
+        await asyncio.sleep(max(0.0, start + place * PACE_S - loop.time()))
+        writer.write(_TOKEN)
+        await writer.drain()
+    writer.write(_END)
+    await writer.drain()
+
+
+async def _serve(port: int) -> None:
+    server = await asyncio.start_server(_answer, "127.0.0.1", port, backlog=512)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1])))
