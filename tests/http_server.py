@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,9 +26,11 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve_http(handler: type[QuietHandler]) -> Iterator[str]:
-    """Answer until the end of the block; the server's host and port."""
+def serve_http(handler: type[QuietHandler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Answer until the end of the block; the server's host and port. With ``tls``, over TLS."""
     with _Server(("127.0.0.1", 0), handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import ssl
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -78,12 +79,17 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.edge.gate import Gate
     from gateway.edge.server import serve
     from gateway.formats.translations import load_dialect
-    from gateway.lanes.upstream import Upstream
+    from gateway.lanes.upstream import Upstream, load_trust
     from gateway.observe.logs import configure_logging
     from gateway.queue.slots import SlotQueue
     from gateway.routing.breaker import Breaker
     from gateway.routing.router import Router
 
+    try:
+        trust = load_trust(settings.ca_bundle)
+    except (OSError, ssl.SSLError) as error:
+        print(f"error: GATEWAY_CA_BUNDLE is {settings.ca_bundle!r}, which cannot be used: {error}", file=sys.stderr)
+        return CONFIGURATION_WRONG
     configure_logging(settings.log_prompts, settings.is_verbose)
     os.environ.update(bypass_proxies(os.environ, settings.direct_hosts))
     if any(target.provider.speaks_anthropic for target in catalog.targets):
@@ -91,7 +97,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
 
     def build_gate(slots: SlotQueue) -> Gate:
         def open_router() -> tuple[Router, Callable[[], Awaitable[None]]]:
-            upstream = Upstream()
+            upstream = Upstream(trust)
             return Router(upstream, slots, Breaker(), catalog.queue_wait_s), upstream.close
 
         return Gate(settings, catalog, open_router)

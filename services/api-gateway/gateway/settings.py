@@ -39,6 +39,8 @@ class Settings:
         max_body_bytes: largest request body; a larger one is answered with 413.
         shutdown_s: seconds that requests under way may still take after SIGTERM.
         direct_hosts: the stack's own hosts, which are never asked through a proxy.
+        ca_bundle: path of a PEM file of certificate authorities that providers are trusted by, beside the system's own;
+            empty for none.
         is_verbose: whether each try of a request is logged, too.
     """
 
@@ -52,6 +54,7 @@ class Settings:
     max_body_bytes: int
     shutdown_s: int
     direct_hosts: tuple[str, ...] = ()
+    ca_bundle: str = ""
     is_verbose: bool = False
 
 
@@ -74,6 +77,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         max_body_bytes=_read_int(environ, "GATEWAY_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, 1024, 2**40),
         shutdown_s=_read_int(environ, "GATEWAY_SHUTDOWN_S", DEFAULT_SHUTDOWN_S, 1, 3600),
         direct_hosts=tuple(filter(None, environ.get("GATEWAY_DIRECT_HOSTS", "").split(","))),
+        ca_bundle=environ.get("GATEWAY_CA_BUNDLE", ""),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")

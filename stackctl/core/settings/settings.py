@@ -291,6 +291,11 @@ class Settings:
         group="Gateway",
         choices=("info", "debug"),
     )
+    gateway_ca_bundle: str = _setting(
+        "",
+        "PEM file of the company's certificate authority, which providers are trusted by beside the system's own.",
+        group="Gateway",
+    )
     gateway_log_prompts: bool = _setting(False, "Write prompts and answers to the gateway's log.", group="Gateway")
 
     gateway_admin_key: str = _setting(

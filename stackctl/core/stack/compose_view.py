@@ -11,7 +11,7 @@ from stackctl.core.models.fit import Device, build_fit
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.engine_start import GPU_LOG_VERBOSITY
 from stackctl.core.stack.image_choice import GPUS, Images
-from stackctl.core.stack.stack import INGRESS, Service, Stack
+from stackctl.core.stack.stack import CONTAINER_CA_BUNDLE, INGRESS, Service, Stack
 from stackctl.core.text.sizes import parse_size_bytes
 
 MIB = 1024 * 1024
@@ -176,7 +176,7 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
         ports=(),
         networks=(INFERENCE_NETWORK,),
         name_servers=(NO_NAME_SERVER,),
-        mounts=_list_mounts(service, "z" if stack.settings.selinux_relabel else ""),
+        mounts=_list_mounts(stack.settings, service),
         healthcheck=_build_healthcheck(service, uses_curl=uses_curl),
         mem_limit=_choose_memory(stack.settings, service),
         pids_limit=512,
@@ -256,11 +256,14 @@ def _write_address(address: str) -> str:
     return f"[{address}]" if ip_address(address).version == 6 else address
 
 
-def _list_mounts(service: Service, selinux: str) -> tuple[Mount, ...]:
+def _list_mounts(settings: Settings, service: Service) -> tuple[Mount, ...]:
+    selinux = "z" if settings.selinux_relabel else ""
     if service.name == INGRESS:
         return (Mount(RELAY_FILE, _RELAY_PATH, selinux, is_rendered=True),)
     if service.model is None:
-        return (Mount("config.p1.yaml", service.environment["GATEWAY_CONFIG"], selinux, is_rendered=True),)
+        ca_bundle = settings.gateway_ca_bundle
+        trusted = (Mount(ca_bundle, CONTAINER_CA_BUNDLE, selinux),) if ca_bundle else ()
+        return (Mount("config.p1.yaml", service.environment["GATEWAY_CONFIG"], selinux, is_rendered=True), *trusted)
     # The files one by one: what else lies in a folder the engine does not see, and links in it lead nowhere inside.
     place = f"/models/{service.model.path.rsplit('/', 1)[-1]}/" if service.model.is_vllm else "/models/"
     return tuple(Mount(path, place + path.rsplit("/", 1)[-1], selinux) for path in service.model.shards)

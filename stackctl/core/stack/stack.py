@@ -31,6 +31,7 @@ INGRESS = "ingress"
 
 GATEWAY_START_S = 120.0
 INGRESS_START_S = 10.0
+CONTAINER_CA_BUNDLE = "/etc/api-gateway/ca.pem"  # the file of GATEWAY_CA_BUNDLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,8 @@ def _build_gateway_environment(stack: Stack, paths: RuntimePaths, config_digest:
         environment["GATEWAY_LOG_LEVEL"] = settings.gateway_log_level
     if paths.python_path:
         environment |= {"PYTHONPATH": paths.python_path, "GATEWAY_SOURCE_DIGEST": paths.gateway_source}
+    if settings.gateway_ca_bundle:
+        environment["GATEWAY_CA_BUNDLE"] = CONTAINER_CA_BUNDLE if in_container else settings.gateway_ca_bundle
     for model in stack.models:
         environment[model.url_variable] = f"http://{paths.choose_host(model.service)}:{model.port}/v1"
     if in_container:

@@ -17,6 +17,7 @@ from stackctl.core.models.requests import DEMO_MODEL_FILE, ModelRequest, build_r
 from stackctl.core.models.served import build_served_models
 from stackctl.core.settings.locate import locate_findings
 from stackctl.core.settings.provider_checks import check_provider_keys
+from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import (
     ResolvedSettings,
 )
@@ -39,6 +40,8 @@ from stackctl.operations.site.load_settings import load_dotenv, load_release, lo
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.load.release import Release
+
+CERTIFICATE_MARK = "-----BEGIN CERTIFICATE-----"
 
 
 def load_site(
@@ -68,7 +71,7 @@ def load_site(
 def _build_site(
     effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, release: Release | None, memory_bytes: int
 ) -> LoadedSite:
-    settings = resolved.values
+    settings, untrusted = _load_ca_bundle(effects, resolved.values)
     check_site_path(str(effects.paths.site))
     demo = str(effects.paths.data_root / "models" / DEMO_MODEL_FILE)
     requests = build_requests(settings, stackfile, str(effects.paths.site), demo)
@@ -79,7 +82,7 @@ def _build_site(
     choice = choose_process_engine(effects, settings, release)
     engines = {"process": choice.form.engine, "compose": choose_compose_engine(settings)}
     stacks: dict[str, Stack] = {}
-    with _report_together(_check_variables(resolved, stackfile)):
+    with _report_together([*untrusted, *_check_variables(resolved, stackfile)]):
         for runtime, engine in engines.items():
             models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots, memory_bytes)
             stacks[runtime] = build_stack(settings, stackfile, engine, models)
@@ -99,6 +102,20 @@ def _build_site(
         release,
         load_override(effects),
     )
+
+
+def _load_ca_bundle(effects: Effects, settings: Settings) -> tuple[Settings, list[Finding]]:
+    """The settings with the whole path of GATEWAY_CA_BUNDLE, and what is wrong with that file."""
+    if not settings.gateway_ca_bundle:
+        return settings, []
+    path = effects.paths.site / settings.gateway_ca_bundle
+    text = effects.files.load_text(path)
+    hint = "name the PEM file of the company's certificate authority, or clear GATEWAY_CA_BUNDLE"
+    if text is None:
+        return settings, [Finding("GATEWAY_CA_BUNDLE", f"is {path}, which is not there", hint)]
+    if CERTIFICATE_MARK not in text:
+        return settings, [Finding("GATEWAY_CA_BUNDLE", f"is {path}, which holds no certificate in PEM form", hint)]
+    return replace(settings, gateway_ca_bundle=str(path)), []
 
 
 def _check_variables(resolved: ResolvedSettings, stackfile: StackFile) -> list[Finding]:

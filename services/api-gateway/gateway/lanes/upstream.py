@@ -33,7 +33,9 @@ _BROKEN = (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, aiohttp.http
 class Upstream:
     """Open connections to all servers of one worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust: ssl.SSLContext | bool = True) -> None:
+        """Open nothing yet; ``trust`` is what ``load_trust`` gives."""
+        self._trust = trust
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
@@ -89,7 +91,9 @@ class Upstream:
 
     def _open(self, provider: Provider) -> aiohttp.ClientSession:
         fresh, proxied = _kind_of(provider)
-        connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, force_close=fresh, socket_factory=_open_socket)
+        connector = aiohttp.TCPConnector(
+            limit=0, use_dns_cache=False, force_close=fresh, socket_factory=_open_socket, ssl=self._trust
+        )
         session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -100,6 +104,19 @@ class Upstream:
         )
         self._sessions[fresh, proxied] = session
         return session
+
+
+def load_trust(ca_bundle: str) -> ssl.SSLContext | bool:
+    """Whom TLS servers are trusted by: the system's authorities, and those of the PEM file ``ca_bundle`` beside them.
+
+    Raises:
+        OSError, ssl.SSLError: the file cannot be read, or holds no certificate.
+    """
+    if not ca_bundle:
+        return True
+    context = ssl.create_default_context()
+    context.load_verify_locations(ca_bundle)
+    return context
 
 
 def _kind_of(provider: Provider) -> tuple[bool, bool]:

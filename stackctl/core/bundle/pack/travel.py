@@ -32,6 +32,7 @@ MACHINE_SETTINGS = frozenset(
         "VLLM_IMAGE",
         "VLLM_PROGRAM",
         "GATEWAY_IMAGE",
+        "GATEWAY_CA_BUNDLE",
         "BIND_ADDRESS",
         "API_GATEWAY_PORT",
         "INFERENCE_PORT",
