@@ -146,9 +146,13 @@ def test_models_have_the_fields_of_both_formats() -> None:
         (CHAT, b'{"model": "org/embed"}', 400, "wrong_model_mode"),
         ("/v1/embeddings", b'{"model": "local-chat"}', 400, "wrong_model_mode"),
         ("/v1/rerank", b'{"model": "org/embed"}', 400, "wrong_model_mode"),
+        (CHAT, b'{"model": "local-chat", "messages": [], "api_base": "http://x"}', 400, "unsupported_parameter"),
+        (CHAT, b'{"model": "local-chat", "mock_response": "x"}', 400, "unsupported_parameter"),
+        (CHAT, b'{"model": "local-chat", "litellm_metadata": {}}', 400, "unsupported_parameter"),
+        (CHAT, b'{"model": "local-chat"}', 400, "missing_parameter"),
     ],
 )
-def test_what_cannot_be_served_is_refused_before_litellm(path: str, content: bytes, status: int, code: str) -> None:
+def test_what_cannot_be_served_is_refused_before_any_server(path: str, content: bytes, status: int, code: str) -> None:
     router = ScriptedRouter()
     response = call(build_gate(router), "POST", path, content=content)
     assert (response.status_code, error_of(response)["code"]) == (status, code)

@@ -30,6 +30,7 @@ from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
 from gateway.policy.access import check_admin, find_role
+from gateway.policy.fields import check_fields
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -135,11 +136,12 @@ class Gate:
         """The call and its route.
 
         Raises:
-            RefusedError: 400 for a body that is no JSON object, names no model or one of another mode; 404 for a
-                model that is not served.
+            RefusedError: 400 for a body that is no JSON object, names no model or one of another mode, or has a field
+                that is not for clients; 404 for a model that is not served.
         """
-        fields = parse_object(body)
-        route = self._find_route(endpoint, fields)
+        sent = parse_object(body)
+        route = self._find_route(endpoint, sent)
+        fields = check_fields(endpoint.format, sent)
         exchange.model = route.name
         if self._settings.log_prompts:
             exchange.asked = body
