@@ -296,7 +296,7 @@ def test_a_server_gets_what_it_knows() -> None:
     [
         ("engine", {"structured_outputs": {"json": {}}}, "vLLM's"),
         ("vllm", {"grammar": "root ::= x"}, "llama.cpp's"),
-        ("openai", {"json_schema": {}}, "llama.cpp's"),
+        ("openai", {"json_schema": {"type": "object"}}, "llama.cpp's"),
         ("openai", {"continue_final_message": True}, "llama.cpp and vLLM's"),
     ],
 )
