@@ -66,6 +66,21 @@ def test_the_items_of_a_turn_are_one_message() -> None:
     ]
 
 
+def test_a_system_in_the_midst_speaks_in_the_users_turn() -> None:
+    items = [
+        ask("user", "A"),
+        ask("user", "B"),
+        ask("assistant", "C", "output_text"),
+        ask("developer", "D"),
+        ask("user", "E"),
+    ]
+    assert convert(items)["messages"] == [
+        {"role": "user", "content": "A\n\nB"},
+        {"role": "assistant", "content": "C"},
+        {"role": "user", "content": "<system>\nD\n</system>\n\nE"},
+    ]
+
+
 def test_a_thought_that_is_only_referred_to_is_left_out() -> None:
     items = [{"role": "user", "content": "Go"}, {"type": "item_reference", "id": "rs_1"}]
     assert convert(items)["messages"] == [{"role": "user", "content": "Go"}]

@@ -76,13 +76,19 @@ class _History:
         reader(item, param)
 
     def add_message(self, role: str, content: str | list[dict[str, Any]]) -> None:
-        """Add what somebody said; what one side says twice in a row before the first turn, or as the assistant, is one
-        message."""
-        last = self.messages[-1] if self.messages else None
+        """Add what somebody said; several messages of one side in a row are one, as many chat templates want it.
+
+        What a system says in the midst of a conversation stands in the user's turn, between tags, because templates
+        refuse a system message there.
+        """
         if role == "assistant":
             turn = self._open_turn()
             turn["content"] = _join(turn["content"], content)
-        elif role == "system" and last is not None and last["role"] == "system":
+            return
+        last = self.messages[-1] if self.messages else None
+        if role == "system" and last is not None and last["role"] != "system":
+            role, content = "user", _mark_as_system(content)
+        if last is not None and last["role"] == role:
             last["content"] = _join(last["content"], content)
         else:
             self.messages.append({"role": role, "content": content})
@@ -159,6 +165,13 @@ def _join(before: Any, after: Any) -> Any:
     if isinstance(before, str) and isinstance(after, str):
         return before + _BETWEEN_TEXTS + after
     return _as_parts(before) + _as_parts(after)
+
+
+def _mark_as_system(content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    if isinstance(content, str):
+        return f"<system>\n{content}\n</system>"
+    opened, closed = ({"type": "text", "text": tag} for tag in ("<system>", "</system>"))
+    return [opened, *content, closed]
 
 
 def _as_parts(content: Any) -> list[dict[str, Any]]:
