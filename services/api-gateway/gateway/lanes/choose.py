@@ -25,8 +25,14 @@ from gateway.lanes.stream import StreamRequest
 from gateway.policy.fields import fit_server
 
 CHAT_PATH = "/chat/completions"
+_NOT_ANTHROPICS = frozenset({"completions", "embeddings", "rerank"})
 # Kinds of servers that may refuse a field which OpenAI's format has not.
 _STRICT_KINDS = frozenset({"openai", "openai-compatible", "internal"})
+
+
+def can_serve(target: Target, client_format: str) -> bool:
+    """Whether a target's server has, or is translated to, a route for requests in this format."""
+    return not target.provider.speaks_anthropic or client_format not in _NOT_ANTHROPICS
 
 
 def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequest:

@@ -61,7 +61,7 @@ class Breaker:
             state.open_until = self._now() + state.break_s
 
     def abandon(self, target: str) -> None:
-        """A request that was let through ended without telling anything, because its client left."""
+        """A request ended without telling anything of the target; if it was let through to see, another may."""
         if state := self._states.get(target):
             state.is_probed = False
 

@@ -17,7 +17,7 @@ from typing import Any
 from gateway.catalog.values import Route, Target
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
-from gateway.lanes.choose import build_stream_request, find_warning
+from gateway.lanes.choose import build_stream_request, can_serve, find_warning
 from gateway.lanes.count import carry_count
 from gateway.lanes.reply import Reply
 from gateway.lanes.stream import carry_stream, describe_cut
@@ -73,9 +73,18 @@ class Router:
             RefusedError: no target answered; nothing was sent.
         """
         journey = _Journey(call, route, reply, time.monotonic() + route.deadline_s)
-        targets = self._list_targets(journey)
+        targets = _list_targets(call, route)
+        left_out = []
         for place, target in enumerate(targets):
-            if await self._try_target(journey, target, is_last=place == len(targets) - 1):
+            # Asked when its turn has come: who is let through to see whether a target is back must go and see.
+            if len(targets) > 1 and not self._breaker.allows(target.name):
+                journey.tried.append((target, TargetError(LEFT_OUT)))
+                _LOG.debug("%s: left out, it failed of late", _name_try(journey, target))
+                left_out.append(target)
+            elif await self._try_target(journey, target, is_last=place == len(targets) - 1):
+                return
+        for target in left_out if len(left_out) == len(targets) else ():  # better than to ask nobody
+            if await self._try_target(journey, target, is_last=target is left_out[-1]):
                 return
         raise RefusedError(_explain(journey))
 
@@ -90,36 +99,30 @@ class Router:
             "slots": {name: asdict(state) for name, state in slots.items()},
         }
 
-    def _list_targets(self, journey: _Journey) -> list[Target]:
-        """The targets to try: those that are not left out, or all of them when every one is."""
-        allowed = [item for item in journey.route.targets if item.provider.is_local or not journey.route.local_only]
-        working = [target for target in allowed if len(allowed) == 1 or self._breaker.allows(target.name)]
-        for target in allowed:
-            if target not in working:
-                journey.tried.append((target, TargetError(LEFT_OUT)))
-                _LOG.debug("%s: left out, it failed of late", _name_try(journey, target))
-        return working or allowed
-
     async def _try_target(self, journey: _Journey, target: Target, is_last: bool) -> bool:
         """Try one target as often as its route says; tells whether the client was answered.
 
         Raises:
             RefusedError: the request is at fault, so that no other target is asked.
         """
-        for attempt in range(journey.route.retries + 1):
-            try:
-                await self._attempt(journey, target)
-            except TargetError as error:
-                if self._is_over(journey, target, error):
+        try:
+            for attempt in range(journey.route.retries + 1):
+                try:
+                    await self._attempt(journey, target)
+                except TargetError as error:
+                    if self._is_over(journey, target, error):
+                        return True
+                    delay_s = _choose_delay(attempt, error, journey, is_last)
+                    if attempt == journey.route.retries or not error.outcome.is_retried or delay_s is None:
+                        return False
+                    await asyncio.sleep(delay_s)
+                else:
+                    self._breaker.succeed(target.name)
                     return True
-                delay_s = _choose_delay(attempt, error, journey, is_last)
-                if attempt == journey.route.retries or not error.outcome.is_retried or delay_s is None:
-                    return False
-                await asyncio.sleep(delay_s)
-            else:
-                self._breaker.succeed(target.name)
-                return True
-        return False
+            return False
+        finally:
+            # A client that left, a refused request and a full queue tell nothing of the target.
+            self._breaker.abandon(target.name)
 
     def _is_over(self, journey: _Journey, target: Target, error: TargetError) -> bool:
         """Note a failed try; true when its client has seen a part of the answer and nothing can be tried again."""
@@ -156,9 +159,6 @@ class Router:
         try:
             await self._carry(journey, target)
             delay_s = 0.0
-        except asyncio.CancelledError:
-            self._breaker.abandon(target.name)
-            raise
         except RefusedError:
             delay_s = 0.0
             raise
@@ -197,6 +197,12 @@ def _name_try(journey: _Journey, target: Target) -> str:
     """A try in the log: the request, what it asked for, and what is asked for it."""
     call, route = journey.call, journey.route
     return f"request={call.request_id} model={route.name} target={target.name} provider={target.provider.name}"
+
+
+def _list_targets(call: Call, route: Route) -> list[Target]:
+    """The targets that may be asked and can answer; where none can, those that may, so that one of them says why."""
+    allowed = [item for item in route.targets if item.provider.is_local or not route.local_only]
+    return [target for target in allowed if can_serve(target, call.format)] or allowed
 
 
 def _count_slots(call: Call) -> int:

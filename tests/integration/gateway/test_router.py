@@ -1,0 +1,168 @@
+"""Which target a request goes to when some keep failing: the router over real connections, with a clock of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from gateway.catalog.values import Provider, Route, Target, Timeouts
+from gateway.errors import RefusedError
+from gateway.formats.call import Call
+from gateway.lanes.upstream import Upstream
+from gateway.queue.slots import Slots
+from gateway.routing.breaker import Breaker
+from gateway.routing.router import Router
+
+from stackctl.adapters.http.stand_in import StandIn, run_stand_in
+from stackctl.core.drill.behaviour import Behaviour
+from stackctl.core.drill.faults import FAULTS, OK
+
+CHAT = {"model": "mine", "messages": [{"role": "user", "content": "hi"}]}
+BREAK_S = 61.0
+
+
+@dataclass
+class KeptReply:
+    """An answer that a test looks at."""
+
+    has_begun: bool = False
+    warning: str = ""
+    target: str = ""
+    usage: Mapping[str, Any] | None = None
+    body: bytes = field(default=b"")
+
+    async def write(self, data: bytes) -> None:
+        self.has_begun = True
+        self.body += data
+
+    async def end(self, data: bytes = b"") -> None:
+        await self.write(data)
+
+    async def whole(self, body: bytes) -> None:
+        await self.write(body)
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with run_stand_in() as running:
+        yield running
+
+
+@dataclass
+class Routes:
+    """Requests over one router, whose targets are models of the stand-in."""
+
+    server: StandIn
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(self.clock)
+
+    def target(self, name: str, kind: str = "openai-compatible", slots: int | None = None) -> Target:
+        provider = Provider(name, kind, is_local=True, slots=slots, timeouts=Timeouts(2.0, 5.0, 5.0, 10.0))
+        return Target(name, provider, name, "chat", f"{self.server.url}/v1")
+
+    def ask(self, *targets: Target, call: Call | None = None, leaves_after_s: float | None = None) -> KeptReply | str:
+        """The answer, or the code of the refusal."""
+        route, reply = Route("mine", targets, retries=0, deadline_s=10.0), KeptReply()
+        asked = call or Call("chat", CHAT, "mine", "r")
+
+        async def run() -> None:
+            upstream = Upstream()
+            try:
+                router = Router(upstream, Slots(), self.breaker, queue_wait_s=0.01)
+                async with asyncio.timeout(leaves_after_s):
+                    await router.serve(asked, route, reply)
+            finally:
+                await upstream.close()
+
+        try:
+            asyncio.run(run())
+        except RefusedError as refusal:
+            return refusal.error.code
+        except TimeoutError:
+            return "left"
+        return reply
+
+    def count(self, name: str) -> int:
+        return self.server.seen(name).count
+
+    def tire(self, name: str) -> None:
+        """Let it fail until it is left out."""
+        for _ in range(5):
+            self.breaker.fail(name, "upstream_error")
+
+
+def test_a_target_behind_one_that_answers_is_used_again_after_its_break(server: StandIn) -> None:
+    routes = Routes(server)
+    first, second = routes.target("ok@1"), routes.target("ok@2")
+    routes.tire("ok@2")
+    routes.clock.now += BREAK_S
+    routes.ask(first, second)  # the second one's turn does not come
+    server.script("ok@1", FAULTS["503-openai"])
+    answered = routes.ask(first, second)
+    assert isinstance(answered, KeptReply)
+    assert answered.target == "ok@2"
+    assert routes.breaker.describe("ok@2")["state"] == "ok"
+
+
+@pytest.mark.parametrize("fault", ["400-openai", "overflow-llama"])
+def test_a_refused_request_does_not_keep_its_target_out(server: StandIn, fault: str) -> None:
+    routes = Routes(server)
+    first, second = routes.target("ok@1"), routes.target("ok@2")
+    routes.tire("ok@1")
+    routes.clock.now += BREAK_S
+    server.script("ok@1", FAULTS[fault], OK)
+    assert routes.ask(first, second) in ("invalid_request", "context_length_exceeded")
+    assert routes.ask(first, second)
+    assert routes.count("ok@1") == 2
+
+
+def test_a_client_that_leaves_does_not_keep_its_target_out(server: StandIn) -> None:
+    routes = Routes(server)
+    first, second = routes.target("ok@1"), routes.target("ok@2")
+    routes.tire("ok@1")
+    routes.clock.now += BREAK_S
+    server.script("ok@1", Behaviour(hang="before_head"), OK)
+    assert routes.ask(first, second, leaves_after_s=0.3) == "left"
+    answered = routes.ask(first, second)
+    assert isinstance(answered, KeptReply)
+    assert answered.target == "ok@1"
+
+
+def test_a_target_that_is_left_out_is_not_asked_and_all_are_when_every_one_is(server: StandIn) -> None:
+    routes = Routes(server)
+    first, second = routes.target("ok@1"), routes.target("ok@2")
+    routes.tire("ok@1")
+    assert isinstance(routes.ask(first, second), KeptReply)
+    assert (routes.count("ok@1"), routes.count("ok@2")) == (0, 1)
+    routes.tire("ok@2")
+    assert isinstance(routes.ask(first, second), KeptReply)
+    assert (routes.count("ok@1"), routes.count("ok@2")) == (1, 1)
+
+
+def test_a_target_that_has_no_such_format_is_no_fallback(server: StandIn) -> None:
+    routes = Routes(server)
+    first, anthropic = routes.target("503-openai"), routes.target("ok@a", "anthropic")
+    call = Call("completions", {"model": "mine", "prompt": "hi"}, "mine", "r")
+    assert routes.ask(first, anthropic, call=call) == "upstream_error"
+    assert routes.ask(anthropic, call=call) == "unsupported_format"
+    assert routes.count("ok@a") == 0
+
+
+def test_the_answer_is_the_first_ones_in_the_name_that_was_asked_for(server: StandIn) -> None:
+    answered = Routes(server).ask(Routes(server).target("ok@1"))
+    assert isinstance(answered, KeptReply)
+    assert orjson.loads(answered.body)["model"] == "mine"
