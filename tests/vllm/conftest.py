@@ -14,6 +14,7 @@ from tests.integration.stack_site import Site
 from tests.vllm.environment import find_program
 
 WANTED = "STACK_TEST_VLLM"
+START_TIMEOUT_S = 900
 STACK = """version: 1
 models:
   local-chat:
@@ -60,8 +61,15 @@ def site(program: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFacto
         site.stop()
 
 
+def start(site: Site) -> None:
+    """Bring the stack up, however busy the machine is: vLLM imports PyTorch in each of its processes."""
+    up = site.spawn("up")
+    code = up.process.wait(START_TIMEOUT_S)
+    assert code == 0, up.read()
+
+
 @pytest.fixture(scope="session")
 def running(site: Site) -> Site:
     """The same site, started."""
-    site.run("up")
+    start(site)
     return site
