@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from stackctl.core.health.probes import Status
 from stackctl.core.images.build import list_builds, list_loaded, list_pulls
 from stackctl.core.machine.host import Choice, Host
 from stackctl.core.settings.sources import Origin
+from stackctl.core.stack.image_choice import choose_release_images
 from stackctl.core.stack.render import COMPOSE_FILE
 from stackctl.core.stack.runtime import Answer
 from stackctl.errors import ConfigError
@@ -255,3 +257,29 @@ def test_an_engine_that_the_release_brought_computes_on_what_it_was_built_for(
     messages = [finding.message for finding in run_doctor(world.effects)]
     assert any("the release's llama-server 7" in message for message in messages)
     assert not any("no engine image" in message for message in messages)
+
+
+def test_a_folder_of_the_release_is_served_by_vllm_from_the_store(world: World, tmp_path: Path) -> None:
+    files = {
+        **FILES,
+        "config/stack.yml": b"version: 1\nmodels: {local-chat: {file: Qwen3-8B, engine: vllm}}\n",
+        "config/settings.env": b"EMBEDDING_MODEL=none\n",
+    }
+    models = {"local-chat": {"config.json": b"{}", "model.safetensors": b"weights"}}
+    manifest = install(world, tmp_path, files=files, models=models)
+    (model,) = load_site(world.effects).compose.models
+    assert model.path == f"/site/offline/store/models/{manifest.models[0].digest[:16]}"
+    assert model.engine == "vllm"
+
+
+def test_a_release_with_vllm_s_image_alone_is_for_nvidia_s_gpus(world: World, tmp_path: Path) -> None:
+    manifest = install(world, tmp_path)
+    images = tuple(
+        image if image.uses == ("api-gateway",) else image.model_copy(update={"uses": ("vllm.nvidia",)})
+        for image in manifest.images
+    )
+    release = load_release(world.effects)
+    assert release is not None
+    release = replace(release, manifest=manifest.model_copy(update={"images": images}))
+    assert release.gpus == ("nvidia",)
+    assert choose_release_images(release.images, "", "").vllm == release.images["vllm.nvidia"] != ""

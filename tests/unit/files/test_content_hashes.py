@@ -12,6 +12,7 @@ from stackctl.adapters.files.content_hashes import ContentHashes, read_range, re
 from stackctl.adapters.files.streams import PIECE_BYTES
 from stackctl.errors import BundleError
 from tests.gguf_files import write_model
+from tests.model_folders import TWO_SHARDS, write_folder
 
 
 def ignore(size: int) -> None:
@@ -56,3 +57,18 @@ def test_a_file_in_a_folder_whose_name_is_no_text_is_hashed(hashes: ContentHashe
     folder.mkdir()
     path = write_model(folder / "a.gguf")
     assert hashes.hash_model(path, ignore) == hashes.hash_model(path, ignore)
+
+
+def test_safetensors_are_cut_at_their_header_and_tensors_and_other_files_are_not(
+    hashes: ContentHashes, tmp_path: Path
+) -> None:
+    folder = write_folder(tmp_path / "m", shards=TWO_SHARDS)
+    weights = hashes.hash_model(folder / "model-00002-of-00002.safetensors", ignore)
+    assert [size for _, size, _ in weights.chunks] == [weights.size - 12_800 - 128, 12_800, 128]
+    assert len(hashes.hash_model(folder / "config.json", ignore).chunks) == 1
+
+
+def test_a_damaged_safetensors_file_is_not_packed(hashes: ContentHashes, tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors").write_bytes(b"no header")
+    with pytest.raises(BundleError, match="no safetensors file"):
+        hashes.hash_model(tmp_path / "m.safetensors", ignore)
