@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-DOCKER, ENGINES, STACK = "docker", "engines", "stack"
+DOCKER, ENGINES, STACK, TOOLS = "docker", "engines", "stack", "tools"
 # The long ones first.
-LANES = (DOCKER, ENGINES, STACK)
+LANES = (DOCKER, ENGINES, STACK, TOOLS)
 _LANE_OF_FILE = {
     "tests/integration/engine/test_engines.py": ENGINES,
     "tests/integration/run/test_process_runtime.py": STACK,
     "tests/integration/bundle/test_offline_prove.py": STACK,
     "tests/integration/gateway/test_clients.py": STACK,
+    "tests/integration/gateway/test_answers.py": TOOLS,
+    "tests/integration/gateway/test_leaving.py": TOOLS,
+    "tests/integration/gateway/test_tool_calls.py": TOOLS,
 }
 
 

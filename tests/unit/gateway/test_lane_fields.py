@@ -12,7 +12,8 @@ import pytest
 from gateway.catalog.values import Provider, Route, Target
 from gateway.errors import RefusedError
 from gateway.formats.call import Call
-from gateway.lanes.choose import build_stream_request, find_warning
+from gateway.lanes.abilities import find_warning
+from gateway.lanes.choose import build_stream_request
 from gateway.lanes.upstream import Upstream
 from gateway.lanes.whole import carry_rerank
 from gateway.outcomes import TargetError

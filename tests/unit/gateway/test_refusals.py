@@ -50,6 +50,7 @@ def test_every_status_has_an_outcome(status: int, content: bytes, outcome: Outco
     [
         "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
         "prompt is too long: 9000 tokens > 8192 maximum",
+        "input (9000 tokens) is too large to process. increase the physical batch size (current batch size: 8192)",
     ],
 )
 def test_an_overflow_is_one_sentence_with_both_numbers(message: str) -> None:

@@ -28,6 +28,20 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def choices(self) -> int:
+        """Answers to each prompt."""
+        wanted = self.body.get("n")
+        return wanted if isinstance(wanted, int) and wanted > 0 else 1
+
+    @property
+    def answers(self) -> int:
+        """Answers that are written at the same time, and slots that they take."""
+        prompts = self.body.get("prompt")
+        if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+            return self.choices * len(prompts)
+        return self.choices
+
+    @property
     def wants_stream(self) -> bool:
         """Whether the client wants the answer piece by piece."""
         return self.body.get("stream") is True

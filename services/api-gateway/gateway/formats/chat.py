@@ -11,6 +11,7 @@ from gateway.errors import ApiError
 
 # A request for a number of tokens, however it is called.
 _MAX_TOKENS = ("max_tokens", "max_completion_tokens")
+_OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
 def build_body(fields: Mapping[str, Any], model: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,8 +28,16 @@ def build_body(fields: Mapping[str, Any], model: str, defaults: Mapping[str, Any
 
 
 def honour_for_engine(body: dict[str, Any]) -> None:
-    """Say in llama.cpp's words what it would ignore: a tool chosen by name becomes the only one. In place."""
+    """Say in llama.cpp's words what it would ignore, in place.
+
+    A tool chosen by name becomes the only one. Where no tool may be called none is shown to the model: it would write
+    its call as a text.
+    """
     choice = body.get("tool_choice")
+    if choice == "none":
+        for field in _OF_TOOLS:
+            body.pop(field, None)
+        return
     function = choice.get("function") if isinstance(choice, dict) else None
     if isinstance(function, dict):
         name = function.get("name")

@@ -14,13 +14,15 @@ import orjson
 from gateway.catalog.values import Route, Target
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
-from gateway.formats.chat import ChatAnswer, build_body, has_images, honour_for_engine, needs_tool
+from gateway.formats.chat import ChatAnswer, build_body, honour_for_engine
 from gateway.formats.client import ClientAnswer
 from gateway.formats.collect import ChatCollector, TextCollector
 from gateway.formats.messages import keep_openai_fields
 from gateway.formats.translations import find_dialect, translate
+from gateway.lanes.abilities import check_abilities
 from gateway.lanes.anthropic import AnthropicReader
 from gateway.lanes.readers import ChunkReader, Chunks, OpenAIChunks, PassThrough
+from gateway.lanes.several import SeveralReader
 from gateway.lanes.stream import StreamRequest
 from gateway.policy.fields import fit_server
 
@@ -47,7 +49,7 @@ def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequ
     if call.format == "messages" and target.provider.speaks_anthropic:
         return _pass_anthropic(call, target)
     fields, answer = _convert(call, target)
-    _check_abilities(fields, target, call)
+    check_abilities(fields, target, call)
     body = build_body(fields, target.model, route.defaults)
     if target.provider.speaks_anthropic:
         dialect = find_dialect()
@@ -61,6 +63,8 @@ def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequ
     elif call.format == "messages" and target.provider.kind in _STRICT_KINDS:
         body = keep_openai_fields(body)
     sent = orjson.dumps(body)
+    if _has_several(call, target):
+        return StreamRequest(CHAT_PATH, sent, _read_several(call, answer), call.wants_stream)
     if call.format == "chat" and call.wants_stream and not _wants_one_call(call, target):
         return StreamRequest(CHAT_PATH, sent, PassThrough(call.asked, call.wants_usage), is_streamed=True)
     return StreamRequest(CHAT_PATH, sent, _read_chunks(call, OpenAIChunks(), answer), call.wants_stream)
@@ -88,41 +92,40 @@ def _wants_one_call(call: Call, target: Target) -> bool:
     return target.provider.is_engine and call.body.get("parallel_tool_calls") is False
 
 
+def _has_several(call: Call, target: Target) -> bool:
+    """Whether llama.cpp's server answers more than once, and counts each answer by itself."""
+    return target.provider.kind == "engine" and call.answers > 1
+
+
+def _read_several(call: Call, answer: ClientAnswer) -> ChunkReader:
+    return SeveralReader(call.choices, answer, _find_collector(call))
+
+
 def _read_chunks(call: Call, chunks: Chunks, answer: ClientAnswer) -> ChunkReader:
-    return ChunkReader(chunks, answer, None if call.wants_stream else ChatCollector(call.asked))
+    return ChunkReader(chunks, answer, _find_collector(call))
+
+
+def _find_collector(call: Call) -> ChatCollector | None:
+    if call.wants_stream:
+        return None
+    return TextCollector(call.asked) if call.format == "completions" else ChatCollector(call.asked)
 
 
 def _complete(call: Call, target: Target, route: Route) -> StreamRequest:
     if target.provider.speaks_anthropic:
         text = f"Model '{call.asked}' answers chats only; /v1/completions is not for it."
         raise RefusedError(ApiError(400, "unsupported_format", text, "model"))
+    check_abilities(call.body, target, call)
     sent = orjson.dumps(build_body(call.body, target.model, route.defaults))
+    answer = ChatAnswer(call.asked, call.wants_usage, one_call=False)
+    if _has_several(call, target):
+        return StreamRequest("/completions", sent, _read_several(call, answer), call.wants_stream)
     if call.wants_stream:
         return StreamRequest("/completions", sent, PassThrough(call.asked, call.wants_usage), is_streamed=True)
-    answer = ChatAnswer(call.asked, call.wants_usage, one_call=False)
-    reader = ChunkReader(OpenAIChunks(), answer, TextCollector(call.asked))
-    return StreamRequest("/completions", sent, reader, is_streamed=False)
+    return StreamRequest("/completions", sent, _read_chunks(call, OpenAIChunks(), answer), is_streamed=False)
 
 
 def _pass_anthropic(call: Call, target: Target) -> StreamRequest:
     sent = orjson.dumps({**call.body, "model": target.model, "stream": True})
     reader = AnthropicReader(call.asked, call.wants_stream)
     return StreamRequest("/messages", sent, reader, call.wants_stream, call.headers)
-
-
-def _check_abilities(fields: Mapping[str, Any], target: Target, call: Call) -> None:
-    """Refuse what the model of an engine cannot do: its server would answer something else, or fail."""
-    if target.images is False and has_images(fields):
-        text = f"Model '{call.asked}' reads no pictures: it has no projector."
-        raise RefusedError(ApiError(400, "unsupported_content", text, "messages"))
-    if target.tools is False and fields.get("tools") and needs_tool(fields):
-        text = f"The template of model '{call.asked}' knows no tools, and 'tool_choice' wants one called."
-        raise RefusedError(ApiError(400, "unsupported_tools", text, "tool_choice"))
-
-
-def find_warning(call: Call, target: Target) -> str:
-    """What a client should know of its answer; empty when there is nothing to say."""
-    if target.tools is False and call.body.get("tools"):
-        return "tools-not-supported-by-model"
-    _, names = fit_server(call.format, call.body, target.provider.kind)
-    return f"fields-left-out: {', '.join(names)}" if names else ""

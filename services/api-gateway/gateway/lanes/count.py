@@ -12,6 +12,7 @@ import orjson
 
 from gateway.catalog.values import Target
 from gateway.formats.call import Call
+from gateway.formats.chat import honour_for_engine
 from gateway.formats.translations import build_count_body
 from gateway.lanes.choose import fit_call
 from gateway.lanes.patience import Patience
@@ -48,6 +49,7 @@ async def carry_count(call: Call, target: Target, upstream: Upstream, reply: Rep
 
 async def _count_at_engine(call: Call, target: Target, upstream: Upstream) -> Any:
     body = build_count_body(call.format, call.body)
+    honour_for_engine(body)  # as the request itself would be changed
     return (await _ask(target, upstream, "/chat/completions/input_tokens", body))["input_tokens"]
 
 

@@ -30,6 +30,7 @@ _CLIENT_STATUSES = frozenset({400, 413, 415, 422})
 # 210000 tokens > 200000 maximum"; vLLM like OpenAI.
 _OPENAI_OVERFLOW = re.compile(r"maximum context length (?:is|of) (\d+).*?(\d+)\s+(?:input\s+)?tokens", re.DOTALL | re.I)
 _ANTHROPIC_OVERFLOW = re.compile(r"prompt is too long: (\d+) tokens > (\d+)")
+_LLAMA_INPUT = re.compile(r"input \((\d+) tokens\) is too large .*batch size: (\d+)", re.DOTALL)
 # llama.cpp answers 500 where the request is what is wrong.
 _LLAMA_CONTENT = ("mmproj", "image input", "audio input", "unsupported content", "failed to load image")
 _LLAMA_REQUEST = ("too large to process", "missing tool name", "unsupported tool", "tool_choice", "cannot use tools",
@@ -70,7 +71,7 @@ def find_overflow(details: Mapping[str, Any]) -> TargetError | None:
     needed, limit = details.get("n_prompt_tokens"), details.get("n_ctx")
     message = str(details.get("message", ""))
     if not (isinstance(needed, int) and isinstance(limit, int)):
-        if found := _ANTHROPIC_OVERFLOW.search(message):
+        if (found := _ANTHROPIC_OVERFLOW.search(message)) or (found := _LLAMA_INPUT.search(message)):
             needed, limit = int(found[1]), int(found[2])
         elif found := _OPENAI_OVERFLOW.search(message):
             limit, needed = int(found[1]), int(found[2])

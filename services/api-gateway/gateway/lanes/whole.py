@@ -131,7 +131,14 @@ def _add_usage(total: dict[str, int], answer: Mapping[str, Any]) -> None:
 
 
 def _check_dimensions(call: Call, data: Sequence[Mapping[str, Any]]) -> None:
-    wanted, vector = call.body.get("dimensions"), data[0]["embedding"] if data else []
-    if wanted is not None and isinstance(vector, list) and len(vector) != wanted:
-        text = f"Model '{call.asked}' makes vectors of {len(vector)} numbers; 'dimensions' is {wanted}."
+    wanted, found = call.body.get("dimensions"), _count_dimensions(data[0]["embedding"]) if data else None
+    if wanted is not None and found != wanted:
+        text = f"Model '{call.asked}' makes vectors of {found} numbers; 'dimensions' is {wanted}."
         raise RefusedError(ApiError(400, "unsupported_dimensions", text, "dimensions"))
+
+
+def _count_dimensions(vector: list[Any] | str) -> int:
+    """Numbers of a vector, which may be written as the base64 of 32-bit floats."""
+    if isinstance(vector, list):
+        return len(vector)
+    return (len(vector) * 3 // 4 - vector.count("=")) // 4

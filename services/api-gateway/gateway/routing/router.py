@@ -17,7 +17,8 @@ from typing import Any
 from gateway.catalog.values import Route, Target
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
-from gateway.lanes.choose import build_stream_request, can_serve, find_warning
+from gateway.lanes.abilities import find_warning
+from gateway.lanes.choose import build_stream_request, can_serve
 from gateway.lanes.count import carry_count
 from gateway.lanes.reply import Reply
 from gateway.lanes.stream import carry_stream, describe_cut
@@ -168,9 +169,9 @@ class Router:
     async def _lease(self, journey: _Journey, target: Target) -> Lease:
         slots = None if journey.call.format.endswith("_count") else target.provider.slots
         wait_s = min(self._queue_wait_s, journey.left_s)
-        weight = _count_slots(journey.call)
+        weight, key = journey.call.answers, journey.call.key
         try:
-            return await self._slots.acquire(target.provider.name, slots, weight, journey.call.key, wait_s)
+            return await self._slots.acquire(target.provider.name, slots, weight, key, wait_s)
         except QueueError as error:
             raise TargetError(QUEUE_FULL, retry_after_s=error.retry_after_s) from error
 
@@ -203,14 +204,6 @@ def _list_targets(call: Call, route: Route) -> list[Target]:
     """The targets that may be asked and can answer; where none can, those that may, so that one of them says why."""
     allowed = [item for item in route.targets if item.provider.is_local or not route.local_only]
     return [target for target in allowed if can_serve(target, call.format)] or allowed
-
-
-def _count_slots(call: Call) -> int:
-    """Slots that a request takes of an engine: one for each answer that it asks for."""
-    prompts = call.body.get("prompt")
-    several = len(prompts) if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int) else 1
-    wanted = call.body.get("n")
-    return several * (wanted if isinstance(wanted, int) and wanted > 0 else 1)
 
 
 def _choose_delay(attempt: int, error: TargetError, journey: _Journey, is_last: bool) -> float | None:
