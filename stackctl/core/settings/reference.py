@@ -11,6 +11,7 @@ from stackctl.core.settings.settings import list_settings, mask_value
 _EXAMPLE_HEAD = """\
 # Settings of this machine. 'stackctl init' (or 'make up-p1') copies this file to .env and generates the keys.
 # A commented line shows the default; remove the '#' to change it. The environment and flags come before this file.
+# Names of other tools (ENVIRONMENT, INTERNAL_LLM_*, OLLAMA_*, MYCODER_*) work here, too: 'stackctl config --names'.
 """
 
 _REFERENCE_HEAD = """\

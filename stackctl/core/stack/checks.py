@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from stackctl.core.engine.engines import Engine
 from stackctl.core.engine.vllm import VLLM
@@ -102,6 +103,17 @@ def _check_provider_names(models: tuple[ServedModel, ...], endpoints: tuple[Remo
         elif endpoint.provider in services:
             message = f"is also the name of the engine of '{services[endpoint.provider]}'"
             yield Finding(place, message, "rename the provider", file="stack.yml")
+
+
+def check_own_address(settings: Settings, endpoints: tuple[RemoteEndpoint, ...]) -> Iterator[Finding]:
+    """Check that no provider is this stack's own gateway, which would ask itself until its slots are all taken."""
+    for provider, endpoint in {item.provider: item for item in endpoints}.items():
+        parts = urlsplit(endpoint.url)
+        is_near = endpoint.is_on_this_machine or parts.hostname == settings.bind_address
+        if is_near and parts.port == settings.api_gateway_port:
+            message = f"is this stack's own gateway, on port {settings.api_gateway_port}, which would ask itself"
+            hint = "write the address of the other server"
+            yield Finding(f"providers.{provider}.api_base", message, hint, file="stack.yml")
 
 
 def check_engine_variables(stackfile: StackFile, variables: Mapping[str, str]) -> list[Finding]:

@@ -21,7 +21,7 @@ from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.engine_environment import list_references, list_values
 from stackctl.core.settings.settings import Settings, default_value
 from stackctl.core.settings.stackfile import StackFile
-from stackctl.core.stack.checks import check_address, check_engine, check_names, check_ports
+from stackctl.core.stack.checks import check_address, check_engine, check_names, check_own_address, check_ports
 from stackctl.core.stack.engine_start import build_engine_start
 from stackctl.errors import ConfigError
 
@@ -261,6 +261,7 @@ def build_stack(settings: Settings, stackfile: StackFile, engine: Engine, models
         *check_ports(settings, models),
         *check_engine(engine, models),
         *check_names(stackfile, models, endpoints),
+        *check_own_address(settings, endpoints),
     ]
     if findings:
         raise ConfigError("The configuration does not make a stack.", findings[0].hint, findings)

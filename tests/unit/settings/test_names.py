@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from stackctl.core.gateway.routes import list_targets as find_targets
@@ -14,6 +16,7 @@ from stackctl.core.settings.settings import setting_names
 from stackctl.core.settings.stackfile import Provider, RemoteModel, Route, StackFile
 from stackctl.core.settings.stackfile_reader import parse_stackfile
 from stackctl.errors import Finding, Severity
+from tests.fakes import CHECKOUT
 
 INTERNAL = """\
 INTERNAL_LLM_BASE_URL=https://internal-llm-api.company.com
@@ -289,7 +292,19 @@ def test_a_name_that_changes_nothing_is_told() -> None:
 
 def test_a_name_that_stack_yml_uses_itself_is_no_matter() -> None:
     stack = "providers: {x: {kind: vllm, api_base: 'http://h/v1', headers: {X-User: USER_ID}, models: {m: {model: m}}}}"
-    assert overlay("USER_ID=me\n", stack).findings == ()
+    made = overlay("USER_ID=me\n", stack)
+    assert (made.findings, made.became) == ((), {"USER_ID": "what stack.yml names it for"})
+
+
+def test_an_internal_api_in_the_building_is_said_in_stack_yml_with_the_same_variables() -> None:
+    """As docs/guides/local-and-cloud.md shows it."""
+    guide = (CHECKOUT / "docs" / "guides" / "local-and-cloud.md").read_text(encoding="utf-8")
+    (stack,) = re.findall(r"```yaml\n(providers:.*?)```", guide, re.DOTALL)
+    lines = [line for line in PRODUCTION.splitlines(True) if not re.match("INTERNAL_LLM_(BASE_URL|MODEL)", line)]
+    made = overlay("".join(lines), stack)
+    assert made.findings == ()
+    assert list_targets(made) == [("internal", "gpt-4")]
+    assert made.stackfile.providers["internal"].local
 
 
 def test_each_name_is_shown_with_what_it_turned_into_and_no_secret() -> None:
@@ -322,6 +337,7 @@ def test_findings_of_what_was_made_are_about_the_name_and_those_of_stack_yml_are
         "providers.internal": "INTERNAL_LLM_BASE_URL",
         "providers.mine.api_base": "providers.mine.api_base",
         "routes.local-chat": "routes.local-chat",
+        "routes.local-chat.targets": "ENVIRONMENT",
     }
     assert {subject: made.rename(Finding(subject, "x")).subject for subject in subjects} == subjects
 

@@ -15,6 +15,29 @@ from tests.fakes import World, raised_by, write_env
 
 
 @pytest.mark.parametrize(
+    ("address", "is_refused"),
+    [
+        ("http://localhost:8000/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://192.0.2.9:8000/v1", True),
+        ("http://192.0.2.7:8000/v1", False),
+        ("http://localhost:8001/v1", False),
+        ("https://localhost/v1", False),
+    ],
+)
+def test_no_provider_is_this_stack_s_own_gateway(address: str, is_refused: bool) -> None:
+    """A client's .env, copied here, has the gateway's own address."""
+    names = f"MYCODER_OPENAI_BASE_URL={address}\nMYCODER_CHAT_MODEL=m\n"
+    world = World(write_env(BIND_ADDRESS="192.0.2.9", STACK_RUNTIME="compose") + names)
+    if not is_refused:
+        load_site(world.effects)
+        return
+    (finding,) = raised_by(lambda: load_site(world.effects)).findings
+    assert (finding.subject, finding.file, finding.line) == ("MYCODER_OPENAI_BASE_URL", ".env", 6)
+    assert "this stack's own gateway, on port 8000" in finding.message
+
+
+@pytest.mark.parametrize(
     ("gateway", "inference", "words"),
     [
         (8000, 8001, ""),

@@ -74,8 +74,8 @@ def build_overlay(names: NamedValues, stackfile: StackFile) -> Overlay:
     joined = set_requests(joined, names)
     findings += _check_interval(names)
     unused = tuple(_find_unused(names, stackfile))
-    became = _describe(names, targets) | {finding.subject: "nothing" for finding in unused}
-    overlay = Overlay(names, joined, became, _list_places(names, joined, stackfile), _choose_settings(names))
+    became, places = _describe(names, targets, stackfile), _list_places(names, joined, stackfile)
+    overlay = Overlay(names, joined, became, places, _choose_settings(names))
     findings += [overlay.rename(finding) for finding in check_providers(StackFile(providers=complete))]
     return replace(overlay, findings=(*findings, *unused))
 
@@ -107,32 +107,36 @@ def _check_interval(names: NamedValues) -> Iterator[Finding]:
         yield Finding("MYCODER_LLM_MIN_INTERVAL_MS", message, hint, file=".env")
 
 
+def _find_idle(names: NamedValues) -> set[str]:
+    """Names that have a value, and lack the one without which they make nothing."""
+    needs = {item.name.upper(): str(item.metadata["needs"]) for item in list_names()}
+    return {name for name in names.given if needs[name] and needs[name] not in names.given}
+
+
 def _find_unused(names: NamedValues, stackfile: StackFile) -> Iterator[Finding]:
     """A warning for each name that has a value and changes nothing."""
-    for item in list_names():
-        name, needs = item.name.upper(), str(item.metadata["needs"])
-        if needs and name in names.given and needs not in names.given and name not in stackfile.list_variables():
-            message = f"changes nothing without {needs}"
-            yield Finding(name, message, f"add {needs}=..., or remove {name}", Severity.WARNING, ".env")
+    for name in sorted(_find_idle(names) - stackfile.list_variables()):
+        needed = next(item.metadata["needs"] for item in list_names() if item.name.upper() == name)
+        message = f"changes nothing without {needed}"
+        yield Finding(name, message, f"add {needed}=..., or remove {name}", Severity.WARNING, ".env")
     if names.values.mycoder_lmstudio_smoke:
         message = "changes nothing here; 'make test' reads it from the environment"
         yield Finding("MYCODER_LMSTUDIO_SMOKE", message, "export it there", Severity.WARNING, ".env")
 
 
-def _describe(names: NamedValues, targets: tuple[str, ...]) -> dict[str, str]:
+def _describe(names: NamedValues, targets: tuple[str, ...], stackfile: StackFile) -> dict[str, str]:
     """What each name that has a value turned into; a switch that is off turned into nothing."""
-    became = dict.fromkeys(names.given, "nothing") | {
-        name: place for place, name in PLACES.items() if name in names.given
-    }
-    values = names.values
+    values, idle = names.values, _find_idle(names)
+    became = dict.fromkeys(names.given, "nothing")
+    became |= {name: place for place, name in PLACES.items() if name in names.given - idle}
+    became |= dict.fromkeys(idle & stackfile.list_variables(), "what stack.yml names it for")
     if targets:
         became["ENVIRONMENT"] = f"routes.{LOCAL_CHAT}.targets: {', '.join(targets)}; CHAT_MODEL is {ENGINE_CHAT}"
-    if "MYCODER_DISABLE_EMBEDDINGS" in became:
-        became["MYCODER_DISABLE_EMBEDDINGS"] = (
-            "GATEWAY_EMBEDDINGS=false" if values.mycoder_disable_embeddings else "nothing"
-        )
-    if "LLM_DEBUG" in became:
-        became["LLM_DEBUG"] = "GATEWAY_LOG_LEVEL=debug" if values.llm_debug else "nothing"
+    switches = {
+        "MYCODER_DISABLE_EMBEDDINGS": (values.mycoder_disable_embeddings, "GATEWAY_EMBEDDINGS=false"),
+        "LLM_DEBUG": (values.llm_debug, "GATEWAY_LOG_LEVEL=debug"),
+    }
+    became |= {name: text if on else "nothing" for name, (on, text) in switches.items() if name in became}
     return became
 
 
@@ -144,6 +148,6 @@ def _list_places(names: NamedValues, joined: StackFile, stackfile: StackFile) ->
         for served_name, model in joined.providers[name].models.items():
             mode = "chat" if model.mode == "chat" else "embed"
             places[f"providers.{name}.models.{served_name}"] = PLACES[f"providers.{name}.models.{name}-{mode}"]
-    if LOCAL_CHAT in stackfile.routes:
-        places.pop(f"routes.{LOCAL_CHAT}", None)
+    if names.values.environment and LOCAL_CHAT not in stackfile.routes:
+        places[f"routes.{LOCAL_CHAT}"] = "ENVIRONMENT"
     return places

@@ -76,7 +76,7 @@ class EnvironmentNames:
         "`production`: the internal API, then Ollama where it is configured. `development`: Ollama. Not set: this"
         " stack's own engine, which with ENVIRONMENT is served as `engine-chat`.",
         group=_LOCAL_CHAT,
-        becomes="routes.local-chat",
+        becomes="routes.local-chat.targets",
         choices=("production", "development"),
     )
 
