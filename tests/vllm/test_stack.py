@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ import pytest
 
 from stackctl.core.models.safetensors import parse_safetensors
 from tests.integration.stack_site import Site
+from tests.processes import is_alive, list_descendants
 from tests.vllm.conftest import START_TIMEOUT_S, start
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(3 * START_TIMEOUT_S)
 
@@ -47,7 +51,7 @@ def read_events(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 def test_the_checks_of_its_files_are_right_about_a_real_folder(site: Site) -> None:
-    checked = {item["path"]: item["status"] for item in site.run_json("models", "verify")["files"]}
+    checked = {item["path"]: item["status"] for item in site.run_json("models", "verify")}
     assert {name for name in checked if name.startswith("tiny/")} >= {"tiny/config.json", "tiny/tokenizer.json"}
     assert set(checked.values()) == {"ok"}
 
@@ -99,7 +103,7 @@ def test_health_tells_its_model_context_and_device(running: Site) -> None:
 
 
 def test_it_is_listed_and_described(running: Site) -> None:
-    (row,) = running.run_json("models", "list")["models"]
+    (row,) = running.run_json("models", "list")
     assert (row["served_name"], row["file"], row["quantisation"]) == ("local-chat", "tiny", "BF16")
     assert running.run("doctor", code=None).returncode == 0
 
@@ -178,6 +182,16 @@ def _list_sockets(pids: set[int], name: str) -> list[str]:
     return [line for line in lines if line.split()[3] == "0A" and line.split()[9] in inodes]
 
 
+@pytest.mark.parametrize("victim", ["main", "child"])
+def test_an_engine_that_is_killed_comes_back_and_leaves_nothing_behind(running: Site, victim: str) -> None:
+    main = running.find_pids()["inference-chat"]
+    children = list_descendants(main)
+    os.kill(main if victim == "main" else children[-1], signal.SIGKILL)
+    wait_for(lambda: not any(map(is_alive, (main, *children))), "the end of all its processes", START_TIMEOUT_S)
+    wait_for(lambda: running.load_health()["status"] == "ok", "health", START_TIMEOUT_S)
+    assert ask(running)["usage"]["completion_tokens"] == 8
+
+
 # To another site
 
 
@@ -194,6 +208,7 @@ def test_the_stack_travels_with_its_folder_and_runs_elsewhere(
     running.run("down")
     assert running.list_processes() == []
     other = Site.create(tmp_path_factory.mktemp("another site"), VLLM_PROGRAM=str(program), STACK_GPU="none")
+    (other.path / "stack.yml").unlink()  # the release's counts
     try:
         other.run("offline-load", str(folder), "--allow-unsigned")
         start(other)
