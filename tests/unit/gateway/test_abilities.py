@@ -81,3 +81,11 @@ def test_tools_for_a_template_without_are_warned_of() -> None:
 )
 def test_each_answer_takes_a_slot(fields: dict[str, Any], answers: int) -> None:
     assert Call("completions", fields, "asked", "req").answers == answers
+
+
+def test_a_choice_of_a_tool_that_is_not_there_is_refused() -> None:
+    check({"tools": [TOOL], "tool_choice": TOOL})
+    for tools in ([TOOL], []):
+        with pytest.raises(RefusedError) as caught:
+            check({"tools": tools, "tool_choice": OTHER})
+        assert (caught.value.error.status, caught.value.error.param) == (400, "tool_choice")

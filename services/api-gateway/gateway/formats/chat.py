@@ -41,11 +41,12 @@ def honour_for_engine(body: dict[str, Any]) -> None:
     function = choice.get("function") if isinstance(choice, dict) else None
     if isinstance(function, dict):
         name = function.get("name")
-        tools = [tool for tool in body.get("tools") or () if _name_of(tool) == name]
+        tools = [tool for tool in body.get("tools") or () if name_tool(tool) == name]
         body["tools"], body["tool_choice"] = tools, "required"
 
 
-def _name_of(tool: Any) -> Any:
+def name_tool(tool: Any) -> Any:
+    """The name of a tool, None where it has none."""
     function = tool.get("function") if isinstance(tool, dict) else None
     return function.get("name") if isinstance(function, dict) else None
 

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.catalog.values import Target
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
-from gateway.formats.chat import has_images, needs_tool
+from gateway.formats.chat import has_images, name_tool, needs_tool
 from gateway.policy.fields import fit_server
 
 
@@ -30,6 +30,7 @@ def check_abilities(fields: Mapping[str, Any], target: Target, call: Call) -> No
     if not target.provider.is_engine:
         return
     _check_choices(call, target)
+    _check_chosen(fields)
     if tools := fields.get("tools"):
         _check_tools(tools)
         if target.tools is False and needs_tool(fields):
@@ -42,6 +43,17 @@ def _check_choices(call: Call, target: Target) -> None:
     if slots and call.choices > slots:
         text = f"Model '{call.asked}' answers a request at most {slots} times ('n'): that many slots it has."
         raise _refuse("unsupported_choices", text, "n")
+
+
+def _check_chosen(fields: Mapping[str, Any]) -> None:
+    """Refuse the choice of a tool that is not there: an engine would answer as if none were wanted."""
+    choice = fields.get("tool_choice")
+    function = choice.get("function") if isinstance(choice, dict) else None
+    if isinstance(function, dict) and not any(
+        name_tool(tool) == function.get("name") for tool in fields.get("tools") or ()
+    ):
+        text = "Parameter 'tool_choice' names a tool that is not in 'tools'."
+        raise _refuse("unsupported_tools", text, "tool_choice")
 
 
 def _check_tools(tools: Any) -> None:
