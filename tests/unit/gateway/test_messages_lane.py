@@ -9,8 +9,11 @@ import pytest
 from gateway.catalog.values import Provider, Route, Target
 from gateway.formats.call import Call
 from gateway.lanes.choose import build_stream_request
+from gateway.lanes.stream import StreamRequest
 
-BODY: dict[str, Any] = {
+from tests.anthropic_events import Json, call_delta, delta, usage_chunk
+
+BODY: Json = {
     "model": "claude-x",
     "max_tokens": 5,
     "stream": True,
@@ -26,9 +29,14 @@ BODY: dict[str, Any] = {
 }
 
 
-def _send(kind: str) -> dict[str, Any]:
+def _build(kind: str, **changes: Any) -> StreamRequest:
     target = Target("m", Provider("p", kind), "upstream-m", "chat", "http://server.test/v1")
-    request = build_stream_request(Call("messages", BODY, "claude-x", "id"), target, Route("m", (target,)))
+    call = Call("messages", {**BODY, **changes}, "claude-x", "id")
+    return build_stream_request(call, target, Route("m", (target,)))
+
+
+def _send(kind: str) -> Json:
+    request = _build(kind)
     assert request.path == "/chat/completions"
     sent = orjson.loads(request.body)
     assert isinstance(sent, dict)
@@ -49,3 +57,41 @@ def test_a_server_that_knows_more_is_sent_what_the_client_wishes(kind: str) -> N
     assert sent["chat_template_kwargs"] == {"enable_thinking": True}
     assert sent["messages"][1]["reasoning_content"] == "t"
     assert sent.get("return_progress", False) is kind.endswith("engine")
+
+
+def _answer_whole(kind: str, *chunks: Json) -> Json:
+    """The whole message that a client gets for a server's stream of these chunks."""
+    reader = _build(kind, stream=False).reader
+    for chunk in chunks:
+        reader.feed(b"data: %s\n\n" % orjson.dumps(chunk))
+    reader.feed(b"data: [DONE]\n\n")
+    message = orjson.loads(reader.finish())
+    assert isinstance(message, dict)
+    return message
+
+
+def test_a_whole_answer_names_the_stop_sequence_as_each_server_tells_it() -> None:
+    vllm, llama_cpp = delta("stop"), {**delta("stop"), "__verbose": {"stopping_word": "END"}}
+    vllm["choices"][0]["stop_reason"] = "END"
+    for kind, end in (("vllm", vllm), ("engine", llama_cpp)):
+        message = _answer_whole(kind, delta(content="a"), end, usage_chunk(9, 2, 4))
+        assert (message["stop_reason"], message["stop_sequence"]) == ("stop_sequence", "END")
+        assert message["usage"]["input_tokens"] == 5
+
+
+def test_a_whole_answer_has_calls_and_thoughts_put_together() -> None:
+    message = _answer_whole(
+        "engine",
+        delta(reasoning_content="Hm"),
+        delta(reasoning_content="m."),
+        call_delta(0, '{"a"', id="c1", name="one"),
+        call_delta(0, ":1}"),
+        call_delta(1, "{}", id="c2", name="two"),
+        delta("tool_calls"),
+        usage_chunk(9, 2),
+    )
+    assert message["content"] == [
+        {"type": "thinking", "thinking": "Hmm.", "signature": ""},
+        {"type": "tool_use", "id": "c1", "name": "one", "input": {"a": 1}},
+        {"type": "tool_use", "id": "c2", "name": "two", "input": {}},
+    ]

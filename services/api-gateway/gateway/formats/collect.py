@@ -10,6 +10,8 @@ from typing import Any
 
 # Of a chunk; everything else of it, such as llama.cpp's timings, is taken over as it came last.
 _NOT_COPIED = frozenset({"choices", "object", "model"})
+# Why a choice ended; the second is vLLM's, and names the stop sequence.
+_ENDS = ("finish_reason", "stop_reason")
 # Where a tool call stood among the others, while they are collected.
 _PLACE = " place"
 # Texts that arrive whole in each piece that has them, not in parts.
@@ -67,8 +69,9 @@ class TextCollector(ChatCollector):
 
 
 def _take_ends(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    if piece.get("finish_reason") is not None:
-        choice["finish_reason"] = piece["finish_reason"]
+    for name in _ENDS:
+        if piece.get(name) is not None:
+            choice[name] = piece[name]
     if isinstance(piece.get("logprobs"), dict):
         if not isinstance(choice.get("logprobs"), dict):
             choice["logprobs"] = {}
