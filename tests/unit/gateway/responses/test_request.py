@@ -179,12 +179,16 @@ def test_fields_that_chat_completions_names_otherwise() -> None:
     }
 
 
+def test_a_provider_hears_who_asks_and_of_its_cache() -> None:
+    chat = convert(user="u", safety_identifier="s", prompt_cache_key="k")
+    assert (chat["user"], chat["safety_identifier"], chat["prompt_cache_key"]) == ("u", "s", "k")
+
+
 def test_what_has_no_effect_is_left_out_and_sampling_stays() -> None:
     idle: dict[str, Any] = {
         "store": True,
         "stream": True,
         "metadata": {"a": "b"},
-        "prompt_cache_key": "k",
         "truncation": "auto",
         "client_metadata": {},
         "previous_response_id": None,

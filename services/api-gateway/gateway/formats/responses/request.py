@@ -14,13 +14,11 @@ from gateway.formats.responses.history import read_input
 from gateway.formats.responses.refusals import refuse, refuse_value
 from gateway.formats.responses.tools import choose_tools, read_tools
 
-# Same name and meaning in both formats. `user` and `safety_identifier` tell a provider who asks; they only repeat.
-_SAME = ("temperature", "top_p", "parallel_tool_calls", "user", "safety_identifier", "service_tier")
 # Converted below, or nothing that a chat server could act on: caches, traces, what to store, what to repeat.
 _OWN = frozenset(
     (
         *("background", "client_metadata", "conversation", "context_management", "include", "input", "instructions"),
-        *("max_output_tokens", "max_tool_calls", "metadata", "previous_response_id", "prompt", "prompt_cache_key"),
+        *("max_output_tokens", "max_tool_calls", "metadata", "previous_response_id", "prompt"),
         *("prompt_cache_retention", "reasoning", "service_tier", "store", "stream", "stream_options", "text"),
         *("tool_choice", "tools", "top_logprobs", "truncation"),
     )

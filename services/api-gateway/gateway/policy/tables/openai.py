@@ -132,8 +132,8 @@ RESPONSES = build_table(
         passed("tool_choice", "text or object", "which tool"),
         passed("parallel_tool_calls", "truth value", "whether several tools at once"),
         passed("metadata", "object", "repeated in the answer"),
-        passed("store", "truth value", "repeated in the answer; nothing is kept"),
-        passed("truncation", "text", "repeated in the answer; what is too long is refused"),
+        passed("store", "truth value", "accepted; nothing is kept, as the answer says"),
+        passed("truncation", "text", "accepted; what is too long is refused all the same"),
         passed("user", "text", "who asks, for a provider"),
         # What depends on something that was kept: refused by the conversion, in its own words.
         passed("background", "truth value", "refused when true: nothing is kept"),
