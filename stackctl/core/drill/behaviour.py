@@ -24,6 +24,7 @@ _PATHS: Mapping[str, Format] = {
     "/rerank": "rerank",
     "/messages": "messages",
     "/messages/count_tokens": "count_tokens",
+    "/chat/completions/input_tokens": "count_tokens",  # llama.cpp's
     "/models": "models",
 }
 

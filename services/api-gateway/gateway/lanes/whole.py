@@ -53,10 +53,13 @@ async def carry_rerank(call: Call, target: Target, upstream: Upstream, reply: Re
     """Ask for the scores of all documents and answer with them, best first.
 
     Raises:
+        RefusedError: fewer than one document is wanted.
         TargetError: the target failed.
     """
     call = fit_call(call, target)
-    documents = call.body["documents"]
+    documents, top = call.body["documents"], call.body.get("top_n")
+    if top is not None and top < 1:
+        raise RefusedError(ApiError(400, "invalid_parameter", "Parameter 'top_n' must be 1 or more.", "top_n"))
     own = ("return_documents", "top_n")
     body = {name: value for name, value in call.body.items() if name not in own} | {"model": target.model}
     results: list[dict[str, Any]] = []
@@ -77,7 +80,6 @@ async def carry_rerank(call: Call, target: Target, upstream: Upstream, reply: Re
     if call.body.get("return_documents"):
         results = [{**item, "document": _show(documents[item["index"]])} for item in results]
     reply.usage = usage
-    top = call.body.get("top_n")
     answer = {"object": "list", "model": call.asked, "results": results[:top], "usage": usage}
     await reply.whole(orjson.dumps(answer))
 

@@ -86,7 +86,7 @@ def check_fields(request_format: str, body: Mapping[str, Any]) -> dict[str, Any]
         if field is None:
             raise _explain_unknown(name, table)
         if _goes_on(field, value):
-            kept[name] = value
+            kept[name] = field.read(value)
     for field in table.renamed:
         if field.name in kept:
             kept.setdefault(field.stands_for, kept.pop(field.name))

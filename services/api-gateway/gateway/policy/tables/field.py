@@ -16,6 +16,8 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "list": list,
     "object": dict,
 }
+# Beyond it, floating-point numbers leave whole ones out.
+_LARGEST_EXACT = 2**53
 
 
 class Treatment(Enum):
@@ -58,6 +60,13 @@ class Field:
         """Whether a value, which is not None, is of the field's kind."""
         return not self.kind or any(_is(value, kind) for kind in _list_kinds(self.kind))
 
+    def read(self, value: Any) -> Any:
+        """A value that fits, as the program and its servers take it: 2.0 where a whole number is wanted is 2."""
+        kinds = _list_kinds(self.kind)
+        if isinstance(value, float) and "whole number" in kinds and "number" not in kinds:
+            return int(value)
+        return value
+
     def is_known_to(self, family: str) -> bool:
         """Whether servers of this family know it."""
         return not self.servers or family in self.servers
@@ -74,7 +83,7 @@ def _is(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return False
     if kind == "whole number" and isinstance(value, float):
-        return value.is_integer()
+        return value.is_integer() and abs(value) <= _LARGEST_EXACT
     return isinstance(value, _TYPES[kind])
 
 
