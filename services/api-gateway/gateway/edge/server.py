@@ -78,7 +78,7 @@ def serve_here(build_app: BuildApp, settings: Settings, listener: socket.socket,
     config = uvicorn.Config(
         build_app(slots),
         log_config=None,
-        # Not uvloop: two side-by-side runs showed no gain, see docs/decisions/gateway-lanes.md.
+        # Not uvloop: it saves nothing here, see docs/decisions/gateway-lanes.md.
         loop="asyncio",
         access_log=False,
         lifespan="on",
