@@ -207,6 +207,13 @@ def test_a_client_that_stalls_in_a_too_large_body_is_answered(monkeypatch: pytes
     assert refuse(lambda: read(Sender(bytes(LIMIT), stalls=True), content_length=str(3 * LIMIT))).status == 413
 
 
+def test_a_body_that_stops_arriving_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.edge.bodies._PIECE_TIMEOUT_S", 0.01)
+    error = refuse(lambda: read(Sender(b"{}", stalls=True)))
+    assert (error.status, error.code) == (408, "request_timeout")
+    assert error.message == "The rest of the request body did not arrive within 0.01 s."
+
+
 def test_a_body_of_exactly_the_limit_is_read_and_a_client_that_leaves_is_noticed() -> None:
     assert len(read(bytes(LIMIT), content_length=str(LIMIT))) == LIMIT
     with pytest.raises(DisconnectedError):

@@ -21,7 +21,7 @@ from gateway.edge.packing import PackingError, parse_encodings, unpack
 from gateway.errors import ApiError, RefusedError
 
 if TYPE_CHECKING:
-    from gateway.edge.asgi import Receive
+    from gateway.edge.asgi import Message, Receive
 
 HeaderList = Iterable[tuple[bytes, bytes]]
 
@@ -33,6 +33,8 @@ _LARGE_BYTES = 256 * 1024
 _TURN_BYTES = 64 * 1024
 # A client that is still sending when its connection is closed sees a reset instead of the answer.
 _LINGER_S = 1.0
+# A body that stops arriving must not hold its connection for ever.
+_PIECE_TIMEOUT_S = 60.0
 
 # What `curl -d` and `fetch` say of a body of JSON without being told what it is.
 _TOLERATED_TYPES = frozenset(
@@ -55,7 +57,7 @@ async def read_body(receive: Receive, headers: HeaderList, limit_bytes: int) -> 
 
     Raises:
         RefusedError: 413 for a body over the limit, 415 for a media type or an encoding that is not taken, 400 for a
-            body that cannot be unpacked.
+            body that cannot be unpacked, 408 for one that stops arriving.
         DisconnectedError: the client left before the end of the body.
     """
     named = {name: value.decode("latin-1").strip() for name, value in headers}
@@ -84,7 +86,7 @@ async def _collect(receive: Receive, limit_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        message = await _receive_in_time(receive)
         if message["type"] == "http.disconnect":
             raise DisconnectedError
         chunks.append(message.get("body", b""))
@@ -95,6 +97,15 @@ async def _collect(receive: Receive, limit_bytes: int) -> bytes:
             raise _build_too_large(limit_bytes)
         if not message.get("more_body", False):
             return b"".join(chunks)
+
+
+async def _receive_in_time(receive: Receive) -> Message:
+    try:
+        async with asyncio.timeout(_PIECE_TIMEOUT_S):
+            return await receive()
+    except TimeoutError as error:
+        text = f"The rest of the request body did not arrive within {_PIECE_TIMEOUT_S:g} s."
+        raise RefusedError(ApiError(408, "request_timeout", text)) from error
 
 
 async def _discard(receive: Receive) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from gateway.edge.connection import Connection
 from gateway.queue.remote import RemoteSlots
 from gateway.queue.slots import DEFAULT_LENGTH, SlotQueue, Slots
 from gateway.settings import Settings
@@ -80,6 +81,7 @@ def serve_here(build_app: BuildApp, settings: Settings, listener: socket.socket,
         log_config=None,
         # Not uvloop: it saves nothing here, see docs/decisions/gateway-lanes.md.
         loop="asyncio",
+        http=Connection,
         access_log=False,
         lifespan="on",
         ws="none",

@@ -73,7 +73,7 @@ def list_error_headers(error: ApiError, endpoint: Endpoint | None) -> Headers:
         return [(b"www-authenticate", b"Bearer")]
     if error.status == 405 and endpoint:
         return [(b"allow", list_methods(endpoint))]
-    if error.status == 413:
+    if error.status in (408, 413):  # the rest of the body is not read
         return [(b"connection", b"close")]
     if error.code == "unsupported_encoding":
         return [(b"accept-encoding", ACCEPTED_ENCODINGS.encode())]
