@@ -28,6 +28,13 @@ def translate(client_format: str, fields: Mapping[str, Any]) -> tuple[dict[str, 
     return _TRANSLATE[client_format](dict(fields))
 
 
+def keep_openai_fields(client_format: str, chat: dict[str, Any]) -> dict[str, Any]:
+    """A translated chat completion for a server that refuses what OpenAI's format has not; any other as it is."""
+    if client_format == "messages":
+        return messages.keep_openai_fields(chat)
+    return responses.keep_openai_fields(chat) if client_format == "responses" else chat
+
+
 def build_count_body(client_format: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The chat completion whose prompt is to be counted.
 

@@ -17,8 +17,7 @@ from gateway.formats.call import Call
 from gateway.formats.chat import ChatAnswer, build_body, honour_for_engine
 from gateway.formats.client import ClientAnswer
 from gateway.formats.collect import ChatCollector, TextCollector
-from gateway.formats.messages import keep_openai_fields
-from gateway.formats.translations import find_dialect, translate
+from gateway.formats.translations import find_dialect, keep_openai_fields, translate
 from gateway.lanes.abilities import check_abilities
 from gateway.lanes.anthropic import AnthropicReader
 from gateway.lanes.readers import ChunkReader, Chunks, OpenAIChunks, PassThrough
@@ -60,8 +59,8 @@ def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequ
         honour_for_engine(body)
         if call.format == "messages" and call.wants_stream:
             body["return_progress"] = True
-    elif call.format == "messages" and target.provider.kind in _STRICT_KINDS:
-        body = keep_openai_fields(body)
+    elif target.provider.kind in _STRICT_KINDS:
+        body = keep_openai_fields(call.format, body)
     sent = orjson.dumps(body)
     if _has_several(call, target):
         return StreamRequest(CHAT_PATH, sent, _read_several(call, answer), call.wants_stream)

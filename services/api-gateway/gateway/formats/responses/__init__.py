@@ -7,6 +7,6 @@ Source: OpenAI's API reference, "Responses" and "Streaming events", as the types
 """
 
 from gateway.formats.responses.answer import ResponsesAnswer
-from gateway.formats.responses.request import translate
+from gateway.formats.responses.request import keep_openai_fields, translate
 
-__all__ = ["ResponsesAnswer", "translate"]
+__all__ = ["ResponsesAnswer", "keep_openai_fields", "translate"]

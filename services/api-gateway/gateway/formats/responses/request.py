@@ -65,6 +65,15 @@ def translate(body: Mapping[str, Any]) -> tuple[dict[str, Any], ResponsesAnswer]
     return chat, ResponsesAnswer(Asked(body, tools, wants_summary))
 
 
+def keep_openai_fields(chat: Mapping[str, Any]) -> dict[str, Any]:
+    """The same chat completion for a server that refuses what OpenAI's format has not: without the model's thoughts."""
+    messages = [
+        {name: value for name, value in message.items() if name != "reasoning_content"} for message in chat["messages"]
+    ]
+    said = [item for item in messages if item["role"] != "assistant" or item["content"] or "tool_calls" in item]
+    return {**chat, "messages": said}
+
+
 def _read_object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = body.get(name)
     if not isinstance(value, dict | None):

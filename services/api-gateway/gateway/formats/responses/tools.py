@@ -127,6 +127,8 @@ def _add_tool(found: ToolSet, tool: Mapping[str, Any], param: str, namespace: st
         )
     if not isinstance(name, str) or not name:
         raise refuse_value(f"{param}.name", "the tool's name", name)
+    if not isinstance(tool.get("description"), str | None):
+        raise refuse_value(f"{param}.description", "a text", tool["description"])
     is_custom = kind == "custom"
     function = _describe_custom(tool) if is_custom else _describe_function(tool, param)
     found.add(ToolName(name, namespace, is_custom), function, param)
