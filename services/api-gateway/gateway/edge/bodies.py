@@ -36,6 +36,7 @@ _LINGER_S = 1.0
 # A body that stops arriving must not hold its connection for ever.
 _PIECE_TIMEOUT_S = 60.0
 
+_READ_HEADERS = frozenset({b"content-encoding", b"content-length", b"content-type", b"expect"})
 # What `curl -d` and `fetch` say of a body of JSON without being told what it is.
 _TOLERATED_TYPES = frozenset(
     {"", "application/octet-stream", "application/x-www-form-urlencoded", "text/json", "text/plain"}
@@ -60,7 +61,7 @@ async def read_body(receive: Receive, headers: HeaderList, limit_bytes: int) -> 
             body that cannot be unpacked, 408 for one that stops arriving.
         DisconnectedError: the client left before the end of the body.
     """
-    named = {name: value.decode("latin-1").strip() for name, value in headers}
+    named = {name: value.decode("latin-1").strip() for name, value in headers if name in _READ_HEADERS}
     _check_media_type(named.get(b"content-type", ""))
     encodings = parse_encodings(named.get(b"content-encoding", ""))
     declared = named.get(b"content-length", "")
