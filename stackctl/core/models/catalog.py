@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from annotated_types import Ge, MinLen
 
 from stackctl.core.models.gguf import GGUFHeader
-from stackctl.core.settings.stackfile import Matches
+from stackctl.core.settings.stackfile_marks import Matches
 from stackctl.core.text.validation_words import describe_error, suggest_key
 from stackctl.core.text.yamltree import YamlTree, parse_yaml
 from stackctl.errors import ConfigError, Finding

@@ -1,4 +1,4 @@
-"""LiteLLM's own proxy, of the version that the gateway is locked to, serves the stack's routes: nobody is locked in."""
+"""LiteLLM's own proxy, of the version that the gateway is locked to, serves the same routes: nobody is locked in."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from stackctl.adapters.files.site_files import find_cache_dir
 from stackctl.adapters.process.environments import find_environment, make_environment
+from tests.integration.gateway.drilled import run_gateway
 from tests.integration.stack_site import ANSWERS, DEADLINE_S, REPOSITORY, Site, clean_environment
 from tests.ports import claim_ports
 from tests.waiting import wait_for
@@ -36,14 +37,31 @@ aliases:
 
 
 @pytest.fixture(scope="module")
-def proxy(stack: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def beside(stack: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A site with the running one's ports and keys, and routes of its own: what is rendered there starts nothing."""
+    site = Site(tmp_path_factory.mktemp("beside"))
+    (site.path / ".env").write_text((stack.path / ".env").read_text(encoding="utf-8"), encoding="utf-8")
+    (site.path / "stack.yml").write_text(ROUTES, encoding="utf-8")
+    site.run("render")
+    (site.path / "litellm.yaml").write_text(site.run("render", "--litellm").stdout, encoding="utf-8")
+    return site
+
+
+@pytest.fixture(scope="module")
+def gateway(stack: Site, beside: Site) -> Iterator[httpx.Client]:
+    """The stack's own gateway with those routes."""
+    config = (beside.state / "rendered" / "config.p1.yaml").read_text(encoding="utf-8")
+    variables = read_variables(beside.path / "litellm.yaml", stack)
+    with run_gateway(config, **variables | {"GATEWAY_KEY": "a-key-of-this-test"}) as running:
+        headers = {"Authorization": "Bearer a-key-of-this-test"}
+        with httpx.Client(base_url=running.url, headers=headers, timeout=DEADLINE_S) as client:
+            yield client
+
+
+@pytest.fixture(scope="module")
+def proxy(stack: Site, beside: Site) -> Iterator[httpx.Client]:
     """A running proxy in front of the stack's engines, and a client with the site's key."""
-    # Beside the running site, with its ports and keys: what is rendered here starts nothing.
-    beside = Site(tmp_path_factory.mktemp("beside"))
-    (beside.path / ".env").write_text((stack.path / ".env").read_text(encoding="utf-8"), encoding="utf-8")
-    (beside.path / "stack.yml").write_text(ROUTES, encoding="utf-8")
     config = beside.path / "litellm.yaml"
-    config.write_text(beside.run("render", "--litellm").stdout, encoding="utf-8")
     environment = find_environment(find_cache_dir(os.environ), LOCK, {})
     make_environment(environment, LOCK, {}, "", print)
     port = claim_ports()[0]
@@ -84,11 +102,14 @@ def is_alive(client: httpx.Client) -> bool:
 
 
 @pytest.mark.parametrize("model", ["local-chat", "claude-sonnet-4-5", "away", "team"])
-def test_the_stock_proxy_answers_under_every_name(proxy: httpx.Client, model: str) -> None:
+@pytest.mark.parametrize("server", ["gateway", "proxy"])
+def test_both_answer_under_every_name(request: pytest.FixtureRequest, server: str, model: str) -> None:
+    """``away`` and ``team`` are answered by a fallback, ``claude-sonnet-4-5`` by an alias with a star."""
     question, answer = next(iter(ANSWERS.items()))
     asked = {"model": model, "messages": [{"role": "user", "content": question}]}
-    reply = proxy.post("/v1/chat/completions", json=asked)
+    reply = request.getfixturevalue(server).post("/v1/chat/completions", json=asked)
     assert reply.status_code == 200, reply.text
+    assert server == "proxy" or reply.json()["model"] == model
     assert reply.json()["choices"][0]["message"]["content"].strip() == answer
 
 
