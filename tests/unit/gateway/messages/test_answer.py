@@ -1,47 +1,14 @@
-"""Chat completions as Anthropic's messages, streamed and whole: each rule, and any order of pieces."""
+"""Streamed answers in Anthropic's format: each rule."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import orjson
 import pytest
 from gateway.errors import ApiError
-from gateway.formats.messages import translate
-from gateway.formats.messages.answer import MessagesAnswer
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.anthropic_events import Json, call_delta, delta, read_blocks, read_events, stream, usage_chunk
-
-PING: Json = {"type": "ping"}
-
-
-def answer(**fields: Any) -> MessagesAnswer:
-    """The answer to a request with these fields."""
-    body = {"model": "claude-x", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}], **fields}
-    return translate(body)[1]
-
-
-def run(*chunks: Json, **fields: Any) -> list[Json]:
-    """The events for chunks, all of them but the pings."""
-    return [event for event in read_events(stream(answer(**fields), chunks)) if event != PING]
-
-
-def last_delta(*chunks: Json, **fields: Any) -> Json:
-    """The event that ends a message."""
-    event = run(*chunks, **fields)[-2]
-    assert event["type"] == "message_delta"
-    return event
-
-
-def progress(total: int, cache: int, processed: int) -> Json:
-    """A chunk of llama.cpp before the first token."""
-    return {
-        **delta(role="assistant", content=None),
-        "prompt_progress": {"total": total, "cache": cache, "processed": processed, "time_ms": 1},
-    }
+from tests.unit.gateway.messages.answers import answer, last_delta, progress, run
 
 
 def test_an_answer_of_text_is_these_events_to_the_byte() -> None:
@@ -279,87 +246,3 @@ def test_an_empty_answer_is_a_message_without_content() -> None:
     assert [event["type"] for event in run()] == ["message_start", "message_delta", "message_stop"]
     whole = answer().whole({"choices": [{"message": {"role": "assistant", "content": None}, "finish_reason": "stop"}]})
     assert whole["content"] == []
-
-
-def test_a_whole_answer() -> None:
-    calls = [{"id": "c1", "type": "function", "function": {"name": "one", "arguments": '{"a":1}'}}]
-    message = {"role": "assistant", "content": "Hi.", "reasoning_content": "Hm.", "tool_calls": calls}
-    usage = {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 6}}
-    whole = answer().whole({"choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": usage})
-    assert whole.pop("id").startswith("msg_")
-    assert whole == {
-        "type": "message",
-        "role": "assistant",
-        "model": "claude-x",
-        "content": [
-            {"type": "thinking", "thinking": "Hm.", "signature": ""},
-            {"type": "text", "text": "Hi."},
-            {"type": "tool_use", "id": "c1", "name": "one", "input": {"a": 1}},
-        ],
-        "stop_reason": "tool_use",
-        "stop_sequence": None,
-        "usage": {
-            "input_tokens": 4,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 6,
-            "output_tokens": 4,
-        },
-    }
-
-
-@pytest.mark.parametrize(
-    ("arguments", "given_input"),
-    [
-        ('{"a":1}', {"a": 1}),
-        ({"a": 1}, {"a": 1}),
-        ("", {}),
-        (" ", {}),
-        (None, {}),
-        ("null", {}),
-        ('{"a":', {"INVALID_JSON": '{"a":'}),
-        ("[1]", {"INVALID_JSON": "[1]"}),
-        ("5", {"INVALID_JSON": "5"}),
-    ],
-)
-def test_input_of_a_call_is_always_an_object(arguments: Any, given_input: Json) -> None:
-    message = {"tool_calls": [{"function": {"name": "one", "arguments": arguments}}]}
-    whole = answer().whole({"choices": [{"message": message, "finish_reason": "tool_calls"}]})
-    assert whole["content"][0]["input"] == given_input
-
-
-_TEXTS = st.text(min_size=1, max_size=4)
-_PIECES = st.one_of(
-    st.builds(lambda text: ("text", delta(content=text), text), _TEXTS),
-    st.builds(lambda text: ("thinking", delta(reasoning_content=text), text), _TEXTS),
-    st.builds(
-        lambda index, text: (f"call{index}", call_delta(index, text, name=f"tool{index}"), text),
-        st.integers(0, 3),
-        st.sampled_from(['{"a"', ":1", "}", "{}", "", "x"]),
-    ),
-    st.sampled_from([("", usage_chunk(1, 1), ""), ("", delta(), ""), ("", progress(5, 1, 3), "")]),
-)
-
-
-@given(st.lists(_PIECES, max_size=12))
-def test_any_order_of_pieces_is_a_well_formed_stream(pieces: list[tuple[str, Json, str]]) -> None:
-    events = run(*[chunk for _, chunk, _ in pieces], delta("stop"))
-    assert events[0]["type"] == "message_start"
-    assert [event["type"] for event in events[-2:]] == ["message_delta", "message_stop"]
-    blocks = read_blocks(events)
-    for kind in ("text", "thinking"):
-        sent = "".join(text for name, _, text in pieces if name == kind)
-        assert "".join(block[kind] for block in blocks if block["type"] == kind) == sent
-    for name in {name for name, *_ in pieces if name.startswith("call")}:
-        (block,) = (block for block in blocks if block.get("name") == name.replace("call", "tool"))
-        sent = "".join(text for key, _, text in pieces if key == name)
-        # Once a call's arguments are a whole JSON value, another block may have begun, and nothing can follow.
-        assert sent.startswith(block["json"])
-        assert block["json"] == sent or _is_json(block["json"])
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
