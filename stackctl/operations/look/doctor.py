@@ -37,6 +37,8 @@ GIB = 1 << 30
 # What an engine or gateway image unpacks to, and what an environment of the process runtime takes.
 IMAGE_BYTES = 3 * GIB
 GPU_IMAGE_BYTES = 8 * GIB
+# vLLM's image beyond another engine's: PyTorch and kernels for every card.
+VLLM_EXTRA_BYTES = 16 * GIB
 INSTALLATION_BYTES = GIB
 CA_HEAD_BYTES = 65_536
 
@@ -209,6 +211,7 @@ def _list_disks(paths: Paths, host: Host, loaded: LoadedSite, runtime: str, gpu:
             list_builds(loaded.settings, loaded.compose.engine, loaded.images, str(paths.data_root), gpu)
         )
         size = (GPU_IMAGE_BYTES if gpu != "none" else IMAGE_BYTES) * count
+        size += VLLM_EXTRA_BYTES if loaded.images.vllm and not loaded.images.is_released else 0
         needs.append(DiskNeed("images", host.docker.root_dir, size))
     return tuple(needs)
 

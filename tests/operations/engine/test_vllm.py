@@ -9,6 +9,7 @@ import pytest
 
 from stackctl.core.health.probes import HealthReport, ProbeResult, Status
 from stackctl.core.machine.gpu import Gpu, GpuMemory
+from stackctl.core.machine.host import DiskSpace
 from stackctl.core.models.files import ModelFile
 from stackctl.core.stack.runtime import Answer, Phase
 from stackctl.errors import ConfigError, Severity
@@ -263,3 +264,12 @@ def test_an_answer_that_is_no_list_skips_what_cannot_be_judged() -> None:
     world.runtimes["process"].engine_answer = Answer(500, "no")
     report = check_health(world.effects, running)
     assert [find(report, layer).status for layer in ("model", "context")] == [Status.SKIPPED, Status.SKIPPED]
+
+
+def test_the_disk_for_its_image_is_asked_for() -> None:
+    world = build_world("compose")
+    docker = replace(world.host.docker or DOCKER, root_dir="/var/lib/docker")
+    disks = {"/var/lib/docker": DiskSpace(20 * GIB)}
+    world.host = replace(world.host, docker=docker, disks=disks)
+    messages = [item.message for item in run_doctor(world.effects) if item.subject == "disk"]
+    assert "20.0 GiB free for images, 32.0 GiB expected" in messages
