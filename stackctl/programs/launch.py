@@ -1,7 +1,8 @@
 """Start one supervised process with its secrets: ``launch.py SECRETS SERVICE START``.
 
 START is JSON: ``{"argv": [command, argument ...], "env": {name: value}}``, and ``"thin_log": true`` for an engine whose
-log says too much: its output then passes thin_log.py, which ends with it.
+log says too much: its output then passes thin_log.py, which ends with it; and ``"end_orphans": true`` for one whose
+processes outlive their first, when that is killed.
 The supervisor runs this file by path, with the standard library only. It reads the service's secrets from the
 JSON file SECRETS (service to variables), so that they stand in no configuration file and in no argument list, asks
 the kernel to end the process should its supervisor die, writes into the log who starts here and when, and becomes the
@@ -18,6 +19,8 @@ import sys
 import time
 
 PR_SET_PDEATHSIG = 1
+# What was killed gives its memory back within this time.
+ENDED_S = 10.0
 
 
 def follow_parent() -> None:
@@ -48,6 +51,51 @@ def thin_log() -> None:
     os.close(write_end)
 
 
+def end_orphans() -> None:
+    """End processes of earlier starts that are left without their group's leader: they hold a GPU's memory.
+
+    Each service has a process group of its own in the supervisor's session, and works in the site's folder. A
+    process's variables are no mark: programs that set their title write over them. Linux only.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    told = [pid for pid in list_orphans() if end(pid)]
+    deadline = time.monotonic() + ENDED_S
+    while told and time.monotonic() < deadline and set(told) & set(list_orphans()):
+        time.sleep(0.05)
+    if told:
+        sys.stderr.write(f"launch: ended what an earlier start left behind: {', '.join(map(str, told))}\n")
+
+
+def list_orphans() -> list[int]:
+    """Processes of this session that work in this folder, and whose group has lost its leader."""
+    session, folder = os.getsid(0), os.getcwd()  # noqa: PTH109
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208
+        try:
+            if os.getsid(int(name)) != session or is_alive(os.getpgid(int(name))):
+                continue
+            if os.readlink(f"/proc/{name}/cwd") == folder:  # noqa: PTH115
+                found.append(int(name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, which may only wait to be collected."""
+    return os.path.exists(f"/proc/{pid}/stat")  # noqa: PTH110
+
+
+def end(pid: int) -> bool:
+    """Kill a process; whether it was there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return False
+    return True
+
+
 def main() -> None:
     """Parse, take the secrets, become the command."""
     if len(sys.argv) != 4:
@@ -55,6 +103,8 @@ def main() -> None:
     secrets_file, service, text = sys.argv[1:]
     start = json.loads(text)
     follow_parent()
+    if start.get("end_orphans"):
+        end_orphans()
     if start.get("thin_log"):
         thin_log()
     os.environ.update(start["env"])

@@ -86,7 +86,9 @@ def find_secrets(state_dir: str) -> str:
 def _build_program(service: Service, state_dir: str, launcher: tuple[str, ...]) -> Program:
     # Whoever asks for another verbosity wants to see all of it.
     is_thinned = service.environment.get("LLAMA_ARG_LOG_VERBOSITY") == GPU_LOG_VERBOSITY
-    start = write_start(service.arguments, service.environment, is_thinned=is_thinned)
+    # vLLM is several processes, and killing the first one leaves the others with the GPU's memory.
+    outlives = service.model is not None and service.model.is_vllm
+    start = write_start(service.arguments, service.environment, is_thinned=is_thinned, ends_orphans=outlives)
     words = (*launcher, find_secrets(state_dir), service.name, start)
     return Program(
         name=service.name,
@@ -96,15 +98,23 @@ def _build_program(service: Service, state_dir: str, launcher: tuple[str, ...]) 
     )
 
 
-def write_start(arguments: tuple[str, ...], environment: Mapping[str, str], *, is_thinned: bool = False) -> str:
+def write_start(
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    *,
+    is_thinned: bool = False,
+    ends_orphans: bool = False,
+) -> str:
     """Command line and environment as one word that supervisor's INI reader leaves as it is.
 
     Args:
         is_thinned: whether the program's log passes ``stackctl/programs/thin_log.py``.
+        ends_orphans: whether the launcher first ends what an earlier start left behind.
 
     Supervisor's own ``environment=`` cannot hold every value: an apostrophe ends its quoting, `` ;`` and `` #``
     begin a comment, a newline ends the line. JSON with these characters escaped survives, and so does the value.
     """
     start = {"argv": arguments, "env": dict(sorted(environment.items()))}
-    text = json.dumps(start | ({"thin_log": True} if is_thinned else {}))
+    marks = {"thin_log": is_thinned, "end_orphans": ends_orphans}
+    text = json.dumps(start | {name: True for name, is_set in marks.items() if is_set})
     return re.sub("[;#%']", lambda match: f"\\u{ord(match[0]):04x}", text)

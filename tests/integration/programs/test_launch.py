@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import CHECKOUT
+from tests.processes import is_alive
 
 LAUNCHER = str(CHECKOUT / "stackctl" / "programs" / "launch.py")
 TELL = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))"
@@ -118,3 +119,40 @@ def wait_for(read: Callable[[], str], is_right: Callable[[str], bool]) -> str:
         assert time.monotonic() < deadline, f"last seen: {text!r}"
         time.sleep(0.01)
     return text
+
+
+# What supervisor does: each service in a process group of its own, all in one session and one folder.
+SUPERVISE = """
+import json, subprocess, sys
+
+def start(folder):
+    tell = "import subprocess, time; print(subprocess.Popen(['sleep', '300']).pid, flush=True); time.sleep(300)"
+    command = [sys.executable, "-c", tell]
+    process = subprocess.Popen(command, process_group=0, stdout=subprocess.PIPE, cwd=folder)
+    return process, int(process.stdout.readline())
+
+killed, orphan = start(".")
+elsewhere, stranger = start("/")
+alive, child = start(".")
+for process in (killed, elsewhere):
+    process.kill()
+    process.wait()
+done = subprocess.run(sys.argv[1:], process_group=0, capture_output=True, text=True)
+print(json.dumps([orphan, stranger, child, alive.pid, done.stderr]))
+"""
+
+
+def test_what_an_earlier_start_left_behind_is_ended_first_and_nothing_else(secrets: Path, tmp_path: Path) -> None:
+    start = json.dumps({"argv": [sys.executable, "-c", ""], "env": {}, "end_orphans": True})
+    argv = [sys.executable, "-I", LAUNCHER, str(secrets), "chat", start]
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    script = [sys.executable, "-c", SUPERVISE, *argv]
+    done = subprocess.run(script, cwd=folder, start_new_session=True, capture_output=True, text=True, check=True)
+    orphan, stranger, child, alive, said = json.loads(done.stdout)
+    try:
+        assert f"launch: ended what an earlier start left behind: {orphan}\n" in said
+        assert [is_alive(pid) for pid in (orphan, stranger, child, alive)] == [False, True, True, True]
+    finally:
+        for pid in filter(is_alive, (stranger, child, alive)):
+            os.kill(pid, signal.SIGKILL)
