@@ -77,6 +77,12 @@ class _Anthropic(QuietHandler):
     def do_POST(self) -> None:
         self.seen.headers = {name.lower(): value for name, value in self.headers.items()}
         self.seen.body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/v1/messages/count_tokens":
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"input_tokens": 33}')
+            return
         self.send_response(200 if self.path == "/v1/messages" else 404)
         self.send_header("content-type", "text/event-stream")
         self.end_headers()
@@ -154,6 +160,12 @@ def test_the_provider_is_asked_in_its_own_format(client: openai.OpenAI) -> None:
         "stop_sequences": ["."],
         "stream": True,
     }
+
+
+def test_a_responses_tokens_are_counted_by_the_provider(client: openai.OpenAI) -> None:
+    request: Json = {"model": "claude", "instructions": "Be brief.", "input": "Weather?", "tools": [TOOL]}
+    assert client.responses.input_tokens.count(**request).input_tokens == 33
+    assert _Anthropic.seen.body.keys() == {"model", "system", "messages", "tools"}
 
 
 def test_what_the_provider_cannot_do_is_refused_in_words(client: openai.OpenAI) -> None:

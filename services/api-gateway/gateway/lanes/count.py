@@ -13,7 +13,7 @@ import orjson
 from gateway.catalog.values import Target
 from gateway.formats.call import Call
 from gateway.formats.chat import honour_for_engine
-from gateway.formats.translations import build_count_body
+from gateway.formats.translations import build_count_body, find_dialect
 from gateway.lanes.choose import fit_call
 from gateway.lanes.patience import Patience
 from gateway.lanes.reply import Reply
@@ -33,9 +33,7 @@ async def carry_count(call: Call, target: Target, upstream: Upstream, reply: Rep
     call = fit_call(call, target)
     async with Patience(target.provider.timeouts, left_s):
         if target.provider.speaks_anthropic:
-            count = (await _ask(target, upstream, "/messages/count_tokens", {**call.body, "model": target.model}))[
-                "input_tokens"
-            ]
+            count = await _count_at_anthropic(call, target, upstream)
         elif target.provider.kind == "engine":
             count = await _count_at_engine(call, target, upstream)
         else:
@@ -45,6 +43,13 @@ async def carry_count(call: Call, target: Target, upstream: Upstream, reply: Rep
     if call.format == "responses_count":
         answer["object"] = "response.input_tokens"
     await reply.whole(orjson.dumps(answer))
+
+
+async def _count_at_anthropic(call: Call, target: Target, upstream: Upstream) -> Any:
+    body = {**call.body, "model": target.model}
+    if call.format == "responses_count":
+        body = find_dialect().build_count_body(build_count_body(call.format, body))
+    return (await _ask(target, upstream, "/messages/count_tokens", body))["input_tokens"]
 
 
 async def _count_at_engine(call: Call, target: Target, upstream: Upstream) -> Any:

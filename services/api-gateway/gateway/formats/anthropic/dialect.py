@@ -17,6 +17,8 @@ from gateway.formats.anthropic.chunks import AnthropicChunks
 VERSION = "2023-06-01"
 # Left in the body by LiteLLM's conversion, for its own reader.
 _INTERNAL = ("json_mode", "extra_headers")
+# What of a request a prompt is made of.
+_COUNTED = ("model", "messages", "system", "tools", "tool_choice", "thinking")
 # Fields that OpenAI does not have: LiteLLM takes them as they are.
 _ANTHROPICS_OWN = ("top_k",)
 # The least that a model may be given to think; Anthropic refuses less.
@@ -56,6 +58,15 @@ class AnthropicDialect:
         _fit_thinking(body, messages)
         self._note_added_tools(body, fields)
         return {**body, "stream": True}
+
+    def build_count_body(self, chat_body: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of ``POST /v1/messages/count_tokens`` for the same request.
+
+        Raises:
+            RefusedError, ConversionError: as ``build``.
+        """
+        body = self.build(chat_body)
+        return {name: body[name] for name in _COUNTED if name in body}
 
     def _note_added_tools(self, body: dict[str, Any], fields: Mapping[str, Any]) -> None:
         """Know the tool that stands for a response format, and let no tool be called that only fills a hole. In place.
