@@ -116,6 +116,19 @@ def check_own_address(settings: Settings, endpoints: tuple[RemoteEndpoint, ...])
             yield Finding(f"providers.{provider}.api_base", message, hint, file="stack.yml")
 
 
+def check_engine_ports(
+    models: tuple[ServedModel, ...], endpoints: tuple[RemoteEndpoint, ...], runtime: str
+) -> Iterator[Finding]:
+    """Check that no provider of this machine is where an engine of ours listens; in containers those have no port."""
+    ports = {model.port: model.served_name for model in models} if runtime == "process" else {}
+    for provider, endpoint in {item.provider: item for item in endpoints}.items():
+        port = urlsplit(endpoint.url).port
+        if endpoint.is_on_this_machine and port in ports:
+            message = f"is where this stack's own engine of {ports[port]} listens, on port {port}"
+            hint = "choose another INFERENCE_PORT, or write the address of the other server"
+            yield Finding(f"providers.{provider}.api_base", message, hint, file="stack.yml")
+
+
 def check_engine_variables(stackfile: StackFile, variables: Mapping[str, str]) -> list[Finding]:
     """Check that every variable of `.env` that an engine is given is set.
 

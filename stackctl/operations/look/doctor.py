@@ -19,12 +19,12 @@ from stackctl.core.machine.host import Choice, GpuKind, Host, choose_runtime
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.dotenv import set_values
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.checks import check_bind_address
 from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
 from stackctl.operations.effects import Effects, Files, Paths, Runtime
 from stackctl.operations.engine.installations import list_installations
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.placement import (
+    check_places,
     check_vllm,
     choose_device,
     choose_for_release,
@@ -104,7 +104,7 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         settings_findings=loaded.warnings,
         engine_findings=_list_engine_findings(loaded) if runtime_name == "process" and uses_engine else (),
     )
-    return facts, (*_check_images(loaded), *gpu_problems, *vllm_problems, *check_bind_address(settings, runtime_name))
+    return facts, (*_check_images(loaded), *gpu_problems, *vllm_problems, *check_places(loaded, runtime_name))
 
 
 def _try_device(

@@ -22,7 +22,7 @@ from stackctl.core.machine.host import (
 )
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
-from stackctl.core.stack.checks import check_bind_address
+from stackctl.core.stack.checks import check_bind_address, check_engine_ports
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Machine, Runtime
 from stackctl.operations.engine.gpu_engine import suggest_engine
@@ -31,6 +31,13 @@ from stackctl.operations.site.state import load_state
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.load.release import Release
+
+
+def check_places(loaded: LoadedSite, runtime: str) -> list[Finding]:
+    """Check what the runtime makes of addresses: where the gateway listens, and who else is where an engine is."""
+    found = check_engine_ports(loaded.process.models, loaded.process.endpoints, runtime)
+    renamed = (loaded.resolved.overlay.rename(finding) for finding in found)
+    return [*check_bind_address(loaded.settings, runtime), *renamed]
 
 
 def place_stack(
@@ -60,7 +67,7 @@ def place_stack(
         raise ConfigError(
             f"The stack runs in the {running_in} runtime; asked for was {runtime.value}.", "run 'stackctl down' first"
         )
-    raise_config_error("The stack cannot run like this.", check_bind_address(settings, runtime.value))
+    raise_config_error("The stack cannot run like this.", check_places(loaded, runtime.value))
     gpu, warnings = choose_device(effects, host, loaded, runtime.value)
     raise_config_error(
         "A model cannot be served by vLLM here.", check_vllm(effects.machine, loaded, runtime.value, gpu)

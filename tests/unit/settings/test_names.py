@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stackctl.core.gateway.routes import list_targets as find_targets
 from stackctl.core.settings.dotenv import parse_dotenv
@@ -12,6 +14,7 @@ from stackctl.core.settings.names.overlay import Overlay, build_overlay
 from stackctl.core.settings.names.reference import list_rows, render_names
 from stackctl.core.settings.names.table import PLACES, list_names, list_secret_names, name_keys
 from stackctl.core.settings.names.values import read_names
+from stackctl.core.settings.provider_checks import check_providers
 from stackctl.core.settings.settings import setting_names
 from stackctl.core.settings.stackfile import Provider, RemoteModel, Route, StackFile
 from stackctl.core.settings.stackfile_reader import parse_stackfile
@@ -319,6 +322,20 @@ def test_each_name_is_shown_with_what_it_turned_into_and_no_secret() -> None:
 def test_every_temperature_from_0_to_2_is_one(text: str) -> None:
     route = overlay(f"LLM_TEMPERATURE={text}\n").stackfile.routes["local-chat"]
     assert route.defaults.temperature == float(text)
+
+
+_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="'\\\r\n\0", exclude_categories=["Cs"]), max_size=24)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(name_keys())), _TEXTS | st.sampled_from(["1", "true", "http://h:1/v1"])))
+def test_whatever_a_value_is_it_is_read_or_refused_and_a_secret_is_never_shown(values: dict[str, str]) -> None:
+    secrets = {name: f"planted{value}" for name, value in values.items() if name in list_secret_names()}
+    made = overlay("".join(f"{name}='{value}'\n" for name, value in {**values, **secrets}.items()))
+    shown = repr((made, list_rows(made))) + "".join(finding.render_text() + finding.hint for finding in made.findings)
+    assert "planted" not in shown
+    assert set(made.became) == made.names.given
+    if not [finding for finding in made.findings if finding.severity is Severity.ERROR]:
+        assert check_providers(made.stackfile) == []
 
 
 def test_no_representation_holds_a_secret() -> None:

@@ -10,6 +10,7 @@ from stackctl.core.engine.engines import ENGINES
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.checks import check_bind_address, check_engine, check_ports
 from stackctl.operations.site.load import load_site
+from stackctl.operations.site.placement import check_places
 from stackctl.operations.site.render import collect_secrets
 from tests.fakes import World, raised_by, write_env
 
@@ -35,6 +36,22 @@ def test_no_provider_is_this_stack_s_own_gateway(address: str, is_refused: bool)
     (finding,) = raised_by(lambda: load_site(world.effects)).findings
     assert (finding.subject, finding.file, finding.line) == ("MYCODER_OPENAI_BASE_URL", ".env", 6)
     assert "this stack's own gateway, on port 8000" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("address", "runtime", "is_refused"),
+    [
+        ("http://localhost:8001/v1", "process", True),
+        ("http://localhost:8001/v1", "compose", False),
+        ("http://localhost:8002/v1", "process", False),
+        ("http://192.0.2.7:8001/v1", "process", False),
+    ],
+)
+def test_no_provider_is_where_an_engine_of_ours_listens(address: str, runtime: str, is_refused: bool) -> None:
+    """Where vLLM usually is, this stack's first engine is, too."""
+    loaded = load_site(World(write_env(VLLM_BASE_URL=address)).effects)
+    found = [finding.subject for finding in check_places(loaded, runtime)]
+    assert found == (["VLLM_BASE_URL"] if is_refused else [])
 
 
 @pytest.mark.parametrize(
