@@ -12,7 +12,7 @@ from typing import Any
 
 from stackctl.core.settings.dotenv import DotenvFile
 from stackctl.core.settings.names.overlay import Overlay
-from stackctl.core.settings.names.table import name_keys
+from stackctl.core.settings.names.table import name_keys, travelling_keys
 from stackctl.core.settings.settings import Settings, setting_names
 from stackctl.core.settings.value_text import parse_value
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error, suggest_nearest
@@ -70,7 +70,8 @@ def resolve_settings(
     """
     packed = release or DotenvFile("")
     findings = [*dotenv.findings, *packed.findings]
-    findings += [*_check_known(dotenv, referenced), *_check_known(packed, referenced)]
+    # What a release says of one site's providers would decide where another site's requests go.
+    findings += [*_check_known(dotenv, referenced | name_keys()), *_check_known(packed, referenced | travelling_keys())]
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for item in fields(Settings):
@@ -156,8 +157,8 @@ def pick_source(name: str, sources: Sequence[Mapping[str, str]]) -> tuple[str | 
     return None, Origin.DEFAULT
 
 
-def _check_known(dotenv: DotenvFile, referenced: frozenset[str]) -> list[Finding]:
-    known = {*setting_names(), *name_keys(), *referenced}
+def _check_known(dotenv: DotenvFile, allowed: frozenset[str]) -> list[Finding]:
+    known = {*setting_names(), *allowed}
     found = []
     for name in dotenv.values:
         if name not in known:

@@ -5,14 +5,13 @@ In: effects. Out: ``ResolvedSettings``, ``StackFile``, ``Release``. Reads throug
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackctl.core.bundle.format.installed_paths import CURRENT, OFFLINE_FOLDER
 from stackctl.core.settings.dotenv import DotenvFile, parse_dotenv
 from stackctl.core.settings.names.overlay import Overlay, build_overlay
-from stackctl.core.settings.names.table import list_secret_names
+from stackctl.core.settings.names.table import list_secret_names, travelling_keys
 from stackctl.core.settings.names.values import read_names
 from stackctl.core.settings.sources import (
     ResolvedSettings,
@@ -79,9 +78,11 @@ def resolve_site(
     return resolved, stackfile
 
 
-def _build_overlay(files: Sequence[DotenvFile], stackfile: StackFile, travelling: bool) -> Overlay:
+def _build_overlay(files: tuple[DotenvFile, DotenvFile], stackfile: StackFile, travelling: bool) -> Overlay:
     """What the names in `.env` and in the release's settings make of `stack.yml`, each finding at its line."""
-    names = read_names(files)
+    site, release = files
+    brought = {name: value for name, value in release.values.items() if name in travelling_keys()}
+    names = read_names((site, replace(release, values=brought)))
     overlay = build_overlay(names.keep_travelling() if travelling else names, stackfile)
     lines = {name: (file.path, line) for file in reversed(files) for name, line in file.lines.items()}
     placed = [

@@ -142,6 +142,16 @@ def test_names_that_a_release_brought_count_behind_the_site_s_own(world: World, 
     assert (route.deadline, route.retries) == (90.0, 1)
 
 
+def test_a_release_does_not_say_where_requests_go(world: World, tmp_path: Path) -> None:
+    settings = FILES["config/settings.env"] + b"ENVIRONMENT=development\nOLLAMA_BASE_URL=http://elsewhere:11434\n"
+    install(world, tmp_path, files={**FILES, "config/settings.env": settings})
+    error = raised_by(lambda: load_settings(world.effects))
+    assert [(finding.subject, finding.message) for finding in error.findings] == [
+        ("ENVIRONMENT", "is not a setting of this stack"),
+        ("OLLAMA_BASE_URL", "is not a setting of this stack"),
+    ]
+
+
 def test_a_switch_decides_its_setting_whatever_else_says_so(world: World) -> None:
     world.files[SITE / ".env"] = write_env(GATEWAY_EMBEDDINGS="true", MYCODER_DISABLE_EMBEDDINGS=1, LLM_DEBUG="true")
     world.environment = {"GATEWAY_LOG_LEVEL": "info"}

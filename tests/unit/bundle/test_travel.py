@@ -17,8 +17,8 @@ from stackctl.core.bundle.pack.travel import (
 )
 from stackctl.core.settings.dotenv import DotenvFile, parse_dotenv
 from stackctl.core.settings.names.overlay import build_overlay
-from stackctl.core.settings.names.table import list_names
-from stackctl.core.settings.names.values import is_travelling, read_names
+from stackctl.core.settings.names.table import is_travelling, list_names
+from stackctl.core.settings.names.values import read_names
 from stackctl.core.settings.settings import Settings, setting_names
 from stackctl.core.settings.sources import apply_overlay, resolve_settings
 from stackctl.core.settings.stackfile import StackFile
@@ -82,7 +82,7 @@ def test_of_other_tools_names_only_what_is_about_the_stack_travels() -> None:
 
 
 def test_no_other_name_of_another_tool_travels() -> None:
-    values = {item.name.upper(): "1" for item in list_names() if not is_travelling(item.metadata)}
+    values = {item.name.upper(): "1" for item in list_names() if not is_travelling(item)}
     values |= {name: "http://h/v1" for name in values if name.endswith("_URL")} | {"ENVIRONMENT": "development"}
     assert {"ENVIRONMENT", "USER_ID", "USER_TYPE", "INTERNAL_LLM_TICKET", "OLLAMA_BASE_URL"} <= values.keys()
     del values["LLM_DEBUG"]  # whose setting is left out before, when a bundle is packed

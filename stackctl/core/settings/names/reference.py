@@ -7,8 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from stackctl.core.settings.names.overlay import Overlay
-from stackctl.core.settings.names.table import list_names
-from stackctl.core.settings.names.values import is_travelling
+from stackctl.core.settings.names.table import is_travelling, list_names
 from stackctl.core.settings.reference import describe_values
 from stackctl.core.settings.settings import mask_value
 
@@ -35,7 +34,7 @@ def render_names() -> str:
                 f"`{item.name.upper()}`",
                 _describe_secret(item) or describe_values(item),
                 f"`{becomes}`" if becomes else "",
-                "yes" if is_travelling(item.metadata) else "no",
+                "yes" if is_travelling(item) else "no",
                 str(item.metadata["help"]),
             )
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")

@@ -266,6 +266,16 @@ def name_keys() -> frozenset[str]:
     return frozenset(item.name.upper() for item in fields(EnvironmentNames))
 
 
+def travelling_keys() -> frozenset[str]:
+    """The names that a bundle takes along: neither secret nor of one machine."""
+    return frozenset(item.name.upper() for item in fields(EnvironmentNames) if is_travelling(item))
+
+
+def is_travelling(item: Field[Any]) -> bool:
+    """Whether a bundle takes this name along."""
+    return not (item.metadata["secret"] or item.metadata["of_machine"])
+
+
 def list_secret_names() -> frozenset[str]:
     """Names whose values must never be printed or rendered."""
     return frozenset(item.name.upper() for item in fields(EnvironmentNames) if item.metadata["secret"])

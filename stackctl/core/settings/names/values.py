@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from stackctl.core.settings.dotenv import DotenvFile
-from stackctl.core.settings.names.table import EnvironmentNames
+from stackctl.core.settings.names.table import EnvironmentNames, travelling_keys
 from stackctl.core.settings.value_text import parse_value
 from stackctl.errors import Finding
 
@@ -29,15 +29,9 @@ class NamedValues:
 
     def keep_travelling(self) -> NamedValues:
         """Those that a bundle takes along: neither secret nor of one machine."""
-        kept = {item.name for item in fields(EnvironmentNames) if is_travelling(item.metadata)}
-        values = EnvironmentNames(**{name: getattr(self.values, name) for name in kept})
-        upper = {name.upper() for name in kept}
-        return replace(self, values=values, given=self.given & upper, blank=self.blank & upper)
-
-
-def is_travelling(metadata: Any) -> bool:
-    """Whether a bundle takes the name with this metadata along."""
-    return not (metadata["secret"] or metadata["of_machine"])
+        kept = travelling_keys()
+        values = EnvironmentNames(**{name.lower(): getattr(self.values, name.lower()) for name in kept})
+        return replace(self, values=values, given=self.given & kept, blank=self.blank & kept)
 
 
 def read_names(files: Sequence[DotenvFile]) -> NamedValues:
