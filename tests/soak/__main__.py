@@ -1,5 +1,9 @@
-"""``python -m tests.soak [--minutes N] [--clients N]``: a stack under load, looked at again and again.
+"""``python -m tests.soak [--requests N] [--minutes N] [--clients N]``: the gateway, then a whole stack, under load.
 
+First 2,000 requests one after another and 2,000 at once to an engine that cuts connections, then mixed ones to three
+providers that fail, with clients that leave and workers that are killed (steady.py, mixed.py).
+
+Then the stack.
 Does I/O: makes a site in a temporary folder, starts its services as processes of this machine, asks the gateway from
 several clients for the time given, and stops everything. Without an NVIDIA GPU one is emulated. Fails at the first
 minute in which ``health`` fails, a service was restarted or an answer is wrong, and unless ``up`` then changes nothing
@@ -19,9 +23,12 @@ from pathlib import Path
 
 from tests.integration.emulated_gpu import EmulatedGpu
 from tests.integration.stack_site import ANSWERS, CHAT_SERVICE, Site
+from tests.soak.mixed import run_mixed
+from tests.soak.steady import run_steady
 
 QUESTION = "ping"
 LOOK_S = 60.0
+STEADY, REQUESTS_A_KILL, QUOTED_PROBLEMS = 2000, 500, 20
 
 
 @dataclass
@@ -97,12 +104,25 @@ def look(site: Site, answers: int) -> None:
         raise SystemExit(f"failed: {bad or died}")
 
 
-def main() -> None:
-    """Start, load, look, stop."""
-    parser = argparse.ArgumentParser(description="Run a stack under load and look at it once a minute.")
-    parser.add_argument("--minutes", type=float, default=30, help="how long (default: 30)")
-    parser.add_argument("--clients", type=int, default=8, help="clients at the same time (default: 8)")
-    options = parser.parse_args()
+def load_gateway(requests: int) -> None:
+    """The gateway alone, before providers of our own.
+
+    Raises:
+        SystemExit: something was not as it must be.
+    """
+    steady = run_steady(STEADY, STEADY)
+    took = " and ".join(f"{seconds:.0f} s" for seconds in steady.seconds)
+    print(f"{STEADY} requests one after another and {STEADY} at once: {took}; {steady.tried_again} were tried again")
+    mixed = run_mixed(requests, requests // REQUESTS_A_KILL)
+    early, late = mixed.memory_mib
+    print(f"{requests} mixed requests: {mixed.seconds:.0f} s; {early} MiB a worker after a fifth, {late} at the end")
+    print(", ".join(f"{count} x {end}" for end, count in mixed.ends.most_common()))
+    if problems := [*steady.problems, *mixed.problems]:
+        raise SystemExit("failed: " + "\n".join(problems[:QUOTED_PROBLEMS]))
+
+
+def load_stack(minutes: float, clients: int) -> None:
+    """A whole stack in a temporary folder: start, load, look, stop."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         if shutil.which("nvidia-smi") is None:
             gpu = EmulatedGpu.create(Path(folder) / "gpu")
@@ -113,13 +133,26 @@ def main() -> None:
         )
         try:
             site.run("up")
-            load = Load(site, options.clients)
-            load.run(options.minutes)
+            load = Load(site, clients)
+            load.run(minutes)
             assert "nothing had to change" in site.run("up").stdout
             site.run("restart")
             look(site, sum(load.answers))
         finally:
             site.stop()
+
+
+def main() -> None:
+    """Parse, and run what is wanted."""
+    parser = argparse.ArgumentParser(description="Run the gateway and a stack under load.")
+    parser.add_argument("--requests", type=int, default=10_000, help="mixed requests (default: 10000; 0: none)")
+    parser.add_argument("--minutes", type=float, default=30, help="how long (default: 30)")
+    parser.add_argument("--clients", type=int, default=8, help="clients at the same time (default: 8)")
+    options = parser.parse_args()
+    if options.requests:
+        load_gateway(options.requests)
+    if options.minutes:
+        load_stack(options.minutes, options.clients)
     print("soak: well")
 
 
