@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from stackctl.core.gateway.config import (
     Deployment,
     GatewayAlias,
@@ -11,6 +13,7 @@ from stackctl.core.gateway.config import (
     Timeouts,
 )
 from stackctl.core.gateway.standalone import StandaloneConfig, build_standalone
+from tests.fakes import CHECKOUT
 
 ENGINE = GatewayProvider("inference-chat", "engine", True, Timeouts(5, 600, 120, 600), slots=4, fresh_connections=True)
 CLOUD = GatewayProvider("cloud", "openai", False, Timeouts(5, 20, 20, 90))
@@ -60,3 +63,11 @@ def test_an_alias_is_served_by_its_route_s_first_target() -> None:
     config = build(GatewayRoute("local-chat", ("local-chat", "gpt"), 1, 600), aliases=aliases)
     assert served(config)["claude-*"] == served(config)["gpt-4o"] == CHAT.model
     assert config.fallbacks == (("local-chat", ("gpt",)), ("gpt-4o", ("gpt",)))
+
+
+def test_the_tests_proxy_is_of_the_version_that_the_gateway_is_locked_to() -> None:
+    """'make lock-litellm-proxy' resolves it again."""
+    locks = ("services/api-gateway/requirements.lock", "tests/litellm_proxy/requirements.lock")
+    texts = [(CHECKOUT / lock).read_text(encoding="utf-8") for lock in locks]
+    pinned = [re.findall(r"^litellm==(\S+)", text, re.MULTILINE) for text in texts]
+    assert pinned[0] == pinned[1] != []

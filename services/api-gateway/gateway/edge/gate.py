@@ -126,7 +126,7 @@ class Gate:
         body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
         try:
-            await _until_left(self._router.serve(call, route, exchange), receive)
+            await _until_left(self._router.serve(call, route, exchange), receive, exchange)
         except RefusedError as refusal:
             if endpoint.format == "embeddings" and refusal.error.status >= 500:
                 raise RefusedError(_switch_off(refusal.error.message)) from refusal
@@ -215,7 +215,7 @@ def _switch_off(reason: str) -> ApiError:
     return ApiError(503, "embeddings_unavailable", f"Embeddings are not available; search by words instead. {reason}")
 
 
-async def _until_left(work: Awaitable[None], receive: Receive) -> None:
+async def _until_left(work: Awaitable[None], receive: Receive, exchange: Exchange) -> None:
     """Do the work while the client is there.
 
     Raises:
@@ -229,6 +229,8 @@ async def _until_left(work: Awaitable[None], receive: Receive) -> None:
         nonlocal has_left
         while (await receive())["type"] != "http.disconnect":
             pass
+        if exchange.is_complete:  # the server says so at the end of every answer: nobody left before it
+            return
         has_left = True
         task.cancel()
 
