@@ -35,6 +35,7 @@ def test_a_field_goes_to_those_servers_that_know_it_and_the_client_hears_of_the_
     request = build_stream_request(call, target, Route("m", (target,)))
     assert ("top_k" in orjson.loads(request.body)) is gets_it
     assert orjson.loads(request.body)["temperature"] == 0
+    assert request.headers["x-request-id"] == "id"
     assert find_warning(call, target) == ("" if gets_it else "fields-left-out: top_k")
 
 
@@ -56,6 +57,7 @@ class Answers:
     @asynccontextmanager
     async def post(self, target: Target, path: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[Any]:
         self.asked.append(orjson.loads(body))
+        assert headers["x-request-id"] == "id"
         yield self
 
     async def read(self) -> bytes:

@@ -42,6 +42,11 @@ class Call:
         return self.choices
 
     @property
+    def tracing(self) -> Mapping[str, str]:
+        """The header by which a server's log names the same request as ours."""
+        return {"x-request-id": self.request_id}
+
+    @property
     def wants_stream(self) -> bool:
         """Whether the client wants the answer piece by piece."""
         return self.body.get("stream") is True

@@ -42,7 +42,11 @@ def build_stream_request(call: Call, target: Target, route: Route) -> StreamRequ
     Raises:
         RefusedError: 400 for what cannot be honoured, in the words of the client's format.
     """
-    call = fit_call(call, target)
+    request = _build(fit_call(call, target), target, route)
+    return replace(request, headers={**request.headers, **call.tracing})
+
+
+def _build(call: Call, target: Target, route: Route) -> StreamRequest:
     if call.format == "completions":
         return _complete(call, target, route)
     if call.format == "messages" and target.provider.speaks_anthropic:

@@ -49,17 +49,17 @@ async def _count_at_anthropic(call: Call, target: Target, upstream: Upstream) ->
     body = {**call.body, "model": target.model}
     if call.format == "responses_count":
         body = find_dialect().build_count_body(build_count_body(call.format, body))
-    return (await _ask(target, upstream, "/messages/count_tokens", body))["input_tokens"]
+    return (await _ask(call, target, upstream, "/messages/count_tokens", body))["input_tokens"]
 
 
 async def _count_at_engine(call: Call, target: Target, upstream: Upstream) -> Any:
     body = build_count_body(call.format, call.body)
     honour_for_engine(body)  # as the request itself would be changed
-    return (await _ask(target, upstream, "/chat/completions/input_tokens", body))["input_tokens"]
+    return (await _ask(call, target, upstream, "/chat/completions/input_tokens", body))["input_tokens"]
 
 
-async def _ask(target: Target, upstream: Upstream, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    async with upstream.post(target, path, orjson.dumps(body), {}) as response:
+async def _ask(call: Call, target: Target, upstream: Upstream, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async with upstream.post(target, path, orjson.dumps(body), call.tracing) as response:
         raw = await response.read()
     try:
         value = orjson.loads(raw)

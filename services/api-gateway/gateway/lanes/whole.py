@@ -38,7 +38,7 @@ async def carry_embeddings(call: Call, target: Target, upstream: Upstream, reply
     usage = {"prompt_tokens": 0, "total_tokens": 0}
     async with Patience(target.provider.timeouts, left_s):
         for batch in _cut(inputs, target):
-            answer = await _ask(target, upstream, "/embeddings", {**body, "input": batch})
+            answer = await _ask(call, target, upstream, "/embeddings", {**body, "input": batch})
             found = answer.get("data")
             if not isinstance(found, list) or len(found) != len(batch) or not all(map(_has_vector, found)):
                 raise TargetError(BROKEN_ANSWER)
@@ -67,7 +67,7 @@ async def carry_rerank(call: Call, target: Target, upstream: Upstream, reply: Re
     begun = 0
     async with Patience(target.provider.timeouts, left_s):
         for batch in _cut(documents, target):
-            answer = await _ask(target, upstream, "/rerank", {**body, "documents": batch})
+            answer = await _ask(call, target, upstream, "/rerank", {**body, "documents": batch})
             found = answer.get("results")
             if not isinstance(found, list) or not all(map(_has_score, found)):
                 raise TargetError(BROKEN_ANSWER)
@@ -101,8 +101,8 @@ def _cut(items: Sequence[Any], target: Target) -> list[Sequence[Any]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-async def _ask(target: Target, upstream: Upstream, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    async with upstream.post(target, path, orjson.dumps(body), {}) as response:
+async def _ask(call: Call, target: Target, upstream: Upstream, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async with upstream.post(target, path, orjson.dumps(body), call.tracing) as response:
         raw = await response.read()
     try:
         value = orjson.loads(raw)
