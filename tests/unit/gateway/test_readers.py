@@ -144,6 +144,12 @@ def test_tool_calls_are_put_together_from_their_parts() -> None:
     ]
 
 
+def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
+    calls = [{"index": 0, "id": name, "function": {"name": name, "arguments": "{}"}} for name in "ab"]
+    (choice,) = collect(b"".join(chunk({"tool_calls": [call]}) for call in calls) + STOP + DONE)["choices"]
+    assert [call["id"] for call in choice["message"]["tool_calls"]] == ["a", "b"]
+
+
 def test_several_answers_keep_apart() -> None:
     def of(index: int, text: str, finish: str | None = None) -> bytes:
         choice = {"index": index, "delta": {"content": text}, "finish_reason": finish}

@@ -99,8 +99,10 @@ def _merge_list(whole: list[Any], pieces: list[Any]) -> list[Any]:
         if not (isinstance(piece, dict) and isinstance(piece.get("index"), int)):
             whole.append(piece)
             continue
-        found = next((item for item in whole if item.get(_PLACE) == piece["index"]), None)
-        if found is None:
+        found = next((item for item in reversed(whole) if item.get(_PLACE) == piece["index"]), None)
+        # Some servers give every call of an answer the same index, and each an id of its own.
+        is_another = found is not None and piece.get("id") and found.get("id") not in (None, piece["id"])
+        if found is None or is_another:
             found = {_PLACE: piece["index"]}
             whole.append(found)
         _merge(found, {name: value for name, value in piece.items() if name != "index"})
