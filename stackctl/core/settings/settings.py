@@ -256,7 +256,7 @@ class Settings:
     )
     gateway_formats: str = _setting(
         "chat,completions,embeddings,rerank,messages,responses",
-        "Formats that clients are served in; without responses the gateway starts faster and takes less memory.",
+        "Formats that clients are served in; what is left out is answered with 404.",
         group="Gateway",
         pattern=_FORMATS,
         expected="a list of chat, completions, embeddings, rerank, messages and responses",
