@@ -39,6 +39,12 @@ def test_a_field_goes_to_those_servers_that_know_it_and_the_client_hears_of_the_
     assert find_warning(call, target) == ("" if gets_it else "fields-left-out: top_k")
 
 
+def test_what_claude_code_sends_needs_no_warning() -> None:
+    body = {**CHAT, "max_tokens": 9, "metadata": {"user_id": "u"}, "thinking": {"type": "adaptive"}}
+    call = Call("messages", body, "m", "id")
+    assert {find_warning(call, build_target(kind)) for kind in ("engine", "vllm", "openai", "anthropic")} == {""}
+
+
 def test_a_field_whose_answer_would_be_another_is_refused_before_anything_is_sent() -> None:
     target = build_target("engine")
     call = Call("chat", {**CHAT, "structured_outputs": {"json": {}}}, "m", "id")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.policy.tables.field import build_table, known_to, left_out, passed, refused
+from gateway.policy.tables.field import build_table, left_out, passed, refused
 from gateway.policy.tables.servers import SAMPLING, TEMPLATE
 from gateway.policy.tables.steering import STEERING
-
-_ANTHROPIC = ("anthropic",)
 
 _OWN = (
     passed("model", "text", "the route", required=True),
@@ -27,8 +25,8 @@ _OWN = (
     passed("cache_control", "object", "what Anthropic caches; elsewhere without effect"),
     passed("container", "text or object", "for Anthropic's own tools; refused elsewhere"),
     passed("mcp_servers", "list", "for Anthropic to connect; refused elsewhere"),
-    known_to(_ANTHROPIC, "metadata", "object", "who asks, for Anthropic; goes nowhere else"),
-    known_to(_ANTHROPIC, "diagnostics", "object", "why Anthropic's cache missed"),
+    passed("metadata", "object", "who asks, for Anthropic; goes nowhere else"),
+    passed("diagnostics", "object", "why Anthropic's cache missed; elsewhere without effect"),
     left_out("betas", "list", "the SDK sends it as the header 'anthropic-beta', which is passed"),
     left_out("stream_options", "object", "usage stands in every stream of this format"),
     left_out("service_tier", "text", "price and place at a provider are the operator's to set"),

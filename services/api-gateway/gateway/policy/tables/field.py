@@ -39,7 +39,8 @@ class Field:
     Attributes:
         kind: what its value must be, such as ``text or list``; empty when anything may.
         why: a word on its treatment, for the page and, of a refused field, for the client.
-        servers: families of servers that know it, of ``llama.cpp``, ``vllm`` and ``openai``; empty: all do.
+        servers: families of servers that know it, of ``llama.cpp``, ``vllm``, ``openai`` and ``anthropic``; empty:
+            all do, or its format's conversion sees to it.
         is_binding: whether an answer of a server that does not know it would be another than the client counts on.
         is_required: whether a request without it means nothing.
         harmless: values of a refused field that ask for what is done anyway.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.policy.tables.field import Field, known_to, left_out, passed, refused
+from gateway.policy.tables.field import Field, known_to, left_out, refused
 
 _LLAMA, _VLLM = ("llama.cpp",), ("vllm",)
 _BOTH = (*_LLAMA, *_VLLM)
 
 # On every format that a chat or a text model answers.
 SAMPLING: tuple[Field, ...] = (
-    known_to(_BOTH, "top_k", "whole number", "sampling"),
+    known_to((*_BOTH, "anthropic"), "top_k", "whole number", "sampling"),
     known_to(_BOTH, "min_p", "number", "sampling"),
     known_to(_LLAMA, "top_n_sigma", "number", "sampling"),
     known_to(_LLAMA, "typical_p", "number", "sampling"),
@@ -77,7 +77,7 @@ SAMPLING: tuple[Field, ...] = (
 
 # Where a chat template makes the prompt.
 TEMPLATE: tuple[Field, ...] = (
-    passed("chat_template_kwargs", "object", "variables of the model's template"),
+    known_to(_BOTH, "chat_template_kwargs", "object", "variables of the model's template"),
     known_to(_BOTH, "add_generation_prompt", "truth value", "whether the model begins a turn", binding=True),
     known_to(_BOTH, "continue_final_message", "truth value", "whether the last turn goes on", binding=True),
     known_to(_VLLM, "documents", "list", "texts for the model's template", binding=True),
