@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from stackctl.core.gateway.config import GatewayConfig
 from stackctl.core.health.chat_events import list_deltas, parse_events, split_lines
 from stackctl.core.health.probes import ProbeResult, Status, read_json
 from stackctl.core.models.served import ServedModel
@@ -19,6 +20,8 @@ OPEN_QUESTION = "Reply with the single word: ready"
 OPEN_ANSWER_TOKENS = 16
 KNOWN_ANSWER_TOKENS = 64
 
+# Formats beside chat, which several formats ask for, by what a model is for.
+_FORMATS = {"embedding": "embeddings", "rerank": "rerank"}
 LAYERS = {"chat": "completion", "embedding": "embeddings", "rerank": "rerank"}
 
 
@@ -144,6 +147,20 @@ def judge_stream(model: ServedModel, answer: Answer, known_answer: str) -> Probe
     if not text:
         return ProbeResult(layer, name, Status.FAILED, "answered nothing; expected text", hint, elapsed_s)
     return ProbeResult(layer, name, Status.OK, "answers in pieces", elapsed_s=elapsed_s)
+
+
+def explain_off(model: ServedModel, gateway: GatewayConfig) -> str:
+    """Why the gateway refuses what the model is for, as its operator wanted it; empty where it serves it."""
+    if model.mode == "embedding" and not gateway.has_embeddings:
+        return "switched off by GATEWAY_EMBEDDINGS"
+    wanted = _FORMATS.get(model.mode, "")
+    return f"left out of GATEWAY_FORMATS: {wanted}" if wanted and wanted not in gateway.formats else ""
+
+
+def list_off(model: ServedModel, gateway: GatewayConfig) -> tuple[ProbeResult, ...]:
+    """The result for a model that is not asked because the gateway is to refuse it; empty where it is to be asked."""
+    reason = explain_off(model, gateway)
+    return (ProbeResult(LAYERS[model.mode], model.served_name, Status.OK, f"not asked: {reason}"),) if reason else ()
 
 
 def list_unasked(model: ServedModel, lower: Iterable[ProbeResult]) -> tuple[ProbeResult, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_busy, list_unasked
+from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_busy, list_off, list_unasked
 from stackctl.core.health.gpu_proof import GpuFacts, judge_gpu
 from stackctl.core.health.probes import (
     HealthReport,
@@ -152,7 +152,7 @@ def _probe_answer(asker: _Asker, service: Service, lower: Results) -> Results:
     """Ask for one whole answer and, after it, one as a stream: an engine may have a single slot."""
     model = service.model
     assert model is not None
-    if unasked := list_unasked(model, lower):
+    if unasked := list_off(model, asker.plan.stack.gateway) or list_unasked(model, lower):
         return unasked
     key = asker.plan.variables["GATEWAY_KEY"]
     health = asker.effects.network.fetch(f"{asker.gateway_url}/health", key=key, timeout_s=PROBE_TIMEOUT_S)

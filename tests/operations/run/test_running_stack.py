@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stackctl.core.health.probes import Status
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.errors import ConfigError, NotRunning, UnhealthyError
 from stackctl.operations.look.chat import ask
@@ -180,6 +181,24 @@ def test_a_model_behind_a_silent_service_is_not_asked(up: World, service: str, u
     assert {name for name, detail in skipped.items() if "not asked" in detail} == unasked
     asked = {request.split()[1] for request in up.requests if " " in request}
     assert asked == {"local-chat", "local-embed"} - unasked
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"GATEWAY_EMBEDDINGS": "false"}, "switched off by GATEWAY_EMBEDDINGS"),
+        ({"MYCODER_DISABLE_EMBEDDINGS": 1}, "switched off by GATEWAY_EMBEDDINGS"),
+        ({"GATEWAY_FORMATS": "chat,messages"}, "left out of GATEWAY_FORMATS: embeddings"),
+    ],
+)
+def test_what_the_gateway_is_to_refuse_is_not_asked_for(world: World, setting: dict[str, object], reason: str) -> None:
+    world.files[SITE / ".env"] = write_env(**setting)
+    run_up(world.effects)
+    report = check_health(world.effects, load_running(world.effects))
+    (result,) = (result for result in report.results if result.layer == "embeddings")
+    assert (result.status, result.detail) == (Status.OK, f"not asked: {reason}")
+    assert "/v1/embeddings local-embed" not in world.requests
+    assert "/v1/chat/completions local-chat" in world.requests
 
 
 def test_free_probes_ask_no_model_for_an_answer(up: World) -> None:

@@ -13,6 +13,7 @@ from stackctl import __version__
 from stackctl.core.bundle.format.installed_paths import LOAD_RECORD, LOCK, OFFLINE_FOLDER, RECEIPTS
 from stackctl.core.bundle.load.record import parse_record
 from stackctl.core.bundle.load.release import Release
+from stackctl.core.health.answers import explain_off
 from stackctl.core.proof.receipt import (
     InstalledBundle,
     Receipt,
@@ -96,7 +97,8 @@ def _build_receipt(effects: Effects, rehearsing: RehearsalEffects, request: Prov
         (*list_gaps(watches), *([rehearsal.gap] if rehearsal.gap else [])),
         tuple(f"{finding.subject}: {finding.message}" for finding in findings),
     )
-    models = loaded.choose_stack(runtime).models
+    stack = loaded.choose_stack(runtime)
+    asked = (model for model in stack.models if not explain_off(model, stack.gateway))
     return Receipt(
         proof=proof,
         bundle=_load_bundle(effects.files, loaded.release),
@@ -104,8 +106,8 @@ def _build_receipt(effects: Effects, rehearsing: RehearsalEffects, request: Prov
         stackctl_version=__version__,
         configuration=hash_configuration(render_site(effects, loaded).files),
         images=rehearsal.images,
-        models=tuple(build_model_fact(model, loaded.release) for model in models),
-        answers=list_answer_facts(models, load_known_answer(effects, loaded.release)),
+        models=tuple(build_model_fact(model, loaded.release) for model in stack.models),
+        answers=list_answer_facts(asked, load_known_answer(effects, loaded.release)),
         started=started,
         finished=rehearsing.now(),
     )
