@@ -78,7 +78,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     """Serve until a signal arrives; returns the exit status."""
     from gateway.edge.gate import Gate
     from gateway.edge.server import serve
-    from gateway.formats.translations import load_dialect
+    from gateway.formats.translations import load_dialect, needs_dialect
     from gateway.lanes.upstream import Upstream, load_trust
     from gateway.observe.logs import configure_logging
     from gateway.queue.slots import SlotQueue
@@ -92,7 +92,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
         return CONFIGURATION_WRONG
     configure_logging(settings.log_prompts, settings.is_verbose)
     os.environ.update(bypass_proxies(os.environ, settings.direct_hosts))
-    if any(target.provider.speaks_anthropic for target in catalog.targets):
+    if needs_dialect(catalog.formats) and any(target.provider.speaks_anthropic for target in catalog.targets):
         load_dialect()  # before the first request, and before workers are forked, which then share it
 
     def build_gate(slots: SlotQueue) -> Gate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import openai
@@ -173,6 +174,24 @@ def test_what_the_provider_cannot_do_is_refused_in_words(client: openai.OpenAI) 
     with pytest.raises(openai.BadRequestError, match="data: URL") as refused:
         client.chat.completions.create(model="claude", messages=[{"role": "user", "content": [image]}])  # type: ignore[list-item, misc]
     assert refused.value.param == "messages[0].content[0].image_url"
+
+
+def _has_litellm(gateway: DrillGateway) -> bool:
+    """Whether it is loaded: nothing else of the gateway brings pydantic's library with it."""
+    return "pydantic_core" in Path(f"/proc/{gateway.pid}/maps").read_text(encoding="utf-8")
+
+
+def test_litellm_is_loaded_where_a_provider_needs_it(gateway: DrillGateway) -> None:
+    assert _has_litellm(gateway)
+
+
+@pytest.mark.parametrize(
+    "change", [("kind: anthropic", "kind: openai-compatible"), ("gateway:", "gateway:\n  formats: [messages]")]
+)
+def test_litellm_is_not_loaded_elsewhere(change: tuple[str, str]) -> None:
+    configuration = CONFIGURATION.format(model=SERVER_MODEL, address="127.0.0.1:9").replace(*change)
+    with run_gateway(configuration, ANTHROPIC_API_KEY=KEY) as running:
+        assert not _has_litellm(running)
 
 
 def test_nothing_of_litellm_is_in_the_log(gateway: DrillGateway) -> None:

@@ -6,7 +6,7 @@ are LiteLLM's to convert for: ``load_dialect`` imports it, which takes two secon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from gateway.formats import litellm_library, messages, responses
@@ -49,6 +49,11 @@ def build_count_body(client_format: str, fields: Mapping[str, Any]) -> dict[str,
 def find_dialect() -> AnthropicDialect:
     """The conversion of one chat completion to Anthropic's format."""
     return AnthropicDialect()
+
+
+def needs_dialect(formats: Collection[str]) -> bool:
+    """Whether a client of these formats, sent to Anthropic's servers, needs the conversion: Messages are theirs."""
+    return any(name in formats for name in ("chat", "responses"))
 
 
 def load_dialect() -> None:
