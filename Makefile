@@ -1,6 +1,6 @@
 # Every target says what it does behind '##'; 'make' lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up-p1 down status health logs test test-python test-vllm coverage check format bench soak render docs lock release clean
+.PHONY: help setup up-p1 down status health logs test test-python test-vllm test-clients coverage check format bench soak render docs lock release clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -63,6 +63,10 @@ test-python: $(VENV)/.dev ## Run tests/unit, or TESTS="...", on Debian's Python 
 test-vllm: $(VENV)/.dev ## Install vLLM for CPUs (3 GB, in the user's cache) and run the tests that need it
 	@nice $(VENV)/bin/python -m tests.vllm.environment
 	@STACK_TEST_VLLM=1 $(VENV)/bin/pytest --numprocesses 0 tests/vllm
+
+test-clients: $(VENV)/.dev ## Install SDKs and coding agents for Node (600 MB, in the user's cache) and run them at a stack
+	@nice $(VENV)/bin/python -m tests.clients.environment
+	@STACK_TEST_CLIENTS=1 $(VENV)/bin/pytest --numprocesses 0 tests/clients
 
 coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach in their own process
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) --cov --cov-report=term $(TESTS)

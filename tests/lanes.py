@@ -17,6 +17,7 @@ _LANE_OF_FILE = {
     "tests/integration/bundle/test_offline_prove.py": STACK,
     "tests/integration/gateway/test_clients.py": STACK,
     "tests/integration/gateway/test_answers.py": TOOLS,
+    "tests/integration/gateway/test_lanes.py": TOOLS,
     "tests/integration/gateway/test_leaving.py": TOOLS,
     "tests/integration/gateway/test_tool_calls.py": TOOLS,
 }

@@ -8,30 +8,14 @@ import anthropic
 import openai
 import pytest
 
+from tests.integration.gateway.calling_site import create_calling_site
 from tests.integration.stack_site import DEADLINE_S, Site
-from tests.tool_model import ToolModel
-
-# Few slots, so that requests have to wait.
-SLOTS = 2
-# More than an answer without end fills while a test looks at it.
-CONTEXT = 131_072
 
 
 @pytest.fixture(scope="session")
 def calling_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """``local-chat`` calls tools, ``local-code`` thinks before it does; tests leave it as they found it."""
-    folder = tmp_path_factory.mktemp("models that call tools")
-    ToolModel(thinks=False).write(folder / "tools.gguf")
-    ToolModel(thinks=True).write(folder / "thinks.gguf")
-    site = Site.create(
-        tmp_path_factory.mktemp("a site with tools"),
-        MODELS_DIR=str(folder),
-        CHAT_MODEL="tools.gguf",
-        CODE_MODEL="thinks.gguf",
-        CONTEXT_LENGTH=str(CONTEXT),
-        INFERENCE_SLOTS=str(SLOTS),
-        INFERENCE_THREADS="1",
-    )
+    """A stack with models of the tests' own that call tools for real; tests leave it as they found it."""
+    site = create_calling_site(tmp_path_factory.mktemp("models that call tools"), tmp_path_factory.mktemp("calling"))
     try:
         site.run("up")
         yield site

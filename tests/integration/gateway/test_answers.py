@@ -14,7 +14,7 @@ import pytest
 from anthropic.types import MessageParam
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from tests.integration.gateway.conftest import CONTEXT, SLOTS
+from tests.integration.gateway.calling_site import CONTEXT, SLOTS
 from tests.integration.gateway.tool_clients import WEATHER, Json
 from tests.integration.stack_site import Site
 from tests.tool_model import ANSWER, FOREVER

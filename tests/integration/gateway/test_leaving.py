@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.gateway.conftest import SLOTS
+from tests.integration.gateway.calling_site import SLOTS
 from tests.integration.gateway.tool_clients import Json
 from tests.integration.stack_site import DEADLINE_S, Site
 from tests.tool_model import FOREVER, PIECES
