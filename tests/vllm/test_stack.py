@@ -53,6 +53,18 @@ def list_workers(site: Site) -> list[int]:
     return found
 
 
+def find_engine(site: Site) -> str:
+    """Base URL of the engine itself; the fourth port is the first that stack.yml's models get."""
+    return f"http://127.0.0.1:{int(site.settings['INFERENCE_PORT']) + 3}"
+
+
+def is_ready(site: Site) -> bool:
+    """Whether the engine answers; vLLM does not listen before."""
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{find_engine(site)}/health").status_code == 200
+    return False
+
+
 def read_events(answer: httpx.Response) -> list[dict[str, Any]]:
     lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: ")]
     return [json.loads(line) for line in lines if line != "[DONE]"]
@@ -159,7 +171,7 @@ def test_what_is_longer_than_its_context_is_refused_in_words(running: Site) -> N
 
 @pytest.mark.parametrize("path", ["/v1/models", "/invocations", "/tokenize", "/metrics", "/version"])
 def test_the_engine_answers_nobody_without_its_key(running: Site, path: str) -> None:
-    url = f"http://127.0.0.1:{int(running.settings['INFERENCE_PORT']) + 3}"
+    url = find_engine(running)
     method = "GET" if path in ("/v1/models", "/metrics", "/version") else "POST"
     assert httpx.request(method, url + path, json={"model": "local-chat", "prompt": "x"}).status_code == 401
     assert httpx.get(f"{url}/health").status_code == 200
@@ -199,7 +211,8 @@ def test_an_engine_that_is_killed_comes_back_and_leaves_nothing_behind(running: 
     children = list_descendants(main)
     os.kill(main if victim == "main" else children[-1], signal.SIGKILL)
     wait_for(lambda: not any(map(is_alive, (main, *children))), "the end of all its processes", START_TIMEOUT_S)
-    wait_for(lambda: running.load_health()["status"] == "ok", "health", START_TIMEOUT_S)
+    wait_for(lambda: is_ready(running), "its readiness", START_TIMEOUT_S)
+    running.wait_healthy()
     assert ask(running)["usage"]["completion_tokens"] == 8
 
 
