@@ -9,7 +9,9 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import anthropic
@@ -130,6 +132,34 @@ def test_a_killed_gateway_comes_back(up_site: Site) -> None:
     kill(gateway)
     assert_healed(up_site, GATEWAY_SERVICE, gateway)
     assert [pid for pid in workers if is_alive(pid)] == []
+
+
+def test_the_slots_of_a_killed_gateway_process_are_given_back(up_site: Site) -> None:
+    is_over = Event()
+
+    def read_line() -> dict[str, int]:
+        with up_site.client() as client:
+            lines: list[dict[str, int]] = list(client.get("/health").json()["slots"].values())
+        return lines[0] if lines else {"slots": 0, "leased": 0, "waiting": 0}
+
+    def keep_asking() -> None:
+        while not is_over.is_set():
+            with suppress(httpx.HTTPError), up_site.client() as client:
+                client.post("/v1/chat/completions", json=ENDLESS_CHAT)
+
+    def is_full() -> bool:
+        line = read_line()
+        return line["leased"] == line["slots"] > 0 and line["waiting"] > 0
+
+    with ThreadPoolExecutor(24) as pool:
+        try:
+            for _ in range(24):
+                pool.submit(keep_asking)
+            wait_for(is_full, "all slots to be leased")
+            kill(list_descendants(up_site.find_pids()[GATEWAY_SERVICE])[0])
+        finally:
+            is_over.set()
+    wait_for(lambda: read_line()["leased"] == read_line()["waiting"] == 0, "every slot to be given back")
 
 
 def test_each_gateway_process_counts_the_requests_of_both(up_site: Site) -> None:
