@@ -16,6 +16,10 @@ OTHER = {"type": "function", "function": {"name": "weather"}}
 PICTURE = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]}
 
 
+def allow(mode: str, *tools: Any) -> dict[str, Any]:
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(tools)}}
+
+
 def check(fields: dict[str, Any], kind: str = "engine", **abilities: bool) -> None:
     target = Target("t", Provider("p", kind, slots=2), "m", "chat", "http://127.0.0.1", **abilities)  # type: ignore[arg-type]
     check_abilities(fields, target, Call("chat", fields, "asked", "req"))
@@ -31,6 +35,8 @@ def check(fields: dict[str, Any], kind: str = "engine", **abilities: bool) -> No
         ({"tools": [{"type": "function"}]}, "invalid_tools", "tools[0].function.name"),
         ({"tools": [{"type": "function", "function": {"name": ""}}]}, "invalid_tools", "tools[0].function.name"),
         ({"tools": [TOOL], "tool_choice": "required"}, "unsupported_tools", "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": allow("required", TOOL)}, "unsupported_tools", "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": allow("auto", TOOL, OTHER)}, "unsupported_tools", "tool_choice"),
     ],
 )
 def test_what_an_engine_cannot_do_is_refused_by_field(fields: dict[str, Any], code: str, param: str) -> None:
@@ -40,7 +46,16 @@ def test_what_an_engine_cannot_do_is_refused_by_field(fields: dict[str, Any], co
     assert (error.status, error.code, error.param) == (400, code, param)
 
 
-@pytest.mark.parametrize("fields", [{"n": 2}, {"tools": [TOOL]}, {"tools": []}, {"tools": None}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 2},
+        {"tools": [TOOL]},
+        {"tools": [TOOL], "tool_choice": allow("auto", TOOL)},
+        {"tools": []},
+        {"tools": None},
+    ],
+)
 def test_what_it_can_do_passes(fields: dict[str, Any]) -> None:
     check(fields, images=False, tools=False)
 
@@ -53,6 +68,11 @@ def test_what_a_provider_can_do_is_left_to_it() -> None:
     ("fields", "sent"),
     [
         ({"tools": [TOOL, OTHER], "tool_choice": OTHER}, {"tools": [OTHER], "tool_choice": "required"}),
+        (
+            {"tools": [TOOL, OTHER], "tool_choice": allow("required", OTHER)},
+            {"tools": [OTHER], "tool_choice": "required"},
+        ),
+        ({"tools": [TOOL, OTHER], "tool_choice": allow("auto", TOOL)}, {"tools": [TOOL], "tool_choice": "auto"}),
         ({"tools": [TOOL], "tool_choice": "none", "parallel_tool_calls": False}, {}),
         ({"tools": [TOOL], "tool_choice": "auto"}, {"tools": [TOOL], "tool_choice": "auto"}),
     ],

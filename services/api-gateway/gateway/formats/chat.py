@@ -30,7 +30,7 @@ def build_body(fields: Mapping[str, Any], model: str, defaults: Mapping[str, Any
 def honour_for_engine(body: dict[str, Any]) -> None:
     """Say in llama.cpp's words what it would ignore, in place.
 
-    A tool chosen by name becomes the only one. Where no tool may be called none is shown to the model: it would write
+    Tools chosen by name become the only ones. Where no tool may be called none is shown to the model: it would write
     its call as a text.
     """
     choice = body.get("tool_choice")
@@ -38,11 +38,25 @@ def honour_for_engine(body: dict[str, Any]) -> None:
         for field in _OF_TOOLS:
             body.pop(field, None)
         return
-    function = choice.get("function") if isinstance(choice, dict) else None
-    if isinstance(function, dict):
-        name = function.get("name")
-        tools = [tool for tool in body.get("tools") or () if name_tool(tool) == name]
-        body["tools"], body["tool_choice"] = tools, "required"
+    if chosen := read_choice(choice):
+        word, names = chosen
+        body["tools"] = [tool for tool in body.get("tools") or () if name_tool(tool) in names]
+        body["tool_choice"] = word
+
+
+def read_choice(choice: Any) -> tuple[str, list[Any]] | None:
+    """The word for a choice that names tools, and their names; None for one that names none.
+
+    Source: OpenAI's ``tool_choice`` of types ``function`` and ``allowed_tools``.
+    """
+    if not isinstance(choice, dict):
+        return None
+    if isinstance(choice.get("function"), dict):
+        return "required", [name_tool(choice)]
+    allowed = choice.get("allowed_tools")
+    if isinstance(allowed, dict) and isinstance(allowed.get("tools"), list):
+        return "required" if allowed.get("mode") == "required" else "auto", [*map(name_tool, allowed["tools"])]
+    return None
 
 
 def name_tool(tool: Any) -> Any:
@@ -64,7 +78,9 @@ def has_images(fields: Mapping[str, Any]) -> bool:
 
 def needs_tool(fields: Mapping[str, Any]) -> bool:
     """Whether the answer must be a call of a tool."""
-    return fields.get("tool_choice") == "required" or isinstance(fields.get("tool_choice"), dict)
+    choice = fields.get("tool_choice")
+    chosen = read_choice(choice)
+    return (chosen[0] if chosen else choice) == "required"
 
 
 class ChatAnswer:

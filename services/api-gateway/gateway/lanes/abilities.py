@@ -11,7 +11,7 @@ from typing import Any
 from gateway.catalog.values import Target
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
-from gateway.formats.chat import has_images, name_tool, needs_tool
+from gateway.formats.chat import has_images, name_tool, needs_tool, read_choice
 from gateway.policy.fields import fit_server
 
 
@@ -47,11 +47,9 @@ def _check_choices(call: Call, target: Target) -> None:
 
 def _check_chosen(fields: Mapping[str, Any]) -> None:
     """Refuse the choice of a tool that is not there: an engine would answer as if none were wanted."""
-    choice = fields.get("tool_choice")
-    function = choice.get("function") if isinstance(choice, dict) else None
-    if isinstance(function, dict) and not any(
-        name_tool(tool) == function.get("name") for tool in fields.get("tools") or ()
-    ):
+    chosen = read_choice(fields.get("tool_choice"))
+    given = [name_tool(tool) for tool in fields.get("tools") or ()]
+    if chosen and not all(name in given for name in chosen[1]):
         text = "Parameter 'tool_choice' names a tool that is not in 'tools'."
         raise _refuse("unsupported_tools", text, "tool_choice")
 
