@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 from stackctl.core.drill.answers import CANARY
 from stackctl.core.drill.behaviour import Behaviour, End
-from stackctl.core.drill.refusals import STATUSES, STYLES, build_loading, build_overflow, build_refusal
+from stackctl.core.drill.refusals import (
+    STATUSES,
+    STYLES,
+    build_loading,
+    build_overflow,
+    build_refusal,
+    build_unread_content,
+)
 
 OK = Behaviour()
 # Longer than a drill's time-outs, and not for ever.
@@ -35,6 +42,7 @@ FAULTS: Mapping[str, Behaviour] = {
     "ok": OK,
     **_list_refusals(),
     "loading": build_loading(),
+    "content-llama": build_unread_content(),
     "429-retry-after": build_refusal(429, headers=(("retry-after", "1"),)),
     "429-retry-never": build_refusal(429, headers=(("retry-after", "86400"),)),
     "503-retry-after": build_refusal(503, headers=(("retry-after", "1"),)),

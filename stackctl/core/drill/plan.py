@@ -14,9 +14,9 @@ from stackctl.core.drill.asks import Ask, ClientFormat, list_asks
 from stackctl.core.drill.rows import Row, Server
 
 RETRIES = 1
-# Long enough for a machine with much else to do: what hangs takes twice as long, and everything is asked at once.
-TIMEOUT_S = 2.0
-DEADLINE_S = 15.0
+# Of providers that are to hang, which takes twice as long; and of all others, on a machine with much else to do.
+HASTY_S, PATIENT_S = 2.0, 15.0
+DEADLINE_S = 40.0
 # No request of a drill may take longer, whatever fails: its deadline, and time for the machine.
 LONGEST_S = DEADLINE_S + 5.0
 FAILING, NEXT = "drill", "drill-next"
@@ -67,24 +67,25 @@ def write_configuration(
         mode = {"embeddings": "embedding", "rerank": "rerank"}.get(item.ask.format, "chat")
         targets = [item.ask.model]
         models.append(_describe_model(item.ask.model, item.provider_model, addresses[item.row.server], mode, dialect))
-        owners[item.ask.model] = {"provider": _name_provider(item.row.server)}
+        owners[item.ask.model] = {"provider": _name_provider(item.row)}
         if item.has_next:
             name = f"{item.ask.model}-next"
             targets.append(name)
             models.append(_describe_model(name, item.next_model, next_address, mode, dialect))
             owners[name] = {"provider": NEXT}
         routes[item.ask.model] = {"targets": targets, "retries": RETRIES, "deadline_s": DEADLINE_S}
-    names = (*map(_name_provider, addresses), NEXT)
-    own = {"providers": {name: _describe_provider(dialect) for name in names}, "models": owners, "routes": routes}
+    timeouts = {_name_provider(item.row): HASTY_S if item.row.is_time_out else PATIENT_S for item in planned}
+    providers = {name: _describe_provider(dialect, wait_s) for name, wait_s in {**timeouts, NEXT: PATIENT_S}.items()}
+    own = {"providers": providers, "models": owners, "routes": routes}
     return json.dumps({"model_list": models, "gateway": own}, indent=1)
 
 
-def _name_provider(server: Server) -> str:
-    return f"{FAILING}-{server}"
+def _name_provider(row: Row) -> str:
+    return f"{FAILING}-{row.server}{'-hasty' if row.is_time_out else ''}"
 
 
-def _describe_provider(dialect: Dialect) -> dict[str, Any]:
-    seconds = dict.fromkeys(("connect", "first_token", "between_tokens"), TIMEOUT_S)
+def _describe_provider(dialect: Dialect, wait_s: float) -> dict[str, Any]:
+    seconds = dict.fromkeys(("connect", "first_token", "between_tokens"), wait_s)
     return {"kind": dialect, "local": True, "timeouts": {**seconds, "whole": DEADLINE_S}}
 
 

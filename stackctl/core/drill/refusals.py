@@ -81,6 +81,14 @@ def build_overflow(style: Style = "llama") -> Behaviour:
     return _refuse(400, {"error": error})
 
 
+def build_unread_content() -> Behaviour:
+    """llama.cpp without a projector, asked about a picture: it calls that a failure of its own."""
+    sentence = (
+        f"image input is not supported - hint: if this is unexpected, you may need to provide the mmproj {CANARY}"
+    )
+    return _refuse(500, {"error": {"code": 500, "message": sentence, "type": "server_error"}})
+
+
 def build_loading() -> Behaviour:
     """llama.cpp while it loads its model."""
     return _refuse(503, {"error": {"code": 503, "message": f"Loading model {CANARY}", "type": "unavailable_error"}})

@@ -55,6 +55,11 @@ class Row:
     may_time_out: bool = False
     has_numbers: bool = False
 
+    @property
+    def is_time_out(self) -> bool:
+        """Whether the provider is to be waited for until a time-out."""
+        return self.code == "upstream_timeout"
+
     def list_errors(self, kind: ClientFormat) -> tuple[tuple[int, str], ...]:
         """Status and code of each error that is right for a request in this format, the usual one first."""
         if kind == "embeddings" and self.status >= 500:
@@ -150,6 +155,7 @@ _WAITS_TOO_LONG = replace(
 ROWS: tuple[Row, ...] = (
     *_list_answered(),
     *_list_statuses(),
+    _refuse_client("content-llama", "unsupported_content"),
     _fail("loading", "loads its model", code="model_loading"),
     _WAITS_TOO_LONG,
     _fail("429-retry-after", "wants fewer requests", 429, "provider_rate_limited"),

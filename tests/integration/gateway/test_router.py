@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from gateway.catalog.values import Provider, Route, Target, Timeouts
-from gateway.errors import RefusedError
+from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
 from gateway.lanes.upstream import Upstream
 from gateway.queue.slots import Slots
@@ -69,6 +69,7 @@ class Routes:
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.clock)
+        self.refusals: list[ApiError] = []
 
     def target(self, name: str, kind: str = "openai-compatible", slots: int | None = None) -> Target:
         provider = Provider(name, kind, is_local=True, slots=slots, timeouts=Timeouts(2.0, 5.0, 5.0, 10.0))
@@ -91,6 +92,7 @@ class Routes:
         try:
             asyncio.run(run())
         except RefusedError as refusal:
+            self.refusals.append(refusal.error)
             return refusal.error.code
         except TimeoutError:
             return "left"
@@ -151,6 +153,37 @@ def test_a_target_that_is_left_out_is_not_asked_and_all_are_when_every_one_is(se
     routes.tire("ok@2")
     assert isinstance(routes.ask(first, second), KeptReply)
     assert (routes.count("ok@1"), routes.count("ok@2")) == (1, 1)
+
+
+def test_an_error_tells_which_targets_were_tried_and_which_was_left_out(server: StandIn) -> None:
+    routes = Routes(server)
+    routes.tire("ok@1")
+    assert routes.ask(routes.target("ok@1"), routes.target("503-openai")) == "upstream_error"
+    assert "Tried: ok@1 (upstream_left_out), 503-openai (upstream_error)" in routes.refusals[0].message
+
+
+def test_a_request_that_finds_no_slot_is_told_when_to_come_again(server: StandIn) -> None:
+    routes = Routes(server)
+    target = routes.target("hang@slot", slots=1)
+
+    async def run() -> ApiError:
+        upstream, slots = Upstream(), Slots()
+        router = Router(upstream, slots, routes.breaker, queue_wait_s=0.01)
+        route, call = Route("mine", (target,), retries=0, deadline_s=10.0), Call("chat", CHAT, "mine", "r")
+        lease = await slots.acquire(target.provider.name, 1, 1, "another", 1.0)
+        try:
+            await router.serve(call, route, KeptReply())
+        except RefusedError as refusal:
+            return refusal.error
+        finally:
+            lease.release()
+            await upstream.close()
+        raise AssertionError("it was served")
+
+    error = asyncio.run(run())
+    assert (error.status, error.code) == (503, "queue_full")
+    assert error.retry_after_s
+    assert routes.count("hang@slot") == 0
 
 
 def test_a_target_that_has_no_such_format_is_no_fallback(server: StandIn) -> None:

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from gateway.outcomes import OUTCOMES
+
 from stackctl.core.drill.answers import CANARY
 from stackctl.core.drill.asks import Ask
 from stackctl.core.drill.faults import FAULTS
@@ -101,6 +103,18 @@ def test_a_hang_a_break_and_a_missing_id_are_told() -> None:
 def test_each_row_has_a_name_of_its_own_and_a_fault_where_the_stand_in_makes_it() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert [row.name for row in ROWS if row.server == "stand-in" and row.name not in FAULTS] == []
+
+
+def test_every_outcome_of_the_gateways_table_has_a_row() -> None:
+    # These are no provider's doing: tests/integration/gateway/test_router.py and tests/unit/gateway/test_limits.py.
+    others = {"upstream_left_out", "queue_full", "rate_limit_exceeded"}
+    table = {outcome.code: outcome for outcome in OUTCOMES if outcome.code not in others}
+    assert {row.code for row in ROWS if row.code} == set(table)
+    for row in ROWS:
+        if row.code and row.name != "429-retry-never":  # its provider asks for a wait beyond every deadline
+            outcome = table[row.code]
+            promised = (outcome.status, outcome.is_retried, outcome.falls_back)
+            assert (row.status, row.is_retried, row.falls_back) == promised, row.name
 
 
 def test_each_request_of_a_drill_has_a_route_and_targets_of_its_own() -> None:
