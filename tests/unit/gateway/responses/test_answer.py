@@ -100,6 +100,14 @@ def test_two_calls_may_be_written_at_once() -> None:
     assert [item["arguments"] for item in output] == ['{"a":1}', '{"b":2}']
 
 
+@pytest.mark.parametrize("wants_several", [True, False])
+def test_calls_that_share_an_index_are_told_apart_by_their_ids(wants_several: bool) -> None:
+    chunks = [call(0, '{"a"', "read", "c1"), call(0, ":1}"), call(0, '{"b":', "read", "c2"), call(0, "2}"), end("stop")]
+    output = run(answer_for(tools=TOOLS, parallel_tool_calls=wants_several), chunks)[-1]["response"]["output"]
+    expected = [("c1", '{"a":1}'), ("c2", '{"b":2}')]
+    assert [(item["call_id"], item["arguments"]) for item in output] == expected[: 2 if wants_several else 1]
+
+
 def test_one_call_is_kept_when_the_client_wants_no_parallel_ones() -> None:
     chunks = [call(0, "{}", "read", "c1"), call(1, "{}", "read", "c2"), end("tool_calls")]
     output = run(answer_for(tools=TOOLS, parallel_tool_calls=False), chunks)[-1]["response"]["output"]

@@ -53,6 +53,7 @@ _CONSTANT: Mapping[str, Any] = {
 }
 # Why an answer is not complete, by chat completions' finish reason; every other one is complete.
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_LEFT_OUT = ""  # no id: of a call that the client forbade
 # The words that clients know for a response that failed; Codex knows the two of overflow and overload besides.
 _FAILURES = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt", "context_length_exceeded"})
 
@@ -82,6 +83,7 @@ class ResponsesAnswer:
         self._open: dict[int, TextItem | CallItem] = {}  # by output index
         self._text: TextItem | None = None  # the open message or thought
         self._calls: dict[int, CallItem] = {}  # by chat completions' index
+        self._call_ids: dict[int, str | None] = {}  # as the server gave them, by the same index
         self._done: dict[int, dict[str, Any]] = {}  # finished items by output index
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] | None = None
@@ -176,13 +178,17 @@ class ResponsesAnswer:
 
     def _write_call(self, delta: Mapping[str, Any]) -> bytes:
         """Extend a call, or begin one. Calls stay open to the end, since servers may write several at once."""
-        number = delta.get("index") or 0
-        if self._one_call and number:
+        number, given = delta.get("index") or 0, delta.get("id")
+        # Some servers give every call of an answer the same index, and each an id of its own.
+        is_another = bool(given) and self._call_ids.get(number) not in (None, given)
+        if self._one_call and (number or is_another or self._call_ids.get(number) == _LEFT_OUT):
+            self._call_ids[number] = _LEFT_OUT
             return b""
         function = delta.get("function") or {}
         piece = function.get("arguments") or ""
-        if number in self._calls:
+        if number in self._calls and not is_another:
             return self._calls[number].extend(piece)
+        self._call_ids[number] = given
         events = self._close_text()
         name = function.get("name") or ""
         tool = self._asked.tools.calls.get(name) or ToolName(name)
