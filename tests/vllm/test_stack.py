@@ -237,7 +237,7 @@ def test_the_stack_travels_with_its_folder_and_runs_elsewhere(
         other.run("offline-load", str(folder), "--allow-unsigned")
         start(other)
         assert ask(other)["choices"][0]["message"]["content"] == text
-        other.run("offline-verify")
+        other.run("offline-verify", "--installed", "--allow-unsigned")
         assert not (other.path / "models").exists() or not list((other.path / "models").glob("tiny*"))
     finally:
         other.stop()
