@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +15,7 @@ from gateway.catalog.values import Provider, Route, Target, Timeouts
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
 from gateway.lanes.upstream import Upstream
+from gateway.outcomes import TargetError
 from gateway.queue.slots import Slots
 from gateway.routing.breaker import Breaker
 from gateway.routing.router import Router
@@ -184,6 +187,39 @@ def test_a_request_that_finds_no_slot_is_told_when_to_come_again(server: StandIn
     assert (error.status, error.code) == (503, "queue_full")
     assert error.retry_after_s
     assert routes.count("hang@slot") == 0
+
+
+def test_a_name_that_nobody_resolves_keeps_no_other_waiting(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, find = threading.Event(), socket.getaddrinfo
+
+    def find_slowly(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "slow.example":
+            assert answers.wait(30)
+            raise socket.gaierror("no such name")
+        return find(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", find_slowly)
+    port = server.url.rpartition(":")[2]
+
+    async def run() -> None:
+        upstream = Upstream()
+
+        async def post(host: str) -> int:
+            provider = Provider(host, "openai-compatible", is_local=True, timeouts=Timeouts(20.0, 20.0, 20.0, 20.0))
+            target = Target(host, provider, "ok", "chat", f"http://{host}:{port}/v1")
+            async with upstream.post(target, "/chat/completions", b'{"model": "ok"}', {}) as response:
+                return response.status
+
+        waiting = [asyncio.create_task(post("slow.example")) for _ in range(32)]
+        try:
+            assert await asyncio.wait_for(post("localhost"), 10) == 200
+        finally:
+            answers.set()
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            await upstream.close()
+        assert all(isinstance(result, TargetError) for result in results)
+
+    asyncio.run(run())
 
 
 def test_a_target_that_has_no_such_format_is_no_fallback(server: StandIn) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,9 @@ _MAX_ERROR_BYTES = 256 * 1024
 # whether the other side is still there, and a client hears within 20 s instead of at the time-out.
 _PROBE_AFTER_S, _PROBES = 5, 3
 _READ_BYTES = 256 * 1024
+# Names are looked up in threads of the event loop's pool, which has few: a name server that does not answer for one
+# provider must not keep the engines' names from being looked up. Threads are started as they are needed.
+_NAME_THREADS = 128
 # A body that ends too early, and what is no HTTP at all.
 _BROKEN = (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, aiohttp.http_exceptions.HttpProcessingError)
 
@@ -90,6 +94,9 @@ class Upstream:
         raise AssertionError("unreachable")
 
     def _open(self, provider: Provider) -> aiohttp.ClientSession:
+        if not self._sessions:
+            names = ThreadPoolExecutor(_NAME_THREADS, thread_name_prefix="names")
+            asyncio.get_running_loop().set_default_executor(names)
         fresh, proxied = _kind_of(provider)
         connector = aiohttp.TCPConnector(
             limit=0, use_dns_cache=False, force_close=fresh, socket_factory=_open_socket, ssl=self._trust
