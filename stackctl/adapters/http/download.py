@@ -79,8 +79,10 @@ def _make_context(ca_bundle: Path | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(ca_bundle)
         except OSError as error:
-            message = f"BUILD_CA_BUNDLE {ca_bundle} cannot be used: {error}."
-            raise ConfigError(message, "name a readable PEM file, or clear BUILD_CA_BUNDLE") from error
+            message = f"The certificates in {ca_bundle} cannot be used: {error}."
+            raise ConfigError(
+                message, "name a readable PEM file in BUILD_CA_BUNDLE, and in GATEWAY_CA_BUNDLE for providers"
+            ) from error
     return context
 
 

@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 import time
+from pathlib import Path
 
 import httpx
 
@@ -17,13 +18,14 @@ from stackctl.core.health.provider_questions import Question
 from stackctl.core.health.providers import Failure, ProviderReply
 
 
-def ask_provider(question: Question, timeout_s: float) -> ProviderReply:
+def ask_provider(question: Question, timeout_s: float, ca_bundle: Path | None = None) -> ProviderReply:
     """Ask once; redirects are not followed, because the key would go with them.
 
     Args:
         timeout_s: longest time to connect, and longest silence.
+        ca_bundle: PEM file of a certificate authority that is trusted beside the system's own.
     """
-    client = load_client(None)
+    client = load_client(ca_bundle)
     method = "GET" if question.body is None else "POST"
     headers = {"accept-encoding": "identity", **question.headers}
     begun = time.monotonic()

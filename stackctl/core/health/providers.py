@@ -155,7 +155,7 @@ def judge_provider(
 def _judge_silence(result: ProviderResult, reply: ProviderReply) -> ProviderResult:
     hints = {
         "unknown name": "check api_base in stack.yml, and the name server of this machine",
-        "wrong certificate": "set SSL_CERT_FILE to the PEM file of the company's certificate authority",
+        "wrong certificate": "set GATEWAY_CA_BUNDLE to the PEM file of the certificate authority",
         "timed out": "check api_base in stack.yml, a firewall, or HTTPS_PROXY",
         "proxy": "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         "broken": "check api_base in stack.yml",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from stackctl.core.gateway.providers import RemoteEndpoint
 from stackctl.core.health.probes import Status
@@ -35,7 +36,7 @@ from stackctl.operations.site.running import Running, load_running
 
 TIMEOUT_S = 10.0
 TEST_TIMEOUT_S = 60.0
-Ask = Callable[[Question, float], ProviderReply]
+Ask = Callable[[Question, float, Path | None], ProviderReply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ def check_providers(effects: Effects, ask: Ask, *, tests: bool = False) -> Provi
     by_provider: dict[str, list[RemoteEndpoint]] = {}
     for endpoint in loaded.choose_stack(running.runtime.name if running else "process").endpoints:
         by_provider.setdefault(endpoint.provider, []).append(endpoint)
-    remote = _Remote(loaded.stackfile, loaded.resolved.variables, ask, tests, running)
+    bundle = loaded.settings.gateway_ca_bundle
+    ca_bundle = effects.paths.site / bundle if bundle else None
+    remote = _Remote(loaded.stackfile, loaded.resolved.variables, ask, tests, running, ca_bundle)
     jobs: list[Callable[[], ProviderResult]] = [partial(remote.check, items) for items in by_provider.values()]
     if running:
         engines = [service for service in running.plan.services if service.model]
@@ -102,6 +105,7 @@ class _Remote:
     ask: Ask
     tests: bool
     running: Running | None
+    ca_bundle: Path | None
 
     def check(self, endpoints: Sequence[RemoteEndpoint]) -> ProviderResult:
         """Ask one provider for its models, and each model for a token where that is wanted."""
@@ -115,7 +119,7 @@ class _Remote:
             state=State.UNREACHABLE,
             remark=self._explain_address(first),
         )
-        reply = self.ask(ask_models(kind, first, self.variables), TIMEOUT_S)
+        reply = self.ask(ask_models(kind, first, self.variables), TIMEOUT_S, self.ca_bundle)
         models = [item.litellm_model.partition("/")[2] for item in endpoints]
         judged = judge_provider(result, self._mask(reply), models, first.key_variable)
         if self.tests and judged.status in (Status.OK, Status.WARNING):
@@ -125,8 +129,10 @@ class _Remote:
 
     def _ask_token(self, kind: str, endpoint: RemoteEndpoint) -> ProviderReply:
         question = ask_token(kind, endpoint, self.variables)
-        reply = self.ask(question, TEST_TIMEOUT_S)
-        return self.ask(rename_limit(question), TEST_TIMEOUT_S) if wants_new_limit(reply) else reply
+        reply = self.ask(question, TEST_TIMEOUT_S, self.ca_bundle)
+        if wants_new_limit(reply):
+            return self.ask(rename_limit(question), TEST_TIMEOUT_S, self.ca_bundle)
+        return reply
 
     def _mask(self, reply: ProviderReply) -> ProviderReply:
         """The reply without our secrets: some servers repeat the key that they refuse."""

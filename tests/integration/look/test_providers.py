@@ -12,6 +12,8 @@ import yaml
 
 from stackctl.adapters.http.drill_servers import DrillServers, run_drill_servers
 from stackctl.adapters.http.provider_calls import ask_provider
+from stackctl.adapters.http.stand_in import LOOPBACK, run_stand_in
+from stackctl.adapters.http.stand_in_certificate import make_untrusted_context
 from stackctl.core.drill.answers import MODEL
 from stackctl.core.drill.behaviour import Behaviour
 from stackctl.core.drill.faults import FAULTS
@@ -40,6 +42,13 @@ def test_why_there_is_no_answer(servers: DrillServers, server: Server, failure: 
     reply = ask_provider(Question(f"{servers.addresses[server]}/v1/models", {}, is_near=True), 2.0)
     assert (reply.status, reply.failure) == (0, failure)
     assert reply.detail
+
+
+def test_a_companys_certificate_authority_is_trusted(tmp_path: Path) -> None:
+    with run_stand_in(tls=make_untrusted_context(tmp_path / "ca.pem", LOOPBACK)) as provider:
+        question = Question(f"{provider.url}/v1/models", {}, is_near=True)
+        assert ask_provider(question, 5.0).failure == "wrong certificate"
+        assert ask_provider(question, 5.0, tmp_path / "ca.pem").status == 200
 
 
 def test_a_redirect_is_not_followed(servers: DrillServers) -> None:
