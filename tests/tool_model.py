@@ -1,4 +1,4 @@
-"""A model for tests that really calls tools: a GGUF file of half a megabyte, made by hand in a second.
+"""A model for tests that really calls tools: a GGUF file of one megabyte, made by hand in a second.
 
 Its weights are a table of which token follows which, so it says what that table says: attention and feed-forward are
 zeros, a token's embedding is one number of a row of the table, and ``output.weight`` is the table. What comes last in
