@@ -238,7 +238,7 @@ class Settings:
     )
     gateway_workers: int = _setting(
         1,
-        "Gateway processes; more answer more requests at once and take about 175 MB each.",
+        "Gateway processes; more answer more requests at once and take about 45 MB each.",
         group="Gateway",
         bounds=(1, 64),
         unit="processes",

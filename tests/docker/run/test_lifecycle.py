@@ -25,7 +25,7 @@ def test_an_edit_recreates_what_it_changes_and_down_leaves_nothing(stopped: Site
     first = site.list_ids()
     assert set(first) == {"api-gateway", "ingress", "inference-chat"}
 
-    site.set(INFERENCE_SLOTS=2)
+    site.set(INFERENCE_THREADS=1)
     site.run_well("up")
     second = site.list_ids()
     assert second["api-gateway"] == first["api-gateway"]
@@ -108,9 +108,11 @@ def test_containers_without_a_state_are_told_of_and_ended(stopped: Site) -> None
 
 
 def test_a_start_that_does_not_get_healthy_leaves_nothing(stopped: Site) -> None:
-    done = stopped.run("up", "--wait-timeout", "0")
+    silent = '{services: {api-gateway: {entrypoint: ["/opt/venv/bin/python", "-c", "import time; time.sleep(600)"]}}}'
+    (stopped.folder / "compose.override.yml").write_text(silent, encoding="utf-8")
+    done = stopped.run("up", "--wait-timeout", "3")
     assert done.code == 6, done.text
-    assert "Not ready within 0 s" in done.stderr
+    assert "Not ready within 3 s" in done.stderr
     assert "--wait-timeout" in done.stderr
     assert stopped.list_remains() == []
 

@@ -11,4 +11,4 @@ def test_no_client_sees_that_the_engine_cuts_connections() -> None:
     report = run_steady(SEQUENTIAL, CONCURRENT)
     assert report.problems == []
     assert report.tried_again >= (SEQUENTIAL + CONCURRENT) // 20
-    assert report.most_at_once == SLOTS
+    assert SLOTS // 2 < report.most_at_once <= SLOTS

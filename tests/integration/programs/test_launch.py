@@ -148,7 +148,8 @@ def test_what_an_earlier_start_left_behind_is_ended_first_and_nothing_else(secre
     folder = tmp_path / "scratch"
     folder.mkdir()
     script = [sys.executable, "-c", SUPERVISE, *argv]
-    done = subprocess.run(script, cwd=folder, start_new_session=True, capture_output=True, text=True, check=True)
+    # Not its stderr: those that live on keep that open.
+    done = subprocess.run(script, cwd=folder, start_new_session=True, stdout=subprocess.PIPE, text=True, check=True)
     orphan, stranger, child, alive, said = json.loads(done.stdout)
     try:
         assert f"launch: ended what an earlier start left behind: {orphan}\n" in said

@@ -109,3 +109,16 @@ def test_a_route_may_stand_for_models_without_being_one() -> None:
     small = catalog.find("claude-3-haiku-2024")
     assert small is not None
     assert (small.name, small.targets[0].provider.is_local) == ("studio-chat", True)
+
+
+def test_a_local_only_route_without_a_local_target_stops_the_start() -> None:
+    text = """
+model_list: [{model_name: gpt, litellm_params: {model: openai/gpt-x}}]
+gateway:
+  providers: {openai: {kind: openai, local: LOCAL}}
+  models: {gpt: {provider: openai}}
+  routes: {gpt: {targets: [gpt], local_only: true}}
+"""
+    assert parse_catalog(text.replace("LOCAL", "true"), {}).routes["gpt"].local_only
+    with pytest.raises(ValueError, match="'gpt' is local_only and has no local target"):
+        parse_catalog(text.replace("LOCAL", "false"), {})

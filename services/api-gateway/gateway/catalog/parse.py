@@ -141,12 +141,15 @@ def _build_route(
     settings = document.get("litellm_settings") or {}
     others = [other for item in settings.get("fallbacks") or () for other in item.get(name, ())]
     names = entry.get("targets") or [name, *others]
+    is_local_only = bool(entry.get("local_only", False))
+    if is_local_only and not any(targets[item].provider.is_local for item in names):
+        raise ValueError(f"route {name!r} is local_only and has no local target")
     return Route(
         name=name,
         targets=tuple(targets[item] for item in names),
         retries=int(entry.get("retries", (document.get("router_settings") or {}).get("num_retries", 0))),
         deadline_s=float(entry.get("deadline_s", settings.get("request_timeout", DEFAULT_WAIT_S))),
-        local_only=bool(entry.get("local_only", False)),
+        local_only=is_local_only,
         defaults=dict(entry.get("defaults") or {}),
     )
 

@@ -14,10 +14,12 @@ from gateway.lanes.patience import Patience
 from gateway.lanes.readers import Reader
 from gateway.lanes.reply import Reply
 from gateway.lanes.sse import EventCutter
+from gateway.lanes.unstreamed import write_whole
 from gateway.lanes.upstream import Upstream
 from gateway.outcomes import BROKEN_ANSWER, SERVER_ERROR, TargetError
 
-_EVENT_STREAM = "text/event-stream"
+_EVENT_STREAM, _JSON = "text/event-stream", "application/json"
+_MAX_WHOLE_BYTES = 64 * 1024 * 1024
 # Of a pooled connection: what may still follow the terminal event before the connection is given up instead of kept.
 _MAX_REST_BYTES, _MAX_REST_S = 64 * 1024, 1.0
 
@@ -48,10 +50,13 @@ async def carry_stream(request: StreamRequest, target: Target, upstream: Upstrea
         Patience(target.provider.timeouts, left_s) as patience,
         upstream.post(target, request.path, request.body, request.headers) as response,
     ):
-        if response.content_type != _EVENT_STREAM:
-            raise TargetError(BROKEN_ANSWER)
         try:
-            await _pass_on(request, response, patience, reply)
+            if response.content_type == _EVENT_STREAM:
+                await _pass_on(request, response, patience, reply)
+            elif response.content_type == _JSON and not target.provider.speaks_anthropic:
+                await _pass_whole(request, response, reply)
+            else:
+                raise TargetError(BROKEN_ANSWER)
         # What a server may send instead of the format: values of other types, keys that are not there.
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise TargetError(BROKEN_ANSWER) from error
@@ -59,6 +64,20 @@ async def carry_stream(request: StreamRequest, target: Target, upstream: Upstrea
             reply.usage = request.reader.usage
         if not target.provider.fresh_connections:
             await _drain(response)
+
+
+async def _pass_whole(request: StreamRequest, response: aiohttp.ClientResponse, reply: Reply) -> None:
+    """Pass on the answer of a server that does not stream, as the one chunk that it would have been."""
+    body = await response.content.read(_MAX_WHOLE_BYTES)
+    while more := await response.content.read(_MAX_WHOLE_BYTES):
+        body += more
+        if len(body) > _MAX_WHOLE_BYTES:
+            raise TargetError(BROKEN_ANSWER)
+    sent = request.reader.feed(write_whole(body))
+    if request.is_streamed:
+        await reply.end(sent + request.reader.finish())
+    else:
+        await reply.whole(request.reader.finish())
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
