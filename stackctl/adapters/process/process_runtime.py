@@ -244,7 +244,8 @@ def _connect(process: SiteProcess) -> Supervisor:
 
 def _build_state(item: Mapping[str, Any], deaths: Deaths | None) -> ServiceState:
     phase = _PHASES.get(str(item["statename"]), Phase.STOPPED)
-    if phase is Phase.RUNNING and is_frozen(int(item["pid"])):
+    # Supervisor calls a process starting for its first seconds, and one can be frozen in them.
+    if phase in (Phase.RUNNING, Phase.STARTING) and item["pid"] and is_frozen(int(item["pid"])):
         phase = Phase.PAUSED
     uptime_s = float(item["now"] - item["start"]) if item["pid"] else 0.0
     detail = str(item["spawnerr"] or "")

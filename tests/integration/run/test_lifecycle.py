@@ -93,6 +93,11 @@ def test_an_engine_setting_restarts_the_engines_alone(up_site: Site) -> None:
     started = up_site.run_json("up")["started"]
     changed = list_changed(before, up_site.find_pids())
     assert changed == set(started) == {CHAT_SERVICE, EMBEDDING_SERVICE}
+
+
+def test_more_slots_reach_engine_and_gateway(up_site: Site) -> None:
+    up_site.configure(INFERENCE_SLOTS="2")
+    assert set(up_site.run_json("up")["started"]) == {CHAT_SERVICE, EMBEDDING_SERVICE, GATEWAY_SERVICE}
     assert {row["slots"] for row in up_site.run_json("models")} == {2}
 
 
