@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, astuple
+from typing import TYPE_CHECKING
 
 import click
 
 from stackctl.cli.console import print_json, print_piece, print_table, print_text, print_warnings
 from stackctl.cli.context import Context
+
+if TYPE_CHECKING:
+    from stackctl.core.settings.sources import ResolvedSettings
 
 
 @click.command()
@@ -19,9 +24,8 @@ from stackctl.cli.context import Context
 @click.pass_obj
 def config(context: Context, schema: bool, example: bool, reference: bool, names: bool, as_json: bool) -> None:
     """Show every setting, route and server with its values (secrets masked) and what decided each of them."""
-    from stackctl.core.settings.names.reference import list_rows, render_names
+    from stackctl.core.settings.names.reference import render_names
     from stackctl.core.settings.reference import render_env_example, render_reference
-    from stackctl.core.settings.settings import list_settings, mask_value
     from stackctl.core.settings.stackfile_reader import build_schema
 
     if schema:
@@ -30,6 +34,11 @@ def config(context: Context, schema: bool, example: bool, reference: bool, names
     if example or reference or names:
         print_piece(render_env_example() if example else render_reference() if reference else render_names())
         return
+    _show_values(context, as_json)
+
+
+def _show_values(context: Context, as_json: bool) -> None:
+    from stackctl.core.settings.names.reference import list_rows
     from stackctl.operations.look.routes import load_routes
     from stackctl.operations.site.load_settings import load_release, load_settings
 
@@ -37,21 +46,8 @@ def config(context: Context, schema: bool, example: bool, reference: bool, names
         resolved, stackfile = load_settings(effects)
         release = load_release(effects)
         routes, servers = load_routes(effects, resolved, stackfile, release)
-    rows = [
-        (
-            item.name.upper(),
-            mask_value(item, getattr(resolved.values, item.name)),
-            str(resolved.origins[item.name.upper()]),
-        )
-        for item in list_settings()
-    ]
     named = list_rows(resolved.overlay)
-    known = {name for name, _, _ in named}
-    rows += [
-        (name, f"(secret, {len(value)} characters)", "stack.yml names it")
-        for name, value in resolved.variables.items()
-        if name not in known
-    ]
+    rows = _list_settings(resolved, {name for name, _, _ in named})
     if as_json:
         shown = {name: {"value": value, "origin": origin} for name, value, origin in rows}
         shown |= {name: {"value": value, "origin": ".env", "became": became} for name, value, became in named}
@@ -67,3 +63,23 @@ def config(context: Context, schema: bool, example: bool, reference: bool, names
         if release:
             print_text(f"\nrelease {release.title}, in {release.folder}")
     print_warnings(resolved.findings)
+
+
+def _list_settings(resolved: ResolvedSettings, known: Collection[str]) -> list[tuple[str, str, str]]:
+    """Each setting, and each variable that only stack.yml names, with its value as it may be shown and its origin.
+
+    Args:
+        known: variables that have a table of their own.
+    """
+    from stackctl.core.settings.settings import list_settings, mask_value
+
+    rows = [
+        (
+            item.name.upper(),
+            mask_value(item, getattr(resolved.values, item.name)),
+            str(resolved.origins[item.name.upper()]),
+        )
+        for item in list_settings()
+    ]
+    variables = ((name, value) for name, value in resolved.variables.items() if name not in known)
+    return rows + [(name, f"(secret, {len(value)} characters)", "stack.yml names it") for name, value in variables]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 import pytest
+from gateway.catalog.values import Alias
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,8 @@ def test_a_star_stands_for_any_characters(match: str, name: str, expected: bool)
 @given(patterns, names)
 def test_aliases_match_as_a_shell_s_patterns_do(match: str, name: str) -> None:
     assert matches_alias(match, name) is fnmatchcase(name, match)
+    # The gateway's package stands alone in its image and matches for itself: both must mean the same.
+    assert Alias(match, "route").covers(name) is matches_alias(match, name)
 
 
 @given(patterns, patterns, names)
