@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, cast
 
 import orjson
@@ -60,14 +59,10 @@ class Answers:
         self.results = results
         self.asked: list[dict[str, Any]] = []
 
-    @asynccontextmanager
-    async def post(self, target: Target, path: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[Any]:
-        self.asked.append(orjson.loads(body))
+    async def ask(self, target: Target, path: str, value: dict[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+        self.asked.append(value)
         assert headers["x-request-id"] == "id"
-        yield self
-
-    async def read(self) -> bytes:
-        return orjson.dumps({"results": self.results, "usage": {"prompt_tokens": 3, "total_tokens": 3}})
+        return {"results": self.results, "usage": {"prompt_tokens": 3, "total_tokens": 3}}
 
 
 class Kept:

@@ -45,26 +45,21 @@ async def carry_count(call: Call, target: Target, upstream: Upstream, reply: Rep
     await reply.whole(orjson.dumps(answer))
 
 
-async def _count_at_anthropic(call: Call, target: Target, upstream: Upstream) -> Any:
+async def _count_at_anthropic(call: Call, target: Target, upstream: Upstream) -> int:
     body = {**call.body, "model": target.model}
     if call.format == "responses_count":
         body = find_dialect().build_count_body(build_count_body(call.format, body))
-    return (await _ask(call, target, upstream, "/messages/count_tokens", body))["input_tokens"]
+    return await _ask(call, target, upstream, "/messages/count_tokens", body)
 
 
-async def _count_at_engine(call: Call, target: Target, upstream: Upstream) -> Any:
+async def _count_at_engine(call: Call, target: Target, upstream: Upstream) -> int:
     body = build_count_body(call.format, call.body)
     honour_for_engine(body)  # as the request itself would be changed
-    return (await _ask(call, target, upstream, "/chat/completions/input_tokens", body))["input_tokens"]
+    return await _ask(call, target, upstream, "/chat/completions/input_tokens", body)
 
 
-async def _ask(call: Call, target: Target, upstream: Upstream, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    async with upstream.post(target, path, orjson.dumps(body), call.tracing) as response:
-        raw = await response.read()
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise TargetError(BROKEN_ANSWER) from error
-    if not isinstance(value, dict) or not isinstance(value.get("input_tokens"), int):
+async def _ask(call: Call, target: Target, upstream: Upstream, path: str, body: dict[str, Any]) -> int:
+    count = (await upstream.ask(target, path, body, call.tracing)).get("input_tokens")
+    if not isinstance(count, int):
         raise TargetError(BROKEN_ANSWER)
-    return value
+    return count

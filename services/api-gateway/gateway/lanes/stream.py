@@ -15,11 +15,10 @@ from gateway.lanes.readers import Reader
 from gateway.lanes.reply import Reply
 from gateway.lanes.sse import EventCutter
 from gateway.lanes.unstreamed import write_whole
-from gateway.lanes.upstream import Upstream
+from gateway.lanes.upstream import Upstream, read_whole
 from gateway.outcomes import BROKEN_ANSWER, SERVER_ERROR, TargetError
 
 _EVENT_STREAM, _JSON = "text/event-stream", "application/json"
-_MAX_WHOLE_BYTES = 64 * 1024 * 1024
 # Of a pooled connection: what may still follow the terminal event before the connection is given up instead of kept.
 _MAX_REST_BYTES, _MAX_REST_S = 64 * 1024, 1.0
 
@@ -68,12 +67,7 @@ async def carry_stream(request: StreamRequest, target: Target, upstream: Upstrea
 
 async def _pass_whole(request: StreamRequest, response: aiohttp.ClientResponse, reply: Reply) -> None:
     """Pass on the answer of a server that does not stream, as the one chunk that it would have been."""
-    body = await response.content.read(_MAX_WHOLE_BYTES)
-    while more := await response.content.read(_MAX_WHOLE_BYTES):
-        body += more
-        if len(body) > _MAX_WHOLE_BYTES:
-            raise TargetError(BROKEN_ANSWER)
-    sent = request.reader.feed(write_whole(body))
+    sent = request.reader.feed(write_whole(await read_whole(response)))
     if request.is_streamed:
         await reply.end(sent + request.reader.finish())
     else:

@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import orjson
 
 from gateway.catalog.values import Provider, Target
 from gateway.lanes.refusals import classify_refusal
 from gateway.outcomes import BROKEN_ANSWER, CERTIFICATE_WRONG, TIMED_OUT, UNREACHABLE, TargetError
 
 _MAX_ERROR_BYTES = 256 * 1024
+# A thousand vectors of 4,096 numbers are 50 MB.
+_MAX_WHOLE_BYTES = 256 * 1024 * 1024
 # An engine's container that is killed takes its network with it, and no end of the connection is ever heard: TCP asks
 # whether the other side is still there, and a client hears within 20 s instead of at the time-out.
 _PROBE_AFTER_S, _PROBES = 5, 3
@@ -71,6 +74,22 @@ class Upstream:
             raise TargetError(BROKEN_ANSWER) from error
         except (aiohttp.ClientError, OSError) as error:
             raise TargetError(UNREACHABLE) from error
+
+    async def ask(self, target: Target, path: str, value: object, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Send a value as JSON; the JSON object that answers it.
+
+        Raises:
+            TargetError: as ``post``, or the answer is no JSON object.
+        """
+        async with self.post(target, path, orjson.dumps(value), headers) as response:
+            body = await read_whole(response)
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise TargetError(BROKEN_ANSWER) from error
+        if not isinstance(answer, dict):
+            raise TargetError(BROKEN_ANSWER)
+        return answer
 
     async def _send(self, target: Target, path: str, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Send, once more where a pooled connection turns out to be closed: that is no failure of the server."""
@@ -165,6 +184,22 @@ def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
         if hasattr(socket, name):  # macOS names one of them otherwise
             opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return opened
+
+
+async def read_whole(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body of an answer.
+
+    Raises:
+        TargetError: it is longer than any answer.
+    """
+    pieces: list[bytes] = []
+    left = _MAX_WHOLE_BYTES
+    while piece := await response.content.readany():
+        pieces.append(piece)
+        left -= len(piece)
+        if left < 0:
+            raise TargetError(BROKEN_ANSWER)
+    return b"".join(pieces)
 
 
 async def _read_error(response: aiohttp.ClientResponse) -> bytes:

@@ -38,7 +38,7 @@ async def carry_embeddings(call: Call, target: Target, upstream: Upstream, reply
     usage = {"prompt_tokens": 0, "total_tokens": 0}
     async with Patience(target.provider.timeouts, left_s):
         for batch in _cut(inputs, target):
-            answer = await _ask(call, target, upstream, "/embeddings", {**body, "input": batch})
+            answer = await upstream.ask(target, "/embeddings", {**body, "input": batch}, call.tracing)
             found = answer.get("data")
             if not isinstance(found, list) or len(found) != len(batch) or not all(map(_has_vector, found)):
                 raise TargetError(BROKEN_ANSWER)
@@ -67,7 +67,7 @@ async def carry_rerank(call: Call, target: Target, upstream: Upstream, reply: Re
     begun = 0
     async with Patience(target.provider.timeouts, left_s):
         for batch in _cut(documents, target):
-            answer = await _ask(call, target, upstream, "/rerank", {**body, "documents": batch})
+            answer = await upstream.ask(target, "/rerank", {**body, "documents": batch}, call.tracing)
             found = answer.get("results")
             if not isinstance(found, list) or not all(map(_has_score, found)):
                 raise TargetError(BROKEN_ANSWER)
@@ -99,18 +99,6 @@ def _list_inputs(value: Any) -> list[Any]:
 def _cut(items: Sequence[Any], target: Target) -> list[Sequence[Any]]:
     size = _BATCH if target.provider.is_engine else len(items)
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-async def _ask(call: Call, target: Target, upstream: Upstream, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    async with upstream.post(target, path, orjson.dumps(body), call.tracing) as response:
-        raw = await response.read()
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise TargetError(BROKEN_ANSWER) from error
-    if not isinstance(value, dict):
-        raise TargetError(BROKEN_ANSWER)
-    return value
 
 
 def _has_vector(item: Any) -> bool:
