@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stackctl.adapters.files.site_files import find_cache_dir
@@ -43,11 +43,11 @@ def main() -> int:
     cache = find_cache_dir(os.environ)
     with tempfile.TemporaryDirectory(prefix="stack-bench-") as name:
         site = make_site(Path(name))
-        runners: dict[str, Callable[[], list[Figure]]] = {
+        runners: dict[str, Callable[[], Iterable[Figure]]] = {
             "cli": lambda: measure_cli(site),
             "start": lambda: measure_start(site, options.rounds),
             "health": lambda: _with_stack(site, lambda: measure_health(site)),
-            "gateway": lambda: [*measure_gateway_start(site, options.rounds), *measure_gateway(site)],
+            "gateway": lambda: _measure_gateway(site, options.rounds),
             "engines": lambda: measure_engines(
                 make_model(ROOT / "models" / "demo.gguf", cache / "bench" / "random-160m.gguf"), Path(name), cache
             ),
@@ -75,6 +75,11 @@ def make_site(folder: Path) -> Path:
     path = site / ".env"
     path.write_text(set_values(path.read_text(), {**values, "INFERENCE_SLOTS": "8"}))
     return site
+
+
+def _measure_gateway(site: Path, rounds: int) -> Iterator[Figure]:
+    yield from measure_gateway_start(site, rounds)
+    yield from measure_gateway(site)
 
 
 def _with_stack(site: Path, measure: Callable[[], list[Figure]]) -> list[Figure]:

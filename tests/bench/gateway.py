@@ -22,7 +22,7 @@ from tests.bench.sites import build_body, build_site_plan, run_stackctl
 from tests.ports import claim_ports
 
 MODEL = "local-chat"
-ROUNDS = 5
+ROUNDS = 3
 # Clients, and the least of the engine's own rate that the gateway may reach on two shared cores.
 STREAM_GOALS = {1: 0.93, 8: 0.85, 32: 0.9}
 _SHORT_GOAL, _FIRST_GOAL_S, _START_GOAL_S, _MEMORY_GOAL_MB = 0.8, 0.002, 0.8, 90
@@ -31,8 +31,8 @@ _TITLE = "Gateway, 1 worker"
 Peers = dict[str, Target]
 
 
-def measure_gateway(site: Path) -> list[Figure]:
-    """Start cost, then each load against the engine alone and every peer."""
+def measure_gateway(site: Path) -> Iterator[Figure]:
+    """Each load against the engine alone and every peer; a figure is there as soon as it is measured."""
     paced_port = claim_ports()[0]
     (site / "stack.yml").write_text(
         "version: 1\nproviders:\n  paced:\n    kind: openai-compatible\n    local: true\n"
@@ -49,8 +49,9 @@ def measure_gateway(site: Path) -> list[Figure]:
             if portkey := running.enter_context(run_portkey(engine, site)):
                 peers["Portkey"] = portkey
             running.enter_context(_run_paced(paced_port))
-            return [*_compare_streams(engine, peers), _compare_answers(engine, peers),
-                    *_compare_paced(Target(paced_port, ""), ours)]  # fmt: skip
+            yield from _compare_streams(engine, peers)
+            yield _compare_answers(engine, peers)
+            yield from _compare_paced(Target(paced_port, ""), ours)
     finally:
         run_stackctl(site, "down")
 
@@ -97,18 +98,14 @@ def _run_paced(port: int) -> Iterator[None]:
         process.wait()
 
 
-def _compare_streams(engine: Target, peers: Peers) -> list[Figure]:
-    figures = []
+def _compare_streams(engine: Target, peers: Peers) -> Iterator[Figure]:
     body = build_body(MODEL, 200, stream=True)
     for clients, goal in STREAM_GOALS.items():
-        loads = _take_turns(engine, peers, body, clients, max(8, 4 * clients))
+        loads = _take_turns(engine, peers, body, clients, max(8, 2 * clients))
         command = f"{clients} client{'s' if clients > 1 else ''}, streamed chat of 200 tokens"
-        figures.append(
-            _compare(f"streamed tokens/s, {clients} at once", command, loads, lambda x: x.events_per_s, goal)
-        )
+        yield _compare(f"streamed tokens/s, {clients} at once", command, loads, lambda x: x.events_per_s, goal)
         if clients == 1:
-            figures.append(_compare_first(command, loads))
-    return figures
+            yield _compare_first(command, loads)
 
 
 def _compare_first(command: str, loads: dict[str, list[Load]]) -> Figure:
@@ -126,15 +123,13 @@ def _compare_answers(engine: Target, peers: Peers) -> Figure:
                     lambda load: load.requests_per_s, _SHORT_GOAL)  # fmt: skip
 
 
-def _compare_paced(server: Target, ours: Target) -> list[Figure]:
+def _compare_paced(server: Target, ours: Target) -> Iterator[Figure]:
     """A server that keeps its pace whatever is asked: what is missing is the gateway's doing alone."""
     body = build_body("paced", 200, stream=True)
-    figures = []
     for clients in (1, 8, 32):
         loads = _take_turns(server, {"ours": ours}, body, clients, 2 * clients)
         command = f"{clients} at once, {TOKENS} tokens each, one each {PACE_S * 1000:.0f} ms"
-        figures.append(_compare(f"paced tokens/s, {clients} at once", command, loads, lambda x: x.events_per_s, 0.97))
-    return figures
+        yield _compare(f"paced tokens/s, {clients} at once", command, loads, lambda x: x.events_per_s, 0.97)
 
 
 def _compare(

@@ -79,7 +79,8 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.edge.gate import Gate
     from gateway.edge.server import serve
     from gateway.formats.translations import load_dialect, needs_dialect
-    from gateway.lanes.upstream import Upstream, load_trust
+    from gateway.lanes.pooled import load_trust
+    from gateway.lanes.upstream import Upstream
     from gateway.observe.logs import configure_logging
     from gateway.queue.slots import SlotQueue
     from gateway.routing.breaker import Breaker

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from gateway.catalog.values import Target
 from gateway.errors import ApiError
+from gateway.lanes.answer import Answer, find_media_type, read_whole
 from gateway.lanes.patience import Patience
 from gateway.lanes.readers import Reader
 from gateway.lanes.reply import Reply
 from gateway.lanes.sse import EventCutter
 from gateway.lanes.unstreamed import write_whole
-from gateway.lanes.upstream import Upstream, read_whole
+from gateway.lanes.upstream import Upstream
 from gateway.outcomes import BROKEN_ANSWER, SERVER_ERROR, TargetError
 
 _EVENT_STREAM, _JSON = "text/event-stream", "application/json"
-# Of a pooled connection: what may still follow the terminal event before the connection is given up instead of kept.
-_MAX_REST_BYTES, _MAX_REST_S = 64 * 1024, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +43,14 @@ async def carry_stream(request: StreamRequest, target: Target, upstream: Upstrea
     """
     async with (
         Patience(target.provider.timeouts, left_s) as patience,
-        upstream.post(target, request.path, request.body, request.headers) as response,
+        upstream.post(target, request.path, request.body, request.headers) as answer,
     ):
         try:
-            if response.content_type == _EVENT_STREAM:
-                await _pass_on(request, response, patience, reply)
-            elif response.content_type == _JSON and not target.provider.speaks_anthropic:
-                await _pass_whole(request, response, reply)
+            media_type = find_media_type(answer)
+            if media_type == _EVENT_STREAM:
+                await _pass_on(request, answer, patience, reply)
+            elif media_type == _JSON and not target.provider.speaks_anthropic:
+                await _pass_whole(request, answer, reply)
             else:
                 raise TargetError(BROKEN_ANSWER)
         # What a server may send instead of the format: values of other types, keys that are not there.
@@ -61,32 +58,21 @@ async def carry_stream(request: StreamRequest, target: Target, upstream: Upstrea
             raise TargetError(BROKEN_ANSWER) from error
         finally:
             reply.usage = request.reader.usage
-        if not target.provider.fresh_connections:
-            await _drain(response)
 
 
-async def _pass_whole(request: StreamRequest, response: aiohttp.ClientResponse, reply: Reply) -> None:
+async def _pass_whole(request: StreamRequest, answer: Answer, reply: Reply) -> None:
     """Pass on the answer of a server that does not stream, as the one chunk that it would have been."""
-    sent = request.reader.feed(write_whole(await read_whole(response)))
+    sent = request.reader.feed(write_whole(await read_whole(answer)))
     if request.is_streamed:
         await reply.end(sent + request.reader.finish())
     else:
         await reply.whole(request.reader.finish())
 
 
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Read what follows the terminal event, so that the connection can be used again; the answer is complete."""
-    try:
-        async with asyncio.timeout(_MAX_REST_S):
-            await response.content.read(_MAX_REST_BYTES)
-    except (TimeoutError, aiohttp.ClientError):
-        response.close()
-
-
-async def _pass_on(request: StreamRequest, response: aiohttp.ClientResponse, patience: Patience, reply: Reply) -> None:
+async def _pass_on(request: StreamRequest, answer: Answer, patience: Patience, reply: Reply) -> None:
     reader, cutter, held = request.reader, EventCutter(), b""
     while not reader.is_done:
-        data = await response.content.readany()
+        data = await answer.read()
         if not data:
             raise TargetError(BROKEN_ANSWER)
         block = cutter.feed(data)

@@ -1,0 +1,177 @@
+"""One plain HTTP/1.1 request over a connection of its own, which is how this stack's engines are asked. Does I/O.
+
+In: a ``Target`` whose address is plain HTTP, a path, headers and a body. Out: an ``Answer``, or a ``TargetError`` that
+says what was seen. No pool, no TLS, no proxy and no redirects: what is left costs a third of a general client's CPU
+for each piece of a stream, and that CPU is taken from the engine where they share cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import httptools
+
+from gateway.catalog.values import Target
+from gateway.lanes.sockets import watch_for_dead_network
+from gateway.outcomes import BROKEN_ANSWER, TIMED_OUT, UNREACHABLE, TargetError
+
+_MAX_HEAD_BYTES = 64 * 1024
+# What is kept of an answer that nobody reads before its server is made to wait.
+_MAX_HELD_BYTES = 256 * 1024
+
+
+@asynccontextmanager
+async def post_plain(target: Target, path: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[PlainAnswer]:
+    """Send one request; gives the answer once its head is there, whatever it says.
+
+    Raises:
+        TargetError: the server cannot be reached, or what it answers is not HTTP.
+    """
+    host, port, address, base = _read_address(target.base_url)
+    try:
+        async with asyncio.timeout(target.provider.timeouts.connect_s):
+            transport, answer = await asyncio.get_running_loop().create_connection(PlainAnswer, host, port)
+    except TimeoutError as error:
+        raise TargetError(TIMED_OUT) from error
+    except OSError as error:
+        raise TargetError(UNREACHABLE) from error
+    try:
+        transport.write(_build_head(f"{base}{path}", address, headers, len(body)) + body)
+        await answer.wait_for_head()
+        yield answer
+    finally:
+        transport.abort()  # not close(), which would first send what is left of a request that nobody waits for
+
+
+def takes_plain(target: Target) -> bool:
+    """Whether a target can be asked this way."""
+    provider = target.provider
+    return provider.fresh_connections and not provider.is_proxied and target.base_url.startswith("http://")
+
+
+@lru_cache(maxsize=256)
+def _read_address(base_url: str) -> tuple[str, int, str, str]:
+    """Host, port, the value of ``Host``, and what paths are put behind."""
+    parts = urlsplit(base_url)
+    return parts.hostname or "", parts.port or 80, parts.netloc.rpartition("@")[2], parts.path
+
+
+def _build_head(path: str, address: str, headers: Mapping[str, str], length: int) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    head = f"POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{lines}\r\n"
+    return head.encode("latin-1")
+
+
+class PlainAnswer(asyncio.Protocol):
+    """The answer to the only request of a connection; see ``Answer``.
+
+    Methods that no caller of ``Answer`` knows are called by asyncio, and those that begin with ``on_`` by the parser.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._pieces: list[bytes] = []
+        self._held_bytes = self._head_bytes = 0
+        self._has_head = self._is_paused = self._is_over = False
+        self._error: TargetError | None = None
+
+    async def wait_for_head(self) -> None:
+        """Wait until status and headers are there.
+
+        Raises:
+            TargetError: the connection ended before, or what arrived is not HTTP.
+        """
+        while not self._has_head:
+            if self._error:
+                raise self._error
+            await self._wait()
+
+    async def read(self) -> bytes:
+        """The next piece of the body; empty at its end.
+
+        Raises:
+            TargetError: the connection ended before the body did.
+        """
+        while not self._pieces:
+            if self._error:
+                raise self._error
+            if self._is_over:
+                return b""
+            await self._wait()
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._held_bytes = 0
+        if self._is_paused and self._transport:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return data
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: TargetError) -> None:
+        if not self._is_over and self._error is None:
+            self._error = error
+        self._wake()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        watch_for_dead_network(transport.get_extra_info("socket"))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            broken = TargetError(BROKEN_ANSWER)
+            broken.__cause__ = error
+            self._fail(broken)
+            return
+        if not self._has_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self._fail(TargetError(BROKEN_ANSWER))
+        elif self._held_bytes > _MAX_HELD_BYTES and not self._is_paused and self._transport:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # A body without a length goes on to the end of its connection.
+        if exc is None and self._has_head and not {"content-length", "transfer-encoding"} & self.headers.keys():
+            self._is_over = True
+        error = TargetError(BROKEN_ANSWER if self._has_head else UNREACHABLE)
+        error.__cause__ = exc
+        self._fail(error)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self._has_head = self.status >= 200
+        if not self._has_head:  # the real one follows
+            self.headers.clear()
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.append(body)
+        self._held_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        self._is_over = self._has_head
