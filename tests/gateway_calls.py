@@ -11,6 +11,7 @@ import httpx
 from gateway.catalog.parse import parse_catalog
 from gateway.catalog.values import Route, Target
 from gateway.edge.gate import Gate
+from gateway.edge.parts import Parts
 from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
 from gateway.settings import parse_settings
@@ -67,7 +68,9 @@ class StartedGate:
 
     def __init__(self, router: ScriptedRouter, changes: dict[str, str], config: str) -> None:
         catalog = parse_catalog(config, {})
-        self.gate = Gate(parse_settings({**ENVIRONMENT, **changes}), catalog, lambda: (router, self._close))
+        self.gate = Gate(
+            parse_settings({**ENVIRONMENT, **changes}), catalog, lambda: Parts(router, closers=(self._close,))
+        )
         self.was_closed = False
 
     async def _close(self) -> None:

@@ -1,7 +1,7 @@
 """Start the gateway from environment variables alone: ``python -m gateway``.
 
 Does I/O: reads the configuration, takes the port, runs until a signal arrives. Exit status: 0 stopped by a signal,
-3 a setting or the configuration is wrong, 5 the port cannot be taken.
+3 a setting or the configuration is wrong, 4 the state cannot be used, 5 the port cannot be taken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from gateway.catalog.parse import parse_catalog
@@ -21,6 +20,7 @@ from gateway.proxies import bypass_proxies
 from gateway.settings import METRICS_FOLDER_VARIABLE, Settings, SettingsError, check_references, parse_settings
 
 CONFIGURATION_WRONG = 3
+STATE_UNUSABLE = 4
 PORT_TAKEN = 5
 
 
@@ -77,6 +77,7 @@ def listen(settings: Settings, catalog: Catalog) -> int:
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     """Serve until a signal arrives; returns the exit status."""
     from gateway.edge.gate import Gate
+    from gateway.edge.parts import Parts
     from gateway.edge.server import serve
     from gateway.formats.translations import load_dialect, needs_dialect
     from gateway.lanes.pooled import load_trust
@@ -85,6 +86,8 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.queue.slots import SlotQueue
     from gateway.routing.breaker import Breaker
     from gateway.routing.router import Router
+    from gateway.state.database import Database, StateError
+    from gateway.state.start import prepare_state
 
     try:
         trust = load_trust(settings.ca_bundle)
@@ -96,12 +99,20 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     if needs_dialect(catalog.formats) and any(target.provider.speaks_anthropic for target in catalog.targets):
         load_dialect()  # before the first request, and before workers are forked, which then share it
 
-    def build_gate(slots: SlotQueue) -> Gate:
-        def open_router() -> tuple[Router, Callable[[], Awaitable[None]]]:
-            upstream = Upstream(trust)
-            return Router(upstream, slots, Breaker(), catalog.queue_wait_s), upstream.close
+    try:
+        state = prepare_state(settings)
+    except StateError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return STATE_UNUSABLE
 
-        return Gate(settings, catalog, open_router)
+    def build_gate(slots: SlotQueue) -> Gate:
+        def open_parts() -> Parts:
+            upstream = Upstream(trust)
+            database = Database(state) if state else None
+            closers = (upstream.close, *((database.close,) if database else ()))
+            return Parts(Router(upstream, slots, Breaker(), catalog.queue_wait_s), database, closers)
+
+        return Gate(settings, catalog, open_parts)
 
     return serve(build_gate, settings, listener, catalog.queue_length)
 

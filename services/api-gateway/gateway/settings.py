@@ -42,6 +42,9 @@ class Settings:
         ca_bundle: path of a PEM file of certificate authorities that providers are trusted by, beside the system's own;
             empty for none.
         is_verbose: whether each try of a request is logged, too.
+        state_path: folder of the gateway's database; empty for a gateway that keeps nothing.
+        is_state_required: whether the gateway refuses to start when its database cannot be used, rather than to go on
+            without keys of its own.
     """
 
     host: str
@@ -56,6 +59,8 @@ class Settings:
     direct_hosts: tuple[str, ...] = ()
     ca_bundle: str = ""
     is_verbose: bool = False
+    state_path: str = ""
+    is_state_required: bool = False
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -78,6 +83,8 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         shutdown_s=_read_int(environ, "GATEWAY_SHUTDOWN_S", DEFAULT_SHUTDOWN_S, 1, 3600),
         direct_hosts=tuple(filter(None, environ.get("GATEWAY_DIRECT_HOSTS", "").split(","))),
         ca_bundle=environ.get("GATEWAY_CA_BUNDLE", ""),
+        state_path=environ.get("GATEWAY_STATE", ""),
+        is_state_required=_read_bool(environ, "GATEWAY_STATE_REQUIRED"),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")

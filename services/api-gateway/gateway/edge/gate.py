@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from gateway.catalog.describe import describe_catalog, describe_route
-from gateway.catalog.values import Catalog, Route, Target
+from gateway.catalog.values import Catalog, Route
 from gateway.edge.bodies import DisconnectedError, parse_object, read_body
 from gateway.edge.endpoints import MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
 from gateway.edge.exchange import Exchange
+from gateway.edge.parts import Parts
 from gateway.edge.wire import (
     choose_request_id,
     explain_method,
@@ -27,7 +28,6 @@ from gateway.edge.wire import (
 )
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
-from gateway.lanes.reply import Reply
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
 from gateway.policy.access import check_admin, find_role
 from gateway.policy.fields import check_fields
@@ -42,33 +42,22 @@ _LOG = logging.getLogger("gateway")
 _FORWARDED_HEADERS = frozenset({b"anthropic-beta", b"anthropic-version"})
 
 
-class Routing(Protocol):
-    """What the gate hands checked requests to: ``Router``."""
-
-    async def serve(self, call: Call, route: Route, reply: Reply) -> None:
-        """See ``Router``."""
-
-    async def describe(self, targets: Iterable[Target]) -> dict[str, Any]:
-        """See ``Router``."""
-        ...
-
-
 class Gate:
     """The ASGI application.
 
     Args:
-        open_router: called once the event loop runs; gives the router and what closes it.
+        open_parts: called once the event loop runs.
     """
 
     def __init__(
         self,
         settings: Settings,
         catalog: Catalog,
-        open_router: Callable[[], tuple[Routing, Callable[[], Awaitable[None]]]],
+        open_parts: Callable[[], Parts],
     ) -> None:
         self._settings = settings
         self._catalog = catalog
-        self._open_router = open_router
+        self._open_parts = open_parts
         self._created = int(time.time())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,10 +87,10 @@ class Gate:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._router, close = self._open_router()
+        self._parts = self._open_parts()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await close()
+        await self._parts.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
@@ -126,7 +115,7 @@ class Gate:
         body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
         try:
-            await _until_left(self._router.serve(call, route, exchange), receive, exchange)
+            await _until_left(self._parts.router.serve(call, route, exchange), receive, exchange)
         except RefusedError as refusal:
             if endpoint.format == "embeddings" and refusal.error.status >= 500:
                 raise RefusedError(_switch_off(refusal.error.message)) from refusal
@@ -190,7 +179,7 @@ class Gate:
         return {
             "status": "ok",
             "models": list(self._catalog.routes),
-            **await self._router.describe(self._catalog.targets),
+            **await self._parts.router.describe(self._catalog.targets),
         }
 
     def _describe(self, path: str) -> dict[str, Any]:
