@@ -123,9 +123,12 @@ def test_every_container_is_locked_down(name: str) -> None:
         # vLLM loads what it compiles for the card, from one folder of its own.
         may_run = {"/cache"} if container.get("entrypoint") == ["vllm", "serve"] else set()
         assert {item.split(":")[0] for item in container["tmpfs"] if "noexec" not in item} == may_run
-        assert all(mount["read_only"] for mount in container["volumes"])
+        binds = [mount for mount in container["volumes"] if mount["type"] == "bind"]
+        assert all(mount["read_only"] for mount in binds)
         # Compose hands the label on to the engine only together with create_host_path.
-        assert all(mount["bind"]["create_host_path"] is ("selinux" in mount["bind"]) for mount in container["volumes"])
+        assert all(mount["bind"]["create_host_path"] is ("selinux" in mount["bind"]) for mount in binds)
+        kept = [mount["source"] for mount in container["volumes"] if mount not in binds]
+        assert kept == (["gateway-state"] if service == "api-gateway" else []), "only the gateway keeps anything"
         assert container["pids_limit"] > 0
         assert container["restart"] == "unless-stopped"
         assert container["stop_grace_period"].endswith("s")
@@ -275,7 +278,8 @@ def test_an_engine_gets_its_variables_and_limits_and_the_gateway_none_of_them() 
     for name in ("ulimits", "shm_size"):
         assert name not in gateway
     assert not {"NVIDIA_DISABLE_REQUIRE", "VENDOR_LICENCE", "VENDOR_LICENCE_KEY"} & gateway["environment"].keys()
-    assert {mount["bind"]["selinux"] for item in containers.values() for mount in item["volumes"]} == {"z"}
+    mounts = [mount for item in containers.values() for mount in item["volumes"] if mount["type"] == "bind"]
+    assert {mount["bind"]["selinux"] for mount in mounts} == {"z"}
     overlay = yaml.safe_load(load_case("engine-settings")[1].files[GPU_OVERLAYS["nvidia"]])["services"]
     verbosity = {name: item["environment"]["LLAMA_ARG_LOG_VERBOSITY"] for name, item in overlay.items()}
     assert verbosity == {"inference-chat": "4", "inference-big": "5"}

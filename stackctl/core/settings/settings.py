@@ -296,6 +296,12 @@ class Settings:
         "PEM file of the company's certificate authority, which providers are trusted by beside the system's own.",
         group="Gateway",
     )
+    gateway_state_required: bool = _setting(
+        False,
+        "Refuse to start when the gateway's database of keys and usage cannot be used; otherwise a damaged one is set"
+        " aside, and GATEWAY_KEY alone opens the gateway.",
+        group="Gateway",
+    )
     gateway_log_prompts: bool = _setting(False, "Write prompts and answers to the gateway's log.", group="Gateway")
 
     gateway_admin_key: str = _setting(

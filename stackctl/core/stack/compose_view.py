@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from stackctl.core.engine.vllm import CACHE_FOLDER, SERVE
@@ -29,6 +29,8 @@ PROVIDERS_NETWORK = "providers"
 # Where a container's look-ups of what is no service end: inside it, where nobody listens.
 NO_NAME_SERVER = "127.0.0.1"
 RELAY_FILE = "relay.py"
+# The only thing that a container keeps: the gateway's database.
+STATE_VOLUME = "gateway-state"
 _LOG_VERBOSITY = "LLAMA_ARG_LOG_VERBOSITY"
 _RELAY_PATH = f"/{RELAY_FILE}"
 _TMP = "/tmp:rw,noexec,nosuid,nodev,size=256m,mode=1777"  # noqa: S108  # the container's own
@@ -105,6 +107,7 @@ class Container:
     digest: str
     gpu_images: Mapping[str, str]
     tmpfs: tuple[str, ...] = (_TMP,)
+    volumes: Mapping[str, str] = field(default_factory=dict)
     log_verbosity: str = GPU_LOG_VERBOSITY
     memlock: int | None = None
     shm_size: int = 0
@@ -241,7 +244,8 @@ def _complete_ingress(stack: Stack, container: Container) -> Container:
 
 
 def _complete_gateway(stack: Stack, container: Container) -> Container:
-    """Put the gateway on the engines' network alone, unless there are providers to reach."""
+    """Give the gateway a volume, and put it on the engines' network alone unless there are providers to reach."""
+    container = replace(container, volumes={STATE_VOLUME: container.environment["GATEWAY_STATE"]})
     if not stack.endpoints:
         return container
     return replace(

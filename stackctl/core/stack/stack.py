@@ -85,6 +85,7 @@ class RuntimePaths:
         python_path: folder of the gateway's package, empty where the image knows it.
         gateway_source: digest of that package, so that an upgrade restarts the gateway; an image's name holds its own.
         gateway_config: path of the rendered LiteLLM configuration as the gateway sees it.
+        gateway_state: folder of the gateway's database as the gateway sees it.
         scratch: path of a folder that services may write to.
     """
 
@@ -97,6 +98,7 @@ class RuntimePaths:
     python_path: str = ""
     gateway_source: str = ""
     gateway_config: str = "/etc/api-gateway/config.yaml"
+    gateway_state: str = "/var/lib/api-gateway"
     scratch: str = "/tmp"  # noqa: S108  # inside a container: its own tmpfs
 
     def find_model_path(self, path: str) -> str:
@@ -212,6 +214,8 @@ def _build_gateway_environment(stack: Stack, paths: RuntimePaths, config_digest:
         "GATEWAY_CONFIG_DIGEST": config_digest,
         "GATEWAY_WORKERS": str(settings.gateway_workers),
         "GATEWAY_LOG_PROMPTS": str(settings.gateway_log_prompts).lower(),
+        "GATEWAY_STATE": paths.gateway_state,
+        "GATEWAY_STATE_REQUIRED": str(settings.gateway_state_required).lower(),
         "HOME": paths.scratch,
     }
     if settings.gateway_log_level != default_value("GATEWAY_LOG_LEVEL"):

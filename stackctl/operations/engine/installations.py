@@ -81,5 +81,6 @@ def build_runtime_paths(effects: Effects, settings: Settings, choice: EngineChoi
         python_path=str(services / GATEWAY),
         gateway_source=effects.files.hash_folder(services / GATEWAY),
         gateway_config=str(effects.paths.rendered_dir / GATEWAY_CONFIG),
+        gateway_state=str(effects.paths.state_dir / "gateway"),
         scratch=str(effects.paths.state_dir / "scratch"),
     )
