@@ -199,7 +199,7 @@ def test_a_route_sees_the_fields_and_nothing_else_of_the_request() -> None:
     (seen,) = router.calls
     assert seen.body == BODY
     assert seen.headers == {"anthropic-version": "2023-06-01"}
-    assert (seen.key, seen.format) == ("client", "chat")
+    assert (seen.caller.name, seen.format) == ("client", "chat")
 
 
 def test_every_answer_has_an_id_of_its_own() -> None:

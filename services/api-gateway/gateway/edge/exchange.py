@@ -16,6 +16,7 @@ from gateway.edge.endpoints import Endpoint
 from gateway.errors import ApiError
 from gateway.observe.logs import PROMPTS_LOGGER
 from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_tokens
+from gateway.state.values import NOBODY
 
 if TYPE_CHECKING:
     from gateway.edge.asgi import Send
@@ -33,7 +34,7 @@ class Exchange:
 
     Attributes:
         headers: of every answer to it, such as its id.
-        role: who asks.
+        caller: who asks.
         model: the route's served name; empty when no model is asked.
         asked: the request's body where prompts may be logged.
     """
@@ -42,7 +43,7 @@ class Exchange:
         self.endpoint = endpoint
         self.request_id = request_id
         self.headers: Headers = [(b"x-request-id", request_id.encode())]
-        self.role = "-"
+        self.caller = NOBODY
         self.model = ""
         self.code = ""
         self.status = 0
@@ -139,7 +140,7 @@ class Exchange:
             self.name,
             self.status,
             self.request_id,
-            self.role,
+            self.caller.name,
             self.model or "-",
             f" target={self.target}" if self.target not in ("", self.model) else "",
             duration_s * 1000,

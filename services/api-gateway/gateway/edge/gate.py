@@ -29,7 +29,7 @@ from gateway.edge.wire import (
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
-from gateway.policy.access import check_admin, find_role
+from gateway.policy.access import check_admin, find_caller
 from gateway.policy.fields import check_fields
 from gateway.settings import Settings
 
@@ -106,9 +106,9 @@ class Gate:
         if scope["method"] != endpoint.method and (scope["method"], endpoint.method) != ("HEAD", "GET"):
             raise RefusedError(explain_method(endpoint))
         if endpoint.access is not Access.OPEN:
-            exchange.role = find_role(scope["headers"], self._settings)
+            exchange.caller = find_caller(scope["headers"], self._settings)
         if endpoint.access is Access.ADMIN_KEY:
-            check_admin(exchange.role)
+            check_admin(exchange.caller)
         if endpoint.method == "GET":
             await self._answer(exchange, endpoint, scope)
             return
@@ -137,7 +137,7 @@ class Gate:
         headers = {
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED_HEADERS
         }
-        return Call(endpoint.format, fields, fields["model"], exchange.request_id, exchange.role, headers), route
+        return Call(endpoint.format, fields, fields["model"], exchange.request_id, exchange.caller, headers), route
 
     def _find_route(self, endpoint: Endpoint, fields: dict[str, Any]) -> Route:
         if endpoint.format == "embeddings" and (reason := self._find_why_no_embeddings()):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.state.values import NOBODY, Caller
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -16,7 +18,7 @@ class Call:
             ``messages_count``, ``responses`` or ``responses_count``.
         body: the request's fields, all of them known to the format; never changed.
         asked: name of the model as the client wrote it, which every answer repeats.
-        key: who asks, for the fairness of queues.
+        caller: who asks.
         headers: request headers for the server, such as ``anthropic-beta``; names in lower case.
     """
 
@@ -24,7 +26,7 @@ class Call:
     body: Mapping[str, Any]
     asked: str
     request_id: str
-    key: str = ""
+    caller: Caller = NOBODY
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -7,35 +7,39 @@ from collections.abc import Iterable
 
 from gateway.errors import ApiError, RefusedError
 from gateway.settings import Settings
+from gateway.state.values import Caller
 
 HeaderList = Iterable[tuple[bytes, bytes]]
 
 
-def find_role(headers: HeaderList, settings: Settings) -> str:
-    """The role of the caller: ``admin`` or ``client``.
+_ADMIN, _CLIENT = Caller("admin", is_admin=True), Caller("client")
+
+
+def find_caller(headers: HeaderList, settings: Settings) -> Caller:
+    """Who sent a request with these headers.
 
     Raises:
         RefusedError: 401 when the request has no valid key.
     """
     admin, client = settings.admin_key.encode(), settings.client_key.encode()
-    role = None
+    caller = None
     for key in _list_keys(headers):
         # Both are always compared, each in constant time, so that the time tells nothing about either.
         is_admin, is_client = hmac.compare_digest(key, admin), hmac.compare_digest(key, client)
-        role = "admin" if is_admin else role or ("client" if is_client else None)
-    if role is None:
+        caller = _ADMIN if is_admin else caller or (_CLIENT if is_client else None)
+    if caller is None:
         text = "A valid key is needed, as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
         raise RefusedError(ApiError(401, "invalid_api_key", text))
-    return role
+    return caller
 
 
-def check_admin(role: str) -> None:
+def check_admin(caller: Caller) -> None:
     """Refuse everyone but the operator.
 
     Raises:
         RefusedError: 403.
     """
-    if role != "admin":
+    if not caller.is_admin:
         raise RefusedError(ApiError(403, "admin_key_needed", "This route needs the admin key."))
 
 

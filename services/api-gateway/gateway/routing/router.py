@@ -169,7 +169,7 @@ class Router:
     async def _lease(self, journey: _Journey, target: Target) -> Lease:
         slots = None if journey.call.format.endswith("_count") else target.provider.slots
         wait_s = min(self._queue_wait_s, journey.left_s)
-        weight, key = journey.call.answers, journey.call.key
+        weight, key = journey.call.answers, journey.call.caller.name
         try:
             return await self._slots.acquire(target.provider.name, slots, weight, key, wait_s)
         except QueueError as error:
