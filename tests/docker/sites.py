@@ -102,13 +102,22 @@ class Site:
         """Container ids by service."""
         return {name: str(item.id) for name, item in self.list_containers().items()}
 
+    @property
+    def state_volume(self) -> str:
+        """Name of the volume with the gateway's keys and usage, which outlives the stack."""
+        return f"{self.name}_gateway-state"
+
     def list_remains(self) -> list[str]:
-        """Everything of this project that the engine has: containers, networks and volumes."""
+        """Everything of this project that the engine has, but for what is to stay: containers, networks, volumes."""
         return [
             *(f"container {item.name}" for item in self.client.containers.list(all=True, filters=self.filters)),
             *(f"network {item.name}" for item in self.client.networks.list(filters=self.filters)),
-            *(f"volume {item.name}" for item in self.client.volumes.list(filters=self.filters)),
+            *(f"volume {name}" for name in self.list_volumes() if name != self.state_volume),
         ]
+
+    def list_volumes(self) -> list[str]:
+        """Names of this project's volumes."""
+        return [str(item.name) for item in self.client.volumes.list(filters=self.filters)]
 
     def remove(self) -> None:
         """Remove all of it from the engine, without ``stackctl``; images are the machine's."""
@@ -116,6 +125,8 @@ class Site:
             container.remove(force=True, v=True)
         for network in self.client.networks.list(filters=self.filters):
             network.remove()
+        for name in self.list_volumes():
+            self.client.volumes.get(name).remove()
 
 
 MakeSite = Callable[..., Site]

@@ -42,6 +42,7 @@ class ComposeRuntime:
         loaded: images that an installed release brought; then nothing is ever pulled.
         former: path of the state folder when the stack was started, if the site was moved since.
         named: images that settings name; each is looked at before a container is made of it.
+        keeps_state: whether the gateway's volume stays when the containers are removed.
     """
 
     name: RuntimeName = "compose"
@@ -56,6 +57,8 @@ class ComposeRuntime:
         loaded: tuple[str, ...] = (),
         former: Path | None = None,
         named: tuple[NamedImage, ...] = (),
+        *,
+        keeps_state: bool = True,
     ) -> None:
         self._containers = SiteContainers(project, rendered_dir, former)
         self._named = named
@@ -65,6 +68,7 @@ class ComposeRuntime:
         self._builds = builds
         self._uses_curl = uses_curl
         self._loaded = loaded
+        self._keeps_state = keeps_state
 
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
         """The commands that ``start`` would run, for a dry run."""
@@ -122,11 +126,11 @@ class ComposeRuntime:
         return tuple(name for name, mark in after.items() if before.get(name) != mark or name in paused)
 
     def stop(self, report: Callable[[str], None]) -> bool:
-        """Remove containers and networks; whether any was there."""
-        rounds = 0
+        """Remove containers and networks; whether any was there. Keys and usage stay, as files of a site do."""
+        rounds, volumes = 0, [] if self._keeps_state else ["--volumes"]
         while self._containers.has_anything() and rounds < STOP_ROUNDS:
             rounds += 1
-            argv = ["docker", "compose", "--project-name", self._project, "down", "--remove-orphans", "--volumes"]
+            argv = ["docker", "compose", "--project-name", self._project, "down", "--remove-orphans", *volumes]
             done = stream_command(argv, lambda line: report(f"docker compose: {line.strip()}"))
             check_command(done, "docker compose down failed", "run 'docker ps' to see what is left")
         return rounds > 0

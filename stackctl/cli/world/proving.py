@@ -37,7 +37,13 @@ def build_rehearsal_effects(effects: Effects) -> RehearsalEffects:
 
     return RehearsalEffects(
         make_rehearsal=lambda project, folder, loaded, images: ComposeRuntime(
-            project, folder, (), (), uses_curl=loaded.compose.engine.launcher is None, loaded=images
+            project,
+            folder,
+            (),
+            (),
+            uses_curl=loaded.compose.engine.launcher is None,
+            loaded=images,
+            keeps_state=False,
         ),
         stop_containers=image_events.stop_containers,
         watch_engine=image_events.watch_engine,

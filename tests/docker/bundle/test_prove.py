@@ -68,7 +68,7 @@ def prove(site: Site, code: int, *options: str) -> dict[str, Any]:
 def list_remains(site: Site) -> list[str]:
     """What the engine still has of the site or of its rehearsal."""
     rehearsal = Site(site.folder, f"{site.name}-prove", site.port, site.client)
-    return [*site.list_remains(), *rehearsal.list_remains()]
+    return [*site.list_remains(), *rehearsal.list_remains(), *rehearsal.list_volumes()]
 
 
 def test_a_healthy_stack_tries_nothing_and_gets_a_signed_receipt(stopped: Site, tmp_path: Path) -> None:
