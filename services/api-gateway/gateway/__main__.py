@@ -82,6 +82,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.formats.translations import load_dialect, needs_dialect
     from gateway.lanes.pooled import load_trust
     from gateway.lanes.upstream import Upstream
+    from gateway.observe.crashes import guard_crashes
     from gateway.observe.logs import configure_logging
     from gateway.queue.slots import SlotQueue
     from gateway.routing.breaker import Breaker
@@ -94,7 +95,8 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     except (OSError, ssl.SSLError) as error:
         print(f"error: GATEWAY_CA_BUNDLE is {settings.ca_bundle!r}, which cannot be used: {error}", file=sys.stderr)
         return CONFIGURATION_WRONG
-    configure_logging(settings.log_prompts, settings.is_verbose)
+    configure_logging(settings.is_verbose)
+    guard_crashes()
     os.environ.update(bypass_proxies(os.environ, settings.direct_hosts))
     if needs_dialect(catalog.formats) and any(target.provider.speaks_anthropic for target in catalog.targets):
         load_dialect()  # before the first request, and before workers are forked, which then share it

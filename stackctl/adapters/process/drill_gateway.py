@@ -18,6 +18,7 @@ from pathlib import Path
 
 from stackctl.adapters.http.service_calls import fetch
 from stackctl.adapters.process.supervisor import load_passed_environment
+from stackctl.core.text.log_lines import write_log_line
 from stackctl.errors import RuntimeFailure
 
 _LOOPBACK = "127.0.0.1"
@@ -115,6 +116,6 @@ def _wait_ready(gateway: DrillGateway, process: subprocess.Popen[bytes]) -> None
                 f"ended with code {process.poll()}" if process.poll() is not None else f"is not ready in {_START_S:g} s"
             )
             lines = gateway.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_QUOTED_LINES:]
-            quoted = "\n".join(f"    {line}" for line in lines)
+            quoted = "\n".join(f"    {write_log_line(line)}" for line in lines)
             raise RuntimeFailure(f"The gateway of the drill {ended}:\n{quoted}", "run it again with --debug")
         time.sleep(_POLL_S)

@@ -12,6 +12,7 @@ from stackctl.core.health.probes import HealthReport, ProbeResult, Status
 from stackctl.core.models.served import ServedModel
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.core.stack.stack import Service, find_gateway_url
+from stackctl.core.text.log_lines import write_log_line
 from stackctl.errors import Finding, Severity, UnhealthyError
 from stackctl.operations.effects import Effects, Network
 from stackctl.operations.engine.gpu_proofs import Engine, keep_proof
@@ -136,6 +137,6 @@ def _refuse_failed(running: Running, states: Mapping[str, ServiceState], deaths_
 def _quote_logs(running: Running, names: Sequence[str]) -> str:
     parts = []
     for name in names:
-        text = running.runtime.read_log(name, LOG_LINES)
-        parts += [f"\n  last lines of {name}:", *(f"\n    {line}" for line in text.splitlines())]
+        lines = map(write_log_line, running.runtime.read_log(name, LOG_LINES).splitlines())
+        parts += [f"\n  last lines of {name}:", *(f"\n    {part}" for line in lines for part in line.split("\n"))]
     return "".join(parts)

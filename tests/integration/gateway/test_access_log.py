@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import httpx
 import pytest
 
@@ -25,10 +28,11 @@ def test_a_client_that_got_its_answer_did_not_leave(connection: str) -> None:
                 replies = [client.post(f"{gateway.url}/v1/chat/completions", json=ASKED) for _ in range(COUNT)]
             assert [reply.status_code for reply in replies] == [200] * COUNT
             noted = wait_for(lambda: find_lines(gateway.log.read_text(encoding="utf-8")), "the log")
-    assert [line for line in noted if " 200 " not in line] == []
+    assert {(line["status"], line.get("complete", True)) for line in noted} == {(200, True)}
 
 
-def find_lines(log: str) -> list[str] | None:
+def find_lines(log: str) -> list[dict[str, Any]] | None:
     """The access log's lines of all chats; None while some are missing."""
-    lines = [line for line in log.splitlines() if "gateway.access: POST /v1/chat/completions" in line]
+    entries = [json.loads(line) for line in log.splitlines()]
+    lines = [entry for entry in entries if entry.get("endpoint") == "/v1/chat/completions"]
     return lines if len(lines) == COUNT else None

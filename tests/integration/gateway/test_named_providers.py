@@ -150,7 +150,7 @@ def test_in_production_the_internal_api_answers_and_ollama_when_it_fails(interna
         assert ask(gateway, "gpt-3.5-turbo") == ask(gateway, "mycoder-chat") == "from the internal API"
         assert "planted" not in internal.asked[-1][1].get("authorization", "")
         log = gateway.log.read_text()
-        assert "DEBUG gateway.route: request=" in log
+        assert '"level":"debug","logger":"gateway.route"' in log
         assert "planted" not in log
 
 

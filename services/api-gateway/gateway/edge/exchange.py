@@ -14,7 +14,7 @@ import orjson
 
 from gateway.edge.endpoints import Endpoint
 from gateway.errors import ApiError
-from gateway.observe.logs import PROMPTS_LOGGER
+from gateway.observe.logs import note
 from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_tokens
 from gateway.state.values import NOBODY
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Headers = list[tuple[bytes, bytes]]
 
 _LOG = logging.getLogger("gateway.access")
-_PROMPTS = logging.getLogger(PROMPTS_LOGGER)
 _STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"),
                    (b"x-accel-buffering", b"no"))  # fmt: skip
 
@@ -133,18 +132,24 @@ class Exchange:
             return
         if self.asked is not None:
             answered = b"".join(self._answered).decode("utf-8", "replace")
-            _PROMPTS.info("request=%s asked=%s answered=%s", self.request_id, self.asked.decode(), answered)
-        _LOG.info(
-            "%s %s %d request=%s key=%s model=%s%s %.1f ms%s%s%s",
-            self._method,
-            self.name,
-            self.status,
-            self.request_id,
-            self.caller.name,
-            self.model or "-",
-            f" target={self.target}" if self.target not in ("", self.model) else "",
-            duration_s * 1000,
-            f" error={self.code}" if self.code else "",
-            f" warning={self.warning}" if self.warning else "",
-            "" if self.is_complete else " incomplete",
-        )
+            content = {"request": self.request_id, "asked": self.asked.decode(), "answered": answered}
+            note(_LOG, logging.INFO, "content", content)
+        note(_LOG, logging.INFO, "request", self._list_facts(duration_s))
+
+    def _list_facts(self, duration_s: float) -> dict[str, Any]:
+        """What the log tells of the request, without what there is nothing to say of."""
+        facts: dict[str, Any] = {
+            "request": self.request_id,
+            "key": self.caller.name,
+            "method": self._method,
+            "endpoint": self.name,
+            "status": self.status,
+            "duration_ms": round(duration_s * 1000, 1),
+        }
+        if self._first_byte_s is not None:
+            facts["first_byte_ms"] = round(self._first_byte_s * 1000, 1)
+        found = {"model": self.model, "target": self.target, "error": self.code, "warning": self.warning}
+        facts |= {name: value for name, value in found.items() if value}
+        if not self.is_complete:
+            facts["complete"] = False
+        return facts

@@ -28,6 +28,7 @@ from gateway.edge.wire import (
 )
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
+from gateway.observe.logs import note
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
 from gateway.policy.access import check_admin, find_caller
 from gateway.policy.fields import check_fields
@@ -80,7 +81,8 @@ class Gate:
         except asyncio.CancelledError:  # only the server cancels, at the end of its time to stop
             await self._give_up(exchange, ApiError(503, "shutting_down", "The gateway is stopping."))
         except Exception as error:
-            _LOG.error("request=%s %s failed", exchange.request_id, exchange.name, exc_info=error)
+            facts = {"request": exchange.request_id, "endpoint": exchange.name}
+            note(_LOG, logging.ERROR, "request failed", facts, error)
             await self._give_up(exchange, ApiError(500, "internal_error", "The gateway failed; its log says where."))
         finally:
             exchange.finish()

@@ -1,8 +1,11 @@
-"""Logging to stderr without prompts, answers or keys, unless the operator asks for them.
+"""The gateway's log on stderr: one JSON object a line, of metadata only, never of prompts, answers or keys.
 
-In: ``log_prompts``. Does I/O: configures the process's loggers. LiteLLM and the libraries below it put request
-content into messages, tracebacks and exception texts, so of their records only what cannot hold any is written:
-logger, level, place in the code, and the types of the exceptions.
+In: records of Python's logging. Does I/O: configures the process's loggers. LiteLLM and the libraries below it put
+request content into messages, tracebacks and exception texts, so of their records only what cannot hold any is
+written: logger, level, place in the code, and the types of the exceptions.
+
+Every line has ``time`` (with its zone), ``level``, ``logger``, and either ``message``, a sentence, or ``event``, a word
+with the facts that ``note`` was given. ``exception`` lists types and places.
 """
 
 from __future__ import annotations
@@ -10,51 +13,54 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
+from typing import Any
 
-# Prompts and answers go to this one, which is off unless the operator wants them.
-PROMPTS_LOGGER = "gateway.prompts"
+import orjson
 
 _OWN_LOGGERS = ("gateway", "uvicorn")
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_MAX_CHAIN = 10
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+def note(
+    logger: logging.Logger, level: int, event: str, facts: Mapping[str, Any], error: BaseException | None = None
+) -> None:
+    """Log an event with its facts: names, numbers and codes, nothing that a client or a server wrote.
+
+    Args:
+        error: what happened, of which type and place are logged.
+    """
+    logger.log(level, event, extra={"facts": facts}, exc_info=error)
 
 
 class ContentFreeFormatter(logging.Formatter):
     """Writes our own records whole, and of others only where they come from; of exceptions the type and the place."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One log record as text."""
-        is_own = record.name.split(".")[0] in _OWN_LOGGERS
-        if is_own and not record.exc_info:
-            return super().format(record)
-        # A copy, because LiteLLM leaves its own text of the exception in the record, and others may still read it.
-        safe = logging.makeLogRecord({**record.__dict__, "exc_text": None})
-        if not is_own:
-            safe.msg = "message withheld, from %s"
-            safe.args = (f"{record.module}.{record.funcName}:{record.lineno}",)
-        return super().format(safe)
-
-    def formatException(self, ei: ExceptionInfo) -> str:  # logging's own name
-        """Types and places of the chain of exceptions, innermost call last."""
-        lines: list[str] = []
-        error = ei[1]
-        while error is not None and len(lines) < 10:
-            frames = traceback.extract_tb(error.__traceback__)
-            places = " > ".join(f"{frame.name}:{frame.lineno}" for frame in frames[-4:])
-            lines.append(f"  {type(error).__module__}.{type(error).__qualname__} at {places or 'unknown'}")
-            error = error.__cause__ or error.__context__
-        return "\n".join(lines)
+        """One log record as a line of JSON."""
+        # Local time, as a person at the machine reads it, with the zone that makes it one moment everywhere.
+        time = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "logger": record.name}
+        try:
+            return orjson.dumps(line | _describe(record)).decode()
+        except Exception:  # a record that cannot be written must not be written some other way
+            return orjson.dumps(line | {"message": _withhold(record)}).decode()
 
 
-def configure_logging(log_prompts: bool, is_verbose: bool = False) -> None:
-    """Send every logger's records to stderr through one formatter.
+def configure_logging(is_verbose: bool = False) -> None:
+    """Send every logger's records, and warnings, to stderr through one formatter.
 
     Args:
         is_verbose: whether our own loggers say more; it opens neither prompts nor a library's records.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT) if log_prompts else ContentFreeFormatter(_FORMAT))
+    handler.setFormatter(ContentFreeFormatter())
+    # What logging says of records that it cannot write is their message and arguments.
+    logging.raiseExceptions = False
+    logging.captureWarnings(True)  # pydantic's hold the values that they are about
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -62,6 +68,32 @@ def configure_logging(log_prompts: bool, is_verbose: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     if is_verbose:
         logging.getLogger("gateway").setLevel(logging.DEBUG)
-    logging.getLogger(PROMPTS_LOGGER).disabled = not log_prompts
     # The gate writes the access log; uvicorn's shows whole paths.
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
+
+
+def _describe(record: logging.LogRecord) -> dict[str, Any]:
+    if record.name.split(".")[0] not in _OWN_LOGGERS:
+        described: dict[str, Any] = {"message": _withhold(record)}
+    elif (facts := getattr(record, "facts", None)) is not None:
+        described = {"event": record.msg, **facts}
+    else:
+        described = {"message": record.getMessage()}
+    if record.exc_info:
+        described["exception"] = _list_exceptions(record.exc_info[1])
+    return described
+
+
+def _withhold(record: logging.LogRecord) -> str:
+    return f"message withheld, from {record.module}.{record.funcName}:{record.lineno}"
+
+
+def _list_exceptions(error: BaseException | None) -> list[str]:
+    """Types and places of the chain of exceptions, innermost call last."""
+    found: list[str] = []
+    while error is not None and len(found) < _MAX_CHAIN:
+        frames = traceback.extract_tb(error.__traceback__, limit=-4)
+        places = " > ".join(f"{frame.name}:{frame.lineno}" for frame in frames)
+        found.append(f"{type(error).__module__}.{type(error).__qualname__} at {places or 'unknown'}")
+        error = error.__cause__ or error.__context__
+    return found

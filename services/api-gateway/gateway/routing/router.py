@@ -24,6 +24,7 @@ from gateway.lanes.reply import Reply
 from gateway.lanes.stream import carry_stream, describe_cut
 from gateway.lanes.upstream import Upstream
 from gateway.lanes.whole import carry_embeddings, carry_rerank
+from gateway.observe.logs import note
 from gateway.outcomes import LEFT_OUT, QUEUE_FULL, TIMED_OUT, Blame, TargetError
 from gateway.queue.line import QueueError
 from gateway.queue.slots import Lease, SlotQueue
@@ -80,7 +81,7 @@ class Router:
             # Asked when its turn has come: who is let through to see whether a target is back must go and see.
             if len(targets) > 1 and not self._breaker.allows(target.name):
                 journey.tried.append((target, TargetError(LEFT_OUT)))
-                _LOG.debug("%s: left out, it failed of late", _name_try(journey, target))
+                _note_try(logging.DEBUG, "target left out", journey, target)
                 left_out.append(target)
             elif await self._try_target(journey, target, is_last=place == len(targets) - 1):
                 return
@@ -134,8 +135,8 @@ class Router:
             self._breaker.fail(target.name, outcome.code)
         journey.tried.append((target, error))
         cause = error.__cause__
-        reason = f" ({type(cause).__name__})" if cause else ""
-        _LOG.warning("%s: %s%s", _name_try(journey, target), outcome.code, reason)
+        reason = {"cause": type(cause).__name__} if cause else {}
+        _note_try(logging.WARNING, "target failed", journey, target, error=outcome.code, **reason)
         return journey.reply.has_begun
 
     async def _attempt(self, journey: _Journey, target: Target) -> None:
@@ -155,7 +156,8 @@ class Router:
         left_s = journey.left_s
         lease = await self._lease(journey, target)
         waited_s = left_s - journey.left_s
-        _LOG.debug("%s: asked, %.1f s in the queue, %.1f s left", _name_try(journey, target), waited_s, journey.left_s)
+        times = {"queue_ms": round(waited_s * 1000, 1), "left_s": round(journey.left_s, 1)}
+        _note_try(logging.DEBUG, "target asked", journey, target, **times)
         delay_s = _FREED_AFTER_S
         try:
             await self._carry(journey, target)
@@ -194,10 +196,11 @@ class Router:
                 raise
 
 
-def _name_try(journey: _Journey, target: Target) -> str:
-    """A try in the log: the request, what it asked for, and what is asked for it."""
-    call, route = journey.call, journey.route
-    return f"request={call.request_id} model={route.name} target={target.name} provider={target.provider.name}"
+def _note_try(level: int, event: str, journey: _Journey, target: Target, **facts: str | float) -> None:
+    """Log a try: the request, what it asked for, and what is asked for it."""
+    if _LOG.isEnabledFor(level):
+        names = {"model": journey.route.name, "target": target.name, "provider": target.provider.name}
+        note(_LOG, level, event, {"request": journey.call.request_id, **names, **facts})
 
 
 def _list_targets(call: Call, route: Route) -> list[Target]:
