@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import httpx
 from gateway.catalog.parse import parse_catalog
 from gateway.catalog.values import Route, Target
 from gateway.edge.gate import Gate
-from gateway.edge.parts import Parts
+from gateway.edge.parts import build_parts
 from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
 from gateway.settings import parse_settings
@@ -64,12 +65,16 @@ class ScriptedRouter:
 
 
 class StartedGate:
-    """A gate that is started for each call, as uvicorn starts it."""
+    """A gate that is started for each call, as uvicorn starts it.
 
-    def __init__(self, router: ScriptedRouter, changes: dict[str, str], config: str) -> None:
+    Args:
+        state: path of its database; None for a gate that keeps nothing.
+    """
+
+    def __init__(self, router: ScriptedRouter, changes: dict[str, str], config: str, state: Path | None) -> None:
         catalog = parse_catalog(config, {})
         self.gate = Gate(
-            parse_settings({**ENVIRONMENT, **changes}), catalog, lambda: Parts(router, closers=(self._close,))
+            parse_settings({**ENVIRONMENT, **changes}), catalog, lambda: build_parts(router, state, (self._close,))
         )
         self.was_closed = False
 
@@ -91,8 +96,10 @@ class StartedGate:
         await self.gate({"type": "lifespan"}, get, ignore)
 
 
-def build_gate(router: ScriptedRouter | None = None, config: str = CONFIG, **changes: str) -> StartedGate:
-    return StartedGate(router or ScriptedRouter(), changes, config)
+def build_gate(
+    router: ScriptedRouter | None = None, config: str = CONFIG, state: Path | None = None, **changes: str
+) -> StartedGate:
+    return StartedGate(router or ScriptedRouter(), changes, config, state)
 
 
 def call(gate: StartedGate, method: str, path: str, key: str | None = CLIENT, **options: Any) -> httpx.Response:

@@ -77,7 +77,7 @@ def listen(settings: Settings, catalog: Catalog) -> int:
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     """Serve until a signal arrives; returns the exit status."""
     from gateway.edge.gate import Gate
-    from gateway.edge.parts import Parts
+    from gateway.edge.parts import Parts, build_parts
     from gateway.edge.server import serve
     from gateway.formats.translations import load_dialect, needs_dialect
     from gateway.lanes.pooled import load_trust
@@ -87,7 +87,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.queue.slots import SlotQueue
     from gateway.routing.breaker import Breaker
     from gateway.routing.router import Router
-    from gateway.state.database import Database, StateError
+    from gateway.state.database import StateError
     from gateway.state.start import prepare_state
 
     try:
@@ -110,9 +110,8 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     def build_gate(slots: SlotQueue) -> Gate:
         def open_parts() -> Parts:
             upstream = Upstream(trust)
-            database = Database(state) if state else None
-            closers = (upstream.close, *((database.close,) if database else ()))
-            return Parts(Router(upstream, slots, Breaker(), catalog.queue_wait_s), database, closers)
+            router = Router(upstream, slots, Breaker(), catalog.queue_wait_s)
+            return build_parts(router, state, (upstream.close,))
 
         return Gate(settings, catalog, open_parts)
 

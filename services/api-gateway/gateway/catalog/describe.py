@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.catalog.values import Catalog, Route
+from gateway.catalog.values import Route
 
 
 def describe_route(name: str, route: Route, created: int) -> dict[str, Any]:
@@ -32,15 +33,8 @@ def describe_route(name: str, route: Route, created: int) -> dict[str, Any]:
     return entry
 
 
-def describe_catalog(catalog: Catalog, created: int, with_aliases: bool = False) -> dict[str, Any]:
-    """The whole answer of /v1/models; ``created`` as in ``describe_route``.
-
-    Args:
-        with_aliases: whether aliases stand in it too, a pattern as it is written: ``claude-*``.
-    """
-    named = list(catalog.routes.items())
-    if with_aliases:
-        named += [(alias.match, catalog.routes[alias.route]) for alias in catalog.aliases]
+def describe_models(named: Sequence[tuple[str, Route]], created: int) -> dict[str, Any]:
+    """The whole answer of /v1/models for these names; ``created`` as in ``describe_route``."""
     return {
         "object": "list",
         "data": [describe_route(name, route, created) for name, route in named],

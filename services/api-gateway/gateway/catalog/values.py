@@ -129,6 +129,24 @@ class Route:
         return self.targets[0].context_length
 
 
+def covers(pattern: str, name: str) -> bool:
+    """Whether a name is the pattern's, in which ``*`` stands for any run of characters."""
+    # By hand: a client chooses the name, and a regular expression of several stars can take minutes on a long one.
+    first, *middle = pattern.split("*")
+    if not middle:
+        return name == first
+    last = middle.pop()
+    if not (name.startswith(first) and name.endswith(last) and len(name) >= len(first) + len(last)):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in middle:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Alias:
     """Further names of a route: ``match`` with ``*`` for any run of characters."""
@@ -138,20 +156,7 @@ class Alias:
 
     def covers(self, name: str) -> bool:
         """Whether a name is one of these."""
-        # By hand: a client chooses the name, and a regular expression of several stars can take minutes on a long one.
-        first, *middle = self.match.split("*")
-        if not middle:
-            return name == first
-        last = middle.pop()
-        if not (name.startswith(first) and name.endswith(last) and len(name) >= len(first) + len(last)):
-            return False
-        at, end = len(first), len(name) - len(last)
-        for part in middle:
-            found = name.find(part, at, end)
-            if found < 0:
-                return False
-            at = found + len(part)
-        return True
+        return covers(self.match, name)
 
 
 @dataclass(frozen=True, slots=True)

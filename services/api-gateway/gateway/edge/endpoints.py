@@ -40,6 +40,7 @@ class Endpoint:
 
 
 ONE_MODEL = Endpoint(f"{MODELS_PATH}/{{model}}", "GET")
+ADMIN = Endpoint("/admin", "POST", Access.ADMIN_KEY)
 ENDPOINTS = {
     endpoint.name: endpoint
     for endpoint in (
@@ -57,6 +58,7 @@ ENDPOINTS = {
         Endpoint("/health/liveness", "GET", Access.OPEN),
         Endpoint("/health/readiness", "GET", Access.OPEN),
         Endpoint("/metrics", "GET", Access.ADMIN_KEY),
+        ADMIN,
     )
 }
 

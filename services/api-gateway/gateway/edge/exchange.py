@@ -35,6 +35,7 @@ class Exchange:
         headers: of every answer to it, such as its id.
         caller: who asks.
         model: the route's served name; empty when no model is asked.
+        action: what the operator had done, and ``subject`` to which key; empty for other requests.
         asked: the request's body where prompts may be logged.
     """
 
@@ -44,6 +45,7 @@ class Exchange:
         self.headers: Headers = [(b"x-request-id", request_id.encode())]
         self.caller = NOBODY
         self.model = ""
+        self.action = self.subject = ""
         self.code = ""
         self.status = 0
         self.target = ""
@@ -149,6 +151,7 @@ class Exchange:
         if self._first_byte_s is not None:
             facts["first_byte_ms"] = round(self._first_byte_s * 1000, 1)
         found = {"model": self.model, "target": self.target, "error": self.code, "warning": self.warning}
+        found |= {"action": self.action, "subject": self.subject}
         facts |= {name: value for name, value in found.items() if value}
         if not self.is_complete:
             facts["complete"] = False

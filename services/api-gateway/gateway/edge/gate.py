@@ -12,10 +12,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from gateway.catalog.describe import describe_catalog, describe_route
+from gateway.catalog.describe import describe_models, describe_route
 from gateway.catalog.values import Catalog, Route
+from gateway.edge.administration import NOT_STORED, administer, check_no_page
 from gateway.edge.bodies import DisconnectedError, parse_object, read_body
-from gateway.edge.endpoints import MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
+from gateway.edge.endpoints import ADMIN, MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
 from gateway.edge.exchange import Exchange
 from gateway.edge.parts import Parts
 from gateway.edge.wire import (
@@ -32,7 +33,9 @@ from gateway.observe.logs import note
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
 from gateway.policy.access import check_admin, find_caller
 from gateway.policy.fields import check_fields
+from gateway.policy.rights import can_answer, check_model, list_models, may_ask
 from gateway.settings import Settings
+from gateway.state.values import Caller
 
 if TYPE_CHECKING:
     from gateway.edge.asgi import Receive, Scope, Send
@@ -71,7 +74,10 @@ class Gate:
             return
         request_id = choose_request_id(scope["headers"])
         exchange = Exchange(find_endpoint(scope["path"]), scope["method"], request_id, send)
-        exchange.headers += list_cors_headers(scope["headers"], self._catalog.cors_origins)
+        if exchange.endpoint is ADMIN:
+            exchange.headers.append(NOT_STORED)
+        else:
+            exchange.headers += list_cors_headers(scope["headers"], self._catalog.cors_origins)
         try:
             await self._serve(exchange, scope, receive)
         except RefusedError as refusal:
@@ -90,6 +96,7 @@ class Gate:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self._parts = self._open_parts()
+        await self._parts.open()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._parts.close()
@@ -101,6 +108,8 @@ class Gate:
             raise RefusedError(explain_path(scope["path"]))
         if endpoint.format and endpoint.format.removesuffix("_count") not in self._catalog.formats:
             raise RefusedError(ApiError(404, "unknown_route", f"{endpoint.name} is switched off here."))
+        if endpoint is ADMIN:
+            check_no_page(scope["headers"])
         if scope["method"] == "OPTIONS":
             headers = list_options_headers(scope["headers"], endpoint, self._catalog.cors_origins)
             await exchange.answer(204, b"", b"text/plain", headers)
@@ -108,11 +117,14 @@ class Gate:
         if scope["method"] != endpoint.method and (scope["method"], endpoint.method) != ("HEAD", "GET"):
             raise RefusedError(explain_method(endpoint))
         if endpoint.access is not Access.OPEN:
-            exchange.caller = find_caller(scope["headers"], self._settings)
+            exchange.caller = find_caller(scope["headers"], self._settings, self._parts.keyring, time.time())
         if endpoint.access is Access.ADMIN_KEY:
             check_admin(exchange.caller)
         if endpoint.method == "GET":
             await self._answer(exchange, endpoint, scope)
+            return
+        if endpoint is ADMIN:
+            await administer(exchange, self._parts, scope, receive)
             return
         body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
@@ -131,7 +143,7 @@ class Gate:
                 that is not for clients; 404 for a model that is not served.
         """
         sent = parse_object(body)
-        route = self._find_route(endpoint, sent)
+        route = self._find_route(endpoint, sent, exchange.caller)
         fields = check_fields(endpoint.format, sent)
         exchange.model = route.name
         if self._settings.log_prompts:
@@ -141,7 +153,7 @@ class Gate:
         }
         return Call(endpoint.format, fields, fields["model"], exchange.request_id, exchange.caller, headers), route
 
-    def _find_route(self, endpoint: Endpoint, fields: dict[str, Any]) -> Route:
+    def _find_route(self, endpoint: Endpoint, fields: dict[str, Any], caller: Caller) -> Route:
         if endpoint.format == "embeddings" and (reason := self._find_why_no_embeddings()):
             raise RefusedError(_switch_off(reason))
         name = fields.get("model")
@@ -151,6 +163,7 @@ class Gate:
         if route is None:
             text = f"Model '{name[:200]}' is not served here; {MODELS_PATH} lists the models."
             raise RefusedError(ApiError(404, "model_not_found", text, "model"))
+        check_model(caller, name, route)
         if route.mode != endpoint.mode:
             text = f"Model '{name[:200]}' is for {route.mode}; {endpoint.name} needs a model for {endpoint.mode}."
             raise RefusedError(ApiError(400, "wrong_model_mode", text, "model"))
@@ -169,25 +182,24 @@ class Gate:
             await exchange.answer(200, render_metrics(), CONTENT_TYPE.encode())
         elif endpoint.name == MODELS_PATH:
             with_aliases = b"aliases=true" in scope["query_string"].split(b"&")
-            await exchange.answer_json(describe_catalog(self._catalog, self._created, with_aliases))
+            named = list_models(self._catalog, exchange.caller, with_aliases)
+            await exchange.answer_json(describe_models(named, self._created))
         elif endpoint is ONE_MODEL:
-            await exchange.answer_json(self._describe(scope["path"]))
+            await exchange.answer_json(self._describe(scope["path"], exchange.caller))
         elif endpoint.name == "/health":
-            await exchange.answer_json(await self._describe_health())
+            await exchange.answer_json(await self._describe_health(exchange.caller))
         else:
             await exchange.answer_json({"status": "ok"})
 
-    async def _describe_health(self) -> dict[str, Any]:
-        return {
-            "status": "ok",
-            "models": list(self._catalog.routes),
-            **await self._parts.router.describe(self._catalog.targets),
-        }
+    async def _describe_health(self, caller: Caller) -> dict[str, Any]:
+        routes = dict(list_models(self._catalog, caller))
+        targets = {target.name: target for route in routes.values() for target in route.targets}
+        return {"status": "ok", "models": list(routes), **await self._parts.router.describe(targets.values())}
 
-    def _describe(self, path: str) -> dict[str, Any]:
+    def _describe(self, path: str, caller: Caller) -> dict[str, Any]:
         name = path.removeprefix(f"{MODELS_PATH}/")
         route = self._catalog.find(name)
-        if route is None:
+        if route is None or not (may_ask(caller, name, route) and can_answer(caller, route)):
             raise RefusedError(ApiError(404, "model_not_found", f"Model '{name[:200]}' is not served here.", "model"))
         return describe_route(name, route, self._created)
 

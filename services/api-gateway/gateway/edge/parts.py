@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.catalog.values import Route, Target
 from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
+from gateway.policy.keyring import KeyRing
+from gateway.policy.refresher import Refresher
 from gateway.state.database import Database
+
+Step = Callable[[], Awaitable[None]]
+
+
+async def _do_nothing() -> None:
+    pass
 
 
 class Routing(Protocol):
@@ -29,14 +38,46 @@ class Parts:
 
     Attributes:
         database: the gateway's state; None where it keeps none.
+        keyring: the keys of the database; empty where there is none.
+        refresh_keys: reads them again at once, after a change.
+        openers: called in this order before the worker's first request.
         closers: called in this order when the worker ends.
     """
 
     router: Routing
     database: Database | None = None
-    closers: tuple[Callable[[], Awaitable[None]], ...] = ()
+    keyring: KeyRing = field(default_factory=KeyRing)
+    refresh_keys: Step = _do_nothing
+    openers: tuple[Step, ...] = ()
+    closers: tuple[Step, ...] = ()
+
+    async def open(self) -> None:
+        """Read and begin what the first request needs."""
+        for begin in self.openers:
+            await begin()
 
     async def close(self) -> None:
         """Finish what is under way and close everything."""
         for close in self.closers:
             await close()
+
+
+def build_parts(router: Routing, state: Path | None, closers: tuple[Step, ...] = ()) -> Parts:
+    """The parts of a worker; called in its event loop.
+
+    Args:
+        state: path of the database; None where the gateway keeps none, or goes on without.
+        closers: called before those of the state.
+    """
+    if state is None:
+        return Parts(router, closers=closers)
+    database, keyring = Database(state), KeyRing()
+    refresher = Refresher(Database(state), keyring)
+    return Parts(
+        router,
+        database,
+        keyring,
+        refresher.refresh,
+        openers=(refresher.open,),
+        closers=(*closers, refresher.close, database.close),
+    )

@@ -26,6 +26,7 @@ from gateway.lanes.upstream import Upstream
 from gateway.lanes.whole import carry_embeddings, carry_rerank
 from gateway.observe.logs import note
 from gateway.outcomes import LEFT_OUT, QUEUE_FULL, TIMED_OUT, Blame, TargetError
+from gateway.policy.rights import is_local_only
 from gateway.queue.line import QueueError
 from gateway.queue.slots import Lease, SlotQueue
 from gateway.routing.breaker import Breaker
@@ -204,8 +205,15 @@ def _note_try(level: int, event: str, journey: _Journey, target: Target, **facts
 
 
 def _list_targets(call: Call, route: Route) -> list[Target]:
-    """The targets that may be asked and can answer; where none can, those that may, so that one of them says why."""
-    allowed = [item for item in route.targets if item.provider.is_local or not route.local_only]
+    """The targets that may be asked and can answer; where none can, those that may, so that one of them says why.
+
+    Raises:
+        RefusedError: 403, the key or the route wants local targets alone, and there is none.
+    """
+    allowed = [item for item in route.targets if item.provider.is_local or not is_local_only(call.caller, route)]
+    if not allowed:
+        text = f"Model '{call.asked[:200]}' has no server in the building, and no other may be asked here."
+        raise RefusedError(ApiError(403, "no_local_target", text, "model"))
     return [target for target in allowed if can_serve(target, call.format)] or allowed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Period = Literal["day", "month"]
@@ -48,6 +48,23 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """One string that opens the gateway for a key: a key has one, and two for a while after it was rotated.
+
+    Attributes:
+        id: the part of the string that finds it, and that may be shown.
+        hash: SHA-256 of the whole string.
+        ends_at: when the string stops to work, in seconds since 1970, apart from the key's own end; None for never.
+    """
+
+    id: str
+    hash: bytes = field(repr=False)
+    key: Key
+    created_at: float
+    ends_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent a request.
 
@@ -61,6 +78,12 @@ class Caller:
     is_admin: bool = False
     key: Key | None = None
 
+    @property
+    def terms(self) -> Terms:
+        """What it may; everything where no key of the database says less."""
+        return self.key.terms if self.key else _FREE
 
+
+_FREE = Terms()
 NOBODY = Caller("-")
 RESERVED_NAMES = frozenset({"-", "admin", "client"})

@@ -1,0 +1,74 @@
+"""Every action by its name, and how one is run. Does I/O through a database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.admin import keys
+from gateway.admin.fields import Fields
+from gateway.errors import ApiError, RefusedError
+from gateway.state.database import Job
+
+# Takes the action's fields, returns the answer's; raises RefusedError, which undoes what it wrote.
+Work = Callable[[sqlite3.Connection, Fields], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What can be asked for.
+
+    Attributes:
+        writes: whether it changes the database.
+    """
+
+    work: Work
+    writes: bool
+
+
+ACTIONS: Mapping[str, Action] = {
+    "keys.create": Action(keys.create, writes=True),
+    "keys.change": Action(keys.change, writes=True),
+    "keys.list": Action(keys.list_, writes=False),
+    "keys.show": Action(keys.show, writes=False),
+    "keys.revoke": Action(keys.revoke, writes=True),
+    "keys.rotate": Action(keys.rotate, writes=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One action with its fields."""
+
+    name: str
+    fields: Fields
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes the database."""
+        return ACTIONS[self.name].writes
+
+    @property
+    def job(self) -> Job[dict[str, Any]]:
+        """What a database does for it."""
+        return lambda connection: ACTIONS[self.name].work(connection, self.fields)
+
+
+def parse_order(body: Mapping[str, Any]) -> Order:
+    """The action that a body of ``{"do": NAME, ...}`` asks for.
+
+    Raises:
+        RefusedError: 400, there is no such action.
+    """
+    name = body.get("do")
+    if not isinstance(name, str) or name not in ACTIONS:
+        text = f"Field 'do' must name an action: {', '.join(ACTIONS)}."
+        raise RefusedError(ApiError(400, "invalid_parameter", text, "do"))
+    return Order(name, {field: value for field, value in body.items() if field != "do"})
+
+
+def explain_no_state(reason: str = "this gateway keeps none") -> ApiError:
+    """503 where the state cannot be used."""
+    return ApiError(503, "state_unavailable", f"There is no database to do this in: {reason}.")

@@ -1,0 +1,58 @@
+"""Do one action of ``POST /admin`` on the database while the gateway is stopped: ``python -m gateway.administer``.
+
+In: one JSON object on stdin, the state's folder in ``GATEWAY_STATE``. Out: ``{"status": ..., "body": ...}`` on stdout,
+as the running gateway would have answered. Exit status 0 whenever that was written. Does I/O: the database.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.admin.actions import explain_no_state, parse_order
+from gateway.errors import ApiError, RefusedError
+from gateway.state.database import Database, StateError, prepare
+
+
+def main() -> int:
+    """Answer what stands on stdin."""
+    status, body = administer(sys.stdin.buffer.read(), os.environ.get("GATEWAY_STATE", ""))
+    sys.stdout.buffer.write(b'{"status":%d,"body":%s}\n' % (status, body))
+    return 0
+
+
+def administer(sent: bytes, folder: str) -> tuple[int, bytes]:
+    """Do an action on the database of a folder, which is made where there is none; returns status and body."""
+    try:
+        order = parse_order(_parse(sent))
+        if not folder:
+            raise RefusedError(explain_no_state("GATEWAY_STATE is unset"))
+        database = Database(prepare(Path(folder)))
+        try:
+            result = database.write_here(order.job) if order.writes else database.read_here(order.job)
+        finally:
+            database.close_here()
+    except RefusedError as refusal:
+        return refusal.error.status, refusal.error.build_body(is_anthropic=False)
+    except StateError as error:
+        refused = explain_no_state(str(error))
+        return refused.status, refused.build_body(is_anthropic=False)
+    return 200, orjson.dumps(result)
+
+
+def _parse(sent: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(sent)
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        raise RefusedError(ApiError(400, "invalid_json", "A JSON object is expected on stdin."))
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

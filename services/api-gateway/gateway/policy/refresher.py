@@ -1,0 +1,68 @@
+"""Keeps a worker's keys those of the database. Does I/O: the database, the log.
+
+It has a connection of its own, so that neither a long report nor the writing of usage ever delays a revocation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from gateway.policy.keyring import KeyRing
+from gateway.state.database import Database, StateError
+from gateway.state.keys import load_secrets, read_revision
+
+_LOG = logging.getLogger("gateway.keys")
+
+# A key that is revoked through any worker, or by a program beside them, stops within a second on every one.
+INTERVAL_S = 0.5
+
+
+class Refresher:
+    """Reads the keys again whenever they changed.
+
+    Args:
+        database: its own, which it closes.
+    """
+
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._database = database
+        self._ring = ring
+        self._revision: int | None = None
+        self._has_failed = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Read the keys, and go on looking; called once, in the event loop that requests run in."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._watch())
+
+    async def refresh(self) -> None:
+        """Read the keys again if they changed. While the database cannot be read, those that are known stay."""
+        try:
+            if await self._database.read(read_revision) != self._revision:
+                self._revision, secrets = await self._database.read(load_secrets)
+                self._ring.replace(secrets)
+        except Exception as error:  # whatever it is, the next look must come
+            if not self._has_failed:
+                reason = error if isinstance(error, StateError) else type(error).__name__
+                _LOG.error("the keys cannot be read again, and those known stay: %s", reason)
+            self._has_failed = True
+        else:
+            if self._has_failed:
+                _LOG.info("the keys are read again")
+            self._has_failed = False
+
+    async def close(self) -> None:
+        """Stop, and close the database."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._database.close()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            await self.refresh()

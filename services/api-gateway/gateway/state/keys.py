@@ -1,0 +1,159 @@
+"""The keys of the database: given out, listed, revoked, replaced. I/O through a connection.
+
+Each function is a job, or a part of one, of ``Database``; what changes keys counts ``keys_revision`` up, so that every
+worker reads them again. What a client sends is ``sk-<id>-<secret>``; it leaves this module once, as a result, and only
+its hash is kept: 256 random bits cannot be guessed from one, see docs/decisions/keys.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sqlite3
+from collections.abc import Iterable
+
+import orjson
+
+from gateway.errors import ApiError, RefusedError
+from gateway.state.values import Key, Secret, Terms
+
+PREFIX = "sk-"
+ID_LENGTH = 10
+_ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_SECRET_BYTES = 32
+SENT_LENGTH = len(PREFIX) + ID_LENGTH + 1 + 43
+
+_KEYS = "SELECT id, name, terms, created_at, expires_at, revoked_at FROM keys"
+
+
+def create_key(
+    connection: sqlite3.Connection, name: str, terms: Terms, expires_at: float | None, now: float
+) -> tuple[Key, str]:
+    """Give a new key out; also returns what its client sends, which nobody can be told again.
+
+    Raises:
+        RefusedError: 409, a key that is not revoked has this name.
+    """
+    try:
+        row = connection.execute(
+            "INSERT INTO keys (name, terms, created_at, expires_at) VALUES (?, ?, ?, ?) RETURNING id",
+            (name, orjson.dumps(terms).decode(), now, expires_at),
+        ).fetchone()
+    except sqlite3.IntegrityError as error:
+        text = f"There is a key with the name '{name}'; revoke it first, or choose another name."
+        raise RefusedError(ApiError(409, "name_taken", text, "name")) from error
+    return Key(row[0], name, terms, now, expires_at), _add_secret(connection, row[0], now)
+
+
+def change_key(connection: sqlite3.Connection, key: Key) -> None:
+    """Keep a key's new terms and its new end."""
+    connection.execute(
+        "UPDATE keys SET terms = ?, expires_at = ? WHERE id = ?",
+        (orjson.dumps(key.terms).decode(), key.expires_at, key.id),
+    )
+    _count_revision(connection)
+
+
+def revoke_key(connection: sqlite3.Connection, key: Key, now: float) -> None:
+    """End a key for good."""
+    connection.execute("UPDATE keys SET revoked_at = ? WHERE id = ?", (now, key.id))
+    _count_revision(connection)
+
+
+def rotate_key(connection: sqlite3.Connection, key: Key, grace_s: float, now: float) -> str:
+    """Give a key a new secret, which is returned; those before it end after the grace, or sooner where they did.
+
+    Without a grace they are removed: a clock that is set back must not wake them.
+    """
+    if grace_s > 0:
+        connection.execute("DELETE FROM secrets WHERE key = ? AND ends_at <= ?", (key.id, now))
+        connection.execute(
+            "UPDATE secrets SET ends_at = min(coalesce(ends_at, ?1), ?1) WHERE key = ?2", (now + grace_s, key.id)
+        )
+    else:
+        connection.execute("DELETE FROM secrets WHERE key = ?", (key.id,))
+    return _add_secret(connection, key.id, now)
+
+
+def find_key(connection: sqlite3.Connection, name: str) -> Key:
+    """The key of a name; of those that are revoked the last one, where no other has it.
+
+    Raises:
+        RefusedError: 404.
+    """
+    order = "ORDER BY revoked_at IS NOT NULL, id DESC LIMIT 1"
+    row = connection.execute(f"{_KEYS} WHERE name = ? {order}", (name,)).fetchone()
+    if row is None:
+        raise RefusedError(ApiError(404, "not_found", "There is no key with this name.", "name"))
+    return _build_key(row)
+
+
+def find_open_key(connection: sqlite3.Connection, name: str) -> Key:
+    """The key of a name that is not revoked.
+
+    Raises:
+        RefusedError: 404.
+    """
+    key = find_key(connection, name)
+    if key.revoked_at is not None:
+        raise RefusedError(ApiError(404, "not_found", f"The key '{key.name}' is revoked already.", "name"))
+    return key
+
+
+def list_keys(connection: sqlite3.Connection, with_revoked: bool = False) -> list[Key]:
+    """Every key, oldest first."""
+    condition = "" if with_revoked else "WHERE revoked_at IS NULL"
+    return [_build_key(row) for row in connection.execute(f"{_KEYS} {condition} ORDER BY id")]
+
+
+def list_secrets(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[Secret]:
+    """The secrets of these keys, oldest first."""
+    known = {key.id: key for key in keys}
+    rows = connection.execute("SELECT key, id, hash, created_at, ends_at FROM secrets ORDER BY created_at, id")
+    return [
+        Secret(id_, hash_, known[owner], created_at, ends_at)
+        for owner, id_, hash_, created_at, ends_at in rows
+        if owner in known
+    ]
+
+
+def load_secrets(connection: sqlite3.Connection) -> tuple[int, list[Secret]]:
+    """The secrets of all keys that are not revoked, and the revision that they are of; in one transaction."""
+    connection.execute("BEGIN")
+    try:
+        return read_revision(connection), list_secrets(connection, list_keys(connection))
+    finally:
+        connection.execute("COMMIT")
+
+
+def read_revision(connection: sqlite3.Connection) -> int:
+    """The number that each change of the keys counts up."""
+    (revision,) = connection.execute("SELECT value FROM facts WHERE name = 'keys_revision'").fetchone()
+    return int(revision)
+
+
+def hash_sent(sent: bytes) -> bytes:
+    """What is kept of what a client sends."""
+    return hashlib.sha256(sent).digest()
+
+
+def _add_secret(connection: sqlite3.Connection, owner: int, now: float) -> str:
+    id_ = "".join(secrets.choice(_ID_LETTERS) for _ in range(ID_LENGTH))
+    sent = f"{PREFIX}{id_}-{secrets.token_urlsafe(_SECRET_BYTES)}"
+    connection.execute(
+        "INSERT INTO secrets (id, key, hash, created_at) VALUES (?, ?, ?, ?)",
+        (id_, owner, hash_sent(sent.encode()), now),
+    )
+    _count_revision(connection)
+    return sent
+
+
+def _count_revision(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'keys_revision'")
+
+
+def _build_key(row: tuple[int, str, str, float, float | None, float | None]) -> Key:
+    id_, name, terms, created_at, expires_at, revoked_at = row
+    fields = orjson.loads(terms)
+    fields["models"] = tuple(fields.get("models", ()))
+    return Key(id_, name, Terms(**fields), created_at, expires_at, revoked_at)
