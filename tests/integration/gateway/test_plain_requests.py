@@ -190,6 +190,55 @@ def test_an_abandoned_answer_ends_its_connection() -> None:
     asyncio.run(run())
 
 
+async def pass_on(handler: Handler, wanted: int) -> list[bytes]:
+    """The pieces that were handed over until there were this many bytes."""
+    pieces: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        pieces.append(data)
+        return sum(map(len, pieces)) < wanted
+
+    async with serving(handler) as target, post_plain(target, "/x", {}, b"{}") as answer:
+        await asyncio.wait_for(answer.pass_to(take), 10)
+    return pieces
+
+
+@given(cuts=st.lists(st.integers(0, 150), max_size=4))
+def test_a_body_is_handed_over_as_it_arrives(cuts: list[int]) -> None:
+    whole = ANSWERS["chunks"]
+    places = [0, *sorted(cuts), len(whole)]
+    pieces = [whole[start:end] for start, end in itertools.pairwise(places)]
+    assert b"".join(asyncio.run(pass_on(answering(*pieces), wanted=11))) == b"hello there"
+
+
+@pytest.mark.parametrize("sent", [ANSWERS["chunks"], WRONG["half a body"][0], WRONG["half the chunks"][0]])
+def test_a_body_that_ends_too_early_is_broken(sent: bytes) -> None:
+    with pytest.raises(TargetError) as caught:
+        asyncio.run(pass_on(answering(sent), wanted=12))
+    assert caught.value.outcome is BROKEN_ANSWER
+
+
+def test_what_goes_wrong_with_a_piece_is_heard_by_who_waits() -> None:
+    def refuse(data: bytes) -> bool:
+        raise LookupError(data)
+
+    async def run() -> None:
+        held = asyncio.Event()
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD + b"\r\n")
+            await held.wait()
+            writer.write(b"bad")
+
+        async with serving(handle) as target, post_plain(target, "/x", {}, b"{}") as answer:
+            asyncio.get_running_loop().call_soon(held.set)
+            await asyncio.wait_for(answer.pass_to(refuse), 10)
+
+    with pytest.raises(LookupError):
+        asyncio.run(run())
+
+
 def test_what_needs_more_than_plain_connections_is_asked_otherwise() -> None:
     engine = build_target("127.0.0.1:1")
     assert takes_plain(engine)

@@ -42,6 +42,10 @@ class KeptReply:
         self.has_begun = True
         self.body += data
 
+    def push(self, data: bytes) -> bool:
+        self.body += data
+        return True
+
     async def end(self, data: bytes = b"") -> None:
         await self.write(data)
 

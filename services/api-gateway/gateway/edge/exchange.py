@@ -19,7 +19,7 @@ from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS,
 from gateway.state.values import NOBODY
 
 if TYPE_CHECKING:
-    from gateway.edge.asgi import Send
+    from gateway.edge.asgi import Push, Send
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -39,7 +39,9 @@ class Exchange:
         asked: the request's body where prompts may be logged.
     """
 
-    def __init__(self, endpoint: Endpoint | None, method: str, request_id: str, send: Send) -> None:
+    def __init__(
+        self, endpoint: Endpoint | None, method: str, request_id: str, send: Send, push: Push | None = None
+    ) -> None:
         self.endpoint = endpoint
         self.request_id = request_id
         self.headers: Headers = [(b"x-request-id", request_id.encode())]
@@ -57,6 +59,8 @@ class Exchange:
         self._is_head = method == "HEAD"
         self._method = method
         self._send = send
+        self._push = push
+        self._unsent = b""
         self._start = time.perf_counter()
         self._first_byte_s: float | None = None
         self._answered: list[bytes] = []
@@ -73,7 +77,17 @@ class Exchange:
             await self._open(200, [*_STREAM_HEADERS, *self.headers])
         if self.asked is not None:
             self._answered.append(data)
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        sent, self._unsent = self._unsent + data, b""
+        await self._send({"type": "http.response.body", "body": sent, "more_body": True})
+
+    def push(self, data: bytes) -> bool:
+        """Send a piece of a stream that has begun; False when the client is behind: ``write`` then waits for it."""
+        if self.asked is not None:
+            self._answered.append(data)
+        if self._push is None:
+            self._unsent += data
+            return False
+        return self._push(data)
 
     async def end(self, data: bytes = b"") -> None:
         """End the stream with these last bytes."""
@@ -82,7 +96,7 @@ class Exchange:
         if self.asked is not None:
             self._answered.append(data)
         self.is_complete = True
-        await self._send({"type": "http.response.body", "body": data})
+        await self._send({"type": "http.response.body", "body": self._unsent + data})
 
     async def whole(self, body: bytes) -> None:
         """Send a whole JSON answer."""

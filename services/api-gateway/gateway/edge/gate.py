@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog.describe import describe_models, describe_route
 from gateway.catalog.values import Catalog, Route
 from gateway.edge.administration import NOT_STORED, administer, check_no_page
+from gateway.edge.asgi import PUSH
 from gateway.edge.bodies import DisconnectedError, parse_object, read_body
 from gateway.edge.endpoints import ADMIN, MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
 from gateway.edge.exchange import Exchange
+from gateway.edge.leaving import do_until_left
 from gateway.edge.parts import Parts
 from gateway.edge.wire import (
     choose_request_id,
@@ -73,7 +75,8 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
         request_id = choose_request_id(scope["headers"])
-        exchange = Exchange(find_endpoint(scope["path"]), scope["method"], request_id, send)
+        push = scope.get("extensions", {}).get(PUSH)
+        exchange = Exchange(find_endpoint(scope["path"]), scope["method"], request_id, send, push)
         if exchange.endpoint is ADMIN:
             exchange.headers.append(NOT_STORED)
         else:
@@ -129,7 +132,7 @@ class Gate:
         body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
         try:
-            await _until_left(self._parts.router.serve(call, route, exchange), receive, exchange)
+            await do_until_left(self._parts.router.serve(call, route, exchange), scope, receive, exchange)
         except RefusedError as refusal:
             if endpoint.format == "embeddings" and refusal.error.status >= 500:
                 raise RefusedError(_switch_off(refusal.error.message)) from refusal
@@ -216,34 +219,3 @@ class Gate:
 def _switch_off(reason: str) -> ApiError:
     """The one answer of embeddings that are not there, by which clients know to search without them."""
     return ApiError(503, "embeddings_unavailable", f"Embeddings are not available; search by words instead. {reason}")
-
-
-async def _until_left(work: Awaitable[None], receive: Receive, exchange: Exchange) -> None:
-    """Do the work while the client is there.
-
-    Raises:
-        DisconnectedError: the client left; the work was cancelled, which frees its slot.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    has_left = False
-
-    async def watch() -> None:
-        nonlocal has_left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        if exchange.is_complete:  # the server says so at the end of every answer: nobody left before it
-            return
-        has_left = True
-        task.cancel()
-
-    watcher = asyncio.ensure_future(watch())
-    try:
-        await work
-    except asyncio.CancelledError:
-        if not has_left:
-            raise
-        task.uncancel()
-        raise DisconnectedError from None
-    finally:
-        watcher.cancel()

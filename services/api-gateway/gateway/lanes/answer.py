@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gateway.outcomes import BROKEN_ANSWER, TargetError
 
 # A thousand vectors of 4,096 numbers are 50 MB.
 _MAX_WHOLE_BYTES = 256 * 1024 * 1024
+
+# Takes a piece of a body; says whether it wants the next one.
+Take = Callable[[bytes], bool]
 
 
 class Answer(Protocol):
@@ -29,6 +32,13 @@ class Answer(Protocol):
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end. Raises ``TargetError`` for a body that breaks off."""
         ...
+
+    async def pass_to(self, take: Take) -> None:
+        """Hand over the body as it arrives, until ``take`` wants no more; what it raises is raised here.
+
+        Raises:
+            TargetError: the body ends before that, or breaks off.
+        """
 
 
 def find_media_type(answer: Answer) -> str:

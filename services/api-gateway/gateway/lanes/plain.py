@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from gateway.catalog.values import Target
+from gateway.lanes.answer import Take
 from gateway.lanes.sockets import watch_for_dead_network
 from gateway.outcomes import BROKEN_ANSWER, TIMED_OUT, UNREACHABLE, TargetError
 
@@ -77,7 +78,9 @@ class PlainAnswer(asyncio.Protocol):
         self.headers: dict[str, str] = {}
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        # Whether who waits has been given enough; false where something else has changed.
+        self._waiter: asyncio.Future[bool] | None = None
+        self._take: Take | None = None
         self._pieces: list[bytes] = []
         self._held_bytes = self._head_bytes = 0
         self._has_head = self._is_paused = self._is_over = False
@@ -106,6 +109,24 @@ class PlainAnswer(asyncio.Protocol):
             if self._is_over:
                 return b""
             await self._wait()
+        return self._collect()
+
+    async def pass_to(self, take: Take) -> None:
+        """See ``Answer``. Pieces are handed over where asyncio hands them to us: no task is woken for each."""
+        while not (self._pieces and not take(self._collect())):
+            if self._error:
+                raise self._error
+            if self._is_over:
+                raise TargetError(BROKEN_ANSWER)
+            self._take = take
+            try:
+                if await self._wait():
+                    return
+            finally:
+                self._take = None
+
+    def _collect(self) -> bytes:
+        """All that is held; the server may send more."""
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._held_bytes = 0
@@ -114,16 +135,28 @@ class PlainAnswer(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
-    async def _wait(self) -> None:
+    async def _wait(self) -> bool:
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self._waiter
+            return await self._waiter
         finally:
             self._waiter = None
 
-    def _wake(self) -> None:
+    def _wake(self, has_enough: bool = False) -> None:
+        self._take = None
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(has_enough)
+
+    def _hand_over(self, take: Take) -> None:
+        try:
+            has_enough = not take(self._collect())
+        except Exception as error:
+            self._take = None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+            return
+        if has_enough or self._is_over:
+            self._wake(has_enough)
 
     def _fail(self, error: TargetError) -> None:
         if not self._is_over and self._error is None:
@@ -142,6 +175,12 @@ class PlainAnswer(asyncio.Protocol):
             broken = TargetError(BROKEN_ANSWER)
             broken.__cause__ = error
             self._fail(broken)
+            return
+        if self._take is not None:
+            if self._pieces:
+                self._hand_over(self._take)
+            elif self._is_over:
+                self._wake()
             return
         if not self._has_head:
             self._head_bytes += len(data)

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from gateway.catalog.values import Provider, Target
+from gateway.lanes.answer import Take
 from gateway.lanes.sockets import watch_for_dead_network
 from gateway.outcomes import BROKEN_ANSWER, CERTIFICATE_WRONG, TIMED_OUT, UNREACHABLE, TargetError
 
@@ -108,6 +109,13 @@ class PooledAnswer:
         """See ``Answer``."""
         with _name_failures():
             return await self._response.content.readany()
+
+    async def pass_to(self, take: Take) -> None:
+        """See ``Answer``."""
+        while data := await self.read():
+            if not take(data):
+                return
+        raise TargetError(BROKEN_ANSWER)
 
 
 def load_trust(ca_bundle: str) -> ssl.SSLContext | bool:

@@ -24,6 +24,10 @@ class Reply(Protocol):
     async def write(self, data: bytes) -> None:
         """Send a piece of a stream; the first one opens it."""
 
+    def push(self, data: bytes) -> bool:
+        """Send a piece of a stream that has begun; False when the client is behind: ``write`` then waits for it."""
+        ...
+
     async def end(self, data: bytes = b"") -> None:
         """End the stream with these last bytes."""
 

@@ -69,27 +69,52 @@ async def _pass_whole(request: StreamRequest, answer: Answer, reply: Reply) -> N
         await reply.whole(request.reader.finish())
 
 
-async def _pass_on(request: StreamRequest, answer: Answer, patience: Patience, reply: Reply) -> None:
-    reader, cutter, held = request.reader, EventCutter(), b""
-    while not reader.is_done:
-        data = await answer.read()
-        if not data:
-            raise TargetError(BROKEN_ANSWER)
-        block = cutter.feed(data)
+class _Passage:
+    """The pieces of one streamed answer on their way from its server to the client.
+
+    Attributes:
+        held: what is still to be sent: until there is content another target may answer, so that nothing is.
+    """
+
+    def __init__(self, request: StreamRequest, patience: Patience, reply: Reply) -> None:
+        self._reader = request.reader
+        self._is_streamed = request.is_streamed
+        self._patience = patience
+        self._reply = reply
+        self._cutter = EventCutter()
+        self._has_begun = False
+        self.held = b""
+
+    def take(self, data: bytes) -> bool:
+        """Take a piece of the server's; false when something has to be waited for before the next, or at the end."""
+        block = self._cutter.feed(data)
         if not block:
-            continue
+            return True
+        reader = self._reader
         sent = reader.feed(block)
-        patience.saw_piece(reader.has_content)
-        if not request.is_streamed:
-            continue
-        if reader.has_content:
-            if held or sent:
-                await reply.write(held + sent)
-            held = b""
-        else:  # kept until there is content: until then another target may answer
-            held += sent
+        self._patience.saw_piece(reader.has_content)
+        if not self._is_streamed:
+            return not reader.is_done
+        if self._has_begun and not reader.is_done:
+            return self._reply.push(sent) if sent else True
+        self.held += sent
+        return not reader.has_content
+
+    async def go_on(self) -> None:
+        """Open the client's stream with what is held, or wait for a client that is behind."""
+        self._has_begun = True
+        sent, self.held = self.held, b""
+        await self._reply.write(sent)
+
+
+async def _pass_on(request: StreamRequest, answer: Answer, patience: Patience, reply: Reply) -> None:
+    reader, passage = request.reader, _Passage(request, patience, reply)
+    await answer.pass_to(passage.take)
+    while not reader.is_done:
+        await passage.go_on()
+        await answer.pass_to(passage.take)
     if request.is_streamed:
-        await reply.end(reader.finish())
+        await reply.end(passage.held + reader.finish())
     else:
         await reply.whole(reader.finish())
 
