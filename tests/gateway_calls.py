@@ -15,6 +15,7 @@ from gateway.edge.gate import Gate
 from gateway.edge.parts import build_parts
 from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
+from gateway.queue.slots import Slots
 from gateway.settings import parse_settings
 
 ADMIN, CLIENT = "sk-admin-key-of-the-test", "sk-client-key-of-the-test"
@@ -74,7 +75,9 @@ class StartedGate:
     def __init__(self, router: ScriptedRouter, changes: dict[str, str], config: str, state: Path | None) -> None:
         catalog = parse_catalog(config, {})
         self.gate = Gate(
-            parse_settings({**ENVIRONMENT, **changes}), catalog, lambda: build_parts(router, state, (self._close,))
+            parse_settings({**ENVIRONMENT, **changes}),
+            catalog,
+            lambda: build_parts(router, Slots(), state, (self._close,)),
         )
         self.was_closed = False
 

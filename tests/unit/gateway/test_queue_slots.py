@@ -3,60 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import socket
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 
 import pytest
-from gateway.queue.arbiter import Arbiter
 from gateway.queue.line import QueueError, QueueFullError, QueueTimeoutError
 from gateway.queue.remote import RemoteSlots
-from gateway.queue.slots import DEFAULT_LENGTH, Lease, LineState, SlotQueue, Slots
+from gateway.queue.slots import DEFAULT_LENGTH, Lease, LineState, SlotQueue
 
-OpenQueue = Callable[[int], AbstractAsyncContextManager[SlotQueue]]
+from tests.unit.gateway.queues import OpenQueue, open_local, open_remote, run_arbiter
+
 DEADLINE_S = 30.0
-
-
-@contextlib.contextmanager
-def run_arbiter(length: int, workers: int) -> Iterator[list[socket.socket]]:
-    """An arbiter in a thread, as the parent of workers runs it; gives the workers' ends."""
-    arbiter = Arbiter(length)
-    stop, waker = socket.socketpair()
-    arbiter.wake_on(waker)
-    channels = [arbiter.connect() for _ in range(workers)]
-    is_stopping = threading.Event()
-
-    def serve() -> None:
-        while not is_stopping.is_set():
-            arbiter.serve(None)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield channels
-    finally:
-        is_stopping.set()
-        stop.send(b"x")
-        thread.join()
-        arbiter.close()
-        stop.close()
-
-
-@contextlib.asynccontextmanager
-async def open_local(length: int) -> AsyncIterator[SlotQueue]:
-    yield Slots(length)
-
-
-@contextlib.asynccontextmanager
-async def open_remote(length: int) -> AsyncIterator[SlotQueue]:
-    with run_arbiter(length, 1) as (channel,):
-        slots = RemoteSlots(channel, lambda: None)
-        await slots.open()
-        yield slots
-        slots.close()
 
 
 @pytest.fixture(params=[open_local, open_remote], ids=["local", "remote"])

@@ -90,6 +90,7 @@ def _build_provider(name: str, entry: Mapping[str, Any]) -> Provider:
         fresh_connections=bool(entry.get("fresh_connections", False)),
         slots=entry.get("slots"),
         timeouts=Timeouts(**seconds),
+        min_interval_s=float(entry.get("min_interval_ms", 0)) / 1000,
     )
 
 

@@ -42,6 +42,7 @@ class Provider:
         is_proxied: whether it is asked through the company's proxy, where there is one.
         fresh_connections: whether each request gets a connection of its own: llama.cpp's server cuts used ones.
         slots: requests that the server answers at the same time; None when it is not for us to count.
+        min_interval_s: shortest time between the beginnings of two requests; 0 for none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Provider:
     fresh_connections: bool = False
     slots: int | None = None
     timeouts: Timeouts = Timeouts()
+    min_interval_s: float = 0.0
 
     @property
     def is_engine(self) -> bool:

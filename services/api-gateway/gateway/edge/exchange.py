@@ -6,6 +6,7 @@ In: the ASGI ``send`` of one request. Out: ``Reply`` for lanes, and answers of t
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,11 @@ class Exchange:
         """The endpoint for logs and metrics; an unknown path may hold anything, so it is not shown."""
         return self.endpoint.name if self.endpoint else "unknown"
 
+    @property
+    def is_anthropic(self) -> bool:
+        """Whether the client speaks Anthropic's format."""
+        return self.endpoint is not None and self.endpoint.is_anthropic
+
     async def write(self, data: bytes) -> None:
         """Send a piece of a stream; the first one opens it."""
         if not self.has_begun:
@@ -121,8 +127,8 @@ class Exchange:
         self.code = error.code
         more = list(headers or ())
         if error.retry_after_s is not None:
-            more.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
-        body = error.build_body(self.endpoint is not None and self.endpoint.is_anthropic)
+            more.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+        body = error.build_body(self.is_anthropic)
         await self.answer(error.status, body, b"application/json", more)
 
     async def _open(self, status: int, headers: Headers) -> None:

@@ -1,4 +1,4 @@
-"""The pipeline that every request passes: path, key, body, fields, route.
+"""The pipeline that every request passes: path, key, body, fields, limits, route.
 
 In: ASGI requests. Out: answers of the gate's own, or those of the route. No request reaches a server before its key,
 its size, its fields and its model's name are checked, and nothing but checked fields reaches one.
@@ -20,6 +20,7 @@ from gateway.edge.bodies import DisconnectedError, parse_object, read_body
 from gateway.edge.endpoints import ADMIN, MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
 from gateway.edge.exchange import Exchange
 from gateway.edge.leaving import do_until_left
+from gateway.edge.limited import serve
 from gateway.edge.parts import Parts
 from gateway.edge.wire import (
     choose_request_id,
@@ -132,7 +133,7 @@ class Gate:
         body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
         try:
-            await do_until_left(self._parts.router.serve(call, route, exchange), scope, receive, exchange)
+            await do_until_left(serve(self._parts, call, route, exchange), scope, receive, exchange)
         except RefusedError as refusal:
             if endpoint.format == "embeddings" and refusal.error.status >= 500:
                 raise RefusedError(_switch_off(refusal.error.message)) from refusal
@@ -154,7 +155,8 @@ class Gate:
         headers = {
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED_HEADERS
         }
-        return Call(endpoint.format, fields, fields["model"], exchange.request_id, exchange.caller, headers), route
+        request_id, caller = exchange.request_id, exchange.caller
+        return Call(endpoint.format, fields, fields["model"], request_id, caller, headers, len(body)), route
 
     def _find_route(self, endpoint: Endpoint, fields: dict[str, Any], caller: Caller) -> Route:
         if endpoint.format == "embeddings" and (reason := self._find_why_no_embeddings()):

@@ -12,6 +12,8 @@ from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
 from gateway.policy.keyring import KeyRing
 from gateway.policy.refresher import Refresher
+from gateway.queue.slots import SlotQueue
+from gateway.routing.key_limits import KeyLimits
 from gateway.state.database import Database
 
 Step = Callable[[], Awaitable[None]]
@@ -40,6 +42,7 @@ class Parts:
         database: the gateway's state; None where it keeps none.
         keyring: the keys of the database; empty where there is none.
         refresh_keys: reads them again at once, after a change.
+        key_limits: holds keys to their limits; None where there are none but those of the environment.
         openers: called in this order before the worker's first request.
         closers: called in this order when the worker ends.
     """
@@ -48,6 +51,7 @@ class Parts:
     database: Database | None = None
     keyring: KeyRing = field(default_factory=KeyRing)
     refresh_keys: Step = _do_nothing
+    key_limits: KeyLimits | None = None
     openers: tuple[Step, ...] = ()
     closers: tuple[Step, ...] = ()
 
@@ -62,10 +66,11 @@ class Parts:
             await close()
 
 
-def build_parts(router: Routing, state: Path | None, closers: tuple[Step, ...] = ()) -> Parts:
+def build_parts(router: Routing, slots: SlotQueue, state: Path | None, closers: tuple[Step, ...] = ()) -> Parts:
     """The parts of a worker; called in its event loop.
 
     Args:
+        slots: where the limits of keys are counted.
         state: path of the database; None where the gateway keeps none, or goes on without.
         closers: called before those of the state.
     """
@@ -78,6 +83,7 @@ def build_parts(router: Routing, state: Path | None, closers: tuple[Step, ...] =
         database,
         keyring,
         refresher.refresh,
+        KeyLimits(slots, database),
         openers=(refresher.open,),
         closers=(*closers, refresher.close, database.close),
     )

@@ -20,6 +20,7 @@ class Call:
         asked: name of the model as the client wrote it, which every answer repeats.
         caller: who asks.
         headers: request headers for the server, such as ``anthropic-beta``; names in lower case.
+        size_bytes: of the body as JSON, by which its tokens are estimated before a server has counted them.
     """
 
     format: str
@@ -28,6 +29,7 @@ class Call:
     request_id: str
     caller: Caller = NOBODY
     headers: Mapping[str, str] = field(default_factory=dict)
+    size_bytes: int = 0
 
     @property
     def choices(self) -> int:

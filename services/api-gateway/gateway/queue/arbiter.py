@@ -5,12 +5,16 @@ In: lines of JSON from workers. Out: lines of JSON to them. A worker says
     ["ask", number, server, slots, weight, key]     and hears ["leased", number] or ["full", number, message, seconds]
     ["expire", number]                              and hears ["late", number, seconds] unless it holds the lease
     ["end", number]                                 and hears nothing: what it held or waited for is given up
-    ["spend", number, name, limit, amount]          and hears ["spent", number, seconds to wait]
-    ["add", number, name, amount]                   and hears nothing
+    ["enter", number, name, bounds, cost, base]     and hears ["entered", number, standing],
+                                                    ["over", number, limit, seconds to wait, need, left, standing]
+                                                    or ["base", number, start, end]
+    ["leave", number, tokens]                       and hears nothing: what the request really took
+    ["turn", number, name, interval, longest]       and hears ["wait", number, seconds]
     ["describe", number]                            and hears ["lines", number, {server: [slots, leased, waiting]}]
 
-A worker that dies closes its socket, and all that it held is given back at once. No asyncio: the parent forks, and
-a child must not inherit a running loop.
+A worker that dies closes its socket, and all that it held is given back at once; what its requests were expected to
+take stays counted, since nobody knows what they took. No asyncio: the parent forks, and a child must not inherit a
+running loop.
 """
 
 from __future__ import annotations
@@ -18,14 +22,14 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from gateway.queue.account import Entry
+from gateway.queue.bounds import BaseNeededError, Bounds, Cost, OverLimitError, pack_standing
+from gateway.queue.ledger import Ledger
 from gateway.queue.line import Line, QueueFullError, State, Ticket
-from gateway.queue.meter import Meter
 from gateway.queue.slots import DEFAULT_LENGTH
 
 _READ_BYTES = 64 * 1024
@@ -38,11 +42,11 @@ class Arbiter:
         length: number of requests that may wait for one server, of all workers together.
     """
 
-    def __init__(self, length: int = DEFAULT_LENGTH, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, length: int = DEFAULT_LENGTH) -> None:
         self.length = length
-        self.clock = clock
+        self.clock = time.monotonic
         self.lines: dict[str, Line] = {}
-        self.meters: dict[str, Meter] = defaultdict(Meter)
+        self.ledger = Ledger()
         self._selector = selectors.DefaultSelector()
         self._wakers: set[socket.socket] = set()
 
@@ -85,6 +89,7 @@ class _Worker:
         self._channel = channel
         self._selector = selector
         self._asked: dict[int, tuple[Line, Ticket]] = {}
+        self._entered: dict[int, Entry] = {}
         self._unread = b""
         self._unsent = b""
         self._is_blocked = False
@@ -112,11 +117,12 @@ class _Worker:
             self._end(number)
         elif word == "expire":
             self._expire(number)
-        elif word == "spend":
-            name, limit, amount = details
-            self._say("spent", number, self._arbiter.meters[name].spend(limit, amount, self._arbiter.clock()))
-        elif word == "add":
-            self._arbiter.meters[details[0]].add(details[1], self._arbiter.clock())
+        elif word == "enter":
+            self._enter(number, *details)
+        elif word == "leave":
+            self._leave(number, details[0])
+        elif word == "turn":
+            self._say("wait", number, self._arbiter.ledger.take_turn(*details))
         elif word == "describe":
             lines = self._arbiter.lines.items()
             self._say("lines", number, {name: [line.slots, line.leased, line.waiting] for name, line in lines})
@@ -144,6 +150,22 @@ class _Worker:
             self._say("late", number, line.estimate_s())
             self._end(number)
 
+    def _enter(self, number: int, name: str, bounds: list[Any], cost: list[Any], base: int | None) -> None:
+        try:
+            entry = self._arbiter.ledger.enter(name, Bounds(*bounds), Cost(*cost), base)
+        except OverLimitError as over:
+            standing = pack_standing(over.standing)
+            self._say("over", number, over.limit.value, over.wait_s, over.least, over.left, standing)
+        except BaseNeededError as needed:
+            self._say("base", number, needed.start_s, needed.end_s)
+        else:
+            self._entered[number] = entry
+            self._say("entered", number, pack_standing(entry.standing))
+
+    def _leave(self, number: int, tokens: int | None) -> None:
+        if entry := self._entered.pop(number, None):
+            self._arbiter.ledger.leave(entry, tokens)
+
     def _say(self, *message: object) -> None:
         self._unsent += orjson.dumps(message) + b"\n"
         self.write()
@@ -168,3 +190,5 @@ class _Worker:
         # Those that wait first, or each slot that is given back would go to another request of the dead.
         for number in sorted(self._asked, key=lambda number: self._asked[number][1].state is State.LEASED):
             self._end(number)
+        for number in list(self._entered):
+            self._leave(number, None)

@@ -13,6 +13,15 @@ from typing import Any, cast
 
 import orjson
 
+from gateway.queue.bounds import (
+    Admission,
+    BaseNeededError,
+    Bounds,
+    Cost,
+    Limit,
+    OverLimitError,
+    unpack_standing,
+)
 from gateway.queue.line import QueueError, QueueFullError, QueueTimeoutError
 from gateway.queue.slots import Lease, LineState
 
@@ -59,14 +68,20 @@ class RemoteSlots(asyncio.Protocol):
             timer.cancel()
         return Lease(lambda: self._say("end", number))
 
-    async def spend(self, name: str, limit: int, amount: int) -> float:
+    async def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None = None) -> Admission:
         """See ``SlotQueue``."""
-        wait_s: float = await self._ask("spend", next(self._numbers), name, limit, amount)
-        return wait_s
+        number = next(self._numbers)
+        try:
+            standing = await self._ask("enter", number, name, list(bounds), list(cost), base)
+        except asyncio.CancelledError:  # perhaps while it is let in
+            self._say("leave", number, 0)
+            raise
+        return Admission(unpack_standing(standing), lambda tokens: self._say("leave", number, tokens))
 
-    def add(self, name: str, amount: int) -> None:
+    async def take_turn(self, name: str, interval_s: float, longest_s: float) -> float:
         """See ``SlotQueue``."""
-        self._say("add", next(self._numbers), name, amount)
+        wait_s: float = await self._ask("turn", next(self._numbers), name, interval_s, longest_s)
+        return wait_s
 
     async def describe(self) -> dict[str, LineState]:
         """See ``SlotQueue``."""
@@ -115,6 +130,11 @@ def _settle(future: asyncio.Future[Any], word: str, details: list[Any]) -> None:
         future.set_exception(QueueFullError(message, retry_after_s))
     elif word == "late":
         future.set_exception(QueueTimeoutError(word, details[0]))
+    elif word == "over":
+        limit, wait_s, least, left, standing = details
+        future.set_exception(OverLimitError(Limit(limit), wait_s, least, left, unpack_standing(standing)))
+    elif word == "base":
+        future.set_exception(BaseNeededError(*details))
     else:
         future.set_result(details[0] if details else None)
 

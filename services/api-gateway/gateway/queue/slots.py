@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.queue.bounds import Admission, Bounds, Cost
+from gateway.queue.ledger import Ledger
 from gateway.queue.line import Line, QueueTimeoutError, Ticket
-from gateway.queue.meter import Meter
 
 # Holds 2,000 requests at once, twice.
 DEFAULT_LENGTH = 4096
@@ -68,12 +69,21 @@ class SlotQueue(Protocol):
         """
         ...
 
-    async def spend(self, name: str, limit: int, amount: int) -> float:
-        """Spend an amount of what ``name`` allows a minute; 0, or the seconds to wait where it does not fit."""
+    async def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None = None) -> Admission:
+        """Let a request in within the limits of a name, at once or not at all.
+
+        Args:
+            base: what was used of the name's budget before the arbiter started; it matters the first time only.
+
+        Raises:
+            OverLimitError: a limit is reached; nothing was counted.
+            BaseNeededError: there is a budget, and the arbiter knows no base of it.
+            QueueError: the arbiter is gone.
+        """
         ...
 
-    def add(self, name: str, amount: int) -> None:
-        """Count what was spent of ``name``, when that is known only afterwards."""
+    async def take_turn(self, name: str, interval_s: float, longest_s: float) -> float:
+        """Seconds to wait for the next turn of a name; more than ``longest_s`` where none was taken."""
         ...
 
     async def describe(self) -> dict[str, LineState]:
@@ -86,13 +96,19 @@ class Slots:
 
     Args:
         length: number of requests that may wait for one server.
+        clock, wall: see ``Ledger``.
     """
 
-    def __init__(self, length: int = DEFAULT_LENGTH, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        length: int = DEFAULT_LENGTH,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._length = length
         self._clock = clock
         self._lines: dict[str, Line] = {}
-        self._meters: dict[str, Meter] = {}
+        self._ledger = Ledger(clock, wall)
 
     async def acquire(self, server: str, slots: int | None, weight: int, key: str, wait_s: float) -> Lease:
         """See ``SlotQueue``."""
@@ -124,13 +140,14 @@ class Slots:
         finally:
             timer.cancel()
 
-    async def spend(self, name: str, limit: int, amount: int) -> float:
+    async def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None = None) -> Admission:
         """See ``SlotQueue``."""
-        return self._meters.setdefault(name, Meter()).spend(limit, amount, self._clock())
+        entry = self._ledger.enter(name, bounds, cost, base)
+        return Admission(entry.standing, lambda tokens: self._ledger.leave(entry, tokens))
 
-    def add(self, name: str, amount: int) -> None:
+    async def take_turn(self, name: str, interval_s: float, longest_s: float) -> float:
         """See ``SlotQueue``."""
-        self._meters.setdefault(name, Meter()).add(amount, self._clock())
+        return self._ledger.take_turn(name, interval_s, longest_s)
 
     async def describe(self) -> dict[str, LineState]:
         """See ``SlotQueue``."""

@@ -30,7 +30,7 @@ from gateway.policy.rights import is_local_only
 from gateway.queue.line import QueueError
 from gateway.queue.slots import Lease, SlotQueue
 from gateway.routing.breaker import Breaker
-from gateway.routing.limits import enter, settle
+from gateway.routing.limits import count_tokens, enter, wait_turn
 
 _LOG = logging.getLogger("gateway.route")
 
@@ -145,22 +145,21 @@ class Router:
         if journey.left_s <= 0:
             raise TargetError(TIMED_OUT)
         journey.reply.usage = None
-        place = await enter(target, self._slots)
+        admission = await enter(target, self._slots, journey.call, journey.route)
         try:
             await self._ask(journey, target)
         finally:
-            settle(target, self._slots, journey.reply.usage)
-            place.release()
+            admission.leave(count_tokens(journey.reply.usage, journey.reply.has_begun))
 
     async def _ask(self, journey: _Journey, target: Target) -> None:
         """Ask a target once it has a slot, and give the slot back."""
         left_s = journey.left_s
         lease = await self._lease(journey, target)
-        waited_s = left_s - journey.left_s
-        times = {"queue_ms": round(waited_s * 1000, 1), "left_s": round(journey.left_s, 1)}
-        _note_try(logging.DEBUG, "target asked", journey, target, **times)
         delay_s = _FREED_AFTER_S
         try:
+            await wait_turn(target, self._slots, min(self._queue_wait_s, journey.left_s))
+            times = {"queue_ms": round((left_s - journey.left_s) * 1000, 1), "left_s": round(journey.left_s, 1)}
+            _note_try(logging.DEBUG, "target asked", journey, target, **times)
             await self._carry(journey, target)
             delay_s = 0.0
         except RefusedError:

@@ -29,6 +29,11 @@ class Terms:
     local_only: bool = False
     note: str = ""
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether its requests are counted."""
+        return any((self.requests_per_minute, self.tokens_per_minute, self.parallel_requests, self.budget_tokens))
+
 
 @dataclass(frozen=True, slots=True)
 class Key:

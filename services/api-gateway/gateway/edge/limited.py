@@ -1,0 +1,95 @@
+"""One request within the limits of its key: let in, answered, settled. Does I/O through what it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from datetime import UTC, datetime
+
+from gateway.catalog.values import Route
+from gateway.edge.exchange import Exchange, Headers
+from gateway.edge.parts import Parts
+from gateway.errors import ApiError, RefusedError
+from gateway.formats.call import Call
+from gateway.queue.bounds import Admission, Cost, Gauge, OverLimitError, Standing
+from gateway.queue.line import QueueError
+from gateway.routing.estimate import estimate_cost
+from gateway.routing.key_limits import build_bounds, explain
+from gateway.routing.limits import count_tokens
+from gateway.state.values import Key
+
+# Both SDKs wait as long as Retry-After says up to a minute; what is longer they try again at once, in vain.
+_LONGEST_RETRY_S = 60.0
+
+
+async def serve(parts: Parts, call: Call, route: Route, exchange: Exchange) -> None:
+    """Answer the call, within the limits of the key that asks.
+
+    Raises:
+        RefusedError: the key is over a limit, or no target answered.
+    """
+    key = call.caller.key
+    if key is None or parts.key_limits is None or not key.terms.has_limits:
+        await parts.router.serve(call, route, exchange)
+        return
+    admission = await _enter(parts, key, call, route, exchange)
+    exchange.headers += list_limit_headers(admission.standing, exchange.is_anthropic)
+    tokens: int | None = 0
+    try:
+        await parts.router.serve(call, route, exchange)
+        tokens = count_tokens(exchange.usage, exchange.has_begun)
+    except asyncio.CancelledError:  # its client left: what a server had begun, nobody counts
+        tokens = count_tokens(exchange.usage, bool(exchange.target))
+        raise
+    except BaseException:
+        tokens = count_tokens(exchange.usage, exchange.has_begun)
+        raise
+    finally:
+        admission.leave(tokens)
+
+
+async def _enter(parts: Parts, key: Key, call: Call, route: Route, exchange: Exchange) -> Admission:
+    assert parts.key_limits is not None
+    cost = estimate_cost(call, route) if build_bounds(key).counts_tokens else Cost()
+    try:
+        return await parts.key_limits.enter(key, cost)
+    except OverLimitError as over:
+        exchange.headers += list_limit_headers(over.standing, exchange.is_anthropic)
+        if over.wait_s is None or over.wait_s > _LONGEST_RETRY_S:
+            exchange.headers.append((b"x-should-retry", b"false"))
+        raise RefusedError(explain(key, over)) from over
+    except QueueError as error:
+        text = "The gateway is stopping."
+        raise RefusedError(ApiError(503, "shutting_down", text, retry_after_s=error.retry_after_s)) from error
+
+
+def list_limit_headers(standing: Standing, is_anthropic: bool) -> Headers:
+    """The headers by which the clients of OpenAI and of Anthropic learn what is left, each in its own names."""
+    headers: Headers = []
+    for kind, gauge in (("requests", standing.requests), ("tokens", standing.tokens)):
+        if gauge is None:
+            continue
+        for what, value in _list_values(gauge, is_anthropic):
+            name = f"anthropic-ratelimit-{kind}-{what}" if is_anthropic else f"x-ratelimit-{what}-{kind}"
+            headers.append((name.encode(), value.encode()))
+    return headers
+
+
+def _list_values(gauge: Gauge, is_anthropic: bool) -> tuple[tuple[str, str], ...]:
+    reset = _write_moment(time.time() + gauge.reset_s) if is_anthropic else write_duration(gauge.reset_s)
+    return ("limit", str(gauge.limit)), ("remaining", str(gauge.left)), ("reset", reset)
+
+
+def write_duration(seconds: float) -> str:
+    """A time as OpenAI writes it: ``17ms``, ``59s``, ``6m0s``, ``23h59m1s``; rounded up."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _write_moment(moment_s: float) -> str:
+    """A moment of UTC as RFC 3339 writes it, rounded up to a second."""
+    return datetime.fromtimestamp(math.ceil(moment_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
