@@ -31,6 +31,8 @@ COMMANDS = {
     "drill": "Let a provider fail in every way, and look at what clients see.",
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
+    "keys": "Give out keys to the gateway; list, change, revoke and rotate them.",
+    "usage": "Show what was used, by key, model, provider or day.",
     "models": "List models; pull, add and verify their files; recommend some.",
     "images": "Pin images to their digests; remove old ones that were built here.",
     "config": "Show the settings and where each came from.",
@@ -48,6 +50,7 @@ COMMANDS = {
 _ROOMS = {
     **dict.fromkeys(("init", "up", "down", "restart", "render"), "run."),
     **dict.fromkeys(("status", "health", "doctor", "providers", "drill", "logs", "chat", "config"), "look."),
+    **dict.fromkeys(("keys", "usage"), "access."),
     **{name: "bundle." for name in COMMANDS if name.startswith("offline-")},
 }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from stackctl.core.access.replies import AdminReply
     from stackctl.core.engine.build import Build, Toolkit
     from stackctl.core.engine.choice import EngineForm
     from stackctl.core.engine.trial import EngineRecord, TrialResult
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from stackctl.core.models.files import ModelFile
     from stackctl.core.site.loaded_site import LoadedSite
     from stackctl.core.site.site_state import SiteState
-    from stackctl.core.stack.runtime import Answer, ChatPiece, ServiceState, StartPlan
+    from stackctl.core.stack.runtime import Answer, ChatPiece, CompletedCommand, ServiceState, StartPlan
     from stackctl.core.stack.stack import Service
 
 Report = Callable[[str], None]
@@ -111,6 +112,7 @@ class Runtime(Protocol):
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]: ...
     def prepare(self, plan: StartPlan, report: Report) -> None: ...
     def start(self, plan: StartPlan, report: Report) -> tuple[str, ...]: ...
+    def administer(self, plan: StartPlan, action: str, report: Report) -> CompletedCommand: ...
     def stop(self, report: Report) -> bool: ...
     def restart(self, names: tuple[str, ...], report: Report) -> None: ...
     def list_leftovers(self) -> tuple[int, ...]: ...
@@ -152,12 +154,16 @@ class Runtimes(Protocol):
 
 
 class Network(Protocol):
-    """HTTP to services of this stack: one question and its answer, and a chat as it is written."""
+    """HTTP to services of this stack: one question and its answer, a chat as it is written, an action of the gateway.
+
+    ``post_action`` gives ``None`` where nothing listens.
+    """
 
     def fetch(
         self, url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str, object] | None = None
     ) -> Answer: ...
     def stream_chat(self, url: str, key: str, body: Mapping[str, object], timeout_s: float) -> Iterator[ChatPiece]: ...
+    def post_action(self, url: str, key: str, action: Mapping[str, object], timeout_s: float) -> AdminReply | None: ...
 
 
 class Terminal(Protocol):

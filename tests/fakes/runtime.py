@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from stackctl.core.machine.host import RuntimeName
-from stackctl.core.stack.runtime import Answer, Phase, ServiceState, StartPlan
+from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
 from stackctl.core.stack.stack import Service
 from stackctl.operations.effects import Report
+
+NO_DATABASE: dict[str, Any] = {
+    "status": 503,
+    "body": {"error": {"code": "state_unavailable", "message": "There is no database."}},
+}
 
 
 @dataclass
@@ -25,6 +31,9 @@ class FakeRuntime:
         silent: services that do not listen on their port.
         engine_lists: what vLLM's list of models says instead of what is right.
         engine_answer: the answer that replaces that list.
+        actions: what the gateway's program was asked to do while the gateway was stopped.
+        action_answers: an action's name to the answer that the program prints.
+        action_failure: what the program's command is instead.
     """
 
     name: RuntimeName
@@ -41,6 +50,9 @@ class FakeRuntime:
     engine_answer: Answer | None = None
     starts: int = 0
     leftovers: tuple[int, ...] = ()
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    action_answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    action_failure: CompletedCommand | None = None
 
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
         return (f"start {len(plan.services)} services",)
@@ -60,6 +72,13 @@ class FakeRuntime:
             )
         self._enter("start")
         return tuple(started)
+
+    def administer(self, plan: StartPlan, action: str, report: Report) -> CompletedCommand:
+        asked = json.loads(action)
+        self.actions.append(asked)
+        argv = ("python", "-m", "gateway.administer")
+        printed = json.dumps(self.action_answers.get(asked["do"], NO_DATABASE))
+        return self.action_failure or CompletedCommand(argv, 0, f"{printed}\n")
 
     def stop(self, report: Report) -> bool:
         self._enter("stop")

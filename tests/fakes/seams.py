@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stackctl.core.access.replies import AdminReply
 from stackctl.core.health.doctor_input import FileFacts
 from stackctl.core.machine.gpu import GpuMemory
 from stackctl.core.machine.host import Host
@@ -20,7 +21,7 @@ from stackctl.core.stack.runtime import Answer, ChatPiece, StartPlan
 from stackctl.core.stack.stack import GATEWAY
 from tests.fakes.folders import CHECKOUT, DATA_ROOT
 from tests.fakes.models import build_model_files
-from tests.fakes.runtime import FakeRuntime
+from tests.fakes.runtime import NO_DATABASE, FakeRuntime
 
 if TYPE_CHECKING:
     from tests.fakes.world import World
@@ -144,6 +145,15 @@ class FakeNetwork:
 
     def stream_chat(self, url: str, key: str, body: Mapping[str, object], timeout_s: float) -> Iterator[ChatPiece]:
         return iter([ChatPiece("po"), ChatPiece("ng"), ChatPiece("", 2)])
+
+    def post_action(self, url: str, key: str, action: Mapping[str, object], timeout_s: float) -> AdminReply | None:
+        if self.world.gateway_failure:
+            raise self.world.gateway_failure
+        if not any(GATEWAY in runtime.states for runtime in self.world.runtimes.values()):
+            return None
+        self.world.actions.append({"url": url, "key": key, **action})
+        answer = self.world.action_answers.get(str(action["do"]), NO_DATABASE)
+        return AdminReply(answer["status"], answer["body"])
 
     def _answer(self, path: str, key: str, body: Mapping[str, object] | None) -> Answer:
         self.world.requests.append(path if body is None else f"{path} {body['model']}")

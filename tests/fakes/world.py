@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stackctl.core.machine.gpu import GpuMemory
 from stackctl.core.machine.host import DockerFacts, Host
@@ -43,6 +44,9 @@ class World:
         file_age_s: how long ago the files were put where they are.
         broken_models: model path to what is found there instead of a good model.
         answers: path of a gateway URL to the answer that replaces the usual one.
+        actions: what the running gateway was asked to do, with the URL and the key.
+        action_answers: an action's name to the running gateway's answer.
+        gateway_failure: what asking the gateway ends with instead.
         on_sleep: called whenever an operation waits.
     """
 
@@ -73,6 +77,9 @@ class World:
         self.questions: list[str] = []
         self.says_yes = False
         self.requests: list[str] = []
+        self.actions: list[dict[str, object]] = []
+        self.action_answers: dict[str, dict[str, Any]] = {}
+        self.gateway_failure: StackError | None = None
         self.now = 0.0
         self._files, self._machine, self._runtimes = FakeFiles(self), FakeMachine(self), FakeRuntimes(self)
         self._network, self._terminal, self._clock = FakeNetwork(self), FakeTerminal(self), FakeClock(self)

@@ -14,13 +14,15 @@ from stackctl.adapters.docker.container_fetch import fetch_inside
 from stackctl.adapters.docker.container_gpu import explain_lost_gpu
 from stackctl.adapters.docker.containers import SiteContainers, read_epoch
 from stackctl.adapters.docker.image_fetch import build_image, check_command, check_named_image, pull_image
+from stackctl.adapters.files.site_files import save_text
 from stackctl.adapters.machine.commands import run_command, stream_command
+from stackctl.core.access.offline_project import OFFLINE_FILE, build_offline_file, find_offline_image
 from stackctl.core.images.build import ImageBuild
 from stackctl.core.images.checks import NamedImage
 from stackctl.core.machine.host import RuntimeName
-from stackctl.core.stack.render import OVERRIDE_FILE
+from stackctl.core.stack.render import COMPOSE_FILE, OVERRIDE_FILE
 from stackctl.core.stack.runtime import Answer, CompletedCommand, ServiceState, StartPlan
-from stackctl.core.stack.stack import Service
+from stackctl.core.stack.stack import GATEWAY, Service
 from stackctl.errors import ImageUnavailable, RuntimeFailure
 
 STOP_TIMEOUT_S = 120.0
@@ -89,7 +91,42 @@ class ComposeRuntime:
             ConfigError: a setting names an image of another program or for another processor.
         """
         self._containers.check_owner()
-        missing = [image for image in self._loaded if not self._has_image(image)]
+        self._bring_images(report, lambda image: True)
+
+    def administer(self, plan: StartPlan, action: str, report: Callable[[str], None]) -> CompletedCommand:
+        """Have the gateway's program do one action on the volume, in a container without a network that then goes.
+
+        Args:
+            action: JSON that the program reads on its standard input.
+
+        Raises:
+            RuntimeFailure: another site uses this project name, or the gateway's image cannot be had.
+        """
+        self._containers.check_owner()
+        file = self._rendered_dir / OFFLINE_FILE
+        text = build_offline_file(self._load_project(plan))
+        save_text(file, text, mode=0o600)
+        self._bring_images(report, lambda image: image == find_offline_image(text))
+        run = ["run", "--rm", "--no-deps", "--no-TTY", "--quiet-pull", GATEWAY]
+        base = ["docker", "compose", "--project-name", self._project, "--file", str(file), "--env-file", "/dev/null"]
+        return run_command([*base, *run], STOP_TIMEOUT_S, text=action)
+
+    def _load_project(self, plan: StartPlan) -> str:
+        """The Compose project that the stack starts from; where the site has an override, with what that says."""
+        text = plan.rendered.files[COMPOSE_FILE]
+        if not plan.override:
+            return text
+        save_text(self._rendered_dir / COMPOSE_FILE, text, mode=0o644)
+        save_text(self._rendered_dir / OVERRIDE_FILE, plan.override, mode=0o600)
+        chosen = self._choose_files(plan, (COMPOSE_FILE, OVERRIDE_FILE))
+        argv = [*chosen, "config", "--no-interpolate", "--format", "json"]
+        done = run_command(argv, STOP_TIMEOUT_S, self._place_files(plan))
+        check_command(done, "docker compose config failed", _explain(done.stderr))
+        return done.stdout
+
+    def _bring_images(self, report: Callable[[str], None], wants: Callable[[str], bool]) -> None:
+        """Build and pull those images that are wanted and not there."""
+        missing = [image for image in self._loaded if wants(image) and not self._has_image(image)]
         if missing:
             raise ImageUnavailable(
                 f"The engine does not have images of the installed release: {', '.join(missing)}.",
@@ -97,12 +134,13 @@ class ComposeRuntime:
             )
         # Pulls first: what no registry gives is known before minutes of building.
         for image in self._pulled:
-            if not self._has_image(image):
+            if wants(image) and not self._has_image(image):
                 pull_image(image, report)
         for named in self._named:
-            check_named_image(self._containers.connect(), named)
+            if wants(named.image):
+                check_named_image(self._containers.connect(), named)
         for build in self._builds:
-            if not self._has_image(build.tag):
+            if wants(build.tag) and not self._has_image(build.tag):
                 build_image(build, self._rendered_dir.parent / "logs" / f"build-{build.title}.log", report)
 
     def start(self, plan: StartPlan, report: Callable[[str], None]) -> tuple[str, ...]:
@@ -205,7 +243,17 @@ class ComposeRuntime:
         stream_command(argv, split)
 
     def _compose_up(self, plan: StartPlan) -> list[str]:
-        files = [*plan.compose_files, *([OVERRIDE_FILE] if plan.override else [])]
+        files = (*plan.compose_files, *([OVERRIDE_FILE] if plan.override else []))
+        return [
+            *self._choose_files(plan, files),
+            "up",
+            "--detach",
+            "--remove-orphans",
+            "--no-build",
+            *(["--pull", "never"] if self._loaded else ["--quiet-pull"]),
+        ]
+
+    def _choose_files(self, plan: StartPlan, files: tuple[str, ...]) -> list[str]:
         chosen = [part for name in files for part in ("--file", str(self._rendered_dir / name))]
         # Values come from this command's environment alone: an .env beside the file must not have a second say.
         return [
@@ -218,11 +266,6 @@ class ComposeRuntime:
             *(["--project-directory", str(self._site)] if plan.override else []),
             "--env-file",
             "/dev/null",
-            "up",
-            "--detach",
-            "--remove-orphans",
-            "--no-build",
-            *(["--pull", "never"] if self._loaded else ["--quiet-pull"]),
         ]
 
     def _place_files(self, plan: StartPlan) -> dict[str, str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
 FILES_LABEL = "com.docker.compose.project.config_files"
 
@@ -99,9 +100,9 @@ class SiteContainers:
         return container.labels.get(FOLDER_LABEL, "") in self._own_folders
 
     def _list_project(self) -> list[Container]:
-        return self.connect().containers.list(
-            all=True, ignore_removed=True, filters={"label": f"{PROJECT_LABEL}={self._project}"}
-        )
+        # A container of 'docker compose run' is no service: one asks the state for a moment, while the stack is down.
+        labels = [f"{PROJECT_LABEL}={self._project}", f"{ONE_OFF_LABEL}=False"]
+        return self.connect().containers.list(all=True, ignore_removed=True, filters={"label": labels})
 
     def _list_networks(self) -> list[Any]:
         return self.connect().networks.list(filters={"label": f"{PROJECT_LABEL}={self._project}"})

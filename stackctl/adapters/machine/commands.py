@@ -29,8 +29,13 @@ def run_command(
     timeout_s: float = 60.0,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    text: str = "",
 ) -> CompletedCommand:
-    """Run a command to its end and keep what it prints; an absent program and a time-out are codes, not exceptions."""
+    """Run a command to its end and keep what it prints; an absent program and a time-out are codes, not exceptions.
+
+    Args:
+        text: what it reads on its standard input.
+    """
     try:
         done = subprocess.run(
             list(argv),
@@ -39,7 +44,7 @@ def run_command(
             errors="replace",
             timeout=timeout_s,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=text,
             env=_merge(environment),
             cwd=folder,
             process_group=0,

@@ -20,7 +20,7 @@ from typing import Any
 from stackctl.adapters.files.log_files import LogTail, read_from_mark, read_tail
 from stackctl.adapters.files.site_files import make_private, save_text
 from stackctl.adapters.http.service_calls import fetch
-from stackctl.adapters.machine.commands import stop_streams
+from stackctl.adapters.machine.commands import run_command, stop_streams
 from stackctl.adapters.machine.processes import is_frozen
 from stackctl.adapters.process.site_processes import (
     SCRATCH,
@@ -30,16 +30,19 @@ from stackctl.adapters.process.site_processes import (
     find_site_processes,
     has_process_table,
 )
-from stackctl.adapters.process.supervisor import Supervisor, wait_until
+from stackctl.adapters.process.supervisor import Supervisor, load_passed_environment, wait_until
+from stackctl.core.access.offline_project import MODULE
 from stackctl.core.health.supervisor_log import Deaths, parse_deaths
 from stackctl.core.machine.host import RuntimeName
 from stackctl.core.stack.render import SUPERVISOR_FILE
-from stackctl.core.stack.runtime import Answer, Phase, ServiceState, StartPlan
-from stackctl.core.stack.stack import Service
+from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
+from stackctl.core.stack.stack import GATEWAY, Service
 from stackctl.core.stack.supervisor_view import find_secrets, find_socket
 from stackctl.errors import RuntimeFailure
 
 STOP_TIMEOUT_S = 60.0
+# One action on a database; a report over a million requests takes a few seconds.
+ACTION_S = 120.0
 
 _PHASES = {
     "RUNNING": Phase.RUNNING,
@@ -98,7 +101,28 @@ class ProcessRuntime:
 
     def prepare(self, plan: StartPlan, report: Callable[[str], None]) -> None:
         """Install the programs that are not there yet, side by side."""
-        missing = [need for need in self._needs if not need.is_there()]
+        self._install([need for need in self._needs if not need.is_there()], report)
+
+    def administer(self, plan: StartPlan, action: str, report: Callable[[str], None]) -> CompletedCommand:
+        """Have the gateway's program do one action on the state, as a process that then ends.
+
+        Args:
+            action: JSON that the program reads on its standard input.
+
+        Raises:
+            RuntimeFailure: the gateway's environment cannot be installed.
+        """
+        self._install([need for need in self._needs if need.title == GATEWAY and not need.is_there()], report)
+        for folder in (self._state_dir, self._state_dir / SCRATCH):
+            make_private(folder)
+        service = next(item for item in plan.services if item.name == GATEWAY)
+        # A proxy's address may hold a password, which has no place in an argument list; nothing is asked of one here.
+        passed = {name: value for name, value in load_passed_environment().items() if "proxy" not in name.lower()}
+        passed |= {name: service.environment[name] for name in ("GATEWAY_STATE", "HOME", "PYTHONPATH")}
+        start = ["env", "-i", *(f"{name}={value}" for name, value in sorted(passed.items())), service.arguments[0]]
+        return run_command([*start, "-P", "-m", MODULE], ACTION_S, folder=self._state_dir / SCRATCH, text=action)
+
+    def _install(self, missing: list[Need], report: Callable[[str], None]) -> None:
         if not missing:
             return
 

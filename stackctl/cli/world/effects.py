@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import stackctl
 from stackctl.adapters.files import site_files
-from stackctl.adapters.http import service_calls
+from stackctl.adapters.http import admin_calls, service_calls
 from stackctl.adapters.machine import host, processes
 from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.machine.interrupts import hold_interrupts
@@ -95,6 +95,7 @@ class _Network:
 
     fetch = staticmethod(service_calls.fetch)
     stream_chat = staticmethod(service_calls.stream_chat)
+    post_action = staticmethod(admin_calls.post_action)
 
 
 class _Clock:
