@@ -17,13 +17,18 @@ from tests.integration.stack_site import REPOSITORY
 SOURCE = REPOSITORY / "services" / "api-gateway"
 
 
-@contextmanager
-def run_gateway(configuration: str, **environment: str) -> Iterator[DrillGateway]:
-    """Run it in the environment that its lock makes, as ``up`` does."""
+def find_gateway_python() -> str:
+    """The Python of the environment that the gateway's lock makes, as ``up`` does."""
     lock = SOURCE / "requirements.lock"
     folder = find_environment(find_cache_dir(os.environ), lock, {})
     make_environment(folder, lock, {}, os.environ.get("PIP_INDEX_URL", ""), print)
-    command = (str(folder / "bin" / "python"), "-m", "gateway")
+    return str(folder / "bin" / "python")
+
+
+@contextmanager
+def run_gateway(configuration: str, **environment: str) -> Iterator[DrillGateway]:
+    """Run it until the end of the block."""
+    command = (find_gateway_python(), "-m", "gateway")
     with run_drill_gateway(command, configuration, {"PYTHONPATH": str(SOURCE), **environment}) as gateway:
         yield gateway
 

@@ -16,9 +16,10 @@ from gateway.administer import administer
 from gateway.errors import RefusedError
 from gateway.policy.access import find_caller
 from gateway.policy.keyring import KeyRing
+from gateway.policy.refresher import KeyReader
 from gateway.settings import parse_settings
 from gateway.state.database import Database, prepare
-from gateway.state.keys import load_secrets, read_revision
+from gateway.state.keys import read_revision
 from gateway.state.schema import migrate
 from gateway.state.values import Caller
 from hypothesis import given
@@ -36,6 +37,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.path = prepare(folder)
         self.database = Database(self.path)
+        self.reader = KeyReader()
 
     def do(self, action: str, /, **fields: Any) -> Any:
         order = parse_order({"do": action, **fields})
@@ -50,7 +52,7 @@ class State:
 
     @property
     def ring(self) -> KeyRing:
-        return KeyRing(self.database.read_here(load_secrets)[1])
+        return KeyRing(self.database.read_here(self.reader.read)[1])
 
     def ask(self, sent: str | bytes, now: float | None = None) -> Caller | str:
         """Who may call with this key; or why nobody may."""
@@ -323,7 +325,7 @@ def _make_ring() -> tuple[KeyRing, bytes]:
     connection.execute("BEGIN")
     made = parse_order({"do": "keys.create", "name": "a"}).job(connection)
     connection.execute("COMMIT")
-    ring = KeyRing(load_secrets(connection)[1])
+    ring = KeyRing(KeyReader().read(connection)[1])
     connection.close()
     return ring, made["secret"].encode()
 

@@ -7,7 +7,7 @@ client sent: one look-up by the id, which is no secret, one hash and one compari
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.state.keys import ID_LENGTH, PREFIX, SENT_LENGTH, hash_sent
@@ -34,15 +34,14 @@ _NONE = Held(bytes(32), NOBODY)
 
 
 class KeyRing:
-    """Every secret that may open the gateway; empty until it is told of some."""
+    """Every secret that may open the gateway, by its id; empty until it is told of some."""
 
-    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
-        self._held: dict[bytes, Held] = {}
-        self.replace(secrets)
+    def __init__(self, held: Mapping[bytes, Held] | None = None) -> None:
+        self._held = held or {}
 
-    def replace(self, secrets: Iterable[Secret]) -> None:
+    def replace(self, held: Mapping[bytes, Held]) -> None:
         """Hold these and no others."""
-        self._held = {secret.id.encode(): _hold(secret) for secret in secrets}
+        self._held = held
 
     def find(self, sent: bytes) -> Held | None:
         """What is held of the secret that a client sent, of any length and any bytes; None for one that is nobody's."""
@@ -52,7 +51,8 @@ class KeyRing:
         return held if is_same and held is not _NONE else None
 
 
-def _hold(secret: Secret) -> Held:
+def hold(secret: Secret) -> Held:
+    """What the ring keeps of a secret."""
     key = secret.key
     ends = [end for end in (secret.ends_at, key.expires_at) if end is not None]
     return Held(secret.hash, Caller(key.name, key=key), min(ends, default=None))

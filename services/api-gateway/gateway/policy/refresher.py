@@ -8,15 +8,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 
-from gateway.policy.keyring import KeyRing
+from gateway.policy.keyring import Held, KeyRing, hold
 from gateway.state.database import Database, StateError
-from gateway.state.keys import load_secrets, read_revision
+from gateway.state.keys import SecretRow, build_secret, read_open_secrets, read_revision
 
 _LOG = logging.getLogger("gateway.keys")
 
 # A key that is revoked through any worker, or by a program beside them, stops within a second on every one.
 INTERVAL_S = 0.5
+
+
+class KeyReader:
+    """Reads what a ring holds; what did not change since it was read is not made anew, which for 10,000 takes 0.4 s."""
+
+    def __init__(self) -> None:
+        self._held: dict[SecretRow, Held] = {}
+
+    def read(self, connection: sqlite3.Connection) -> tuple[int, dict[bytes, Held]]:
+        """The revision of the keys and the ring's content, as a job of a database."""
+        revision, rows = read_open_secrets(connection)
+        self._held = {row: self._held.get(row) or hold(build_secret(row)) for row in rows}
+        return revision, {row[0].encode(): held for row, held in self._held.items()}
 
 
 class Refresher:
@@ -29,6 +43,7 @@ class Refresher:
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._database = database
         self._ring = ring
+        self._reader = KeyReader()
         self._revision: int | None = None
         self._has_failed = False
         self._task: asyncio.Task[None] | None = None
@@ -42,8 +57,8 @@ class Refresher:
         """Read the keys again if they changed. While the database cannot be read, those that are known stay."""
         try:
             if await self._database.read(read_revision) != self._revision:
-                self._revision, secrets = await self._database.read(load_secrets)
-                self._ring.replace(secrets)
+                self._revision, held = await self._database.read(self._reader.read)
+                self._ring.replace(held)
         except Exception as error:  # whatever it is, the next look must come
             if not self._has_failed:
                 reason = error if isinstance(error, StateError) else type(error).__name__

@@ -11,6 +11,8 @@ import hashlib
 import secrets
 import sqlite3
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
 import orjson
 
@@ -22,6 +24,9 @@ ID_LENGTH = 10
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _SECRET_BYTES = 32
 SENT_LENGTH = len(PREFIX) + ID_LENGTH + 1 + 43
+
+# As SQLite gives it: equal rows are equal secrets.
+SecretRow = tuple[Any, ...]
 
 _KEYS = "SELECT id, name, terms, created_at, expires_at, revoked_at FROM keys"
 
@@ -117,13 +122,24 @@ def list_secrets(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[Se
     ]
 
 
-def load_secrets(connection: sqlite3.Connection) -> tuple[int, list[Secret]]:
+def read_open_secrets(connection: sqlite3.Connection) -> tuple[int, list[SecretRow]]:
     """The secrets of all keys that are not revoked, and the revision that they are of; in one transaction."""
     connection.execute("BEGIN")
     try:
-        return read_revision(connection), list_secrets(connection, list_keys(connection))
+        rows = connection.execute(
+            "SELECT secrets.id, secrets.hash, secrets.created_at, secrets.ends_at,"
+            " keys.id, keys.name, keys.terms, keys.created_at, keys.expires_at, keys.revoked_at"
+            " FROM secrets JOIN keys ON keys.id = secrets.key WHERE keys.revoked_at IS NULL"
+        ).fetchall()
+        return read_revision(connection), rows
     finally:
         connection.execute("COMMIT")
+
+
+def build_secret(row: SecretRow) -> Secret:
+    """One of the rows of ``read_open_secrets``."""
+    id_, hash_, created_at, ends_at, *key = row
+    return Secret(id_, hash_, _build_key(tuple(key)), created_at, ends_at)
 
 
 def read_revision(connection: sqlite3.Connection) -> int:
@@ -152,8 +168,13 @@ def _count_revision(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'keys_revision'")
 
 
-def _build_key(row: tuple[int, str, str, float, float | None, float | None]) -> Key:
+def _build_key(row: tuple[Any, ...]) -> Key:
     id_, name, terms, created_at, expires_at, revoked_at = row
-    fields = orjson.loads(terms)
-    fields["models"] = tuple(fields.get("models", ()))
-    return Key(id_, name, Terms(**fields), created_at, expires_at, revoked_at)
+    return Key(id_, name, _parse_terms(terms), created_at, expires_at, revoked_at)
+
+
+# Many keys have the same.
+@lru_cache(maxsize=1024)
+def _parse_terms(text: str) -> Terms:
+    fields = orjson.loads(text)
+    return Terms(**{**fields, "models": tuple(fields.get("models", ()))})
