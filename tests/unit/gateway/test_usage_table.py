@@ -90,9 +90,9 @@ def test_any_span_has_exactly_its_records(ended: list[float], since: float | Non
 
 def test_the_tokens_of_a_key_since_a_day(connection: sqlite3.Connection) -> None:
     add_usage(connection, [row(NOON), row(NOON + DAY_S), row(NOON + DAY_S, key="bob")])
-    assert sum_tokens(connection, "ann", 20_000) == 24
-    assert sum_tokens(connection, "ann", 20_001) == 12
-    assert sum_tokens(connection, "nobody", 0) == 0
+    assert sum_tokens(connection, "ann", NOON, NOON + 2 * DAY_S) == 24
+    assert sum_tokens(connection, "ann", NOON + 1, NOON + 2 * DAY_S) == 12
+    assert sum_tokens(connection, "nobody", 0, NOON + 2 * DAY_S) == 0
 
 
 def test_old_records_go_a_few_at_a_time_and_their_sums_with_them(connection: sqlite3.Connection) -> None:

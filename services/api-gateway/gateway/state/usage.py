@@ -75,19 +75,16 @@ _ADD = (
     f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}"
 )
 # Whole days from their sums, and what begins or ends within a day from its records.
-_REPORT = """
-    SELECT {name}, sum(requests), sum(failed), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
-        sum(duration_s)
-    FROM (
-        SELECT * FROM usage_days WHERE day >= :first_day AND day < :end_day
-        UNION ALL
-        SELECT key, CAST(ended_at / 86400 AS INTEGER) AS day, model, provider, 1, outcome NOT IN (:ok, :left),
-            prompt_tokens, completion_tokens, ifnull(cached_tokens, 0), duration_s
-        FROM usage
-        WHERE ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until
-    )
-    GROUP BY 1
+_SPAN = """
+    SELECT * FROM usage_days WHERE day >= :first_day AND day < :end_day
+    UNION ALL
+    SELECT key, CAST(ended_at / 86400 AS INTEGER) AS day, model, provider, 1, outcome NOT IN (:ok, :left),
+        prompt_tokens, completion_tokens, ifnull(cached_tokens, 0), duration_s
+    FROM usage
+    WHERE ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until
 """
+_REPORT = f"SELECT {{name}}, {', '.join(f'sum({name})' for name in _SUMS)} FROM ({_SPAN}) GROUP BY 1"  # noqa: S608
+_TOKENS = f"SELECT sum(prompt_tokens + completion_tokens) FROM ({_SPAN}) WHERE key = :key"  # noqa: S608
 
 
 def add_usage(connection: sqlite3.Connection, rows: Sequence[UsageRow]) -> None:
@@ -122,37 +119,17 @@ def report_usage(
     Args:
         since, until: the first time that counts, and the first that does not; None for no bound.
     """
-    begin, end = since or 0.0, _END_OF_TIME if until is None else until
-    first_day, end_day = -int(-begin // _DAY_S), int(end // _DAY_S)
-    head_end, tail = float(first_day * _DAY_S), float(end_day * _DAY_S)
-    if first_day > end_day:  # both within one day
-        head_end, tail = end, end
-    found = connection.execute(
-        _REPORT.format(name=by),
-        {
-            "first_day": first_day,
-            "end_day": end_day,
-            "ok": OK,
-            "left": CLIENT_LEFT,
-            "since": begin,
-            "head_end": head_end,
-            "tail": tail,
-            "until": end,
-        },
-    ).fetchall()
+    found = connection.execute(_REPORT.format(name=by), _split(since, until)).fetchall()
     if by == "day":
         return [UsageSum(_name_day(row[0]), *row[1:]) for row in sorted(found)]
     sums = [UsageSum(*row) for row in found]
     return sorted(sums, key=lambda item: (-item.prompt_tokens - item.completion_tokens, item.name))
 
 
-def sum_tokens(connection: sqlite3.Connection, key: str, first_day: int) -> int:
-    """Tokens of prompts and answers that a key took from this day of UTC on, counted from 1970."""
-    (total,) = connection.execute(
-        "SELECT ifnull(sum(prompt_tokens + completion_tokens), 0) FROM usage_days WHERE key = ? AND day >= ?",
-        (key, first_day),
-    ).fetchone()
-    return int(total)
+def sum_tokens(connection: sqlite3.Connection, key: str, since: float, until: float) -> int:
+    """Tokens of prompts and answers of the requests of a key that ended from ``since`` to before ``until``."""
+    (total,) = connection.execute(_TOKENS, {**_split(since, until), "key": key}).fetchone()
+    return total or 0
 
 
 def remove_usage(connection: sqlite3.Connection, before: float, at_most: int) -> bool:
@@ -167,6 +144,17 @@ def remove_usage(connection: sqlite3.Connection, before: float, at_most: int) ->
         (day, at_most),
     ).rowcount
     return max(records, sums) >= at_most
+
+
+def _split(since: float | None, until: float | None) -> dict[str, float | str]:
+    """A span of time as whole days, and what it has of days before and after them."""
+    begin, end = since or 0.0, _END_OF_TIME if until is None else until
+    first_day, end_day = -int(-begin // _DAY_S), int(end // _DAY_S)
+    head_end, tail = float(first_day * _DAY_S), float(end_day * _DAY_S)
+    if first_day > end_day:  # both within one day
+        head_end = tail = end
+    days: dict[str, float | str] = {"first_day": first_day, "end_day": end_day, "head_end": head_end, "tail": tail}
+    return {**days, "since": begin, "until": end, "ok": OK, "left": CLIENT_LEFT}
 
 
 def _name_day(day: int) -> str:
