@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -30,32 +30,22 @@ async def open_session(gateway: DrillGateway) -> AsyncIterator[aiohttp.ClientSes
         yield session
 
 
-async def send(
-    session: aiohttp.ClientSession,
-    ask: Ask,
-    content: str = "",
-    leaves_after_s: float = 0.0,
-    headers: Mapping[str, str] | None = None,
-) -> Received:
+async def send(session: aiohttp.ClientSession, ask: Ask, content: str = "", leaves_after_s: float = 0.0) -> Received:
     """Send a request and read its answer to the end.
 
     Args:
         content: text of the question, where it is to be known again; for chats.
         leaves_after_s: when the client closes its connection, whatever it has seen by then; 0: never.
-        headers: of the request, beside the session's.
     """
     body = ask.body | ({"messages": [{"role": "user", "content": content}]} if content else {})
     begun = time.monotonic()
     status, broke = 0, ""
-    seen: dict[str, str] = {}
+    headers: dict[str, str] = {}
     parts: list[bytes] = []
     try:
-        async with (
-            asyncio.timeout(leaves_after_s or None),
-            session.post(ask.path, json=body, headers=headers) as answer,
-        ):
+        async with asyncio.timeout(leaves_after_s or None), session.post(ask.path, json=body) as answer:
             status = answer.status
-            seen = {name.lower(): value for name, value in answer.headers.items()}
+            headers = {name.lower(): value for name, value in answer.headers.items()}
             while part := await answer.content.readany():
                 parts.append(part)
     except TimeoutError:
@@ -63,7 +53,7 @@ async def send(
     except (aiohttp.ClientError, OSError) as error:
         broke = type(error).__name__
     text = b"".join(parts).decode("utf-8", "replace")
-    return Received(status, seen, text, time.monotonic() - begun, broke)
+    return Received(status, headers, text, time.monotonic() - begun, broke)
 
 
 async def run_pool(jobs: Iterable[Callable[[], Awaitable[T]]], at_once: int) -> list[T]:

@@ -59,7 +59,7 @@ _GATEWAY_KEYS: Mapping[str, frozenset[str]] = {
         {"aliases", "cors_origins", "embeddings", "formats", "models", "providers", "queue", "routes"}
     ),
     "queue": frozenset({"length", "wait_s"}),
-    "provider": frozenset({"fresh_connections", "kind", "local", "proxied", "slots", "timeouts"}),
+    "provider": frozenset({"fresh_connections", "kind", "local", "min_interval_ms", "proxied", "slots", "timeouts"}),
     "timeouts": frozenset({"between_tokens", "connect", "first_token", "whole"}),
     "model": frozenset({"images", "provider", "tools"}),
     "route": frozenset({"deadline_s", "defaults", "local_only", "retries", "targets"}),

@@ -117,10 +117,17 @@ def describe_servers(
             Row(
                 name, "proxied", _write_truth(built.is_proxied), name_own(name, "proxied", provider.proxied is not None)
             ),
+            *_describe_interval(sources, name, built.min_interval_ms),
             *_describe_timeouts(name, built.timeouts, _name_timeout(sources, name, provider)),
         )
     ]
     return [*own, *others]
+
+
+def _describe_interval(sources: Sources, name: str, interval_ms: int) -> tuple[Row, ...]:
+    """The shortest time between two requests, where there is one."""
+    source = sources.name_key(f"providers.{name}.min_interval_ms")
+    return (Row(name, "min_interval_ms", str(interval_ms), source),) if interval_ms else ()
 
 
 def _name_default(sources: Sources) -> Callable[[str], str]:

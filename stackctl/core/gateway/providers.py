@@ -115,4 +115,5 @@ def build_provider(name: str, provider: Provider, endpoint: RemoteEndpoint, time
         is_local=provider.local,
         timeouts=choose_provider_timeouts(provider.timeouts, timeout_s),
         is_proxied=is_outside if provider.proxied is None else provider.proxied,
+        min_interval_ms=provider.min_interval_ms,
     )

@@ -141,6 +141,9 @@ class Provider:
         None,
     )
     timeouts: ProviderTimeouts = _key("How long one try may take.", factory=ProviderTimeouts)
+    min_interval_ms: Annotated[int, Ge(0), Le(86_400_000)] = _key(
+        "Shortest time between the beginnings of two requests to it, in milliseconds; a request waits for its turn.", 0
+    )
     models: Annotated[Mapping[ServedName, RemoteModel], MinLen(1)] = _key("Served name to the provider's model.")
 
     def list_headers(self) -> dict[str, str]:

@@ -122,3 +122,11 @@ gateway:
     assert parse_catalog(text.replace("LOCAL", "true"), {}).routes["gpt"].local_only
     with pytest.raises(ValueError, match="'gpt' is local_only and has no local target"):
         parse_catalog(text.replace("LOCAL", "false"), {})
+
+
+def test_a_provider_s_pace_is_told_in_milliseconds() -> None:
+    addresses = {f"PROVIDER_{name}_URL": "http://h/v1" for name in ("OLLAMA", "VLLM", "MYCODER")}
+    catalog = parse_catalog(read_golden("seed-names-development"), ENVIRON | addresses)
+    paces = {target.provider.name: target.provider.min_interval_s for target in catalog.targets}
+    assert paces["mycoder"] == 0.5
+    assert set(paces.values()) == {0.0, 0.5}

@@ -152,10 +152,22 @@ def test_switches_decide_settings_only_when_they_are_on() -> None:
     assert (made.settings, set(made.became.values())) == ({}, {"nothing"})
 
 
-def test_an_interval_between_requests_is_refused_because_nobody_keeps_it() -> None:
-    (finding,) = list_errors("MYCODER_LLM_MIN_INTERVAL_MS=500\n")
-    assert "asks for 500 ms between requests, which the gateway does not keep" in finding.message
-    assert overlay("MYCODER_LLM_MIN_INTERVAL_MS=0\n").findings == ()
+def test_an_interval_between_requests_is_kept_for_the_provider_of_that_tool_alone() -> None:
+    made = overlay(
+        f"{DEVELOPMENT}MYCODER_OPENAI_BASE_URL=http://h/v1\nMYCODER_CHAT_MODEL=m\nMYCODER_LLM_MIN_INTERVAL_MS=500\n"
+    )
+    intervals = {name: item.min_interval_ms for name, item in made.stackfile.providers.items()}
+    assert intervals == {"ollama": 0, "mycoder": 500}
+    assert made.became["MYCODER_LLM_MIN_INTERVAL_MS"] == "providers.mycoder.min_interval_ms"
+    assert made.findings == ()
+
+
+def test_an_interval_without_its_provider_is_told_to_do_nothing() -> None:
+    (finding,) = overlay("MYCODER_LLM_MIN_INTERVAL_MS=500\n").findings
+    assert (finding.severity, finding.message) == (
+        Severity.WARNING,
+        "changes nothing without MYCODER_OPENAI_BASE_URL",
+    )
 
 
 def test_the_smoke_test_s_switch_is_taken_and_told_to_do_nothing_here() -> None:

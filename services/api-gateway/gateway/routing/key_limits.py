@@ -11,8 +11,8 @@ from gateway.errors import ApiError
 from gateway.observe.logs import note
 from gateway.queue.bounds import Admission, BaseNeededError, Bounds, Cost, Limit, OverLimitError
 from gateway.queue.slots import SlotQueue
+from gateway.state.budgets import sum_tokens
 from gateway.state.database import Database, StateError
-from gateway.state.usage import sum_tokens
 from gateway.state.values import Key
 
 _LOG = logging.getLogger("gateway.limits")
@@ -73,15 +73,19 @@ def explain(key: Key, over: OverLimitError) -> ApiError:
     need = f"{over.left} are left, and this request may take {over.least}"
     code = "rate_limit_exceeded"
     if over.limit is Limit.PARALLEL:
-        text = f"{name} may have {bounds.parallel_requests} requests under way at once, and has them."
+        text = f"{name} may have {_count(bounds.parallel_requests, 'request')} under way at once, and has them."
     elif over.limit is Limit.REQUESTS:
-        text = f"{name} may send {bounds.requests_per_minute} requests a minute, and has sent them."
+        text = f"{name} may send {_count(bounds.requests_per_minute, 'request')} a minute, and has sent them."
     elif over.limit is Limit.TOKENS:
-        text = f"{name} may use {bounds.tokens_per_minute} tokens a minute: {need}."
+        text = f"{name} may use {_count(bounds.tokens_per_minute, 'token')} a minute: {need}."
     else:
         code = "budget_exceeded"
-        text = f"{name} has a budget of {bounds.budget_tokens} tokens a {bounds.budget_period}: {need}."
+        text = f"{name} has a budget of {_count(bounds.budget_tokens, 'token')} a {bounds.budget_period}: {need}."
         text += f" {_NEXT[bounds.budget_period]}"
     if over.wait_s is None:
         text += " That is more than the whole limit, so another try will not help."
     return ApiError(429, code, text, retry_after_s=over.wait_s)
+
+
+def _count(number: int | None, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

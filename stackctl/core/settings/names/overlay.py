@@ -72,7 +72,6 @@ def build_overlay(names: NamedValues, stackfile: StackFile) -> Overlay:
         findings += check_environment(environment, made, targets, stackfile)
         joined = route_local_chat(joined, targets) if targets else joined
     joined = set_requests(joined, names)
-    findings += _check_interval(names)
     unused = tuple(_find_unused(names, stackfile))
     became, places = _describe(names, targets, stackfile), _list_places(names, joined, stackfile)
     overlay = Overlay(names, joined, became, places, _choose_settings(names))
@@ -97,14 +96,6 @@ def _choose_settings(names: NamedValues) -> dict[str, bool | str]:
     if names.values.llm_debug:
         settings["GATEWAY_LOG_LEVEL"] = "debug"
     return settings
-
-
-def _check_interval(names: NamedValues) -> Iterator[Finding]:
-    """Refuse a shortest time between requests: whoever relies on it must not believe that it is kept."""
-    if interval := names.values.mycoder_llm_min_interval_ms:
-        message = f"asks for {interval} ms between requests, which the gateway does not keep"
-        hint = "remove it here; a client that needs it keeps it itself"
-        yield Finding("MYCODER_LLM_MIN_INTERVAL_MS", message, hint, file=".env")
 
 
 def _find_idle(names: NamedValues) -> set[str]:

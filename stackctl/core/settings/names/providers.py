@@ -82,6 +82,7 @@ def _build_mycoder(names: NamedValues, stackfile: StackFile) -> Provider:
         api_base=values.mycoder_openai_base_url,
         api_key=_KEY if _KEY in names.given | names.blank else None,
         models=models,
+        min_interval_ms=values.mycoder_llm_min_interval_ms,
     )
 
 

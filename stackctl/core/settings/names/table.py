@@ -198,6 +198,15 @@ class EnvironmentNames:
         pattern=_WORD,
         expected=_WORD_TEXT,
     )
+    mycoder_llm_min_interval_ms: int = _name(
+        0,
+        "Shortest time between the beginnings of two requests; further ones wait for their turn.",
+        group=_OPENAI,
+        becomes="providers.mycoder.min_interval_ms",
+        needs="MYCODER_OPENAI_BASE_URL",
+        bounds=(0, 86_400_000),
+        unit="milliseconds",
+    )
 
     llm_timeout: int = _name(
         0,
@@ -239,14 +248,6 @@ class EnvironmentNames:
         "`true` has each try of each request logged, without prompts and answers, whatever GATEWAY_LOG_LEVEL says.",
         group=_GATEWAY,
         becomes="GATEWAY_LOG_LEVEL",
-    )
-    mycoder_llm_min_interval_ms: int = _name(
-        0,
-        "Shortest time between two requests. The gateway keeps none: anything but 0 is refused.",
-        group=_GATEWAY,
-        becomes="",
-        bounds=(0, 86_400_000),
-        unit="milliseconds",
     )
     mycoder_lmstudio_smoke: bool = _name(
         False,
