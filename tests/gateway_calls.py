@@ -74,10 +74,9 @@ class StartedGate:
 
     def __init__(self, router: ScriptedRouter, changes: dict[str, str], config: str, state: Path | None) -> None:
         catalog = parse_catalog(config, {})
+        settings = parse_settings({**ENVIRONMENT, **changes})
         self.gate = Gate(
-            parse_settings({**ENVIRONMENT, **changes}),
-            catalog,
-            lambda: build_parts(router, Slots(), state, (self._close,)),
+            settings, catalog, lambda: build_parts(router, Slots(), state, settings.usage_days, (self._close,))
         )
         self.was_closed = False
 

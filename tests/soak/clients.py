@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -30,22 +30,32 @@ async def open_session(gateway: DrillGateway) -> AsyncIterator[aiohttp.ClientSes
         yield session
 
 
-async def send(session: aiohttp.ClientSession, ask: Ask, content: str = "", leaves_after_s: float = 0.0) -> Received:
+async def send(
+    session: aiohttp.ClientSession,
+    ask: Ask,
+    content: str = "",
+    leaves_after_s: float = 0.0,
+    headers: Mapping[str, str] | None = None,
+) -> Received:
     """Send a request and read its answer to the end.
 
     Args:
         content: text of the question, where it is to be known again; for chats.
         leaves_after_s: when the client closes its connection, whatever it has seen by then; 0: never.
+        headers: of the request, beside the session's.
     """
     body = ask.body | ({"messages": [{"role": "user", "content": content}]} if content else {})
     begun = time.monotonic()
     status, broke = 0, ""
-    headers: dict[str, str] = {}
+    seen: dict[str, str] = {}
     parts: list[bytes] = []
     try:
-        async with asyncio.timeout(leaves_after_s or None), session.post(ask.path, json=body) as answer:
+        async with (
+            asyncio.timeout(leaves_after_s or None),
+            session.post(ask.path, json=body, headers=headers) as answer,
+        ):
             status = answer.status
-            headers = {name.lower(): value for name, value in answer.headers.items()}
+            seen = {name.lower(): value for name, value in answer.headers.items()}
             while part := await answer.content.readany():
                 parts.append(part)
     except TimeoutError:
@@ -53,7 +63,7 @@ async def send(session: aiohttp.ClientSession, ask: Ask, content: str = "", leav
     except (aiohttp.ClientError, OSError) as error:
         broke = type(error).__name__
     text = b"".join(parts).decode("utf-8", "replace")
-    return Received(status, headers, text, time.monotonic() - begun, broke)
+    return Received(status, seen, text, time.monotonic() - begun, broke)
 
 
 async def run_pool(jobs: Iterable[Callable[[], Awaitable[T]]], at_once: int) -> list[T]:

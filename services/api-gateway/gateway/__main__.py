@@ -111,7 +111,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
         def open_parts() -> Parts:
             upstream = Upstream(trust)
             router = Router(upstream, slots, Breaker(), catalog.queue_wait_s)
-            return build_parts(router, slots, state, (upstream.close,))
+            return build_parts(router, slots, state, settings.usage_days, (upstream.close,))
 
         return Gate(settings, catalog, open_parts)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024
 DEFAULT_SHUTDOWN_S = 20
+DEFAULT_USAGE_DAYS = 400
 
 # With several workers, the folder through which they share their counters; prometheus_client's own name.
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -45,6 +46,7 @@ class Settings:
         state_path: folder of the gateway's database; empty for a gateway that keeps nothing.
         is_state_required: whether the gateway refuses to start when its database cannot be used, rather than to go on
             without keys of its own.
+        usage_days: days after which records of usage are removed; 0 for never.
     """
 
     host: str
@@ -61,6 +63,7 @@ class Settings:
     is_verbose: bool = False
     state_path: str = ""
     is_state_required: bool = False
+    usage_days: int = DEFAULT_USAGE_DAYS
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -85,6 +88,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         ca_bundle=environ.get("GATEWAY_CA_BUNDLE", ""),
         state_path=environ.get("GATEWAY_STATE", ""),
         is_state_required=_read_bool(environ, "GATEWAY_STATE_REQUIRED"),
+        usage_days=_read_int(environ, "GATEWAY_USAGE_DAYS", DEFAULT_USAGE_DAYS, 0, 36_500),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")

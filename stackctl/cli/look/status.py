@@ -21,7 +21,7 @@ def status(context: Context, as_json: bool) -> None:
 
     with context.open() as effects:
         found, remarks = load_status(effects), check_start(effects)
-    print_warnings(remarks)
+    print_warnings((*remarks, *(found.warnings if found else ())))
     if as_json:
         # The same keys whatever the state, so that a program need not ask which it is first.
         print_json({"running": found is not None, **asdict(found or StackStatus("", "", ()))})

@@ -11,7 +11,7 @@ from stackctl.cli.context import Context
 @click.command()
 @click.pass_obj
 def down(context: Context) -> None:
-    """Stop the stack; models, settings and logs stay."""
+    """Stop the stack; models, settings, keys, usage and logs stay."""
     from stackctl.operations.run.down import run_down
 
     with context.open() as effects:

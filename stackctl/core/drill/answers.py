@@ -17,7 +17,6 @@ from stackctl.core.drill.behaviour import Behaviour, StandInRequest
 # sentences, addresses and headers.
 CANARY = "provider-canary-5d1e"
 MODEL = f"{CANARY}-model"
-INPUT_TOKENS = 7
 VECTOR = (0.5, -0.5, 0.25)
 
 
@@ -50,7 +49,7 @@ def build_events(request: StandInRequest, behaviour: Behaviour) -> Events:
     contents = [_write_chunk(is_chat, {"content": piece}) for piece in _list_contents(behaviour)]
     closing = _write_chunk(is_chat, {}, "stop")
     if options.get("include_usage") and behaviour.counts_usage:
-        usage = _build_usage(len(behaviour.pieces))
+        usage = _build_usage(behaviour, len(behaviour.pieces))
         closing += _write_data({**_describe_chunk(is_chat), "choices": [], "usage": usage})
     error = {"error": {"message": _sentence("stopped in the middle"), "type": "server_error", "code": "server_error"}}
     return Events(opening if is_chat else b"", tuple(contents), closing, b"data: [DONE]\n\n", _write_data(error))
@@ -59,7 +58,7 @@ def build_events(request: StandInRequest, behaviour: Behaviour) -> Events:
 def build_whole(request: StandInRequest, behaviour: Behaviour) -> Any:
     """The answer to a request as one JSON value; ``None`` for a path that no provider has."""
     text = behaviour.text if behaviour.has_content else None
-    usage = _build_usage(len(behaviour.pieces))
+    usage = _build_usage(behaviour, len(behaviour.pieces))
     match request.format:
         case "chat":
             message = {"role": "assistant", "content": text}
@@ -74,13 +73,13 @@ def build_whole(request: StandInRequest, behaviour: Behaviour) -> Any:
             documents = request.fields.get("documents") or []
             scores = [1.0 / (number + 1) if behaviour.has_content else None for number in range(len(documents))]
             results = [{"index": number, "relevance_score": score} for number, score in enumerate(scores)]
-            return {"model": MODEL, "results": results, "usage": _build_usage(0)}
+            return {"model": MODEL, "results": results, "usage": _build_usage(behaviour, 0)}
         case "messages":
             content = [{"type": "text", "text": text}] if text is not None else None
-            message = _describe_message("end_turn", len(behaviour.pieces))
+            message = _describe_message(behaviour, "end_turn", len(behaviour.pieces))
             return {**message, "content": content}
         case "count_tokens":
-            return {"input_tokens": INPUT_TOKENS}
+            return {"input_tokens": behaviour.prompt_tokens}
         case "models":
             entry = {"id": MODEL, "object": "model", "type": "model", "created": 1, "owned_by": CANARY}
             return {"object": "list", "data": [entry], "has_more": False, "first_id": MODEL, "last_id": MODEL}
@@ -103,12 +102,15 @@ def _list_contents(behaviour: Behaviour) -> Sequence[str | None]:
     return behaviour.pieces if behaviour.has_content else [None]
 
 
-def _build_usage(completion_tokens: int) -> dict[str, int]:
-    return {
-        "prompt_tokens": INPUT_TOKENS,
+def _build_usage(behaviour: Behaviour, completion_tokens: int) -> dict[str, Any]:
+    usage: dict[str, Any] = {
+        "prompt_tokens": behaviour.prompt_tokens,
         "completion_tokens": completion_tokens,
-        "total_tokens": INPUT_TOKENS + completion_tokens,
+        "total_tokens": behaviour.prompt_tokens + completion_tokens,
     }
+    if behaviour.cached_tokens:
+        usage["prompt_tokens_details"] = {"cached_tokens": behaviour.cached_tokens}
+    return usage
 
 
 def _describe_chunk(is_chat: bool, kind: str = "chat.completion.chunk") -> dict[str, Any]:
@@ -136,11 +138,15 @@ def _build_embeddings(request: StandInRequest, behaviour: Behaviour) -> dict[str
     count = len(given) if isinstance(given, list) and given and not isinstance(given[0], int) else 1
     vector = list(VECTOR) if behaviour.has_content else None
     data = [{"object": "embedding", "index": number, "embedding": vector} for number in range(count)]
-    usage = {"prompt_tokens": INPUT_TOKENS, "total_tokens": INPUT_TOKENS}
+    usage = {"prompt_tokens": behaviour.prompt_tokens, "total_tokens": behaviour.prompt_tokens}
     return {"object": "list", "data": data, "model": MODEL, "usage": usage}
 
 
-def _describe_message(stop_reason: str | None, output_tokens: int) -> dict[str, Any]:
+def _describe_message(behaviour: Behaviour, stop_reason: str | None, output_tokens: int) -> dict[str, Any]:
+    cached = behaviour.cached_tokens
+    usage = {"input_tokens": behaviour.prompt_tokens - cached, "output_tokens": output_tokens}
+    if cached:
+        usage["cache_read_input_tokens"] = cached
     return {
         "id": "msg_77",
         "type": "message",
@@ -149,12 +155,12 @@ def _describe_message(stop_reason: str | None, output_tokens: int) -> dict[str, 
         "content": [],
         "stop_reason": stop_reason,
         "stop_sequence": None,
-        "usage": {"input_tokens": INPUT_TOKENS, "output_tokens": output_tokens},
+        "usage": usage,
     }
 
 
 def _build_message_events(behaviour: Behaviour) -> Events:
-    opening = _write_event("message_start", message=_describe_message(None, 1))
+    opening = _write_event("message_start", message=_describe_message(behaviour, None, 1))
     opening += _write_event("content_block_start", index=0, content_block={"type": "text", "text": ""})
     contents = tuple(
         _write_event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})

@@ -41,6 +41,7 @@ class Behaviour:
         content_type: type of the answer; empty takes what belongs to the format, or JSON for ``body``.
         pieces: the answer's words, an event each where it is streamed.
         has_content: whether the answer's content is a text; without, it is ``null``.
+        prompt_tokens: what the prompt is said to have; ``cached_tokens`` of them come from a cache.
         counts_usage: whether a stream ends with the tokens that were used, where they are asked for.
         wait_head_s: seconds before the head.
         wait_first_s: seconds between the head and the first piece.
@@ -59,6 +60,8 @@ class Behaviour:
     content_type: str = ""
     pieces: tuple[str, ...] = ("one", " two", " three", " four")
     has_content: bool = True
+    prompt_tokens: int = 7
+    cached_tokens: int = 0
     counts_usage: bool = True
     wait_head_s: float = 0.0
     wait_first_s: float = 0.0

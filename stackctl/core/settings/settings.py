@@ -302,6 +302,13 @@ class Settings:
         " aside, and GATEWAY_KEY alone opens the gateway.",
         group="Gateway",
     )
+    gateway_usage_days: int = _setting(
+        400,
+        "Days after which the gateway removes its records of usage, which hold no text; 0 keeps them for ever.",
+        group="Gateway",
+        bounds=(0, 36_500),
+        unit="days",
+    )
     gateway_log_prompts: bool = _setting(False, "Write prompts and answers to the gateway's log.", group="Gateway")
 
     gateway_admin_key: str = _setting(

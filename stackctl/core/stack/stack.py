@@ -216,6 +216,7 @@ def _build_gateway_environment(stack: Stack, paths: RuntimePaths, config_digest:
         "GATEWAY_LOG_PROMPTS": str(settings.gateway_log_prompts).lower(),
         "GATEWAY_STATE": paths.gateway_state,
         "GATEWAY_STATE_REQUIRED": str(settings.gateway_state_required).lower(),
+        "GATEWAY_USAGE_DAYS": str(settings.gateway_usage_days),
         "HOME": paths.scratch,
     }
     if settings.gateway_log_level != default_value("GATEWAY_LOG_LEVEL"):

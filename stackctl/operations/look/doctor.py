@@ -20,6 +20,7 @@ from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.dotenv import set_values
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
+from stackctl.operations.access.state import check_state
 from stackctl.operations.effects import Effects, Files, Paths, Runtime
 from stackctl.operations.engine.installations import list_installations
 from stackctl.operations.site.load import load_site
@@ -52,7 +53,7 @@ def run_doctor(effects: Effects) -> tuple[Finding, ...]:
         problems = error.findings or (Finding("configuration", error.message, error.hint),)
         return (*problems, *check_host(DoctorInput(host)))
     facts, problems = _build_input(effects, host, loaded)
-    return (*problems, *check_host(facts))
+    return (*problems, *check_state(effects), *check_host(facts))
 
 
 def set_fitting_context(effects: Effects) -> Mapping[str, int]:

@@ -10,7 +10,8 @@ from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.runtime import ServiceState
 from stackctl.core.stack.stack import find_gateway_url
-from stackctl.errors import NotRunning
+from stackctl.errors import ConfigError, Finding, NotRunning
+from stackctl.operations.access.state import check_state
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.running import check_service_names, find_successor
@@ -24,6 +25,7 @@ class StackStatus:
     Attributes:
         release: title of the installed release that the stack was started from; empty where there was none.
         notice: what to do about a release that was loaded since; empty where there is none.
+        warnings: what a person should know of what runs.
     """
 
     runtime: str
@@ -31,6 +33,7 @@ class StackStatus:
     services: tuple[ServiceState, ...]
     release: str = ""
     notice: str = ""
+    warnings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,16 @@ def load_status(effects: Effects) -> StackStatus | None:
     states = tuple(effects.runtimes.find(state).list_states().values())
     if not states:
         return None
-    return StackStatus(state.runtime, state.device, states, state.release, find_successor(effects, state))
+    notice = find_successor(effects, state)
+    return StackStatus(state.runtime, state.device, states, state.release, notice, _check_state(effects))
+
+
+def _check_state(effects: Effects) -> tuple[Finding, ...]:
+    """What is wrong with the gateway's state; a site whose files cannot be read is for others to report."""
+    try:
+        return check_state(effects)
+    except ConfigError:
+        return ()
 
 
 def list_models(effects: Effects) -> tuple[ModelRow, ...]:

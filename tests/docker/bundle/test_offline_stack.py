@@ -5,6 +5,7 @@ Every step is one that docs/guides/offline.md tells its reader to take, in its o
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -181,6 +182,7 @@ def test_a_changed_setting_travels_alone_and_can_be_taken_back(
     started: OfflineSite, packed: Packed, delta: Packed
 ) -> None:
     assert find_slots(started) == "4"
+    key = started.run_well("keys", "create", "kept").stdout.strip()
     before = list_ids(started)
     assert delta.size_bytes < DELTA_BYTES
     started.run_well("offline-load", "--key", str(packed.public_key), str(delta.folder))
@@ -194,6 +196,9 @@ def test_a_changed_setting_travels_alone_and_can_be_taken_back(
     assert find_slots(started) == "2"
     started.run_well("up")
     assert find_slots(started) == "4"
+    # Keys are the site's: neither a new release nor the way back takes them.
+    assert [item["name"] for item in json.loads(started.run_well("keys", "list", "--json").stdout)] == ["kept"]
+    assert started.run_well("keys", "rotate", "kept").stdout.strip() != key
 
 
 def test_containers_prove_themselves(arrived: OfflineSite, packed: Packed) -> None:

@@ -14,6 +14,7 @@ import pytest
 from gateway.catalog.values import Provider, Route, Target, Timeouts
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
+from gateway.lanes.reply import Course
 from gateway.lanes.upstream import Upstream
 from gateway.outcomes import TargetError
 from gateway.queue.slots import Slots
@@ -36,6 +37,8 @@ class KeptReply:
     warning: str = ""
     target: str = ""
     usage: Mapping[str, Any] | None = None
+    code: str = ""
+    course: Course = field(default_factory=Course)
     body: bytes = field(default=b"")
 
     async def write(self, data: bytes) -> None:

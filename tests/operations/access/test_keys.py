@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from stackctl.core.stack.runtime import Answer, CompletedCommand
-from stackctl.errors import ConfigError, RuntimeFailure
+from stackctl.errors import ConfigError, Finding, RuntimeFailure
 from stackctl.operations.access.keys import change_key, create_key, list_keys, rotate_key, show_key
 from stackctl.operations.access.usage import load_usage
+from stackctl.operations.look.doctor import run_doctor
+from stackctl.operations.look.status import load_status
 from stackctl.operations.run.down import run_down
 from stackctl.operations.run.up import run_up
 from tests.fakes import KEYS, World, raised_by, write_env
@@ -27,6 +29,12 @@ def start(**values: object) -> World:
     world = World(write_env(STACK_RUNTIME="process", **values))
     run_up(world.effects)
     return world
+
+
+def load_warnings(world: World) -> tuple[Finding, ...]:
+    status = load_status(world.effects)
+    assert status is not None
+    return status.warnings
 
 
 def test_the_running_gateway_is_asked_with_the_admin_key() -> None:
@@ -95,6 +103,18 @@ def test_a_state_that_cannot_be_used_is_an_error_with_a_next_step() -> None:
     error = raised_by(lambda: list_keys(start().effects, revoked=False))
     assert isinstance(error, RuntimeFailure)
     assert (error.message, "stackctl doctor" in error.hint) == ("There is no database.", True)
+
+
+def test_status_and_doctor_tell_of_a_gateway_without_a_state() -> None:
+    world = start()
+    (warning,) = load_warnings(world)
+    assert "keys are not known and usage is not counted: There is no database." in warning.message
+    assert warning in run_doctor(world.effects)
+    world.action_answers["keys.list"] = LISTED
+    assert load_warnings(world) == ()
+    world.gateway_failure = RuntimeFailure("The gateway hangs.", "")
+    assert load_warnings(world) == ()
+    assert all(finding.subject != "state" for finding in run_doctor(world.effects))
 
 
 def test_a_name_that_no_key_has_is_answered_with_the_nearest() -> None:

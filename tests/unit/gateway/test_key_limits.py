@@ -25,10 +25,12 @@ from gateway.lanes.reply import Reply
 from gateway.queue.slots import Slots
 from gateway.routing.key_limits import KeyLimits
 from gateway.settings import parse_settings
+from gateway.state import usage
 from gateway.state.database import Database, prepare
 from gateway.state.values import Caller, Key, Terms
 
 from tests.gateway_calls import BODY, CHAT, CONFIG, ENVIRONMENT, Message, ScriptedRouter
+from tests.unit.gateway.test_usage_table import row
 
 MESSAGES = "/v1/messages"
 NOON = 1_796_040_000.0  # 2026-11-30
@@ -236,21 +238,16 @@ def test_without_limits_nothing_is_told(build: Build) -> None:
     assert read_limits(build(models=("local-*",)).ask()) == {}
 
 
-def add_usage(connection: sqlite3.Connection, *rows: tuple[str, float, int | None, int | None]) -> None:
+def add_usage(connection: sqlite3.Connection, *rows: tuple[str, float, int, int]) -> None:
     for key, ended_at, prompt, completion in rows:
-        connection.execute(
-            "INSERT INTO usage (ended_at, request, key, model, format, provider, tried, status, outcome,"
-            " prompt_tokens, completion_tokens, is_estimate, duration_s)"
-            " VALUES (?, 'r', ?, 'm', 'chat', 'p', '[]', 200, '', ?, ?, 0, 1)",
-            (ended_at, key, prompt, completion),
-        )
+        usage.add_usage(connection, [row(ended_at, key=key, prompt_tokens=prompt, completion_tokens=completion)])
 
 
 def test_a_budget_counts_what_the_usage_records_of_its_period_say(build: Build, tmp_path: Path) -> None:
     database = Database(prepare(tmp_path))
     rows = [
         ("ada", NOON, 100, 50),
-        ("ada", NOON - 3600, 30, None),
+        ("ada", NOON - 3600, 30, 0),
         ("bob", NOON, 900, 0),
         ("ada", NOON - 13 * 3600, 9, 9),
     ]

@@ -209,7 +209,38 @@ def test_anthropics_own_stream_passes_and_is_collected() -> None:
         {"type": "tool_use", "id": "t", "input": {"a": 1}},
     ]
     assert (message["stop_reason"], message["usage"]) == ("tool_use", {"input_tokens": 5, "output_tokens": 7})
-    assert whole.usage == {"prompt_tokens": 5, "completion_tokens": 7}
+    assert whole.usage == {
+        "prompt_tokens": 5,
+        "completion_tokens": 7,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
+
+
+def test_anthropics_prompt_is_known_before_its_answer() -> None:
+    reader = AnthropicReader("mine", is_streamed=True)
+    counts = {"input_tokens": 5, "cache_read_input_tokens": 3, "output_tokens": 1}
+    start = {"type": "message_start", "message": {"id": "m", "model": "theirs", "content": [], "usage": counts}}
+    reader.feed(b"event: message_start\ndata: %s\n\n" % json.dumps(start).encode())
+    assert reader.usage is not None
+    assert reader.usage["prompt_tokens"] == 8
+    assert reader.usage["prompt_tokens_details"] == {"cached_tokens": 3}
+
+
+def test_the_cached_tokens_of_llama_cpp_are_found_in_its_timings() -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 1}
+    event = {"choices": [], "usage": usage, "timings": {"cache_n": 7, "prompt_n": 2}}
+    reader, _ = pass_through(chunk({"content": "a"}) + b"data: %s\n\n" % json.dumps(event).encode())
+    assert reader.usage == {**usage, "prompt_tokens_details": {"cached_tokens": 7}}
+
+
+def test_events_of_the_answer_are_counted_where_no_server_counts_tokens() -> None:
+    reader, _ = pass_through(chunk({"role": "assistant"}) + chunk({"content": "a"}))
+    reader.feed(chunk({"content": "b"}) + chunk({"content": "c"}))
+    collected = ChunkReader(OpenAIChunks(), ChatAnswer("mine", False, False), ChatCollector("mine"))
+    for word in "abc":
+        collected.feed(chunk({"content": word}))
+    assert 3 <= reader.pieces <= 4
+    assert collected.pieces == 3
 
 
 @given(st.lists(st.integers(0, 400), max_size=20), st.booleans())

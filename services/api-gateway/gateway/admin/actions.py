@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.admin import keys
+from gateway.admin import keys, usage
 from gateway.admin.fields import Fields
 from gateway.errors import ApiError, RefusedError
 from gateway.state.database import Job
@@ -35,6 +35,7 @@ ACTIONS: Mapping[str, Action] = {
     "keys.show": Action(keys.show, writes=False),
     "keys.revoke": Action(keys.revoke, writes=True),
     "keys.rotate": Action(keys.rotate, writes=True),
+    "usage.report": Action(usage.report, writes=False),
 }
 
 

@@ -82,6 +82,16 @@ def read_end(fields: Fields, name: str, now: float) -> float | None:
     return float(value)
 
 
+def read_time(fields: Fields, name: str) -> float | None:
+    """A time in seconds since 1970; None where it is left out."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not _is_number(value) or not 0 <= value <= MAX_NUMBER:
+        refuse(name, "a time in seconds since 1970")
+    return float(value)
+
+
 def read_choice(fields: Fields, name: str, choices: tuple[str, ...]) -> str:
     """One of these words; the first where it is left out."""
     value = choices[0] if fields.get(name) is None else fields[name]

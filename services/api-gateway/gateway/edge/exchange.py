@@ -15,8 +15,13 @@ import orjson
 
 from gateway.edge.endpoints import Endpoint
 from gateway.errors import ApiError
+from gateway.formats.call import Call
+from gateway.lanes.reply import Course
 from gateway.observe.logs import note
 from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_tokens
+from gateway.observe.usage import Recorder
+from gateway.observe.usage_rows import Record
+from gateway.state.usage import OK
 from gateway.state.values import NOBODY
 
 if TYPE_CHECKING:
@@ -38,6 +43,9 @@ class Exchange:
         model: the route's served name; empty when no model is asked.
         action: what the operator had done, and ``subject`` to which key; empty for other requests.
         asked: the request's body where prompts may be logged.
+        call: the request, once it is checked.
+        course: how it fared at the servers.
+        recorder: where what it took is kept; None for a request that asks no model, or before its key is known.
     """
 
     def __init__(
@@ -55,6 +63,9 @@ class Exchange:
         self.warning = ""
         self.usage: Mapping[str, Any] | None = None
         self.asked: bytes | None = None
+        self.call: Call | None = None
+        self.course = Course()
+        self.recorder: Recorder | None = None
         self.has_begun = False
         self.is_complete = False
         self._is_head = method == "HEAD"
@@ -62,7 +73,7 @@ class Exchange:
         self._send = send
         self._push = push
         self._unsent = b""
-        self._start = time.perf_counter()
+        self._start = time.monotonic()
         self._first_byte_s: float | None = None
         self._answered: list[bytes] = []
         IN_PROGRESS.inc()
@@ -133,7 +144,7 @@ class Exchange:
 
     async def _open(self, status: int, headers: Headers) -> None:
         self.status, self.has_begun = status, True
-        self._first_byte_s = time.perf_counter() - self._start
+        self._first_byte_s = time.monotonic() - self._start
         if self.warning:
             headers = [*headers, (b"x-gateway-warning", self.warning.encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -141,7 +152,7 @@ class Exchange:
     def finish(self) -> None:
         """Count and log the request; called once, whatever happened."""
         IN_PROGRESS.dec()
-        duration_s = time.perf_counter() - self._start
+        duration_s = time.monotonic() - self._start
         REQUESTS.labels(self.name, self.model, str(self.status)).inc()
         if self.model:
             DURATION.labels(self.name, self.model).observe(duration_s)
@@ -150,6 +161,8 @@ class Exchange:
         if self.usage:
             prompt, completion = (self.usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens"))
             count_tokens(self.model, prompt, completion)
+        if self.recorder:
+            self.recorder.note(self._describe(duration_s))
         if self.name.startswith("/health") and self.status == 200:
             return
         if self.asked is not None:
@@ -176,3 +189,28 @@ class Exchange:
         if not self.is_complete:
             facts["complete"] = False
         return facts
+
+    def _describe(self, duration_s: float) -> Record:
+        """What is kept of the request."""
+        course = self.course
+        first_s = course.first_at - self._start if course.first_at is not None else None
+        if first_s is None and self.status == 200:
+            first_s = self._first_byte_s
+        return Record(
+            ended_at=time.time(),
+            request=self.request_id,
+            key=self.caller.name,
+            model=self.model,
+            format=self.endpoint.format if self.endpoint else "",
+            provider=course.provider,
+            target=self.target,
+            tried=course.tried,
+            status=self.status,
+            outcome=self.code or OK,
+            counted=(*course.spent, *((self.usage,) if self.usage else ())),
+            pieces=course.pieces,
+            queue_s=course.queue_s,
+            first_s=first_s,
+            duration_s=duration_s,
+            body=self.call.body if self.call else None,
+        )

@@ -130,6 +130,7 @@ class Gate:
         if endpoint is ADMIN:
             await administer(exchange, self._parts, scope, receive)
             return
+        exchange.recorder = self._parts.recorder
         body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
         try:
@@ -156,7 +157,8 @@ class Gate:
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED_HEADERS
         }
         request_id, caller = exchange.request_id, exchange.caller
-        return Call(endpoint.format, fields, fields["model"], request_id, caller, headers, len(body)), route
+        exchange.call = Call(endpoint.format, fields, fields["model"], request_id, caller, headers, len(body))
+        return exchange.call, route
 
     def _find_route(self, endpoint: Endpoint, fields: dict[str, Any], caller: Caller) -> Route:
         if endpoint.format == "embeddings" and (reason := self._find_why_no_embeddings()):

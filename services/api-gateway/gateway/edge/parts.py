@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from gateway.catalog.values import Route, Target
 from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
+from gateway.observe.usage import Recorder
 from gateway.policy.keyring import KeyRing
 from gateway.policy.refresher import Refresher
 from gateway.queue.slots import SlotQueue
@@ -43,6 +44,7 @@ class Parts:
         keyring: the keys of the database; empty where there is none.
         refresh_keys: reads them again at once, after a change.
         key_limits: holds keys to their limits; None where there are none but those of the environment.
+        recorder: writes what each request took; None where nothing is kept.
         openers: called in this order before the worker's first request.
         closers: called in this order when the worker ends.
     """
@@ -52,6 +54,7 @@ class Parts:
     keyring: KeyRing = field(default_factory=KeyRing)
     refresh_keys: Step = _do_nothing
     key_limits: KeyLimits | None = None
+    recorder: Recorder | None = None
     openers: tuple[Step, ...] = ()
     closers: tuple[Step, ...] = ()
 
@@ -66,24 +69,28 @@ class Parts:
             await close()
 
 
-def build_parts(router: Routing, slots: SlotQueue, state: Path | None, closers: tuple[Step, ...] = ()) -> Parts:
+def build_parts(
+    router: Routing, slots: SlotQueue, state: Path | None, usage_days: int, closers: tuple[Step, ...] = ()
+) -> Parts:
     """The parts of a worker; called in its event loop.
 
     Args:
         slots: where the limits of keys are counted.
         state: path of the database; None where the gateway keeps none, or goes on without.
+        usage_days: days after which records of usage are removed; 0 for never.
         closers: called before those of the state.
     """
     if state is None:
         return Parts(router, closers=closers)
     database, keyring = Database(state), KeyRing()
-    refresher = Refresher(Database(state), keyring)
+    refresher, recorder = Refresher(Database(state), keyring), Recorder(Database(state), usage_days)
     return Parts(
         router,
         database,
         keyring,
         refresher.refresh,
         KeyLimits(slots, database),
-        openers=(refresher.open,),
-        closers=(*closers, refresher.close, database.close),
+        recorder,
+        openers=(refresher.open, recorder.open),
+        closers=(*closers, recorder.close, refresher.close, database.close),
     )

@@ -24,6 +24,7 @@ class AnthropicReader:
         self.has_content = False
         self.is_done = False
         self.usage: Usage | None = None
+        self.pieces = 0
         self._asked = asked
         self._is_streamed = is_streamed
         self._message: dict[str, Any] = {}
@@ -58,6 +59,7 @@ class AnthropicReader:
             self._message["content"].append(value["content_block"])
         elif kind == "content_block_delta":
             self.has_content = True
+            self.pieces += 1
             self._grow(value["index"], value["delta"])
         elif kind == "message_delta":
             self._message |= value["delta"]
@@ -79,7 +81,11 @@ class AnthropicReader:
             counted = {**(self._message.get("usage") or {}), **usage}
             self._message["usage"] = counted
             prompt = sum(counted.get(name) or 0 for name in _INPUT_COUNTS)
-            self.usage = {"prompt_tokens": prompt, "completion_tokens": counted.get("output_tokens") or 0}
+            self.usage = {
+                "prompt_tokens": prompt,
+                "completion_tokens": counted.get("output_tokens") or 0,
+                "prompt_tokens_details": {"cached_tokens": counted.get("cache_read_input_tokens") or 0},
+            }
 
     def finish(self) -> bytes:
         """Nothing more, or the whole message."""

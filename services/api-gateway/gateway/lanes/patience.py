@@ -18,11 +18,14 @@ class Patience:
     Args:
         left_s: seconds that the route's deadline leaves.
 
+    Attributes:
+        first_at: time of the event loop's clock, which is the monotonic one, of the first content; None before.
+
     Raises:
         TargetError: the time is over.
     """
 
-    __slots__ = ("_end", "_last", "_limit_s", "_loop", "_timeout", "_timeouts", "_timer")
+    __slots__ = ("_end", "_last", "_limit_s", "_loop", "_timeout", "_timeouts", "_timer", "first_at")
 
     def __init__(self, timeouts: Timeouts, left_s: float) -> None:
         self._timeouts = timeouts
@@ -32,12 +35,15 @@ class Patience:
         self._end = self._last + min(timeouts.whole_s, left_s)
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
+        self.first_at: float | None = None
 
     def saw_piece(self, has_content: bool) -> None:
         """Note that something arrived; until there is content, the first time-out goes on."""
         if has_content:
             self._last = self._loop.time()
-            self._limit_s = self._timeouts.between_tokens_s
+            if self.first_at is None:
+                self.first_at = self._last
+                self._limit_s = self._timeouts.between_tokens_s
 
     def _look(self) -> None:
         due = min(self._last + self._limit_s, self._end)

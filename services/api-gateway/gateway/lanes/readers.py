@@ -46,6 +46,10 @@ class Reader(Protocol):
     def usage(self) -> Usage | None:
         """What the server counted."""
 
+    @property
+    def pieces(self) -> int:
+        """Events of the answer so far: about its tokens, where no server counts them."""
+
     def feed(self, block: bytes) -> bytes:
         """Take whole events; returns what to send."""
 
@@ -77,8 +81,8 @@ class OpenAIState:
         if error := value.get("error"):
             details = error if isinstance(error, dict) else {"message": str(error)}
             raise find_overflow(details) or TargetError(SERVER_ERROR)
-        if isinstance(value.get("usage"), dict):
-            self.usage = value["usage"]
+        if isinstance(usage := value.get("usage"), dict):
+            self.usage = _add_cached(usage, value.get("timings"))
         for choice in value.get("choices") or ():
             if choice.get("finish_reason"):
                 self._has_finished = True
@@ -104,6 +108,14 @@ def _is_notable(block: bytes) -> bool:
     return False
 
 
+def _add_cached(usage: Usage, timings: Any) -> Usage:
+    """The usage with the prompt's cached tokens, which some versions of llama.cpp tell in their timings alone."""
+    cached = timings.get("cache_n") if isinstance(timings, dict) else None
+    if cached is None or usage.get("prompt_tokens_details"):
+        return usage
+    return {**usage, "prompt_tokens_details": {"cached_tokens": cached}}
+
+
 class PassThrough:
     """OpenAI's stream for a client that wants just that: bytes pass, the model's name is the one asked for."""
 
@@ -116,6 +128,7 @@ class PassThrough:
         self._found = self._model
         self.has_content = False
         self.is_done = False
+        self.pieces = 0
 
     @property
     def usage(self) -> Usage | None:
@@ -126,6 +139,7 @@ class PassThrough:
         """Take whole events; returns what to send."""
         if not self.has_content or _is_notable(block):
             return self._open(block)
+        self.pieces += block.count(b"\n\n")
         return self._rename(block) if self._is_renamed else block
 
     def _rename(self, block: bytes) -> bytes:
@@ -151,6 +165,7 @@ class PassThrough:
             if self._state.is_done:
                 break
         self.has_content, self.is_done = self._state.has_content, self._state.is_done
+        self.pieces += len(sent) if self.has_content else 0
         return b"\n\n".join(sent) + b"\n\n" if sent else b""
 
     def finish(self) -> bytes:
@@ -203,6 +218,7 @@ class ChunkReader:
         self._chunks = chunks
         self._answer = answer
         self._collector = collector
+        self.pieces = 0
 
     @property
     def has_content(self) -> bool:
@@ -228,6 +244,7 @@ class ChunkReader:
                     sent.append(self._answer.feed(chunk))
                 else:
                     self._collector.feed(chunk)
+            self.pieces += self._chunks.has_content
             if self._chunks.is_done:
                 break
         return b"".join(sent)

@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+
+@dataclass(slots=True)
+class Course:
+    """What becomes of a request on its way over the servers, filled in as it goes.
+
+    Attributes:
+        provider: name of the provider that was asked last; empty before one was.
+        tried: the tries that failed before the one that answered: names of targets, and codes of outcomes.
+        spent: what servers counted for tries that failed.
+        queue_s: seconds in the queues of engines.
+        first_at: time of the monotonic clock at which the first content of the answer came; None before.
+        pieces: number of events with which the answer came so far.
+    """
+
+    provider: str = ""
+    tried: tuple[tuple[str, str], ...] = ()
+    spent: list[Mapping[str, Any]] = field(default_factory=list)
+    queue_s: float = 0.0
+    first_at: float | None = None
+    pieces: int = 0
 
 
 class Reply(Protocol):
@@ -14,11 +36,15 @@ class Reply(Protocol):
         usage: what the server counted.
         warning: what the client should know of its answer, as a word; empty when there is nothing to say.
         target: name of the target that answers.
+        code: why an answer that had begun is unfinished, as an outcome's word.
+        course: how the request fared at the servers.
     """
 
     has_begun: bool
     warning: str
     target: str
+    code: str
+    course: Course
     usage: Mapping[str, Any] | None
 
     async def write(self, data: bytes) -> None:

@@ -58,6 +58,7 @@ async def carry_stream(request: StreamRequest, target: Target, upstream: Upstrea
             raise TargetError(BROKEN_ANSWER) from error
         finally:
             reply.usage = request.reader.usage
+            reply.course.first_at, reply.course.pieces = patience.first_at, request.reader.pieces
 
 
 async def _pass_whole(request: StreamRequest, answer: Answer, reply: Reply) -> None:

@@ -36,6 +36,7 @@ async def carry_embeddings(call: Call, target: Target, upstream: Upstream, reply
     body = {**call.body, "model": target.model}
     data: list[dict[str, Any]] = []
     usage = {"prompt_tokens": 0, "total_tokens": 0}
+    reply.usage = usage  # grows with each batch, also of a request that ends before its last
     async with Patience(target.provider.timeouts, left_s):
         for batch in _cut(inputs, target):
             answer = await upstream.ask(target, "/embeddings", {**body, "input": batch}, call.tracing)
@@ -45,7 +46,6 @@ async def carry_embeddings(call: Call, target: Target, upstream: Upstream, reply
             data += [{**item, "index": len(data) + place} for place, item in enumerate(found)]
             _add_usage(usage, answer)
     _check_dimensions(call, data)
-    reply.usage = usage
     await reply.whole(orjson.dumps({"object": "list", "data": data, "model": call.asked, "usage": usage}))
 
 
@@ -64,6 +64,7 @@ async def carry_rerank(call: Call, target: Target, upstream: Upstream, reply: Re
     body = {name: value for name, value in call.body.items() if name not in own} | {"model": target.model}
     results: list[dict[str, Any]] = []
     usage = {"prompt_tokens": 0, "total_tokens": 0}
+    reply.usage = usage
     begun = 0
     async with Patience(target.provider.timeouts, left_s):
         for batch in _cut(documents, target):
@@ -79,7 +80,6 @@ async def carry_rerank(call: Call, target: Target, upstream: Upstream, reply: Re
     results.sort(key=lambda item: (-item["relevance_score"], item["index"]))
     if call.body.get("return_documents"):
         results = [{**item, "document": _show(documents[item["index"]])} for item in results]
-    reply.usage = usage
     answer = {"object": "list", "model": call.asked, "results": results[:top], "usage": usage}
     await reply.whole(orjson.dumps(answer))
 

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -76,6 +77,14 @@ class Router:
             RefusedError: no target answered; nothing was sent.
         """
         journey = _Journey(call, route, reply, time.monotonic() + route.deadline_s)
+        try:
+            await self._travel(journey)
+        finally:
+            tried = journey.tried[:-1] if reply.has_begun and reply.code else journey.tried
+            reply.course.tried = tuple((target.name, error.outcome.code) for target, error in tried)
+
+    async def _travel(self, journey: _Journey) -> None:
+        call, route = journey.call, journey.route
         targets = _list_targets(call, route)
         left_out = []
         for place, target in enumerate(targets):
@@ -138,13 +147,15 @@ class Router:
         cause = error.__cause__
         reason = {"cause": type(cause).__name__} if cause else {}
         _note_try(logging.WARNING, "target failed", journey, target, error=outcome.code, **reason)
+        if journey.reply.has_begun:
+            journey.reply.code = outcome.code
         return journey.reply.has_begun
 
     async def _attempt(self, journey: _Journey, target: Target) -> None:
         """Ask a target once, within its limits."""
         if journey.left_s <= 0:
             raise TargetError(TIMED_OUT)
-        journey.reply.usage = None
+        _begin_anew(journey.reply)
         admission = await enter(target, self._slots, journey.call, journey.route)
         try:
             await self._ask(journey, target)
@@ -154,10 +165,12 @@ class Router:
     async def _ask(self, journey: _Journey, target: Target) -> None:
         """Ask a target once it has a slot, and give the slot back."""
         left_s = journey.left_s
-        lease = await self._lease(journey, target)
+        with _count_wait(journey):
+            lease = await self._lease(journey, target)
         delay_s = _FREED_AFTER_S
         try:
-            await wait_turn(target, self._slots, min(self._queue_wait_s, journey.left_s))
+            with _count_wait(journey):
+                await wait_turn(target, self._slots, min(self._queue_wait_s, journey.left_s))
             times = {"queue_ms": round((left_s - journey.left_s) * 1000, 1), "left_s": round(journey.left_s, 1)}
             _note_try(logging.DEBUG, "target asked", journey, target, **times)
             await self._carry(journey, target)
@@ -180,6 +193,7 @@ class Router:
     async def _carry(self, journey: _Journey, target: Target) -> None:
         call, reply, left_s = journey.call, journey.reply, journey.left_s
         reply.target, reply.warning = target.name, find_warning(call, target)
+        reply.course.provider = target.provider.name
         if call.format == "embeddings":
             await carry_embeddings(call, target, self._upstream, reply, left_s)
         elif call.format == "rerank":
@@ -201,6 +215,23 @@ def _note_try(level: int, event: str, journey: _Journey, target: Target, **facts
     if _LOG.isEnabledFor(level):
         names = {"model": journey.route.name, "target": target.name, "provider": target.provider.name}
         note(_LOG, level, event, {"request": journey.call.request_id, **names, **facts})
+
+
+@contextmanager
+def _count_wait(journey: _Journey) -> Iterator[None]:
+    """Add the time that the block takes to the request's time in queues."""
+    left_s = journey.left_s
+    try:
+        yield
+    finally:
+        journey.reply.course.queue_s += left_s - journey.left_s
+
+
+def _begin_anew(reply: Reply) -> None:
+    """Put aside what a server counted for a try that failed, before the next one counts."""
+    if reply.usage:
+        reply.course.spent.append(reply.usage)
+    reply.usage, reply.course.first_at, reply.course.pieces = None, None, 0
 
 
 def _list_targets(call: Call, route: Route) -> list[Target]:

@@ -57,6 +57,23 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO facts VALUES ('keys_revision', 0);
     INSERT INTO facts VALUES ('prompt_salt', randomblob(32));
     """,
+    """
+    ALTER TABLE usage ADD COLUMN target TEXT NOT NULL DEFAULT '';
+    -- The sums of each day of UTC, counted from 1970: what reports add up, where the records would take seconds.
+    CREATE TABLE usage_days (
+        key TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        model TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        duration_s REAL NOT NULL,
+        PRIMARY KEY (key, day, model, provider)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

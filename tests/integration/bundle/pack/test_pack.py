@@ -30,11 +30,14 @@ def test_the_same_stack_gives_the_same_bytes_anywhere(site: PackSite, tmp_path: 
 
 
 def test_nothing_of_the_packing_machine_is_in_it(site: PackSite, tmp_path: Path) -> None:
+    state = site.folder / ".stack" / "gateway"
+    state.mkdir(parents=True)
+    (state / "gateway.db").write_text("planted: keys and usage of this site")
     folder = Path(site.pack()["folder"])
     keys = [line.partition("=")[2] for line in (site.folder / ".env").read_text().splitlines() if "_KEY=sk-" in line]
     assert len(keys) == 3
     for name, (data, _) in list_content(folder).items():
-        for text in (*keys, str(tmp_path), sys.prefix):
+        for text in (*keys, str(tmp_path), sys.prefix, "planted: keys"):
             assert text.encode() not in data, f"{name} holds {text}"
 
 

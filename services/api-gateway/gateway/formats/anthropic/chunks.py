@@ -36,7 +36,7 @@ class AnthropicChunks:
     Attributes:
         has_content: whether something of the answer itself was there.
         is_done: whether ``message_stop``, the format's terminal event, was seen after a reason to stop.
-        usage: what the server counted, in OpenAI's words; None until it is complete.
+        usage: what the server counted so far, in OpenAI's words; None before it counted anything.
     """
 
     def __init__(self, names: Mapping[str, str] | None = None, json_tool: str = "") -> None:
@@ -77,6 +77,7 @@ class AnthropicChunks:
         message = event["message"]
         self._head |= {"id": message["id"], "created": int(time.time()), "model": message["model"]}
         self._counted = dict(message.get("usage") or {})
+        self._count()
         return [self._build({"role": "assistant", "content": None})]
 
     def _open_block(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -125,6 +126,7 @@ class AnthropicChunks:
 
     def _take_reason(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._counted |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
+        self._count()
         reason = event["delta"].get("stop_reason")
         if not reason:
             return []
@@ -137,8 +139,11 @@ class AnthropicChunks:
         if not self._reason:
             raise TargetError(BROKEN_ANSWER)
         self.is_done = self.has_content = True
-        self.usage = _build_usage(self._counted)
         return [{**self._head, "choices": [], "usage": self.usage}]
+
+    def _count(self) -> None:
+        if self._counted:
+            self.usage = _build_usage(self._counted)
 
     def _fail(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         kind = (event.get("error") or {}).get("type")

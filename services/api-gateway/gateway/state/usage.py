@@ -1,0 +1,161 @@
+"""The table of usage and its sums by day: written in batches, added up, removed when old. I/O through a connection.
+
+Every function is a job of a ``Database``, or a part of one. Times are in seconds since 1970, days of UTC counted from
+then. Each batch goes into the table and into the sums in one transaction, so that the two never differ.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+OK, CLIENT_LEFT = "ok", "client_disconnected"
+# A client that leaves has what it wanted, as an editor whose user types on; nothing has failed.
+_NOT_FAILED = (OK, CLIENT_LEFT)
+_DAY_S = 86_400
+# More than any time of a clock, and small enough for SQLite.
+_END_OF_TIME = 2.0**50
+
+Grouping = Literal["key", "model", "provider", "day"]
+
+
+class UsageRow(NamedTuple):
+    """One request, as the columns of the table.
+
+    Attributes:
+        tried: JSON list of the tries that failed before the one that answered.
+        cached_tokens: of the prompt's; None where the server does not say.
+        queue_s: seconds in queues of engines.
+        first_s: seconds to the answer's first content; None where there was none.
+        prompt_hash: salted SHA-256; None where no prompt was read.
+    """
+
+    ended_at: float
+    request: str
+    key: str
+    model: str
+    format: str
+    provider: str
+    target: str
+    tried: str
+    status: int
+    outcome: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None
+    is_estimate: bool
+    queue_s: float
+    first_s: float | None
+    duration_s: float
+    prompt_hash: bytes | None
+
+
+class UsageSum(NamedTuple):
+    """What several requests took together; ``duration_s`` is the sum of their seconds."""
+
+    name: str
+    requests: int
+    failed: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    duration_s: float
+
+
+_INSERT = (
+    f"INSERT INTO usage ({', '.join(UsageRow._fields)}) "  # noqa: S608, names of our own
+    f"VALUES ({', '.join('?' * len(UsageRow._fields))})"
+)
+_SUMS = UsageSum._fields[1:]
+_ADD = (
+    f"INSERT INTO usage_days (key, day, model, provider, {', '.join(_SUMS)}) "  # noqa: S608, names of our own
+    f"VALUES (?, ?, ?, ?, {', '.join('?' * len(_SUMS))}) "
+    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}"
+)
+# Whole days from their sums, and what begins or ends within a day from its records.
+_SPAN = """
+    SELECT * FROM usage_days WHERE day >= :first_day AND day < :end_day
+    UNION ALL
+    SELECT key, CAST(ended_at / 86400 AS INTEGER) AS day, model, provider, 1, outcome NOT IN (:ok, :left),
+        prompt_tokens, completion_tokens, ifnull(cached_tokens, 0), duration_s
+    FROM usage
+    WHERE ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until
+"""
+_REPORT = f"SELECT {{name}}, {', '.join(f'sum({name})' for name in _SUMS)} FROM ({_SPAN}) GROUP BY 1"  # noqa: S608
+_TOKENS = f"SELECT sum(prompt_tokens + completion_tokens) FROM ({_SPAN}) WHERE key = :key"  # noqa: S608
+
+
+def add_usage(connection: sqlite3.Connection, rows: Sequence[UsageRow]) -> None:
+    """Write a batch."""
+    days: dict[tuple[str, int, str, str], list[float]] = {}
+    for row in rows:
+        sums = days.setdefault((row.key, int(row.ended_at // _DAY_S), row.model, row.provider), [0] * len(_SUMS))
+        counted = (
+            1,
+            row.outcome not in _NOT_FAILED,
+            row.prompt_tokens,
+            row.completion_tokens,
+            row.cached_tokens or 0,
+            row.duration_s,
+        )
+        sums[:] = [total + count for total, count in zip(sums, counted, strict=True)]
+    connection.executemany(_INSERT, rows)
+    connection.executemany(_ADD, [(*names, *sums) for names, sums in days.items()])
+
+
+def read_salt(connection: sqlite3.Connection) -> bytes:
+    """What prompt hashes of this database begin with."""
+    (salt,) = connection.execute("SELECT value FROM facts WHERE name = 'prompt_salt'").fetchone()
+    return bytes(salt)
+
+
+def report_usage(
+    connection: sqlite3.Connection, by: Grouping, since: float | None = None, until: float | None = None
+) -> list[UsageSum]:
+    """The sums of each key, model, provider or day: days in their order, the others by their tokens, largest first.
+
+    Args:
+        since, until: the first time that counts, and the first that does not; None for no bound.
+    """
+    found = connection.execute(_REPORT.format(name=by), _split(since, until)).fetchall()
+    if by == "day":
+        return [UsageSum(_name_day(row[0]), *row[1:]) for row in sorted(found)]
+    sums = [UsageSum(*row) for row in found]
+    return sorted(sums, key=lambda item: (-item.prompt_tokens - item.completion_tokens, item.name))
+
+
+def sum_tokens(connection: sqlite3.Connection, key: str, since: float, until: float) -> int:
+    """Tokens of prompts and answers of the requests of a key that ended from ``since`` to before ``until``."""
+    (total,) = connection.execute(_TOKENS, {**_split(since, until), "key": key}).fetchone()
+    return total or 0
+
+
+def remove_usage(connection: sqlite3.Connection, before: float, at_most: int) -> bool:
+    """Remove records and sums of days that ended before this time, so many of each; tells whether more may be left."""
+    day = int(before // _DAY_S)
+    records = connection.execute(
+        "DELETE FROM usage WHERE id IN (SELECT id FROM usage WHERE ended_at < ? LIMIT ?)", (day * _DAY_S, at_most)
+    ).rowcount
+    sums = connection.execute(
+        "DELETE FROM usage_days WHERE (key, day, model, provider) IN"
+        " (SELECT key, day, model, provider FROM usage_days WHERE day < ? LIMIT ?)",
+        (day, at_most),
+    ).rowcount
+    return max(records, sums) >= at_most
+
+
+def _split(since: float | None, until: float | None) -> dict[str, float | str]:
+    """A span of time as whole days, and what it has of days before and after them."""
+    begin, end = since or 0.0, _END_OF_TIME if until is None else until
+    first_day, end_day = -int(-begin // _DAY_S), int(end // _DAY_S)
+    head_end, tail = float(first_day * _DAY_S), float(end_day * _DAY_S)
+    if first_day > end_day:  # both within one day
+        head_end = tail = end
+    days: dict[str, float | str] = {"first_day": first_day, "end_day": end_day, "head_end": head_end, "tail": tail}
+    return {**days, "since": begin, "until": end, "ok": OK, "left": CLIENT_LEFT}
+
+
+def _name_day(day: int) -> str:
+    return datetime.fromtimestamp(day * _DAY_S, UTC).strftime("%Y-%m-%d")

@@ -1,0 +1,34 @@
+"""Whether the running gateway can use its state: it goes on without, and then only the keys of `.env` open it.
+
+In: effects. Out: findings. Does I/O through its effects: asks the running gateway.
+"""
+
+from __future__ import annotations
+
+from stackctl.core.stack.stack import find_gateway_url
+from stackctl.errors import Finding, RuntimeFailure, Severity
+from stackctl.operations.effects import Effects
+from stackctl.operations.site.load_settings import load_settings
+
+_ASK_S = 3.0
+_UNAVAILABLE = 503
+
+
+def check_state(effects: Effects) -> tuple[Finding, ...]:
+    """A warning where the gateway runs and has no state; that it does not run or hangs is for others to say.
+
+    Raises:
+        ConfigError: the site's settings cannot be read.
+    """
+    settings = load_settings(effects)[0].values
+    url = find_gateway_url(settings)
+    try:
+        reply = effects.network.post_action(url, settings.gateway_admin_key, {"do": "keys.list"}, _ASK_S)
+    except RuntimeFailure:
+        return ()
+    if reply is None or reply.status != _UNAVAILABLE:
+        return ()
+    said = str(reply.error.get("message") or "")
+    message = f"the gateway's keys are not known and usage is not counted: {said}"
+    hint = "mend what it names, then run 'stackctl restart api-gateway'; until then GATEWAY_KEY alone opens it"
+    return (Finding("state", message, hint, Severity.WARNING),)
