@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.state.values import Period
+
+_DAY_S = 86_400
 
 
 class Span(NamedTuple):
@@ -18,12 +21,17 @@ class Span(NamedTuple):
 
 def find_span(period: Period, now_s: float) -> Span:
     """The calendar day or month of UTC that a time lies in."""
-    now = datetime.fromtimestamp(now_s, UTC)
-    start = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return _find_span(period, int(now_s // _DAY_S))
+
+
+@lru_cache(maxsize=8)
+def _find_span(period: Period, day: int) -> Span:
+    """The span of a day, by its number since 1970; kept, since all requests of a day have the same two."""
+    start = datetime.fromtimestamp(day * _DAY_S, UTC)
     if period == "day":
-        return Span(start.timestamp(), (start + timedelta(days=1)).timestamp())
-    start = start.replace(day=1)
-    return Span(start.timestamp(), (start + timedelta(days=32)).replace(day=1).timestamp())
+        return Span(start.timestamp(), start.timestamp() + _DAY_S)
+    first = start.replace(day=1)
+    return Span(first.timestamp(), (first + timedelta(days=32)).replace(day=1).timestamp())
 
 
 @dataclass(slots=True)
