@@ -82,12 +82,13 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.formats.translations import load_dialect, needs_dialect
     from gateway.lanes.pooled import load_trust
     from gateway.lanes.upstream import Upstream
+    from gateway.observe.content import ContentLog, apply_setting
     from gateway.observe.crashes import guard_crashes
     from gateway.observe.logs import configure_logging
     from gateway.queue.slots import SlotQueue
     from gateway.routing.breaker import Breaker
     from gateway.routing.router import Router
-    from gateway.state.database import StateError
+    from gateway.state.database import Database, StateError
     from gateway.state.start import prepare_state
 
     try:
@@ -107,11 +108,15 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
         print(f"error: {error}", file=sys.stderr)
         return STATE_UNUSABLE
 
+    apply_setting(state, settings.log_prompts)
+    secrets = (settings.admin_key, settings.client_key, *catalog.secrets)
+
     def build_gate(slots: SlotQueue) -> Gate:
         def open_parts() -> Parts:
             upstream = Upstream(trust)
             router = Router(upstream, slots, Breaker(), catalog.queue_wait_s)
-            return build_parts(router, slots, state, settings.usage_days, (upstream.close,))
+            content = ContentLog(Database(state), state.parent, catalog.content, secrets) if state else ContentLog()
+            return build_parts(router, slots, state, settings.usage_days, (upstream.close,), content)
 
         return Gate(settings, catalog, open_parts)
 

@@ -36,7 +36,7 @@ class Settings:
         workers: number of processes that answer requests.
         admin_key: key that opens /metrics beside everything else.
         client_key: key that clients send.
-        log_prompts: whether prompts and answers may be logged.
+        log_prompts: whether prompts and answers of all routes are written down, masked, for an hour from the start.
         max_body_bytes: largest request body; a larger one is answered with 413.
         shutdown_s: seconds that requests under way may still take after SIGTERM.
         direct_hosts: the stack's own hosts, which are never asked through a proxy.

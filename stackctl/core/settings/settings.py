@@ -309,7 +309,12 @@ class Settings:
         bounds=(0, 36_500),
         unit="days",
     )
-    gateway_log_prompts: bool = _setting(False, "Write prompts and answers to the gateway's log.", group="Gateway")
+    gateway_log_prompts: bool = _setting(
+        False,
+        "Write prompts and answers of all routes, masked, to content.jsonl in the gateway's state, for one hour after"
+        " each start of the gateway; 'stackctl content-log' does it for single routes.",
+        group="Gateway",
+    )
 
     gateway_admin_key: str = _setting(
         "", "Key for administration (/metrics).", group="Keys", secret=True, generated=True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.admin import keys, usage
+from gateway.admin import content_logging, keys, usage
 from gateway.admin.fields import Fields
 from gateway.errors import ApiError, RefusedError
 from gateway.state.database import Job
@@ -36,6 +36,9 @@ ACTIONS: Mapping[str, Action] = {
     "keys.revoke": Action(keys.revoke, writes=True),
     "keys.rotate": Action(keys.rotate, writes=True),
     "usage.report": Action(usage.report, writes=False),
+    "logging.start": Action(content_logging.start, writes=True),
+    "logging.stop": Action(content_logging.stop, writes=True),
+    "logging.show": Action(content_logging.show, writes=False),
 }
 
 

@@ -6,6 +6,7 @@ In: YAML in LiteLLM's form, with a section ``gateway`` for what LiteLLM does not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.catalog.values import (
     FORMATS,
     Alias,
     Catalog,
+    ContentRules,
     Limits,
     Provider,
     Route,
@@ -77,7 +79,18 @@ def _build_catalog(document: Mapping[str, Any], environ: Mapping[str, str]) -> C
         queue_length=int(queue.get("length", DEFAULT_QUEUE_LENGTH)),
         queue_wait_s=float(queue.get("wait_s", DEFAULT_WAIT_S)),
         cors_origins=tuple(own.get("cors_origins") or ()),
+        content=_build_content_rules(own.get("content_log") or {}),
     )
+
+
+def _build_content_rules(entry: Mapping[str, Any]) -> ContentRules:
+    masks = {str(name): str(pattern) for name, pattern in (entry.get("masks") or {}).items()}
+    for name, pattern in masks.items():
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"mask {name!r} of the content log is no regular expression: {error}") from error
+    return ContentRules(int(entry.get("keep_days", 7)), int(entry.get("keep_mb", 100)), masks)
 
 
 def _build_provider(name: str, entry: Mapping[str, Any]) -> Provider:

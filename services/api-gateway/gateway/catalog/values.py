@@ -162,6 +162,21 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentRules:
+    """What is kept of prompts and answers where the operator has them logged, and what of them is hidden.
+
+    Attributes:
+        keep_days: age of the oldest.
+        keep_mb: size of all together.
+        masks: regular expressions beside the gateway's own, by the word that is written for what they match.
+    """
+
+    keep_days: int = 7
+    keep_mb: int = 100
+    masks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """Everything that the configuration says of what is served.
 
@@ -180,6 +195,7 @@ class Catalog:
     queue_length: int = DEFAULT_QUEUE_LENGTH
     queue_wait_s: float = DEFAULT_WAIT_S
     cors_origins: tuple[str, ...] = ()
+    content: ContentRules = ContentRules()
 
     def find(self, name: str) -> Route | None:
         """The route of a name: its own, or that of the first alias which covers it."""
@@ -187,6 +203,13 @@ class Catalog:
         if route is not None:
             return route
         return next((self.routes[alias.route] for alias in self.aliases if alias.covers(name)), None)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What the gateway is known by at its servers: keys, and values of headers that may be some."""
+        return tuple(
+            value for item in self.targets for value in (item.key, *(text for _, text in item.headers)) if value
+        )
 
     @property
     def targets(self) -> tuple[Target, ...]:

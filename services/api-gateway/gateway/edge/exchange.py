@@ -17,6 +17,7 @@ from gateway.edge.endpoints import Endpoint
 from gateway.errors import ApiError
 from gateway.formats.call import Call
 from gateway.lanes.reply import Course
+from gateway.observe.content import Conversation
 from gateway.observe.logs import note
 from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_tokens
 from gateway.observe.usage import Recorder
@@ -42,7 +43,7 @@ class Exchange:
         caller: who asks.
         model: the route's served name; empty when no model is asked.
         action: what the operator had done, and ``subject`` to which key; empty for other requests.
-        asked: the request's body where prompts may be logged.
+        conversation: collects what is said where the operator has it logged.
         call: the request, once it is checked.
         course: how it fared at the servers.
         recorder: where what it took is kept; None for a request that asks no model, or before its key is known.
@@ -62,7 +63,7 @@ class Exchange:
         self.target = ""
         self.warning = ""
         self.usage: Mapping[str, Any] | None = None
-        self.asked: bytes | None = None
+        self.conversation: Conversation | None = None
         self.call: Call | None = None
         self.course = Course()
         self.recorder: Recorder | None = None
@@ -75,7 +76,6 @@ class Exchange:
         self._unsent = b""
         self._start = time.monotonic()
         self._first_byte_s: float | None = None
-        self._answered: list[bytes] = []
         IN_PROGRESS.inc()
 
     @property
@@ -92,15 +92,15 @@ class Exchange:
         """Send a piece of a stream; the first one opens it."""
         if not self.has_begun:
             await self._open(200, [*_STREAM_HEADERS, *self.headers])
-        if self.asked is not None:
-            self._answered.append(data)
+        if self.conversation is not None:
+            self.conversation.add(data)
         sent, self._unsent = self._unsent + data, b""
         await self._send({"type": "http.response.body", "body": sent, "more_body": True})
 
     def push(self, data: bytes) -> bool:
         """Send a piece of a stream that has begun; False when the client is behind: ``write`` then waits for it."""
-        if self.asked is not None:
-            self._answered.append(data)
+        if self.conversation is not None:
+            self.conversation.add(data)
         if self._push is None:
             self._unsent += data
             return False
@@ -110,8 +110,8 @@ class Exchange:
         """End the stream with these last bytes."""
         if not self.has_begun:
             await self._open(200, [*_STREAM_HEADERS, *self.headers])
-        if self.asked is not None:
-            self._answered.append(data)
+        if self.conversation is not None:
+            self.conversation.add(data)
         self.is_complete = True
         await self._send({"type": "http.response.body", "body": self._unsent + data})
 
@@ -121,8 +121,8 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes, content_type: bytes, headers: Headers | None = None) -> None:
         """Send one whole answer: its head and its body."""
-        if self.asked is not None:
-            self._answered.append(body)
+        if self.conversation is not None:
+            self.conversation.add(body)
         described = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))] if status != 204 else []
         head = [*described, *(headers or ())]
         await self._open(status, head + self.headers)
@@ -165,11 +165,10 @@ class Exchange:
             self.recorder.note(self._describe(duration_s))
         if self.name.startswith("/health") and self.status == 200:
             return
-        if self.asked is not None:
-            answered = b"".join(self._answered).decode("utf-8", "replace")
-            content = {"request": self.request_id, "asked": self.asked.decode(), "answered": answered}
-            note(_LOG, logging.INFO, "content", content)
-        note(_LOG, logging.INFO, "request", self._list_facts(duration_s))
+        facts = self._list_facts(duration_s)
+        if self.conversation is not None:
+            self.conversation.end(facts)
+        note(_LOG, logging.INFO, "request", facts)
 
     def _list_facts(self, duration_s: float) -> dict[str, Any]:
         """What the log tells of the request, without what there is nothing to say of."""

@@ -151,8 +151,7 @@ class Gate:
         route = self._find_route(endpoint, sent, exchange.caller)
         fields = check_fields(endpoint.format, sent)
         exchange.model = route.name
-        if self._settings.log_prompts:
-            exchange.asked = body
+        exchange.conversation = self._parts.content.begin(route.name, body)
         headers = {
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED_HEADERS
         }

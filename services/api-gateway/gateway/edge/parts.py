@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from gateway.catalog.values import Route, Target
 from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
+from gateway.observe.content import ContentLog
 from gateway.observe.usage import Recorder
 from gateway.policy.keyring import KeyRing
 from gateway.policy.refresher import Refresher
@@ -45,6 +46,7 @@ class Parts:
         refresh_keys: reads them again at once, after a change.
         key_limits: holds keys to their limits; None where there are none but those of the environment.
         recorder: writes what each request took; None where nothing is kept.
+        content: logs what was said where the operator wants it.
         openers: called in this order before the worker's first request.
         closers: called in this order when the worker ends.
     """
@@ -55,6 +57,7 @@ class Parts:
     refresh_keys: Step = _do_nothing
     key_limits: KeyLimits | None = None
     recorder: Recorder | None = None
+    content: ContentLog = field(default_factory=ContentLog)
     openers: tuple[Step, ...] = ()
     closers: tuple[Step, ...] = ()
 
@@ -70,7 +73,12 @@ class Parts:
 
 
 def build_parts(
-    router: Routing, slots: SlotQueue, state: Path | None, usage_days: int, closers: tuple[Step, ...] = ()
+    router: Routing,
+    slots: SlotQueue,
+    state: Path | None,
+    usage_days: int,
+    closers: tuple[Step, ...] = (),
+    content: ContentLog | None = None,
 ) -> Parts:
     """The parts of a worker; called in its event loop.
 
@@ -79,11 +87,13 @@ def build_parts(
         state: path of the database; None where the gateway keeps none, or goes on without.
         usage_days: days after which records of usage are removed; 0 for never.
         closers: called before those of the state.
+        content: logs what was said, from this database; None never does.
     """
     if state is None:
         return Parts(router, closers=closers)
     database, keyring = Database(state), KeyRing()
     refresher, recorder = Refresher(Database(state), keyring), Recorder(Database(state), usage_days)
+    content = content or ContentLog()
     return Parts(
         router,
         database,
@@ -91,6 +101,7 @@ def build_parts(
         refresher.refresh,
         KeyLimits(slots, database),
         recorder,
-        openers=(refresher.open, recorder.open),
-        closers=(*closers, recorder.close, refresher.close, database.close),
+        content,
+        openers=(refresher.open, recorder.open, content.open),
+        closers=(*closers, content.close, recorder.close, refresher.close, database.close),
     )

@@ -74,6 +74,16 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (key, day, model, provider)
     ) WITHOUT ROWID;
     """,
+    """
+    -- Routes, or '*', whose prompts and answers are written to a file, until when, and who wanted it.
+    CREATE TABLE content_logging (
+        model TEXT NOT NULL,
+        started_at REAL NOT NULL,
+        ends_at REAL NOT NULL,
+        source TEXT NOT NULL,
+        PRIMARY KEY (model, source)
+    );
+    """,
 )
 
 
