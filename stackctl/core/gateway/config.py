@@ -105,6 +105,7 @@ class GatewayRoute:
         deadline_s: seconds for all tries together.
         is_local_only: whether no target outside the building is tried, whatever else fails.
         defaults: what a request gets that the client did not say, by the name of OpenAI's field.
+        provider_key: whether clients may, or must, bring a key of their own: ``never``, ``allowed``, ``required``.
     """
 
     name: str
@@ -113,6 +114,7 @@ class GatewayRoute:
     deadline_s: float
     is_local_only: bool = False
     defaults: Mapping[str, float] = field(default_factory=dict)
+    provider_key: str = "never"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ _GATEWAY_KEYS: Mapping[str, frozenset[str]] = {
     "provider": frozenset({"fresh_connections", "kind", "local", "min_interval_ms", "proxied", "slots", "timeouts"}),
     "timeouts": frozenset({"between_tokens", "connect", "first_token", "whole"}),
     "model": frozenset({"images", "provider", "tools"}),
-    "route": frozenset({"deadline_s", "defaults", "local_only", "retries", "targets"}),
+    "route": frozenset({"deadline_s", "defaults", "local_only", "provider_key", "retries", "targets"}),
     "alias": frozenset({"match", "route"}),
 }
 _REFERENCE = re.compile(r"os\.environ/[A-Za-z_][A-Za-z0-9_]*")

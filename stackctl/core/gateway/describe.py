@@ -85,6 +85,8 @@ def _describe_route(stackfile: StackFile, built: GatewayRoute, sources: Sources)
     yield Row(built.name, "deadline", _write_seconds(built.deadline_s), deadline)
     if route.local_only:
         yield Row(built.name, "local_only", "true", choose(True, "local_only", ""))
+    if route.provider_key != "never":
+        yield Row(built.name, "provider_key", route.provider_key, choose(True, "provider_key", ""))
     for key, value in built.defaults.items():
         yield Row(built.name, f"default {key}", f"{value:.15g}", choose(True, f"defaults.{key}", ""))
 

@@ -61,6 +61,9 @@ def _check_route(stackfile: StackFile, models: Mapping[str, ModelFacts], name: s
     if ring:
         yield place, f"the fallbacks go round in a ring: {' -> '.join(ring)}", "leave one of them out"
     targets = {other: models[other] for other in list_targets(stackfile.routes, name) if other in models}
+    if route.provider_key != "never" and targets and all(model.is_local for model in targets.values()):
+        message = f"is {route.provider_key}, and every target is local: no provider could take such a key"
+        yield f"{place}.provider_key", message, "remove it"
     yield from _check_targets(place, name, route, models, targets)
     yield from _check_defaults(f"{place}.defaults", route.defaults, targets)
 

@@ -59,6 +59,7 @@ def _build_route(stackfile: StackFile, name: str, deadline_s: float) -> GatewayR
         deadline_s=deadline_s if route.deadline is None else route.deadline,
         is_local_only=route.local_only,
         defaults=route.defaults.list_values(),
+        provider_key=route.provider_key,
     )
 
 

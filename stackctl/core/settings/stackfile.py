@@ -16,6 +16,7 @@ from stackctl.core.settings.stackfile_marks import AsWritten, Matches, Within
 
 Mode = Literal["chat", "embedding", "rerank"]
 ModelEngine = Literal["vllm"]
+ProviderKeyRule = Literal["never", "allowed", "required"]
 ProviderKind = Literal["openai", "anthropic", "lm_studio", "ollama", "vllm", "openai-compatible", "internal"]
 ServedName = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$", "a name of letters, digits and . _ : / -, without spaces")
@@ -199,6 +200,9 @@ class Route:
     )
     local_only: bool = _key("Refuse targets that are not local, so that no request leaves the building.", False)
     defaults: RouteDefaults = _key("What a request gets that its client did not send.", factory=RouteDefaults)
+    provider_key: ProviderKeyRule = _key(
+        "Whether clients may (allowed) or must (required) send a key of their own for the provider.", "never"
+    )
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -107,6 +108,14 @@ def test_nothing_that_a_local_route_tries_is_outside(given_routes: dict[str, Rou
     for name in local:
         leaves = bool(outside & {*list_targets(local, name)})
         assert (f"routes.{name}.local_only" in found) is leaves
+
+
+@pytest.mark.parametrize("rule", ["allowed", "required"])
+def test_a_clients_own_key_needs_a_provider_outside(rule: Literal["allowed", "required"]) -> None:
+    given_routes = {"a": Route(provider_key=rule), "b": Route(targets=("a", "c"), provider_key=rule)}
+    facts = {"a": ModelFacts("chat", is_local=True), "c": ModelFacts("chat", is_local=False, provider="p")}
+    findings = check_routes(StackFile(routes=given_routes), facts)
+    assert [finding.subject for finding in findings] == ["routes.a.provider_key"]
 
 
 def test_many_ways_to_many_names_take_no_time() -> None:

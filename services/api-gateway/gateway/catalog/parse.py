@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -21,6 +21,7 @@ from gateway.catalog.values import (
     ContentRules,
     Limits,
     Provider,
+    ProviderKeyRule,
     Route,
     Target,
     Timeouts,
@@ -165,7 +166,15 @@ def _build_route(
         deadline_s=float(entry.get("deadline_s", settings.get("request_timeout", DEFAULT_WAIT_S))),
         local_only=is_local_only,
         defaults=dict(entry.get("defaults") or {}),
+        provider_key=_read_rule(name, entry.get("provider_key", "never")),
     )
+
+
+def _read_rule(name: str, value: Any) -> ProviderKeyRule:
+    for rule in get_args(ProviderKeyRule):
+        if value == rule:
+            return rule  # type: ignore[no-any-return]
+    raise ValueError(f"provider_key of route {name!r} is none of {', '.join(get_args(ProviderKeyRule))}")
 
 
 def _build_alias(entry: Mapping[str, Any], routes: Mapping[str, Route]) -> Alias:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+ProviderKeyRule = Literal["never", "allowed", "required"]
 Mode = Literal["chat", "embedding", "rerank"]
 # Kinds of servers that are engines of this stack: they have slots, and what they leave to their client is done here.
 ENGINE_KINDS = frozenset({"engine", "vllm-engine"})
@@ -111,6 +112,7 @@ class Route:
         deadline_s: seconds for all tries together.
         local_only: whether only local targets may be asked.
         defaults: fields of the request that are set where the client sent none.
+        provider_key: whether callers may, or must, bring a key of their own for the provider.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Route:
     deadline_s: float = DEFAULT_WAIT_S
     local_only: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    provider_key: ProviderKeyRule = "never"
 
     @property
     def mode(self) -> Mode:

@@ -147,6 +147,8 @@ class Exchange:
         self._first_byte_s = time.monotonic() - self._start
         if self.warning:
             headers = [*headers, (b"x-gateway-warning", self.warning.encode())]
+        if self.course.key_source:
+            headers = [*headers, (b"x-gateway-provider-key", self.course.key_source.encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     def finish(self) -> None:

@@ -36,6 +36,7 @@ from gateway.observe.logs import note
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
 from gateway.policy.access import check_admin, find_caller
 from gateway.policy.fields import check_fields
+from gateway.policy.provider_key import find_provider_key
 from gateway.policy.rights import can_answer, check_model, list_models, may_ask
 from gateway.settings import Settings
 from gateway.state.values import Caller
@@ -156,7 +157,8 @@ class Gate:
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED_HEADERS
         }
         request_id, caller = exchange.request_id, exchange.caller
-        exchange.call = Call(endpoint.format, fields, fields["model"], request_id, caller, headers, len(body))
+        key = find_provider_key(scope["headers"], route)
+        exchange.call = Call(endpoint.format, fields, fields["model"], request_id, caller, headers, len(body), key)
         return exchange.call, route
 
     def _find_route(self, endpoint: Endpoint, fields: dict[str, Any], caller: Caller) -> Route:

@@ -21,6 +21,7 @@ class Call:
         caller: who asks.
         headers: request headers for the server, such as ``anthropic-beta``; names in lower case.
         size_bytes: of the body as JSON, by which its tokens are estimated before a server has counted them.
+        provider_key: the caller's own key for the provider, never kept; empty for the gateway's.
     """
 
     format: str
@@ -30,6 +31,7 @@ class Call:
     caller: Caller = NOBODY
     headers: Mapping[str, str] = field(default_factory=dict)
     size_bytes: int = 0
+    provider_key: str = field(default="", repr=False)
 
     @property
     def choices(self) -> int:

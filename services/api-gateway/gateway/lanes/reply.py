@@ -15,6 +15,7 @@ class Course:
         provider: name of the provider that was asked last; empty before one was.
         tried: the tries that failed before the one that answered: names of targets, and codes of outcomes.
         spent: what servers counted for tries that failed.
+        key_source: whose key it was asked with, ``caller`` or ``gateway``; empty where a route takes no other.
         queue_s: seconds in the queues of engines.
         first_at: time of the monotonic clock at which the first content of the answer came; None before.
         pieces: number of events with which the answer came so far.
@@ -23,6 +24,7 @@ class Course:
     provider: str = ""
     tried: tuple[tuple[str, str], ...] = ()
     spent: list[Mapping[str, Any]] = field(default_factory=list)
+    key_source: str = ""
     queue_s: float = 0.0
     first_at: float | None = None
     pieces: int = 0

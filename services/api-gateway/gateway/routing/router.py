@@ -26,7 +26,8 @@ from gateway.lanes.stream import carry_stream, describe_cut
 from gateway.lanes.upstream import Upstream
 from gateway.lanes.whole import carry_embeddings, carry_rerank
 from gateway.observe.logs import note
-from gateway.outcomes import LEFT_OUT, QUEUE_FULL, TIMED_OUT, Blame, TargetError
+from gateway.outcomes import LEFT_OUT, PROVIDER_REFUSED_KEY, QUEUE_FULL, RATE_LIMITED, TIMED_OUT, Blame, TargetError
+from gateway.policy.provider_key import is_callers, may_be_asked, use_key
 from gateway.policy.rights import is_local_only
 from gateway.queue.line import QueueError
 from gateway.queue.slots import Lease, SlotQueue
@@ -54,6 +55,10 @@ class _Journey:
     def left_s(self) -> float:
         """Seconds until the deadline."""
         return self.end - time.monotonic()
+
+    def has_callers_key(self, target: Target) -> bool:
+        """Whether a target is asked with a key of the caller's own."""
+        return bool(self.call.provider_key) and is_callers(target, self.route)
 
 
 class Router:
@@ -141,7 +146,11 @@ class Router:
         outcome = error.outcome
         if outcome.blame is Blame.CLIENT and not journey.reply.has_begun:
             raise RefusedError(_describe(error, journey.call)) from error
-        if outcome.blame in (Blame.SERVER, Blame.GATEWAY):
+        # What the provider says of a caller's key and its limits tells nothing of the target.
+        is_callers_own = outcome in (PROVIDER_REFUSED_KEY, RATE_LIMITED) and journey.has_callers_key(target)
+        if outcome is PROVIDER_REFUSED_KEY and is_callers_own:
+            raise RefusedError(_refuse_key(journey.call)) from error
+        if outcome.blame in (Blame.SERVER, Blame.GATEWAY) and not is_callers_own:
             self._breaker.fail(target.name, outcome.code)
         journey.tried.append((target, error))
         cause = error.__cause__
@@ -194,6 +203,9 @@ class Router:
         call, reply, left_s = journey.call, journey.reply, journey.left_s
         reply.target, reply.warning = target.name, find_warning(call, target)
         reply.course.provider = target.provider.name
+        if journey.route.provider_key != "never":
+            reply.course.key_source = "caller" if journey.has_callers_key(target) else "gateway"
+            target = use_key(target, journey.route, call.provider_key)
         if call.format == "embeddings":
             await carry_embeddings(call, target, self._upstream, reply, left_s)
         elif call.format == "rerank":
@@ -241,6 +253,7 @@ def _list_targets(call: Call, route: Route) -> list[Target]:
         RefusedError: 403, the key or the route wants local targets alone, and there is none.
     """
     allowed = [item for item in route.targets if item.provider.is_local or not is_local_only(call.caller, route)]
+    allowed = [item for item in allowed if may_be_asked(item, route)]
     if not allowed:
         text = f"Model '{call.asked[:200]}' has no server in the building, and no other may be asked here."
         raise RefusedError(ApiError(403, "no_local_target", text, "model"))
@@ -266,6 +279,11 @@ def _describe(error: TargetError, call: Call) -> ApiError:
     if param and not error.text:
         text = f"{text.rstrip('.')}: its server names the field '{param}'."
     return ApiError(error.outcome.status, error.outcome.code, text, param)
+
+
+def _refuse_key(call: Call) -> ApiError:
+    text = f"The server of model '{call.asked[:200]}' refused the key that you sent for it."
+    return ApiError(403, "provider_key_refused", text)
 
 
 def _explain(journey: _Journey) -> ApiError:
