@@ -19,7 +19,7 @@ OK = Behaviour()
 # Longer than a drill's time-outs, and not for ever.
 SLOW_S = 5.0
 # What comes in one read with the break of its stream was seen by nobody, and may be asked for again.
-_PASSED_ON_S = 0.4
+_PASSED_ON_S = 1.5
 _HTML = f"<!DOCTYPE html><html><body><h1>{CANARY}</h1>It works!</body></html>".encode()
 
 
