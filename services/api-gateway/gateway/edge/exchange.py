@@ -19,7 +19,7 @@ from gateway.formats.call import Call
 from gateway.lanes.reply import Course
 from gateway.observe.content import Conversation
 from gateway.observe.logs import note
-from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_tokens
+from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_request, count_tokens
 from gateway.observe.usage import Recorder
 from gateway.observe.usage_rows import Record
 from gateway.state.usage import OK
@@ -163,8 +163,11 @@ class Exchange:
         if self.usage:
             prompt, completion = (self.usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens"))
             count_tokens(self.model, prompt, completion)
-        if self.recorder:
-            self.recorder.note(self._describe(duration_s))
+        if self.endpoint and self.endpoint.format and self.caller is not NOBODY:
+            record = self._describe(duration_s)
+            count_request(record)
+            if self.recorder:
+                self.recorder.note(record)
         if self.name.startswith("/health") and self.status == 200:
             return
         facts = self._list_facts(duration_s)

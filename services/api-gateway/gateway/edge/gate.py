@@ -187,7 +187,8 @@ class Gate:
     async def _answer(self, exchange: Exchange, endpoint: Endpoint, scope: Scope) -> None:
         """Answer the endpoints that need no model."""
         if endpoint.name == "/metrics":
-            await exchange.answer(200, render_metrics(), CONTENT_TYPE.encode())
+            lines = (await self._parts.router.describe(()))["slots"]
+            await exchange.answer(200, render_metrics(lines), CONTENT_TYPE.encode())
         elif endpoint.name == MODELS_PATH:
             with_aliases = b"aliases=true" in scope["query_string"].split(b"&")
             named = list_models(self._catalog, exchange.caller, with_aliases)

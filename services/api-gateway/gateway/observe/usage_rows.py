@@ -135,7 +135,12 @@ def _find_cached(usage: Mapping[str, Any]) -> Any:
     return details.get("cached_tokens") if isinstance(details, dict) else None
 
 
+def is_count(value: Any) -> bool:
+    """Whether what a server sent as a count of tokens is one."""
+    return type(value) is int and 0 <= value < _MAX_COUNT
+
+
 def _add_up(counts: Iterable[Any]) -> int | None:
     """The sum of what are counts; a server may send anything. None where none is one."""
-    known = [count for count in counts if type(count) is int and 0 <= count < _MAX_COUNT]
+    known = [count for count in counts if is_count(count)]
     return sum(known) if known else None

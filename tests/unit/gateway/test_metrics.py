@@ -1,0 +1,99 @@
+"""What the counters say of a request that has ended, and that no label grows without end."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from gateway.observe import metrics
+from gateway.observe.usage_rows import Record
+from prometheus_client.parser import text_string_to_metric_families
+
+LINES = {"inference-chat": {"slots": 4, "leased": 3, "waiting": 2}}
+
+
+def build_record(**changes: Any) -> Record:
+    fields: dict[str, Any] = {
+        "ended_at": 1.0, "request": "r", "key": "ada", "model": "mine", "format": "chat", "provider": "near",
+        "target": "mine", "tried": (), "status": 200, "outcome": "ok",
+        "counted": ({"prompt_tokens": 9, "completion_tokens": 5},), "pieces": 5,
+        "queue_s": 0.3, "first_s": 1.0, "duration_s": 3.0,
+    }  # fmt: skip
+    return Record(**{**fields, **changes})
+
+
+def read(name: str, **labels: str) -> float:
+    """The value of one series; 0 where it is not there."""
+    for row in metrics.render_metrics(LINES).decode().splitlines():
+        found = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", row)
+        if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1])) == labels:
+            return float(found[2])
+    return 0.0
+
+
+def test_an_answer_is_counted_for_its_key_and_its_provider() -> None:
+    names = {"model": "mine", "provider": "near"}
+    before = read("gateway_time_per_token_seconds_sum", **names)
+    metrics.count_request(build_record(key="one"))
+    assert read("gateway_key_requests_total", key="one", outcome="ok") == 1
+    assert read("gateway_key_tokens_total", key="one", kind="prompt") == 9
+    assert read("gateway_key_tokens_total", key="one", kind="completion") == 5
+    assert read("gateway_time_per_token_seconds_sum", **names) == pytest.approx(before + 0.5), "2 s for 4 more tokens"
+    assert read("gateway_time_to_first_token_seconds_count", **names) >= 1
+    assert read("gateway_queue_seconds_bucket", provider="near", le="0.25") == 0
+    assert read("gateway_queue_seconds_bucket", provider="near", le="0.5") >= 1
+
+
+def test_a_fallback_is_counted_with_what_failed_before_it() -> None:
+    tried = (("first", "upstream_error"), ("first", "upstream_timeout"))
+    metrics.count_request(build_record(model="both", target="second", tried=tried))
+    assert read("gateway_failed_tries_total", target="first", outcome="upstream_error") == 1
+    assert read("gateway_failed_tries_total", target="first", outcome="upstream_timeout") == 1
+    assert read("gateway_fallbacks_total", model="both", target="second") == 1
+
+
+def test_a_retry_is_no_fallback() -> None:
+    metrics.count_request(build_record(model="alone", target="alone", tried=(("alone", "upstream_error"),)))
+    assert read("gateway_fallbacks_total", model="alone", target="alone") == 0
+
+
+def test_a_refused_request_is_counted_for_its_key_and_no_provider() -> None:
+    metrics.count_request(
+        build_record(key="two", provider="", target="", status=429, outcome="rate_limit_exceeded", counted=())
+    )
+    assert read("gateway_key_requests_total", key="two", outcome="rate_limit_exceeded") == 1
+    assert read("gateway_queue_seconds_count", provider="") == 0
+
+
+@pytest.mark.parametrize("count", [None, "5", -3, True, 2.5])
+def test_what_a_server_counts_wrongly_is_left_out(count: object) -> None:
+    before = read("gateway_key_tokens_total", key="three", kind="completion")
+    usage = {"prompt_tokens": 1, "completion_tokens": count}
+    metrics.count_request(build_record(key="three", counted=(usage,)))
+    assert read("gateway_key_tokens_total", key="three", kind="completion") == before
+
+
+def test_more_keys_than_have_series_of_their_own_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MAX_KEYS", 2)
+    monkeypatch.setattr(metrics, "_keys", set())
+    for name in ("a", "b", "c", "d", "a"):
+        metrics.count_request(build_record(key=f"many-{name}"))
+    assert read("gateway_key_requests_total", key="many-a", outcome="ok") == 2
+    assert read("gateway_key_requests_total", key=metrics.OTHER_KEYS, outcome="ok") == 2
+    assert read("gateway_key_requests_total", key="many-c", outcome="ok") == 0
+
+
+def test_the_slots_are_those_of_now() -> None:
+    assert read("gateway_slots", provider="inference-chat") == 4
+    assert read("gateway_slots_leased", provider="inference-chat") == 3
+    assert read("gateway_requests_waiting", provider="inference-chat") == 2
+
+
+def test_prometheus_can_read_it_all() -> None:
+    metrics.count_request(build_record(key='quoted "key"\\ of ünïcode'))
+    families = list(text_string_to_metric_families(metrics.render_metrics(LINES).decode()))
+    names = [family.name for family in families]
+    assert len(names) == len(set(names))
+    keys = {sample.labels.get("key") for family in families for sample in family.samples}
+    assert 'quoted "key"\\ of ünïcode' in keys
