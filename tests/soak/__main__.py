@@ -1,7 +1,8 @@
 """``python -m tests.soak [--requests N] [--minutes N] [--clients N]``: the gateway, then a whole stack, under load.
 
 First 2,000 requests one after another and 2,000 at once to an engine that cuts connections, then mixed ones to three
-providers that fail, with clients that leave and workers that are killed (steady.py, mixed.py).
+providers that fail, with clients that leave and workers that are killed (steady.py, mixed.py). As many again to
+providers that count, against the gateway's table of usage (counted.py), and reports of a million records (records.py).
 
 Then the stack.
 Does I/O: makes a site in a temporary folder, starts its services as processes of this machine, asks the gateway from
@@ -23,12 +24,16 @@ from pathlib import Path
 
 from tests.integration.emulated_gpu import EmulatedGpu
 from tests.integration.stack_site import ANSWERS, CHAT_SERVICE, Site
+from tests.soak.counted import run_counted
 from tests.soak.mixed import run_mixed
+from tests.soak.records import measure_records
 from tests.soak.steady import run_steady
 
 QUESTION = "ping"
 LOOK_S = 60.0
 STEADY, REQUESTS_A_KILL, QUOTED_PROBLEMS = 2000, 500, 20
+# What a worker that is killed may lose; and the records and keys of the largest database that is measured.
+LOSS_S, RECORDS, KEYS = 0.1, 1_000_000, 10_000
 
 
 @dataclass
@@ -121,6 +126,28 @@ def load_gateway(requests: int) -> None:
         raise SystemExit("failed: " + "\n".join(problems[:QUOTED_PROBLEMS]))
 
 
+def count_usage(requests: int) -> None:
+    """The table of usage: against providers that count, and how fast it is when it is large.
+
+    Raises:
+        SystemExit: it says anything else than the providers.
+    """
+    with tempfile.TemporaryDirectory(prefix="soak-usage-") as folder:
+        counted = run_counted(Path(folder) / "state", requests, requests // REQUESTS_A_KILL, LOSS_S)
+        records = measure_records(Path(folder) / "large", RECORDS, KEYS)
+    told, oldest_ms = counted.told, max(counted.lost, default=0.0) * 1000
+    print(
+        f"{requests} requests to providers that count: {counted.rows[0]} records, {counted.rows[1]} of them estimates"
+    )
+    print(f"{told.prompt} + {told.completion} tokens, {told.cached} cached, are the same; killed workers lost", end=" ")
+    print(f"{len(counted.lost)} records of requests that had ended, the oldest {oldest_ms:.0f} ms before")
+    empty_ms, full_ms = records.batch_ms
+    print(f"{RECORDS} records: {records.size_mib} MiB; a batch of 20 takes {empty_ms:.1f} ms, then {full_ms:.1f} ms")
+    print("reports: " + ", ".join(f"by {name} {took_ms:.0f} ms" for name, took_ms in records.reports_ms.items()))
+    if counted.problems:
+        raise SystemExit("failed: " + "\n".join(counted.problems[:QUOTED_PROBLEMS]))
+
+
 def load_stack(minutes: float, clients: int) -> None:
     """A whole stack in a temporary folder: start, load, look, stop."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
@@ -151,6 +178,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.requests:
         load_gateway(options.requests)
+        count_usage(options.requests)
     if options.minutes:
         load_stack(options.minutes, options.clients)
     print("soak: well")

@@ -59,9 +59,20 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     """
     ALTER TABLE usage ADD COLUMN target TEXT NOT NULL DEFAULT '';
-    -- The sums of each day of UTC, counted from 1970: what reports add up, where the records would take seconds.
-    CREATE TABLE usage_days (
+    -- The sums of each day of UTC, counted from 1970: what reports add up, where the records would take seconds. Those
+    -- of keys stand apart, so that the others stay few however many keys there are.
+    CREATE TABLE usage_of_keys (
         key TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        duration_s REAL NOT NULL,
+        PRIMARY KEY (key, day)
+    ) WITHOUT ROWID;
+    CREATE TABLE usage_of_models (
         day INTEGER NOT NULL,
         model TEXT NOT NULL,
         provider TEXT NOT NULL,
@@ -71,7 +82,7 @@ MIGRATIONS: tuple[str, ...] = (
         completion_tokens INTEGER NOT NULL,
         cached_tokens INTEGER NOT NULL,
         duration_s REAL NOT NULL,
-        PRIMARY KEY (key, day, model, provider)
+        PRIMARY KEY (day, model, provider)
     ) WITHOUT ROWID;
     """,
     """

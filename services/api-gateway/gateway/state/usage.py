@@ -1,7 +1,7 @@
 """The table of usage and its sums by day: written in batches, added up, removed when old. I/O through a connection.
 
 Every function is a job of a ``Database``, or a part of one. Times are in seconds since 1970, days of UTC counted from
-then. Each batch goes into the table and into the sums in one transaction, so that the two never differ.
+then. Each batch goes into the table and into the sums in one transaction.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import add
 from typing import Literal, NamedTuple
 
 OK, CLIENT_LEFT = "ok", "client_disconnected"
@@ -69,40 +70,57 @@ _INSERT = (
     f"VALUES ({', '.join('?' * len(UsageRow._fields))})"
 )
 _SUMS = UsageSum._fields[1:]
-_ADD = (
-    f"INSERT INTO usage_days (key, day, model, provider, {', '.join(_SUMS)}) "  # noqa: S608, names of our own
-    f"VALUES (?, ?, ?, ?, {', '.join('?' * len(_SUMS))}) "
-    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}"
-)
+_ADDED_UP = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
+_KEY_SUMS, _MODEL_SUMS = ("key", "day"), ("day", "model", "provider")
 # Whole days from their sums, and what begins or ends within a day from its records.
-_SPAN = """
-    SELECT * FROM usage_days WHERE day >= :first_day AND day < :end_day
-    UNION ALL
-    SELECT key, CAST(ended_at / 86400 AS INTEGER) AS day, model, provider, 1, outcome NOT IN (:ok, :left),
-        prompt_tokens, completion_tokens, ifnull(cached_tokens, 0), duration_s
-    FROM usage
-    WHERE ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until
+_REPORT = f"""
+    SELECT name, {_ADDED_UP} FROM (
+        SELECT {{name}} AS name, {_ADDED_UP} FROM {{table}} WHERE day >= :first_day AND day < :end_day GROUP BY 1
+        UNION ALL
+        SELECT {{of_record}}, 1, outcome NOT IN (:ok, :left), prompt_tokens, completion_tokens,
+            ifnull(cached_tokens, 0), duration_s
+        FROM usage
+        WHERE ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until
+    )
+    GROUP BY 1
+"""  # noqa: S608, names of our own
+_TOKENS = """
+    SELECT sum(tokens) FROM (
+        SELECT prompt_tokens + completion_tokens AS tokens
+        FROM usage_of_keys WHERE key = :key AND day >= :first_day AND day < :end_day
+        UNION ALL
+        SELECT prompt_tokens + completion_tokens FROM usage WHERE key = :key
+            AND (ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until)
+    )
 """
-_REPORT = f"SELECT {{name}}, {', '.join(f'sum({name})' for name in _SUMS)} FROM ({_SPAN}) GROUP BY 1"  # noqa: S608
-_TOKENS = f"SELECT sum(prompt_tokens + completion_tokens) FROM ({_SPAN}) WHERE key = :key"  # noqa: S608
+
+
+def _write_add(table: str, names: tuple[str, ...]) -> str:
+    columns = (*names, *_SUMS)
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
+        f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}"
+    )
+
+
+_ADD_TO_KEYS = _write_add("usage_of_keys", _KEY_SUMS)
+_ADD_TO_MODELS = _write_add("usage_of_models", _MODEL_SUMS)
 
 
 def add_usage(connection: sqlite3.Connection, rows: Sequence[UsageRow]) -> None:
     """Write a batch."""
-    days: dict[tuple[str, int, str, str], list[float]] = {}
+    of_keys: dict[tuple[object, ...], tuple[float, ...]] = {}
+    of_models: dict[tuple[object, ...], tuple[float, ...]] = {}
     for row in rows:
-        sums = days.setdefault((row.key, int(row.ended_at // _DAY_S), row.model, row.provider), [0] * len(_SUMS))
-        counted = (
-            1,
-            row.outcome not in _NOT_FAILED,
-            row.prompt_tokens,
-            row.completion_tokens,
-            row.cached_tokens or 0,
-            row.duration_s,
-        )
-        sums[:] = [total + count for total, count in zip(sums, counted, strict=True)]
+        day = int(row.ended_at // _DAY_S)
+        failed = row.outcome not in _NOT_FAILED
+        counted = (1, failed, row.prompt_tokens, row.completion_tokens, row.cached_tokens or 0, row.duration_s)
+        for sums, names in ((of_keys, (row.key, day)), (of_models, (day, row.model, row.provider))):
+            before = sums.get(names)
+            sums[names] = tuple(map(add, before, counted)) if before else counted
     connection.executemany(_INSERT, rows)
-    connection.executemany(_ADD, [(*names, *sums) for names, sums in days.items()])
+    connection.executemany(_ADD_TO_KEYS, [(*names, *sums) for names, sums in of_keys.items()])
+    connection.executemany(_ADD_TO_MODELS, [(*names, *sums) for names, sums in of_models.items()])
 
 
 def read_salt(connection: sqlite3.Connection) -> bytes:
@@ -119,7 +137,10 @@ def report_usage(
     Args:
         since, until: the first time that counts, and the first that does not; None for no bound.
     """
-    found = connection.execute(_REPORT.format(name=by), _split(since, until)).fetchall()
+    table = "usage_of_keys" if by == "key" else "usage_of_models"
+    of_record = f"CAST(ended_at / {_DAY_S} AS INTEGER)" if by == "day" else by
+    query = _REPORT.format(name=by, table=table, of_record=of_record)
+    found = connection.execute(query, _split(since, until)).fetchall()
     if by == "day":
         return [UsageSum(_name_day(row[0]), *row[1:]) for row in sorted(found)]
     sums = [UsageSum(*row) for row in found]
@@ -138,12 +159,13 @@ def remove_usage(connection: sqlite3.Connection, before: float, at_most: int) ->
     records = connection.execute(
         "DELETE FROM usage WHERE id IN (SELECT id FROM usage WHERE ended_at < ? LIMIT ?)", (day * _DAY_S, at_most)
     ).rowcount
-    sums = connection.execute(
-        "DELETE FROM usage_days WHERE (key, day, model, provider) IN"
-        " (SELECT key, day, model, provider FROM usage_days WHERE day < ? LIMIT ?)",
-        (day, at_most),
-    ).rowcount
-    return max(records, sums) >= at_most
+    removed = [records]
+    for table, names in (("usage_of_keys", _KEY_SUMS), ("usage_of_models", _MODEL_SUMS)):
+        columns = ", ".join(names)
+        old = f"SELECT {columns} FROM {table} WHERE day < ? LIMIT ?"  # noqa: S608, names of our own
+        found = connection.execute(f"DELETE FROM {table} WHERE ({columns}) IN ({old})", (day, at_most))  # noqa: S608
+        removed.append(found.rowcount)
+    return max(removed) >= at_most
 
 
 def _split(since: float | None, until: float | None) -> dict[str, float | str]:
