@@ -33,6 +33,7 @@ COMMANDS = {
     "chat": "Ask a model through the gateway.",
     "keys": "Give out keys to the gateway; list, change, revoke and rotate them.",
     "usage": "Show what was used, by key, model, provider or day.",
+    "content-log": "Have prompts and answers of a route written down, masked, for a time.",
     "models": "List models; pull, add and verify their files; recommend some.",
     "images": "Pin images to their digests; remove old ones that were built here.",
     "config": "Show the settings and where each came from.",
@@ -50,7 +51,7 @@ COMMANDS = {
 _ROOMS = {
     **dict.fromkeys(("init", "up", "down", "restart", "render"), "run."),
     **dict.fromkeys(("status", "health", "doctor", "providers", "drill", "logs", "chat", "config"), "look."),
-    **dict.fromkeys(("keys", "usage"), "access."),
+    **dict.fromkeys(("keys", "usage", "content-log"), "access."),
     **{name: "bundle." for name in COMMANDS if name.startswith("offline-")},
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 DeploymentMode = Literal["chat", "embedding", "rerank"]
 
@@ -138,6 +138,7 @@ class GatewayConfig:
         queue_wait_s: seconds that one may wait.
         cors_origins: origins that a browser may ask from; empty sends no CORS headers.
         log_prompts: whether prompts and answers may be logged; the gateway reads it from its environment.
+        content_log: what is kept of them and hidden where they are; empty takes the gateway's own.
     """
 
     deployments: tuple[Deployment, ...]
@@ -152,6 +153,7 @@ class GatewayConfig:
     queue_wait_s: float = 600.0
     cors_origins: tuple[str, ...] = ()
     log_prompts: bool = False
+    content_log: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fallbacks(self) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -6,6 +6,7 @@ In: the models of our own engines, the providers' endpoints and `stack.yml`'s ro
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from stackctl.core.gateway.config import NO_KEY, Deployment, GatewayConfig, GatewayProvider
 from stackctl.core.gateway.providers import RemoteEndpoint, build_provider
@@ -13,7 +14,7 @@ from stackctl.core.gateway.routes import build_aliases, build_routes
 from stackctl.core.gateway.timeouts import choose_engine_timeouts
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.settings import Settings
-from stackctl.core.settings.stackfile import ModelLimits, StackFile
+from stackctl.core.settings.stackfile import ContentLog, ModelLimits, StackFile
 
 _NO_LIMITS = ModelLimits()
 # Arguments after which an engine's template is another than its file's.
@@ -50,7 +51,14 @@ def build_gateway_config(
         queue_wait_s=settings.gateway_queue_wait_s,
         cors_origins=tuple(filter(None, settings.gateway_cors_origins.split(","))),
         log_prompts=settings.gateway_log_prompts,
+        content_log=_build_content_log(stackfile.content_log),
     )
+
+
+def _build_content_log(rules: ContentLog) -> dict[str, Any]:
+    if rules == ContentLog():
+        return {}
+    return {"keep_days": rules.keep_days, "keep_mb": rules.keep_mb, "masks": dict(rules.mask)}
 
 
 def limit_slots(config: GatewayConfig, other: GatewayConfig) -> GatewayConfig:

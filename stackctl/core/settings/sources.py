@@ -86,6 +86,10 @@ def resolve_settings(
             findings.append(_describe_problem(item, problem, origin, packed if origin is Origin.RELEASE else dotenv))
         values[item.name] = value
     raise_config_error("The settings are not usable.", findings)
+    if values["gateway_log_prompts"]:
+        message = "prompts and answers of all routes are written down, masked, for one hour after each start"
+        hint = "use 'stackctl content-log start' for single routes and another time"
+        findings.append(Finding("GATEWAY_LOG_PROMPTS", message, hint, Severity.WARNING))
     # A shell's own USER_ID is not the one that a provider is told.
     around = {name: value for name, value in environment.items() if name not in name_keys()}
     known = {name: around.get(name) or dotenv.values.get(name, "") for name in sorted(referenced)}

@@ -37,6 +37,7 @@ AliasName = Annotated[
     ),
 ]
 Text = Annotated[str, MinLen(1)]
+MaskName = Annotated[str, Matches(r"^[a-z][a-z0-9 -]{0,31}$", "a word of small letters, such as employee")]
 EnvironmentName = Annotated[str, Matches(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a variable")]
 CacheSize = Annotated[str, Matches(r"^(auto|0|[1-9][0-9]*[kmg])$", "auto, 0 or a size such as 2g"), AsWritten((0,))]
 Word = Annotated[str, AsWritten()]
@@ -230,6 +231,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContentLog:
+    """What is kept of prompts and answers, and what of them is hidden, where `stackctl content-log` is started."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
+    keep_days: Annotated[int, Ge(1), Le(90)] = _key("Days after which they are removed.", 7)
+    keep_mb: Annotated[int, Ge(16), Le(100_000)] = _key("Megabytes after which the oldest are removed.", 100)
+    mask: Mapping[MaskName, Text] = _key(
+        "Word to a regular expression of Python; what it matches is hidden beside what always is.", factory=dict
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StackFile:
     """The whole file."""
 
@@ -242,6 +255,7 @@ class StackFile:
         "Other names of served ones; * stands for any characters, and the first that matches counts.", factory=dict
     )
     limits: Limits = _key("Limits on requests.", factory=Limits)
+    content_log: ContentLog = _key("Prompts and answers that are written down for a time.", factory=ContentLog)
 
     def list_variables(self) -> frozenset[str]:
         """Names of the variables that providers and engines need from `.env` or the environment."""

@@ -10,8 +10,10 @@ import json
 from dataclasses import fields, replace
 from typing import Any
 
+from stackctl.core.settings.mask_checks import check_masks
 from stackctl.core.settings.provider_checks import check_providers
 from stackctl.core.settings.stackfile import (
+    ContentLog,
     IdentityHeaders,
     Limits,
     LocalModel,
@@ -32,7 +34,7 @@ from stackctl.errors import ConfigError, Finding
 _AS_WRITTEN = ("arguments", "environment", "prompt_cache")
 _TYPES = (
     *(StackFile, LocalModel, Provider, IdentityHeaders, ProviderTimeouts, RemoteModel),
-    *(Route, RouteDefaults, Limits, ModelLimits),
+    *(Route, RouteDefaults, Limits, ModelLimits, ContentLog),
 )
 # Keys of a provider whose values are names of variables, where a person may write the secret itself.
 _VARIABLES = ("api_key", "headers", "ticket", "user_id", "user_type")
@@ -51,7 +53,7 @@ def parse_stackfile(text: str, path: str = "stack.yml") -> StackFile:
     parsed, problems = _validate(tree)
     findings += problems
     if parsed is not None:
-        findings += [_add_line(finding, tree) for finding in check_providers(parsed)]
+        findings += [_add_line(finding, tree) for finding in (*check_providers(parsed), *check_masks(parsed))]
     if parsed is None or findings:
         findings.sort(key=lambda finding: finding.line)
         raise ConfigError(f"{path} is not usable.", findings[0].hint, findings)
