@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import orjson
 from gateway.admin.actions import explain_no_state, parse_order
 from gateway.errors import ApiError, RefusedError
 from gateway.state.database import Database, StateError, prepare
+from gateway.state.keys import read_revision
+from gateway.state.restored import note_restored, write_mark
 
 
 def main() -> int:
@@ -31,9 +34,12 @@ def administer(sent: bytes, folder: str) -> tuple[int, bytes]:
         order = parse_order(_parse(sent))
         if not folder:
             raise RefusedError(explain_no_state("GATEWAY_STATE is unset"))
-        database = Database(prepare(Path(folder)))
+        path = prepare(Path(folder))
+        note_restored(path, time.time())
+        database = Database(path)
         try:
             result = database.write_here(order.job) if order.writes else database.read_here(order.job)
+            write_mark(path, database.read_here(read_revision))
         finally:
             database.close_here()
     except RefusedError as refusal:

@@ -101,6 +101,8 @@ def describe_state(key: Mapping[str, Any], now: float) -> str:
     if (revoked_at := key.get("revoked_at")) is not None:
         return f"revoked {write_moment(revoked_at)}"
     expires_at = key.get("expires_at")
+    if (unknown_since := key.get("unknown_since")) is not None and (expires_at is None or expires_at > now):
+        return f"unknown: perhaps revoked before {write_moment(unknown_since)}, when an older copy was put back"
     if expires_at is None:
         return "valid"
     if expires_at <= now:

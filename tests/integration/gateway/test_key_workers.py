@@ -134,7 +134,7 @@ def test_a_secret_is_shown_once_and_is_nowhere_else(open_gate: Open, tmp_path: P
         metrics = gate.clients[0].get("/metrics", headers={"x-api-key": gate.gateway.admin_key}).text
         log = gate.gateway.log.read_text()
         files = [file.read_bytes().decode("latin-1") for file in (tmp_path / "state").iterdir()]
-        assert len(files) == 3
+        assert len(files) == 4
         for sent in (made, rotated):
             secret = sent.split("-", 2)[2]
             assert not [text for text in (*answers, metrics, log, *files) if secret in text]
@@ -201,3 +201,20 @@ def rename(database: Path, **tables: str) -> None:
     for name, new in tables.items():
         connection.execute(f"ALTER TABLE {name} RENAME TO {new}")
     connection.close()
+
+
+def test_an_older_copy_that_was_put_back_is_said_in_the_log_and_in_the_list(open_gate: Open, tmp_path: Path) -> None:
+    database = tmp_path / "state" / "gateway.db"
+    with open_gate() as gate:
+        key = gate.create("anna")
+    copy = database.read_bytes()
+    with open_gate() as gate:
+        assert "an older copy" not in gate.gateway.log.read_text()
+        gate.order(do="keys.revoke", name="anna")
+    database.write_bytes(copy)
+    with open_gate() as gate:
+        assert "an older copy that misses 1 changes" in gate.gateway.log.read_text()
+        listed = gate.order(do="keys.list").json()["keys"]
+        assert [(item["name"], item["unknown_since"] is not None) for item in listed] == [("anna", True)]
+        gate.order(do="keys.revoke", name="anna")
+        gate.wait_for(key, "invalid_api_key")

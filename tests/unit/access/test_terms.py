@@ -140,3 +140,10 @@ def test_a_wrong_option_is_named(option: str, text: str) -> None:
     with pytest.raises(OptionError, match=text) as raised:
         build_terms({option: text}, None, NOW)
     assert raised.value.option == option
+
+
+def test_a_key_of_an_older_copy_is_said_to_be_unknown() -> None:
+    key = {"name": "a", "unknown_since": 1_700_000_000.0}
+    assert describe_state(key, 1_700_000_100.0).startswith("unknown: perhaps revoked before 2023-11-14")
+    assert describe_state({**key, "expires_at": 1_700_000_050.0}, 1_700_000_100.0).startswith("expired")
+    assert describe_state({**key, "revoked_at": 1_700_000_050.0}, 1_700_000_100.0).startswith("revoked")

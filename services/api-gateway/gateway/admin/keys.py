@@ -24,6 +24,7 @@ from gateway.admin.fields import (
     refuse,
 )
 from gateway.state import keys as table
+from gateway.state.restored import find_restored_at
 from gateway.state.values import Key, Period, Secret, Terms
 
 DEFAULT_GRACE_S, MAX_GRACE_S = 86_400.0, 30 * 86_400.0
@@ -58,7 +59,8 @@ def list_(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
     by_key: dict[int, list[Secret]] = {key.id: [] for key in keys}
     for secret in found:
         by_key[secret.key.id].append(secret)
-    return {"keys": [_describe(key, by_key[key.id]) for key in keys]}
+    restored_at = find_restored_at(connection)
+    return {"keys": [_describe(key, by_key[key.id], restored_at) for key in keys]}
 
 
 def show(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
@@ -100,10 +102,22 @@ def _read_terms(sent: Fields, terms: Terms) -> Terms:
 
 
 def _show(connection: sqlite3.Connection, key: Key) -> dict[str, Any]:
-    return {"key": _describe(key, table.list_secrets(connection, [key]))}
+    return {"key": _describe(key, table.list_secrets(connection, [key]), find_restored_at(connection))}
 
 
-def _describe(key: Key, secrets: list[Secret]) -> dict[str, Any]:
+def _describe(key: Key, secrets: list[Secret], restored_at: float | None) -> dict[str, Any]:
+    """A key as it is shown.
+
+    ``unknown_since``: when the database was found to be an older copy, where it is not known whether the key was
+    revoked before; a new secret, or the end of the key, settles it.
+    """
+    is_unknown = (
+        restored_at is not None
+        and key.revoked_at is None
+        and any(
+            item.created_at < restored_at and (item.ends_at is None or item.ends_at > time.time()) for item in secrets
+        )
+    )
     shown = [{"id": item.id, "created_at": item.created_at, "ends_at": item.ends_at} for item in secrets]
     return {
         "id": key.id,
@@ -111,6 +125,7 @@ def _describe(key: Key, secrets: list[Secret]) -> dict[str, Any]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "unknown_since": restored_at if is_unknown else None,
         **asdict(key.terms),
         "secrets": shown,
     }

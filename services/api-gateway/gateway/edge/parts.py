@@ -13,7 +13,7 @@ from gateway.lanes.reply import Reply
 from gateway.observe.content import ContentLog
 from gateway.observe.usage import Recorder
 from gateway.policy.keyring import KeyRing
-from gateway.policy.refresher import Refresher
+from gateway.policy.refresher import KeyReader, Refresher
 from gateway.queue.slots import SlotQueue
 from gateway.routing.key_limits import KeyLimits
 from gateway.state.database import Database
@@ -92,7 +92,7 @@ def build_parts(
     if state is None:
         return Parts(router, closers=closers)
     database, keyring = Database(state), KeyRing()
-    refresher, recorder = Refresher(Database(state), keyring), Recorder(Database(state), usage_days)
+    refresher, recorder = Refresher(Database(state), keyring, KeyReader(state)), Recorder(Database(state), usage_days)
     content = content or ContentLog()
     return Parts(
         router,

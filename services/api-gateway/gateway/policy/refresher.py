@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from pathlib import Path
 
 from gateway.policy.keyring import Held, KeyRing, hold
 from gateway.state.database import Database, StateError
 from gateway.state.keys import SecretRow, build_secret, read_open_secrets, read_revision
+from gateway.state.restored import write_mark
 
 _LOG = logging.getLogger("gateway.keys")
 
@@ -21,15 +23,22 @@ INTERVAL_S = 0.5
 
 
 class KeyReader:
-    """Reads what a ring holds; what did not change since it was read is not made anew, which for 10,000 takes 0.4 s."""
+    """Reads what a ring holds; what did not change since it was read is not made anew, which for 10,000 takes 0.4 s.
 
-    def __init__(self) -> None:
+    Args:
+        state: path of the database, beside which the revision is kept; None to keep it nowhere.
+    """
+
+    def __init__(self, state: Path | None = None) -> None:
+        self._state = state
         self._held: dict[SecretRow, Held] = {}
 
     def read(self, connection: sqlite3.Connection) -> tuple[int, dict[bytes, Held]]:
         """The revision of the keys and the ring's content, as a job of a database."""
         revision, rows = read_open_secrets(connection)
         self._held = {row: self._held.get(row) or hold(build_secret(row)) for row in rows}
+        if self._state:
+            write_mark(self._state, revision)
         return revision, {row[0].encode(): held for row, held in self._held.items()}
 
 
@@ -40,10 +49,10 @@ class Refresher:
         database: its own, which it closes.
     """
 
-    def __init__(self, database: Database, ring: KeyRing) -> None:
+    def __init__(self, database: Database, ring: KeyRing, reader: KeyReader) -> None:
         self._database = database
         self._ring = ring
-        self._reader = KeyReader()
+        self._reader = reader
         self._revision: int | None = None
         self._has_failed = False
         self._task: asyncio.Task[None] | None = None

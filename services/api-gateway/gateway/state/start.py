@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 from gateway.settings import Settings
 from gateway.state.database import StateError, prepare, set_aside
+from gateway.state.restored import note_restored
 
 _LOG = logging.getLogger("gateway.state")
 
@@ -23,7 +25,7 @@ def prepare_state(settings: Settings) -> Path | None:
         return None
     folder = Path(settings.state_path)
     try:
-        return prepare(folder)
+        return _prepare(folder)
     except StateError as error:
         if settings.is_state_required:
             raise
@@ -32,9 +34,21 @@ def prepare_state(settings: Settings) -> Path | None:
             return None
     try:
         aside = set_aside(folder)
-        path = prepare(folder)
+        path = _prepare(folder)
     except StateError as error:
         _LOG.error("%s", error)
         return None
     _LOG.error("the damaged state is now %s, and a new one was made", aside)
+    return path
+
+
+def _prepare(folder: Path) -> Path:
+    path = prepare(folder)
+    if missed := note_restored(path, time.time()):
+        _LOG.error(
+            "the gateway's state %s is an older copy that misses %d changes of keys: those that were revoked since it"
+            " was made open the gateway again; 'stackctl keys list' marks them, to be revoked or rotated",
+            path,
+            missed,
+        )
     return path

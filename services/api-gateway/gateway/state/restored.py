@@ -1,0 +1,63 @@
+"""Notices that the database is an older copy than the one that was used last. Does I/O: a file beside it.
+
+A copy that is put back does not know which keys were revoked since it was made. The file beside it holds the revision
+that the keys had last; a database with a lower one is such a copy, and the secrets in it may have been revoked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from gateway.state.database import Database
+from gateway.state.keys import read_revision
+
+MARK_NAME = "gateway.revision"
+
+
+def write_mark(database: Path, revision: int) -> None:
+    """Keep the revision; where that fails, an older copy is noticed later or not at all, and nothing else is lost."""
+    path = database.with_name(MARK_NAME)
+    new = path.with_name(f"{MARK_NAME}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        new.write_text(f"{revision}\n", encoding="ascii")
+        new.chmod(0o600)
+        new.replace(path)
+
+
+def note_restored(database: Path, now: float) -> int:
+    """Note in a database that it is an older copy, if it is one; the number of changes of keys that it has missed.
+
+    Raises:
+        StateError: the database cannot be used.
+    """
+    mark = _read_mark(database)
+
+    def note(connection: sqlite3.Connection) -> int:
+        missed = mark - read_revision(connection)
+        if missed > 0:
+            facts = (("keys_revision", mark + 1), ("keys_restored_at", now))
+            connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts)
+        return max(0, missed)
+
+    opened = Database(database)
+    try:
+        is_newest = opened.read_here(read_revision) >= mark
+        return 0 if is_newest else opened.write_here(note)
+    finally:
+        opened.close_here()
+
+
+def find_restored_at(connection: sqlite3.Connection) -> float | None:
+    """When the database was last found to be an older copy, in seconds since 1970; None for never."""
+    row = connection.execute("SELECT value FROM facts WHERE name = 'keys_restored_at'").fetchone()
+    return float(row[0]) if row else None
+
+
+def _read_mark(database: Path) -> int:
+    try:
+        return int(database.with_name(MARK_NAME).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
