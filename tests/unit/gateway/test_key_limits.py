@@ -57,6 +57,7 @@ class CountingRouter(ScriptedRouter):
         for _ in range(self.pauses):
             await asyncio.sleep(0)
         reply.usage = self.usage
+        reply.course.provider, reply.course.pieces = "far", len(self.chunks)
         await super().serve(call, route, reply)
 
 
@@ -191,22 +192,23 @@ def test_a_picture_is_not_counted_as_text(build: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "has_chunks", "usage", "taken"),
+    ("raised", "chunks", "usage", "taken"),
     [
-        (RefusedError(ApiError(503, "upstream_error", "failed")), False, None, 0),
-        (ValueError("a bug"), False, None, 0),
-        (None, True, {"prompt_tokens": 1, "completion_tokens": 1}, 2),
-        (None, True, None, None),
+        (RefusedError(ApiError(503, "upstream_error", "failed")), 0, None, 0),
+        (ValueError("a bug"), 0, None, 0),
+        (None, 1, {"prompt_tokens": 1, "completion_tokens": 1}, 2),
+        # Nobody counted: an estimate of the prompt, and the events of the answer.
+        (None, 3, None, 4 + 3),
     ],
 )
-def test_a_failed_request_gives_its_tokens_back_and_an_uncounted_answer_keeps_them(
-    build: Build, raised: BaseException | None, has_chunks: bool, usage: dict[str, int] | None, taken: int | None
+def test_a_failed_request_gives_its_tokens_back_and_an_answer_takes_what_the_records_say(
+    build: Build, raised: BaseException | None, chunks: int, usage: dict[str, int] | None, taken: int
 ) -> None:
     site = build(tokens_per_minute=2000)
     site.router.raised, site.router.usage = raised, usage
-    site.router.chunks = (b"data: {}\n\n",) if has_chunks else ()
+    site.router.chunks = (b"data: {}\n\n",) * chunks
     remaining = [int(site.ask(max_tokens=500).headers["x-ratelimit-remaining-tokens"]) for _ in range(2)]
-    assert remaining[0] - remaining[1] == (2000 - remaining[0] if taken is None else taken)
+    assert remaining[0] - remaining[1] == taken
 
 
 def test_counting_tokens_is_a_request_that_takes_none(build: Build) -> None:

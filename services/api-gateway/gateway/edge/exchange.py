@@ -21,7 +21,8 @@ from gateway.observe.content import Conversation
 from gateway.observe.logs import note
 from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_request, count_tokens
 from gateway.observe.usage import Recorder
-from gateway.observe.usage_rows import Record
+from gateway.observe.usage_rows import Record, count_taken
+from gateway.queue.bounds import Admission
 from gateway.state.usage import OK
 from gateway.state.values import NOBODY
 
@@ -46,6 +47,7 @@ class Exchange:
         conversation: collects what is said where the operator has it logged.
         call: the request, once it is checked.
         course: how it fared at the servers.
+        admission: the right to run within the limits of the caller's key; None where it has none.
         recorder: where what it took is kept; None for a request that asks no model, or before its key is known.
     """
 
@@ -66,6 +68,7 @@ class Exchange:
         self.conversation: Conversation | None = None
         self.call: Call | None = None
         self.course = Course()
+        self.admission: Admission | None = None
         self.recorder: Recorder | None = None
         self.has_begun = False
         self.is_complete = False
@@ -113,6 +116,7 @@ class Exchange:
         if self.conversation is not None:
             self.conversation.add(data)
         self.is_complete = True
+        self._leave()
         await self._send({"type": "http.response.body", "body": self._unsent + data})
 
     async def whole(self, body: bytes) -> None:
@@ -127,6 +131,7 @@ class Exchange:
         head = [*described, *(headers or ())]
         await self._open(status, head + self.headers)
         self.is_complete = True
+        self._leave()
         await self._send({"type": "http.response.body", "body": b"" if self._is_head else body})
 
     async def answer_json(self, value: Any) -> None:
@@ -163,6 +168,7 @@ class Exchange:
         if self.usage:
             prompt, completion = (self.usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens"))
             count_tokens(self.model, prompt, completion)
+        self._leave()
         if self.endpoint and self.endpoint.format and self.caller is not NOBODY:
             record = self._describe(duration_s)
             count_request(record)
@@ -174,6 +180,13 @@ class Exchange:
         if self.conversation is not None:
             self.conversation.end(facts)
         note(_LOG, logging.INFO, "request", facts)
+
+    def _leave(self) -> None:
+        """Settle the limits of the key, before the last bytes: the client may ask again as soon as it has them."""
+        admission, self.admission = self.admission, None
+        if admission:
+            prompt, completion, _ = count_taken(self._describe(0.0))
+            admission.leave(prompt + completion)
 
     def _list_facts(self, duration_s: float) -> dict[str, Any]:
         """What the log tells of the request, without what there is nothing to say of."""

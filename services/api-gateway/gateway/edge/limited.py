@@ -1,8 +1,10 @@
-"""One request within the limits of its key: let in, answered, settled. Does I/O through what it is given."""
+"""One request within the limits of its key: let in, told what is left, answered. Does I/O through what it is given.
+
+``Exchange`` settles it, with the numbers that the usage records get.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from datetime import UTC, datetime
@@ -16,7 +18,6 @@ from gateway.queue.bounds import Admission, Cost, Gauge, OverLimitError, Standin
 from gateway.queue.line import QueueError
 from gateway.routing.estimate import estimate_cost
 from gateway.routing.key_limits import build_bounds, explain
-from gateway.routing.limits import count_tokens
 from gateway.state.values import Key
 
 # Both SDKs wait as long as Retry-After says up to a minute; what is longer they try again at once, in vain.
@@ -33,20 +34,9 @@ async def serve(parts: Parts, call: Call, route: Route, exchange: Exchange) -> N
     if key is None or parts.key_limits is None or not key.terms.has_limits:
         await parts.router.serve(call, route, exchange)
         return
-    admission = await _enter(parts, key, call, route, exchange)
-    exchange.headers += list_limit_headers(admission.standing, exchange.is_anthropic)
-    tokens: int | None = 0
-    try:
-        await parts.router.serve(call, route, exchange)
-        tokens = count_tokens(exchange.usage, exchange.has_begun)
-    except asyncio.CancelledError:  # its client left: what a server had begun, nobody counts
-        tokens = count_tokens(exchange.usage, bool(exchange.target))
-        raise
-    except BaseException:
-        tokens = count_tokens(exchange.usage, exchange.has_begun)
-        raise
-    finally:
-        admission.leave(tokens)
+    exchange.admission = await _enter(parts, key, call, route, exchange)
+    exchange.headers += list_limit_headers(exchange.admission.standing, exchange.is_anthropic)
+    await parts.router.serve(call, route, exchange)
 
 
 async def _enter(parts: Parts, key: Key, call: Call, route: Route, exchange: Exchange) -> Admission:

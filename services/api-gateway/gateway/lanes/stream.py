@@ -64,10 +64,14 @@ async def carry_stream(request: StreamRequest, target: Target, upstream: Upstrea
 async def _pass_whole(request: StreamRequest, answer: Answer, reply: Reply) -> None:
     """Pass on the answer of a server that does not stream, as the one chunk that it would have been."""
     sent = request.reader.feed(write_whole(await read_whole(answer)))
-    if request.is_streamed:
-        await reply.end(sent + request.reader.finish())
-    else:
-        await reply.whole(request.reader.finish())
+    await _end(request, reply, sent if request.is_streamed else b"")
+
+
+async def _end(request: StreamRequest, reply: Reply, held: bytes) -> None:
+    """Send the end. What was counted is told before: its limits are settled when the client can ask again."""
+    last = held + request.reader.finish()
+    reply.usage, reply.course.pieces = request.reader.usage, request.reader.pieces
+    await (reply.end(last) if request.is_streamed else reply.whole(last))
 
 
 class _Passage:
@@ -114,10 +118,7 @@ async def _pass_on(request: StreamRequest, answer: Answer, patience: Patience, r
     while not reader.is_done:
         await passage.go_on()
         await answer.pass_to(passage.take)
-    if request.is_streamed:
-        await reply.end(passage.held + reader.finish())
-    else:
-        await reply.whole(reader.finish())
+    await _end(request, reply, passage.held)
 
 
 def describe_cut(error: TargetError, model: str) -> ApiError:

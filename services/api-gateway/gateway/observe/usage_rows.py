@@ -68,7 +68,7 @@ def build_row(record: Record, salt: bytes | None) -> UsageRow:
 
 
 def _build(record: Record, salt: bytes | None) -> UsageRow:
-    prompt, completion, is_estimate = _count(record)
+    prompt, completion, is_estimate = count_taken(record)
     return UsageRow(
         ended_at=record.ended_at,
         request=record.request,
@@ -91,7 +91,7 @@ def _build(record: Record, salt: bytes | None) -> UsageRow:
     )
 
 
-def _count(record: Record) -> tuple[int, int, bool]:
+def count_taken(record: Record) -> tuple[int, int, bool]:
     """Tokens of prompt and answer, and whether they are estimated."""
     prompt = _add_up(usage.get("prompt_tokens") for usage in record.counted) or 0
     completion = _add_up(usage.get("completion_tokens") for usage in record.counted) or 0

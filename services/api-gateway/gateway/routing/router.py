@@ -218,6 +218,7 @@ class Router:
                 await carry_stream(request, target, self._upstream, reply, left_s)
             except TargetError as error:
                 if reply.has_begun:
+                    reply.code = error.outcome.code
                     await reply.end(request.reader.fail(describe_cut(error, call.asked)))
                 raise
 
