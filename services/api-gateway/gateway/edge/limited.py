@@ -22,6 +22,8 @@ from gateway.state.values import Key
 
 # Both SDKs wait as long as Retry-After says up to a minute; what is longer they try again at once, in vain.
 _LONGEST_RETRY_S = 60.0
+# Between the arbiter's look at the clock and ours: midnight is to stay midnight.
+_JUST_S = 0.1
 
 
 async def serve(parts: Parts, call: Call, route: Route, exchange: Exchange) -> None:
@@ -81,5 +83,5 @@ def write_duration(seconds: float) -> str:
 
 
 def _write_moment(moment_s: float) -> str:
-    """A moment of UTC as RFC 3339 writes it, rounded up to a second."""
-    return datetime.fromtimestamp(math.ceil(moment_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A moment of UTC as RFC 3339 writes it, rounded up to a second; what is just past one is that one."""
+    return datetime.fromtimestamp(math.ceil(moment_s - _JUST_S), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
