@@ -93,6 +93,26 @@ def test_what_cannot_be_written_is_kept_and_told_once(tmp_path: Path, caplog: py
     assert last == "usage is written again; 0 records were lost"
 
 
+def test_a_full_disk_loses_nothing_that_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = prepare(tmp_path)
+
+    async def scenario(recorder: Recorder, database: Database) -> None:
+        (pages,) = database.read_here(lambda connection: connection.execute("PRAGMA page_count").fetchone())
+        database.read_here(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}"))
+        for number in range(500):
+            recorder.note(record(request=f"r{number}"))
+        await until(lambda: caplog.records)
+        database.read_here(lambda connection: connection.execute("PRAGMA max_page_count = 1000000"))
+        await until(lambda: count(path) == 500)
+
+    with caplog.at_level(logging.WARNING, "gateway.usage"):
+        run(path, scenario)
+    assert "the disk is full" in caplog.records[0].getMessage()
+    with sqlite3.connect(path) as connection:
+        assert report_usage(connection, "key")[0].requests == 500
+    connection.close()
+
+
 def test_no_more_is_kept_than_the_bound_and_the_loss_is_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
