@@ -129,7 +129,7 @@ def describe_servers(
 def _describe_interval(sources: Sources, name: str, interval_ms: int) -> tuple[Row, ...]:
     """The shortest time between two requests, where there is one."""
     source = sources.name_key(f"providers.{name}.min_interval_ms")
-    return (Row(name, "min_interval_ms", str(interval_ms), source),) if interval_ms else ()
+    return (Row(name, "pace", f"{interval_ms} ms between requests", source),) if interval_ms else ()
 
 
 def _name_default(sources: Sources) -> Callable[[str], str]:

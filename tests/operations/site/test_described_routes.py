@@ -63,3 +63,6 @@ def test_a_setting_that_decides_is_named_with_its_source() -> None:
 def test_what_another_tools_name_decides_is_named_too() -> None:
     _, servers = show(load_world("seed-names-development"))
     assert ("ollama", "kind", "ollama", "OLLAMA_BASE_URL (.env)") in servers
+    assert [row for row in servers if row[1] == "pace"] == [
+        ("mycoder", "pace", "500 ms between requests", "MYCODER_LLM_MIN_INTERVAL_MS (.env)")
+    ]
