@@ -56,9 +56,10 @@ _LITELLM_KEYS: Mapping[str, frozenset[str]] = {
 # Keys that the gateway reads, which LiteLLM does not know.
 _GATEWAY_KEYS: Mapping[str, frozenset[str]] = {
     "gateway": frozenset(
-        {"aliases", "cors_origins", "embeddings", "formats", "models", "providers", "queue", "routes"}
+        {"aliases", "content_log", "cors_origins", "embeddings", "formats", "models", "providers", "queue", "routes"}
     ),
     "queue": frozenset({"length", "wait_s"}),
+    "content_log": frozenset({"keep_days", "keep_mb", "masks"}),
     "provider": frozenset({"fresh_connections", "kind", "local", "min_interval_ms", "proxied", "slots", "timeouts"}),
     "timeouts": frozenset({"between_tokens", "connect", "first_token", "whole"}),
     "model": frozenset({"images", "provider", "tools"}),
@@ -130,6 +131,8 @@ def _check_gateway(section: Any, names: set[str]) -> Iterator[Problem]:
     yield from _check_section(path, section, "gateway")
     if not isinstance(section, dict):
         return
+    if "content_log" in section:
+        yield from _check_section((*path, "content_log"), section["content_log"], "content_log")
     if "queue" in section:
         yield from _check_section((*path, "queue"), section["queue"], "queue")
     providers, models, routes = (dict(_list_sections(section, name)) for name in ("providers", "models", "routes"))

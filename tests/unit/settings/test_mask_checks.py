@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
 from gateway.catalog.parse import parse_catalog
 
 from stackctl.core.settings.stackfile_reader import parse_stackfile
 from stackctl.errors import ConfigError
+from stackctl.operations.site.load import load_site
+from stackctl.operations.site.render import render_site
+from tests.fakes import SITE, World, write_env
 
 
 def test_masks_and_retention_are_read() -> None:
@@ -40,3 +46,13 @@ def test_the_gateway_refuses_a_mask_that_is_none() -> None:
     text = 'model_list: []\ngateway: {content_log: {masks: {a: "("}}}'
     with pytest.raises(ValueError, match="mask 'a'"):
         parse_catalog(text, {})
+
+
+def test_they_reach_the_gateway_as_they_were_written() -> None:
+    world = World(write_env(STACK_RUNTIME="process"))
+    pattern = r"EMP-\d{6}$|pin: '\d\"{2}' # no comment"
+    rules = {"keep_days": 3, "mask": {"employee": pattern}}
+    world.files[SITE / "stack.yml"] = json.dumps({"version": 1, "content_log": rules})
+    rendered = render_site(world.effects, load_site(world.effects))
+    content = yaml.safe_load(rendered.files["config.p1.yaml"])["gateway"]["content_log"]
+    assert content == {"keep_days": 3, "keep_mb": 100, "masks": {"employee": pattern}}
