@@ -6,6 +6,8 @@ digest, so only a change builds again.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.docker.sites import ANSWERS, MakeSite, Site
@@ -27,7 +29,7 @@ def test_the_engine_that_is_built_here_serves(make_site: MakeSite, gateway_image
     image = site.list_containers()["inference-chat"].attrs["Config"]["Image"]
     assert image.startswith(f"stackctl.invalid/{engine}:")
     code, report = site.load_health()
-    assert code == 0, report
+    assert code == 0, json.dumps(report, indent=1)
     # llama-cpp-python answers one request at a time, and says so.
     (context,) = [item for item in report["results"] if (item["layer"], item["subject"]) == ("context", "local-chat")]
     assert context["detail"].endswith(f"x {slots} slots")

@@ -87,8 +87,8 @@ def test_streams_find_an_engine_that_got_another_address(running: Site) -> None:
         network.connect(engine, aliases=["inference-chat"])
         assert find_address(engine, network) != before
         assert stream_answer(client) == ANSWERS["ping"]
-        code, report = running.load_health()
-        assert code == 0, report
+        wait_healthy(running)
+        _, report = running.load_health()
         assert "ok" in {item["status"] for item in report["results"] if item["layer"] == "stream"}
     finally:
         holder.remove(force=True)

@@ -64,7 +64,7 @@ def test_without_its_key_nobody_is_answered(running: Site) -> None:
 
 def test_health_finds_every_layer_well(running: Site) -> None:
     code, report = running.load_health()
-    assert code == 0, report
+    assert code == 0, json.dumps(report, indent=1)
     assert {result["status"] for result in report["results"]} == {"ok"}, report
     seen = {(result["layer"], result["subject"]) for result in report["results"]}
     # Engines publish no port, so these answers came from inside their containers.
