@@ -51,7 +51,7 @@ def test_keys_are_the_same_whether_the_stack_runs_or_not(keyed_site: Site) -> No
     site.run("up")
     assert ask(site, early) == 200
     late = create(site, "late", "--models", "local-chat", "--budget-tokens", "1M/day", "--expires", "30d")
-    assert ask(site, late) == 200
+    wait_for(lambda: {ask(site, late) for _ in range(20)} == {200}, "every worker knows the key")
     listed = site.run("keys", "list")
     assert "1M tokens/day" in listed.stdout
     assert "valid for 30 d" in listed.stdout

@@ -102,6 +102,6 @@ def build_parts(
         KeyLimits(slots, database),
         recorder,
         content,
-        openers=(refresher.open, recorder.open, content.open),
+        openers=(database.open, refresher.open, recorder.open, content.open),
         closers=(*closers, content.close, recorder.close, refresher.close, database.close),
     )

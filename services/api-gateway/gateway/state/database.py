@@ -8,6 +8,7 @@ a ``StateError``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import time
@@ -50,6 +51,11 @@ class Database:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open the file now, so that it stays ours where its folder is moved; one that cannot be is told of later."""
+        with contextlib.suppress(StateError):
+            await self.read(lambda connection: connection.execute("SELECT count(*) FROM facts").fetchone())
 
     async def read(self, job: Job[T]) -> T:
         """Do a job that changes nothing.
