@@ -13,11 +13,15 @@ import ssl
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.catalog.parse import parse_catalog
 from gateway.catalog.values import Catalog
 from gateway.proxies import bypass_proxies
 from gateway.settings import METRICS_FOLDER_VARIABLE, Settings, SettingsError, check_references, parse_settings
+
+if TYPE_CHECKING:
+    from gateway.edge.server import BuildApp
 
 CONFIGURATION_WRONG = 3
 STATE_UNUSABLE = 4
@@ -76,19 +80,13 @@ def listen(settings: Settings, catalog: Catalog) -> int:
 
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     """Serve until a signal arrives; returns the exit status."""
-    from gateway.edge.gate import Gate
-    from gateway.edge.parts import Parts, build_parts
     from gateway.edge.server import serve
     from gateway.formats.translations import load_dialect, needs_dialect
     from gateway.lanes.pooled import load_trust
-    from gateway.lanes.upstream import Upstream
-    from gateway.observe.content import ContentLog, apply_setting
+    from gateway.observe.content import apply_setting
     from gateway.observe.crashes import guard_crashes
     from gateway.observe.logs import configure_logging
-    from gateway.queue.slots import SlotQueue
-    from gateway.routing.breaker import Breaker
-    from gateway.routing.router import Router
-    from gateway.state.database import Database, StateError
+    from gateway.state.database import StateError
     from gateway.state.start import prepare_state
 
     try:
@@ -109,6 +107,25 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
         return STATE_UNUSABLE
 
     apply_setting(state, settings.log_prompts)
+    return serve(plan_gate(settings, catalog, trust, state), settings, listener, catalog.queue_length)
+
+
+def plan_gate(settings: Settings, catalog: Catalog, trust: ssl.SSLContext | bool, state: Path | None) -> BuildApp:
+    """What makes the application of one worker, which opens its parts once its event loop runs.
+
+    Args:
+        trust: whom TLS servers are trusted by.
+        state: path of the database; None for a gateway that keeps nothing.
+    """
+    from gateway.edge.gate import Gate
+    from gateway.edge.parts import Parts, build_parts
+    from gateway.lanes.upstream import Upstream
+    from gateway.observe.content import ContentLog
+    from gateway.queue.slots import SlotQueue
+    from gateway.routing.breaker import Breaker
+    from gateway.routing.router import Router
+    from gateway.state.database import Database
+
     secrets = (settings.admin_key, settings.client_key, *catalog.secrets)
 
     def build_gate(slots: SlotQueue) -> Gate:
@@ -120,7 +137,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
 
         return Gate(settings, catalog, open_parts)
 
-    return serve(build_gate, settings, listener, catalog.queue_length)
+    return build_gate
 
 
 if __name__ == "__main__":
