@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.catalog.values import Route, Target
 from gateway.formats.call import Call
+from gateway.observe.usage_rows import is_count
 from gateway.outcomes import LIMIT_REACHED, TargetError
 from gateway.queue.bounds import Admission, Bounds, Cost, OverLimitError, Standing
 from gateway.queue.line import QueueError
@@ -74,4 +75,4 @@ def count_tokens(usage: Mapping[str, Any] | None, has_begun: bool) -> int | None
     if not usage:
         return None if has_begun else 0
     counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    return sum(count for count in counts if isinstance(count, int))
+    return sum(count for count in counts if isinstance(count, int) and is_count(count))
