@@ -113,7 +113,7 @@ class Router:
                 {"model": item.name, "provider": item.provider.name, **self._breaker.describe(item.name)}
                 for item in targets
             ],
-            "slots": {name: asdict(state) for name, state in slots.items()},
+            "slots": {name: asdict(slots[name]) for name in sorted(slots)},
         }
 
     async def _try_target(self, journey: _Journey, target: Target, is_last: bool) -> bool:
