@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from gateway.queue.account import Entry
-from gateway.queue.bounds import BaseNeededError, Bounds, Cost, Gauge, Limit, OverLimitError
+from gateway.queue.bounds import BaseNeededError, Bounds, Cost, Gauge, Limit, OverLimitError, Taken
 from gateway.queue.ledger import Ledger
 from gateway.queue.tally import find_span
 from hypothesis import given
@@ -243,3 +243,38 @@ def test_no_sequence_of_requests_passes_any_limit(
             ledger.leave(entry, real)
             used += real
         assert used <= budget
+
+
+ALL_LIMITS = Bounds(3, 100, 2, 1000, "month")
+
+
+def test_how_much_of_each_limit_is_taken_can_be_asked_at_any_time(ledger: Ledger, clocks: Clocks) -> None:
+    ledger.leave(enter(ledger, ALL_LIMITS), 7)
+    enter(ledger, ALL_LIMITS)
+    assert ledger.list_taken(9) == {
+        "ada": [("requests", 3, 2), ("tokens", 100, 17), ("parallel", 2, 1), ("budget", 1000, 17)]
+    }
+    clocks.pass_time(61)
+    assert ledger.list_taken(9)["ada"] == [
+        ("requests", 3, 0),
+        ("tokens", 100, 0),
+        ("parallel", 2, 1),
+        ("budget", 1000, 17),
+    ]
+    clocks.pass_time(31 * DAY_S)
+    assert ledger.list_taken(9)["ada"][-1] == Taken("budget", 1000, 0)
+
+
+def test_who_has_no_limits_is_not_listed(ledger: Ledger) -> None:
+    enter(ledger, Bounds())
+    with pytest.raises(BaseNeededError):
+        ledger.enter("bob", ALL_LIMITS, TEN, None)
+    assert ledger.list_taken(9) == {}
+
+
+def test_of_too_many_those_are_listed_that_came_last(ledger: Ledger) -> None:
+    for number in (0, 1, 2, 3, 4, 2, 0):
+        enter(ledger, Bounds(requests_per_minute=10), name=f"key {number}")
+    assert list(ledger.list_taken(3)) == ["key 0", "key 2", "key 4"]
+    assert ledger.list_taken(9)["key 2"] == [("requests", 10, 2)]
+    assert len(ledger.list_taken(9)) == 5

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from typing import Any
 
 import pytest
 from gateway.observe import metrics
+from gateway.observe.present import Present
 from gateway.observe.usage_rows import Record
+from gateway.routing.breaker import Breaker
 from prometheus_client.parser import text_string_to_metric_families
 
 LINES = {"inference-chat": {"slots": 4, "leased": 3, "waiting": 2}}
+LIMITS = {"key": {"ada": [("requests", 20, 3), ("budget", 1000, 950)]}, "target": {"mine": [("parallel", 2, 2)]}}
+PRESENT = Present(LINES, LIMITS, (5, 50), workers=3, models=2)
 
 
 def build_record(**changes: Any) -> Record:
@@ -25,9 +30,9 @@ def build_record(**changes: Any) -> Record:
 
 def read(name: str, **labels: str) -> float:
     """The value of one series; 0 where it is not there."""
-    for row in metrics.render_metrics(LINES).decode().splitlines():
-        found = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", row)
-        if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1])) == labels:
+    for row in metrics.render_metrics(PRESENT).decode().splitlines():
+        found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", row)
+        if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1] or "")) == labels:
             return float(found[2])
     return 0.0
 
@@ -90,9 +95,35 @@ def test_the_slots_are_those_of_now() -> None:
     assert read("gateway_requests_waiting", provider="inference-chat") == 2
 
 
+def test_how_near_each_is_to_its_limits() -> None:
+    assert read("gateway_key_limit", key="ada", kind="requests") == 20
+    assert read("gateway_key_limit_used", key="ada", kind="requests") == 3
+    assert read("gateway_key_limit_used", key="ada", kind="budget") == 950
+    assert read("gateway_target_limit", target="mine", kind="parallel") == 2
+
+
+def test_the_state_s_disk_and_what_the_gateway_is() -> None:
+    assert read("gateway_state_disk_free_bytes") == 5
+    assert read("gateway_state_disk_size_bytes") == 50
+    assert read("gateway_info", python=platform.python_version(), workers="3", models="2") == 1
+    assert b"disk" not in metrics.render_metrics(Present({}))
+
+
+def test_a_target_that_keeps_failing_is_shown_as_left_out_until_it_answers() -> None:
+    breaker = Breaker()
+    for _ in range(4):
+        breaker.fail("shaky", "upstream_error")
+    assert read("gateway_target_available", target="shaky") == 1
+    breaker.fail("shaky", "upstream_error")
+    assert read("gateway_target_available", target="shaky") == 0
+    assert breaker.describe("shaky")["state"] == "left out"
+    breaker.succeed("shaky")
+    assert read("gateway_target_available", target="shaky") == 1
+
+
 def test_prometheus_can_read_it_all() -> None:
     metrics.count_request(build_record(key='quoted "key"\\ of ünïcode'))
-    families = list(text_string_to_metric_families(metrics.render_metrics(LINES).decode()))
+    families = list(text_string_to_metric_families(metrics.render_metrics(PRESENT).decode()))
     names = [family.name for family in families]
     assert len(names) == len(set(names))
     keys = {sample.labels.get("key") for family in families for sample in family.samples}

@@ -149,3 +149,16 @@ def test_without_its_arbiter_nobody_is_let_in() -> None:
         admission.leave(None)
 
     asyncio.run(scenario())
+
+
+def test_how_limits_stand_is_told_without_a_request(open_queue: OpenQueue) -> None:
+    async def scenario(slots: SlotQueue) -> None:
+        assert await slots.list_taken(5) == {}
+        admission = await slots.enter("key 1", Bounds(9, 100, None, 1000), TEN, 300)
+        assert await slots.list_taken(5) == {"key 1": [("requests", 9, 1), ("tokens", 100, 10), ("budget", 1000, 310)]}
+        admission.leave(4)
+        await slots.enter("target mine", Bounds(parallel_requests=2), TEN)
+        found = await slots.list_taken(1)
+        assert found == {"target mine": [("parallel", 2, 1)]}
+
+    run(open_queue, scenario)

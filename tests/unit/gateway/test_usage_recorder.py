@@ -14,6 +14,7 @@ from gateway.observe import usage
 from gateway.observe.usage import Recorder
 from gateway.state.database import Database, prepare
 from gateway.state.usage import add_usage, report_usage
+from prometheus_client import REGISTRY
 
 from tests.unit.gateway.test_usage_rows import record
 from tests.unit.gateway.test_usage_table import DAY_S, row
@@ -26,6 +27,10 @@ def count(path: Path) -> int:
         (found,) = connection.execute("SELECT count(*) FROM usage").fetchone()
     connection.close()
     return int(found)
+
+
+def read_gauge(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -81,9 +86,11 @@ def test_what_cannot_be_written_is_kept_and_told_once(tmp_path: Path, caplog: py
             recorder.note(record())
             await until(lambda: not recorder._waiting)
         await until(lambda: len(recorder._backlog.rows) == 3)
+        await until(lambda: read_gauge("gateway_usage_records_waiting") == 3)
         assert all(b"planted" not in repr(kept).encode() for kept in recorder._backlog.rows)
         holder.execute("ROLLBACK")
         await until(lambda: count(path) == 3)
+        await until(lambda: read_gauge("gateway_usage_records_waiting") == 0)
 
     with caplog.at_level(logging.WARNING, "gateway.usage"):
         run(path, scenario)
@@ -117,6 +124,7 @@ def test_no_more_is_kept_than_the_bound_and_the_loss_is_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = prepare(tmp_path)
+    before = read_gauge("gateway_usage_records_lost_total")
     monkeypatch.setattr(usage, "MAX_KEPT", 10)
 
     async def scenario(recorder: Recorder, database: Database) -> None:
@@ -131,6 +139,7 @@ def test_no_more_is_kept_than_the_bound_and_the_loss_is_counted(
     assert "cannot be opened" in told[0]
     assert told[-1] == "25 records of usage were lost"
     assert len(told) == 3
+    assert read_gauge("gateway_usage_records_lost_total") == before + 25
 
 
 def test_a_disk_that_stands_still_does_not_keep_prompts_in_memory(tmp_path: Path) -> None:

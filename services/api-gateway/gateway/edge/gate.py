@@ -22,6 +22,7 @@ from gateway.edge.exchange import Exchange
 from gateway.edge.leaving import do_until_left
 from gateway.edge.limited import serve
 from gateway.edge.parts import Parts
+from gateway.edge.scrape import describe_present
 from gateway.edge.wire import (
     choose_request_id,
     explain_method,
@@ -187,8 +188,8 @@ class Gate:
     async def _answer(self, exchange: Exchange, endpoint: Endpoint, scope: Scope) -> None:
         """Answer the endpoints that need no model."""
         if endpoint.name == "/metrics":
-            lines = (await self._parts.router.describe(()))["slots"]
-            await exchange.answer(200, render_metrics(lines), CONTENT_TYPE.encode())
+            present = await describe_present(self._parts, self._settings, len(self._catalog.routes))
+            await exchange.answer(200, render_metrics(present), CONTENT_TYPE.encode())
         elif endpoint.name == MODELS_PATH:
             with_aliases = b"aliases=true" in scope["query_string"].split(b"&")
             named = list_models(self._catalog, exchange.caller, with_aliases)

@@ -14,7 +14,7 @@ from gateway.observe.content import ContentLog
 from gateway.observe.usage import Recorder
 from gateway.policy.keyring import KeyRing
 from gateway.policy.refresher import KeyReader, Refresher
-from gateway.queue.slots import SlotQueue
+from gateway.queue.slots import SlotQueue, Slots
 from gateway.routing.key_limits import KeyLimits
 from gateway.state.database import Database
 
@@ -41,6 +41,7 @@ class Parts:
     """What the gate works with.
 
     Attributes:
+        slots: the arbiter of slots and limits.
         database: the gateway's state; None where it keeps none.
         keyring: the keys of the database; empty where there is none.
         refresh_keys: reads them again at once, after a change.
@@ -52,6 +53,7 @@ class Parts:
     """
 
     router: Routing
+    slots: SlotQueue = field(default_factory=Slots)
     database: Database | None = None
     keyring: KeyRing = field(default_factory=KeyRing)
     refresh_keys: Step = _do_nothing
@@ -90,12 +92,13 @@ def build_parts(
         content: logs what was said, from this database; None never does.
     """
     if state is None:
-        return Parts(router, closers=closers)
+        return Parts(router, slots, closers=closers)
     database, keyring = Database(state), KeyRing()
     refresher, recorder = Refresher(Database(state), keyring, KeyReader(state)), Recorder(Database(state), usage_days)
     content = content or ContentLog()
     return Parts(
         router,
+        slots,
         database,
         keyring,
         refresher.refresh,

@@ -14,12 +14,13 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 from prometheus_client import generate_latest as _write
 
+from gateway.observe.present import MAX_NAMES, Present, build_registry
 from gateway.observe.usage_rows import Record, is_count
 from gateway.settings import METRICS_FOLDER_VARIABLE
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # Keys that have series of their own; the others share one.
-MAX_KEYS = 200
+MAX_KEYS = MAX_NAMES
 OTHER_KEYS = "(others)"
 
 # Seconds; from a cached answer of a tiny model to a long generation on a CPU.
@@ -46,6 +47,12 @@ FALLBACKS = Counter("gateway_fallbacks", "Requests that not the first target of 
 KEY_REQUESTS = Counter("gateway_key_requests", "Requests of each key; the outcome is ok or the error's code.",
                        ("key", "outcome"))  # fmt: skip
 KEY_TOKENS = Counter("gateway_key_tokens", "Tokens of each key as the models' servers counted them.", ("key", "kind"))
+# What the worker that tried it last says: each has its own view.
+TARGET_AVAILABLE = Gauge("gateway_target_available", "Whether a target is asked, 1, or left out since it fails, 0.",
+                         ("target",), multiprocess_mode="livemostrecent")  # fmt: skip
+USAGE_WAITING = Gauge("gateway_usage_records_waiting", "Records of usage in memory that could not be written yet.",
+                      multiprocess_mode="livesum")  # fmt: skip
+USAGE_LOST = Counter("gateway_usage_records_lost", "Records of usage that were given up.")
 _keys: set[str] = set()
 
 
@@ -99,27 +106,10 @@ def count_tokens(model: str, prompt: int, completion: int) -> None:
     TOKENS.labels(model, "completion").inc(completion)
 
 
-def render_metrics(lines: Mapping[str, Mapping[str, int]]) -> bytes:
-    """All counters as text in Prometheus' exposition format.
-
-    Args:
-        lines: ``slots``, ``leased`` and ``waiting`` of each engine by its provider's name, as the arbiter of all
-            workers knows them now.
-    """
+def render_metrics(present: Present) -> bytes:
+    """All counters, and what is true now, as text in Prometheus' exposition format."""
     registry: CollectorRegistry = REGISTRY
     if os.environ.get(METRICS_FOLDER_VARIABLE):
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return _write(registry) + _write(_show_lines(lines))
-
-
-def _show_lines(lines: Mapping[str, Mapping[str, int]]) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    slots = Gauge("gateway_slots", "Requests that an engine answers at once.", ("provider",), registry=registry)
-    leased = Gauge("gateway_slots_leased", "Slots of an engine that are taken.", ("provider",), registry=registry)
-    waiting = Gauge("gateway_requests_waiting", "Requests that wait for a slot.", ("provider",), registry=registry)
-    for provider, line in lines.items():
-        slots.labels(provider).set(line["slots"])
-        leased.labels(provider).set(line["leased"])
-        waiting.labels(provider).set(line["waiting"])
-    return registry
+    return _write(registry) + _write(build_registry(present))

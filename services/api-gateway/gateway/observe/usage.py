@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from gateway.observe.metrics import USAGE_LOST, USAGE_WAITING
 from gateway.observe.usage_rows import Record, build_row
 from gateway.state.database import Database, StateError
 from gateway.state.usage import UsageRow, add_usage, read_salt, remove_usage
@@ -81,6 +82,7 @@ class Recorder:
         self._closing.set()
         if self._writing:
             await self._writing
+        USAGE_LOST.inc(len(self._backlog.rows))
         if lost := len(self._backlog.rows) + self._backlog.lost:
             _LOG.error("%d records of usage were lost", lost)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close_here)
@@ -105,6 +107,7 @@ class Recorder:
             self._tell_failure(error)
         except Exception as error:  # a fault of ours: later records are still to be written
             _LOG.error("%d records of usage cannot be written, and are lost", len(self._backlog.rows), exc_info=error)
+            USAGE_LOST.inc(len(self._backlog.rows))
             self._backlog.rows.clear()
         else:
             if self._is_failing:
@@ -112,6 +115,7 @@ class Recorder:
             self._backlog.lost = 0
             self._is_failing = self._is_losing = False
             self._delay_s = _WRITE_EVERY_S
+        USAGE_WAITING.set(len(self._backlog.rows) + len(self._waiting))
 
     def _tell_failure(self, error: StateError) -> None:
         if not self._is_failing:
@@ -133,6 +137,7 @@ class Recorder:
         over = max(0, len(backlog.rows) - MAX_KEPT)
         del backlog.rows[:over]
         backlog.lost += over
+        USAGE_LOST.inc(over)
         if failure:
             raise failure
         if backlog.rows:

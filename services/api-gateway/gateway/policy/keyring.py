@@ -7,11 +7,11 @@ client sent: one look-up by the id, which is no secret, one hash and one compari
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.state.keys import ID_LENGTH, PREFIX, SENT_LENGTH, hash_sent
-from gateway.state.values import NOBODY, Caller, Secret
+from gateway.state.values import NOBODY, Caller, Key, Secret
 
 _ID = slice(len(PREFIX), len(PREFIX) + ID_LENGTH)
 
@@ -42,6 +42,10 @@ class KeyRing:
     def replace(self, held: Mapping[bytes, Held]) -> None:
         """Hold these and no others."""
         self._held = held
+
+    def list_keys(self) -> Iterable[Key]:
+        """The key of every secret; a key that was rotated comes twice for a while."""
+        return (held.caller.key for held in self._held.values() if held.caller.key)
 
     def find(self, sent: bytes) -> Held | None:
         """What is held of the secret that a client sent, of any length and any bytes; None for one that is nobody's."""

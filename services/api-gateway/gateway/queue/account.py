@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.queue.bounds import BaseNeededError, Bounds, Cost, Gauge, Limit, OverLimitError, Standing
+from gateway.queue.bounds import BaseNeededError, Bounds, Cost, Gauge, Limit, OverLimitError, Standing, Taken
 from gateway.queue.line import MAX_RETRY_AFTER_S
 from gateway.queue.meter import Meter, Spent
 from gateway.queue.tally import Span, Tally, find_span
@@ -20,6 +20,7 @@ _NEWEST = 0.2
 # Periods whose tallies are kept: a clock that is set back finds what was used then, and forward again the same.
 _KEPT_TALLIES = 4
 _UNKNOWN = Standing()
+_UNBOUND = Bounds()
 
 
 class _Over(NamedTuple):
@@ -50,10 +51,12 @@ class Account:
     Attributes:
         running: requests under way.
         tallies: what was used of budgets, by period and its start.
+        bounds: the limits that the newest request came with.
     """
 
     running: int = 0
     tallies: dict[tuple[Period, float], Tally] = field(default_factory=dict)
+    bounds: Bounds = _UNBOUND
     _requests: Meter = field(default_factory=Meter)
     _tokens: Meter = field(default_factory=Meter)
     _mean_s: float = 0.0
@@ -71,6 +74,7 @@ class Account:
             BaseNeededError: there is a budget, and no base yet.
         """
         span, tally = self._find_tally(bounds, wall_s, base)
+        self.bounds = bounds
         over = self._list_over(bounds, cost, now_s)
         if tally and span and bounds.budget_tokens is not None and cost.prompt:
             over += self._check_budget(tally, bounds.budget_tokens, cost, span.end_s - wall_s)
@@ -90,6 +94,20 @@ class Account:
             self._tokens.settle(entry.tokens, tokens, now_s)
         if entry.tally:
             entry.tally.settle(entry.held, entry.held if tokens is None else tokens)
+
+    def list_taken(self, now_s: float, wall_s: float) -> list[Taken]:
+        """How much of each limit is taken now, by requests under way too."""
+        bounds, taken = self.bounds, []
+        if (limit := bounds.requests_per_minute) is not None:
+            taken.append(Taken(Limit.REQUESTS.value, limit, self._requests.count(now_s)))
+        if (limit := bounds.tokens_per_minute) is not None:
+            taken.append(Taken(Limit.TOKENS.value, limit, self._tokens.count(now_s)))
+        if (limit := bounds.parallel_requests) is not None:
+            taken.append(Taken(Limit.PARALLEL.value, limit, self.running))
+        if (limit := bounds.budget_tokens) is not None:
+            tally = self.tallies.get((bounds.budget_period, find_span(bounds.budget_period, wall_s).start_s))
+            taken.append(Taken(Limit.BUDGET.value, limit, tally.used + tally.held if tally else 0))
+        return taken
 
     def _find_tally(self, bounds: Bounds, wall_s: float, base: int | None) -> tuple[Span | None, Tally | None]:
         if bounds.budget_tokens is None:

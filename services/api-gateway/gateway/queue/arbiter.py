@@ -10,6 +10,7 @@ In: lines of JSON from workers. Out: lines of JSON to them. A worker says
                                                     or ["base", number, start, end]
     ["leave", number, tokens]                       and hears nothing: what the request really took
     ["turn", number, name, interval, longest]       and hears ["wait", number, seconds]
+    ["limits", number, most]                        and hears ["taken", number, {name: [[kind, limit, used]]}]
     ["describe", number]                            and hears ["lines", number, {server: [slots, leased, waiting]}]
 
 A worker that dies closes its socket, and all that it held is given back at once; what its requests were expected to
@@ -123,6 +124,9 @@ class _Worker:
             self._leave(number, details[0])
         elif word == "turn":
             self._say("wait", number, self._arbiter.ledger.take_turn(*details))
+        elif word == "limits":
+            taken = self._arbiter.ledger.list_taken(*details).items()
+            self._say("taken", number, {name: [list(one) for one in found] for name, found in taken})
         elif word == "describe":
             lines = self._arbiter.lines.items()
             self._say("lines", number, {name: [line.slots, line.leased, line.waiting] for name, line in lines})

@@ -70,6 +70,14 @@ class Standing(NamedTuple):
     tokens: Gauge | None = None
 
 
+class Taken(NamedTuple):
+    """How much of one limit is taken now: ``used`` of ``limit``, by the word of ``Limit``."""
+
+    kind: str
+    limit: int
+    used: int
+
+
 def pack_standing(standing: Standing) -> list[list[float] | None]:
     """The standing as JSON takes it; orjson refuses named tuples."""
     return [list(gauge) if gauge else None for gauge in standing]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable
+from itertools import islice
 
 from gateway.queue.account import Account, Entry
-from gateway.queue.bounds import Bounds, Cost
+from gateway.queue.bounds import Bounds, Cost, Taken
 
 Clock = Callable[[], float]
 
@@ -23,16 +23,26 @@ class Ledger:
     def __init__(self, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
         self._clock = clock
         self._wall = wall
-        self._accounts: defaultdict[str, Account] = defaultdict(Account)
+        self._accounts: dict[str, Account] = {}  # in the order in which they last came
         self._turns: dict[str, float] = {}
 
     def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None) -> Entry:
         """Let a request in under a name; see ``Account.enter``."""
-        return self._accounts[name].enter(bounds, cost, self._clock(), self._wall(), base)
+        account = self._accounts[name] = self._accounts.pop(name) if name in self._accounts else Account()
+        return account.enter(bounds, cost, self._clock(), self._wall(), base)
 
     def leave(self, entry: Entry, tokens: int | None) -> None:
         """End a request, once; see ``Account.leave``."""
         entry.account.leave(entry, tokens, self._clock())
+
+    def list_taken(self, most: int) -> dict[str, list[Taken]]:
+        """How the limits stand of the names that came last, at most so many of them."""
+        now_s, wall_s = self._clock(), self._wall()
+        found = {}
+        for name in islice(reversed(self._accounts), most):
+            if taken := self._accounts[name].list_taken(now_s, wall_s):
+                found[name] = taken
+        return found
 
     def take_turn(self, name: str, interval_s: float, longest_s: float) -> float:
         """Seconds until it is the caller's turn, when turns of a name are at least an interval apart.

@@ -20,6 +20,7 @@ from gateway.queue.bounds import (
     Cost,
     Limit,
     OverLimitError,
+    Taken,
     unpack_standing,
 )
 from gateway.queue.line import QueueError, QueueFullError, QueueTimeoutError
@@ -87,6 +88,11 @@ class RemoteSlots(asyncio.Protocol):
         """See ``SlotQueue``."""
         lines = await self._ask("describe", next(self._numbers))
         return {server: LineState(*numbers) for server, numbers in lines.items()}
+
+    async def list_taken(self, most: int) -> dict[str, list[Taken]]:
+        """See ``SlotQueue``."""
+        found = await self._ask("limits", next(self._numbers), most)
+        return {name: [Taken(*one) for one in taken] for name, taken in found.items()}
 
     async def _ask(self, word: str, number: int, *details: object) -> Any:
         future = self._pending[number] = asyncio.get_running_loop().create_future()

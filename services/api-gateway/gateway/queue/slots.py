@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.queue.bounds import Admission, Bounds, Cost
+from gateway.queue.bounds import Admission, Bounds, Cost, Taken
 from gateway.queue.ledger import Ledger
 from gateway.queue.line import Line, QueueTimeoutError, Ticket
 
@@ -90,6 +90,10 @@ class SlotQueue(Protocol):
         """Every counted server that was asked for, by name; needs no slot."""
         ...
 
+    async def list_taken(self, most: int) -> dict[str, list[Taken]]:
+        """See ``Ledger``."""
+        ...
+
 
 class Slots:
     """The only arbiter of its process.
@@ -152,6 +156,10 @@ class Slots:
     async def describe(self) -> dict[str, LineState]:
         """See ``SlotQueue``."""
         return describe_lines(self._lines)
+
+    async def list_taken(self, most: int) -> dict[str, list[Taken]]:
+        """See ``SlotQueue``."""
+        return self._ledger.list_taken(most)
 
 
 def describe_lines(lines: dict[str, Line]) -> dict[str, LineState]:

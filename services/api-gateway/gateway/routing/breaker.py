@@ -1,10 +1,15 @@
-"""Leave out a target that keeps failing; one request at a time sees whether it is back. Pure but for its clock."""
+"""Leave out a target that keeps failing; one request at a time sees whether it is back.
+
+Pure but for its clock and the gauge that shows it.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from gateway.observe.metrics import TARGET_AVAILABLE
 
 # In a row; one failure may be anyone's.
 _FAILURES = 5
@@ -49,6 +54,7 @@ class Breaker:
             state = self._states[target] = _State()
         state.failures, state.break_s, state.is_probed = 0, 0.0, False
         state.last_success_at = self._now()
+        TARGET_AVAILABLE.labels(target).set(1)
 
     def fail(self, target: str, code: str) -> None:
         """Count a failure of the server's own doing."""
@@ -59,6 +65,7 @@ class Breaker:
         if state.failures >= _FAILURES:
             state.break_s = min(_LONGEST_BREAK_S, state.break_s * 2 or _FIRST_BREAK_S)
             state.open_until = self._now() + state.break_s
+        TARGET_AVAILABLE.labels(target).set(state.failures < _FAILURES)
 
     def abandon(self, target: str) -> None:
         """A request ended without telling anything of the target; if it was let through to see, another may."""
