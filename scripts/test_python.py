@@ -25,7 +25,7 @@ python=$1; shift
 "python$python" -m venv --without-pip /venv
 echo /packages >"/venv/lib/python$python/site-packages/packages.pth"
 /venv/bin/python --version
-exec /venv/bin/python -m pytest -p no:cacheprovider --hypothesis-profile few-examples "$@"
+exec /venv/bin/python -m pytest -p no:cacheprovider "$@"
 """
 
 

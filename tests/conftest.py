@@ -23,8 +23,6 @@ from tests.lanes import DOCKER, LANES, Lanes, find_lane
 # No time limit for one example: a busy machine is no failure.
 hypothesis.settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.settings.load_profile("any-machine")
-# For runs that ask whether a Python or a library will do: which inputs break the code, the usual runs look for.
-hypothesis.settings.register_profile("few-examples", hypothesis.settings.get_profile("any-machine"), max_examples=10)
 
 
 def pytest_unconfigure() -> None:
