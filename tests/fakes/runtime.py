@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stackctl.core.apps.app import AppService
 from stackctl.core.machine.host import RuntimeName
 from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
 from stackctl.core.stack.stack import Service
@@ -116,6 +117,11 @@ class FakeRuntime:
         settings = {"n_ctx": model.context_length}
         props = {"model_path": model.path, "total_slots": model.slots, "default_generation_settings": settings}
         return Answer(200, json.dumps(props))
+
+    def probe(self, service: Service, app: AppService, secrets: Mapping[str, str], timeout_s: float) -> Answer:
+        if service.name in self.silent:
+            return Answer(0, error="Connection refused")
+        return Answer(200, "answers PING")
 
     def read_log(self, service: str, lines: int) -> str:
         return self.log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
@@ -102,7 +102,7 @@ class FakeMachine:
     def list_ancestors(self, pid: int) -> tuple[int, ...]:
         return self.world.ancestors.get(pid, ())
 
-    def find_program(self, name: str) -> str | None:
+    def find_program(self, name: str, folders: Sequence[str] = ()) -> str | None:
         return self.world.programs.get(name)
 
     def hold_interrupts(self) -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stackctl.core.apps.redis import PROBE
 from stackctl.core.stack.compose_view import RELAY_FILE
 from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS, LITELLM_FILE
 from stackctl.operations.site.load import load_site
@@ -21,6 +22,7 @@ from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expe
 
 each_case = pytest.mark.parametrize("name", NAMES)
 MIB = 1024 * 1024
+APP_SERVICES = ("redis",)
 
 
 def load_containers(name: str) -> dict[str, dict[str, Any]]:
@@ -83,7 +85,8 @@ def test_docker_compose_takes_the_file_with_each_overlay(name: str, docker_compo
         for service in rendered.compose_services:
             # Compose doubles every $ of what it prints, as it must be written in a file.
             container = yaml.safe_load(yaml.safe_dump(read["services"][service.name]).replace("$$", "$"))
-            assert tuple(container.get("command") or ()) == service.arguments
+            entrypoint = tuple(container["entrypoint"]) if service.app else ()
+            assert (*entrypoint, *(container.get("command") or ())) == service.arguments
             assert {name: container["environment"][name] for name in service.environment} == service.environment
 
 
@@ -128,7 +131,8 @@ def test_every_container_is_locked_down(name: str) -> None:
         # Compose hands the label on to the engine only together with create_host_path.
         assert all(mount["bind"]["create_host_path"] is ("selinux" in mount["bind"]) for mount in binds)
         kept = [mount["source"] for mount in container["volumes"] if mount not in binds]
-        assert kept == (["gateway-state"] if service == "api-gateway" else []), "only the gateway keeps anything"
+        keeping = {"api-gateway": ["gateway-state"], **{item: [f"{item}-data"] for item in APP_SERVICES}}
+        assert kept == keeping.get(service, []), "only the gateway and apps keep anything"
         assert container["pids_limit"] > 0
         assert container["restart"] == "unless-stopped"
         assert container["stop_grace_period"].endswith("s")
@@ -139,8 +143,9 @@ def test_every_container_is_locked_down(name: str) -> None:
 def test_every_container_has_a_memory_limit_unless_it_was_turned_off(name: str) -> None:
     settings = load_case(name)[0].settings
     for service, container in load_containers(name).items():
-        if service == "ingress":
-            assert container["mem_limit"] == 128 * MIB  # it holds no more than the bytes that pass
+        if service in ("ingress", *APP_SERVICES):
+            # The ingress holds no more than the bytes that pass.
+            assert container["mem_limit"] == (128 if service == "ingress" else 512) * MIB
             continue
         limit = settings.gateway_memory_limit if service == "api-gateway" else settings.inference_memory_limit
         assert container.get("mem_limit", 0) >= (0 if limit == "0" else 512 * MIB)
@@ -169,7 +174,11 @@ def test_only_the_ingress_is_published_and_only_where_the_site_says(name: str) -
     assert ingress["ports"] == [f"{shown}:{port}:{port}"]
     assert ingress["networks"] == ["edge", "inference"]
     assert ingress["image"] == gateway["image"]
-    assert gateway["networks"] == ["inference", *(["providers"] if loaded.compose.endpoints else [])]
+    apps = [containers.pop(item) for item in APP_SERVICES if item in containers]
+    assert all(app["networks"] == ["apps"] and "ports" not in app for app in apps)
+    providers = ["providers"] if loaded.compose.endpoints else []
+    assert gateway["networks"] == ["inference", *(["apps"] if apps else []), *providers]
+    assert all(document["networks"]["apps"]["internal"] is True for _ in apps)
     for container in (gateway, *containers.values()):
         assert "ports" not in container
     for container in containers.values():
@@ -182,6 +191,10 @@ def test_only_the_ingress_is_published_and_only_where_the_site_says(name: str) -
 def test_the_health_check_asks_the_services_own_port(name: str) -> None:
     ports = {service.name: service.port for service in load_case(name)[1].compose_services}
     for service, container in load_containers(name).items():
+        if service in APP_SERVICES:
+            assert container["environment"]["REDIS_PORT"] == str(ports[service])
+            assert container["healthcheck"]["test"][-1].replace("$$", "$") == PROBE
+            continue
         expected = (
             f"('127.0.0.1', {ports[service]})" if service == "ingress" else f"http://127.0.0.1:{ports[service]}/health"
         )

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from stackctl.adapters.docker.container_fetch import fetch_inside
+from stackctl.adapters.docker.container_fetch import fetch_inside, run_probe
 from stackctl.adapters.docker.container_gpu import explain_lost_gpu
 from stackctl.adapters.docker.containers import SiteContainers, read_epoch
 from stackctl.adapters.docker.image_fetch import build_image, check_command, check_named_image, pull_image
 from stackctl.adapters.files.site_files import save_text
 from stackctl.adapters.machine.commands import run_command, stream_command
 from stackctl.core.access.offline_project import OFFLINE_FILE, build_offline_file, find_offline_image
+from stackctl.core.apps.app import AppService
 from stackctl.core.images.build import ImageBuild
 from stackctl.core.images.checks import NamedImage
 from stackctl.core.machine.host import RuntimeName
@@ -208,6 +209,11 @@ class ComposeRuntime:
         uses_curl = self._uses_curl and not (service.model and service.model.is_vllm)
         variable = service.key_variable
         return fetch_inside(container, url, variable, uses_curl=uses_curl, timeout_s=timeout_s)
+
+    def probe(self, service: Service, app: AppService, secrets: Mapping[str, str], timeout_s: float) -> Answer:
+        """Ask the service of an app by its probe, in its own container, which has the variables."""
+        container = self._containers.find_running(service.name)
+        return Answer(0, error="the container is not running") if container is None else run_probe(container, app)
 
     def read_log(self, service: str, lines: int) -> str:
         """The end of a container's log."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, cast
 
-from stackctl.core.stack.runtime import Answer
+from stackctl.core.stack.runtime import Answer, CompletedCommand, read_probe
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
+
+    from stackctl.core.apps.app import AppService
 
 # Prints the status and then the body. The key goes to curl on its standard input, to Python in the
 # environment: an argument list can be read by every user of the machine. Neither asks a proxy, which Docker may have
@@ -27,6 +29,19 @@ except urllib.error.HTTPError as error:
     answer = error
 sys.stdout.write(answer.read().decode() + "\\n" + str(answer.status))
 """
+
+
+def run_probe(container: Container, app: AppService) -> Answer:
+    """Ask the service of an app by its probe, which ends by itself within a few seconds."""
+    from docker.errors import APIError  # imported late, as in compose_runtime
+
+    command = ["/bin/sh", "-c", app.probe]
+    try:
+        result = container.exec_run(command)
+    except APIError as error:
+        return Answer(0, error=error.explanation or str(error))
+    text = cast("bytes", result.output).decode(errors="replace")
+    return read_probe(CompletedCommand(tuple(command), result.exit_code or 0, text))
 
 
 def fetch_inside(container: Container, url: str, key_variable: str, *, uses_curl: bool, timeout_s: float) -> Answer:

@@ -8,10 +8,12 @@ up.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 
 from stackctl.core.stack.runtime import CompletedCommand
@@ -22,6 +24,12 @@ _STOPS: list[None] = []  # one for each time that they were all told to end
 
 NOT_FOUND = 127
 TIMED_OUT = 124
+
+
+def find_program(name: str, folders: Sequence[str] = ()) -> str | None:
+    """Path of a program on PATH, or in a folder that one of these glob patterns names; None where there is none."""
+    places = [path for pattern in folders for path in sorted(glob(pattern), reverse=True)]  # noqa: PTH207
+    return shutil.which(name) or (shutil.which(name, path=os.pathsep.join(places)) if places else None)
 
 
 def run_command(

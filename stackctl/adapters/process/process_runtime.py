@@ -32,10 +32,11 @@ from stackctl.adapters.process.site_processes import (
 )
 from stackctl.adapters.process.supervisor import Supervisor, load_passed_environment, wait_until
 from stackctl.core.access.offline_project import MODULE
+from stackctl.core.apps.app import AppService
 from stackctl.core.health.supervisor_log import Deaths, parse_deaths
 from stackctl.core.machine.host import RuntimeName
 from stackctl.core.stack.render import SUPERVISOR_FILE
-from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan
+from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan, read_probe
 from stackctl.core.stack.stack import GATEWAY, Service
 from stackctl.core.stack.supervisor_view import find_secrets, find_socket
 from stackctl.errors import RuntimeFailure
@@ -206,6 +207,11 @@ class ProcessRuntime:
         """Ask a service directly, as its neighbours would."""
         key = secrets.get(service.key_variable, "")
         return fetch(f"http://127.0.0.1:{service.port}{path}", key=key, timeout_s=timeout_s)
+
+    def probe(self, service: Service, app: AppService, secrets: Mapping[str, str], timeout_s: float) -> Answer:
+        """Ask the service of an app by its probe, a process with the same variables."""
+        variables = {**service.environment, **secrets}
+        return read_probe(run_command(["/bin/sh", "-c", app.probe], timeout_s, variables))
 
     def read_log(self, service: str, lines: int) -> str:
         """The end of a service's log."""

@@ -4,7 +4,8 @@ In: a site's state folder. Out: its supervisors, and its services that outlived 
 signals only to what it found there. Where there is no ``/proc`` it finds nothing.
 
 A supervisor is known by its command line and by its working folder, the state folder; a service by the folder
-``scratch`` in it. The kernel follows a folder that is moved, so a moved site's processes are found where it is now.
+``scratch`` in it, or by that of an app's data. The kernel follows a folder that is moved, so a moved site's processes
+are found where it is now.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from stackctl.core.apps.app import DATA_FOLDER
 from stackctl.core.stack.render import SUPERVISOR_FILE
 from stackctl.errors import RuntimeFailure
 
@@ -120,7 +122,7 @@ def _look(name: str, places: set[str]) -> SiteProcess | None:
     """The process if it is of a site at one of these places. Cheap questions come first: a host may have thousands."""
     try:
         folder = find_folder(name)
-        in_scratch = folder.endswith(f"/{SCRATCH}") and folder.removesuffix(f"/{SCRATCH}") in places
+        in_scratch = _find_state(folder) in places
         config = "" if in_scratch else _find_config(_read(name, "cmdline"))
         home = folder if folder.endswith(f"/{STATE_FOLDER}") else str(Path(config).parent.parent)
         is_supervisor = bool(config) and home in places
@@ -132,6 +134,14 @@ def _look(name: str, places: set[str]) -> SiteProcess | None:
     except (OSError, ValueError):  # another user's, or it ended
         return None
     return None if state in b"ZX" else SiteProcess(int(name), parent, started, config)
+
+
+def _find_state(folder: str) -> str:
+    """The state folder of a service that works in this folder: that of all services, or where an app keeps its data."""
+    if folder.endswith(f"/{SCRATCH}"):
+        return folder.removesuffix(f"/{SCRATCH}")
+    state, kept, _ = folder.rpartition(f"/{DATA_FOLDER}/")
+    return state if kept else ""
 
 
 def _is_there(process: SiteProcess) -> bool:

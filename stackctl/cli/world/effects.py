@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import stackctl
 from stackctl.adapters.files import site_files
 from stackctl.adapters.http import admin_calls, service_calls
-from stackctl.adapters.machine import host, processes
+from stackctl.adapters.machine import commands, host, processes
 from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.machine.interrupts import hold_interrupts
 from stackctl.adapters.models import gguf
@@ -86,7 +86,7 @@ class _Machine:
     load_cpu_features = staticmethod(processes.load_cpu_features)
     load_resident_bytes = staticmethod(processes.load_resident_bytes)
     list_ancestors = staticmethod(processes.list_ancestors)
-    find_program = staticmethod(shutil.which)
+    find_program = staticmethod(commands.find_program)
     hold_interrupts = staticmethod(hold_interrupts)
 
 

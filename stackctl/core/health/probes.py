@@ -1,6 +1,6 @@
 """Layered health: what each answer of a service says, judged to results; and the report they make. Pure.
 
-Layers, from the bottom: service, port, engine, model, context, gpu, gateway, route, completion, stream,
+Layers, from the bottom: service, port, app, engine, model, context, gpu, gateway, route, completion, stream,
 embeddings, rerank.
 """
 
@@ -111,6 +111,15 @@ def judge_engine(name: str, answer: Answer, progress: float | None = None) -> Pr
 def judge_gateway(name: str, answer: Answer) -> ProbeResult:
     """Judge the gateway's readiness."""
     return _judge_readiness("gateway", name, "readiness", answer, "starting")
+
+
+def judge_app(name: str, answer: Answer, state: ServiceState | None) -> ProbeResult:
+    """Judge what the service of an app was asked; one that has just started may not answer yet."""
+    if answer.status == 200:
+        return ProbeResult("app", name, Status.OK, answer.body, elapsed_s=answer.elapsed_s)
+    if state is not None and state.phase is Phase.STARTING:
+        return ProbeResult("app", name, Status.LOADING, f"not yet: {answer.error}", elapsed_s=answer.elapsed_s)
+    return ProbeResult("app", name, Status.FAILED, answer.error, f"run 'stackctl logs {name}'", answer.elapsed_s)
 
 
 def _judge_readiness(layer: str, name: str, asked: str, answer: Answer, loading: str) -> ProbeResult:
@@ -224,6 +233,7 @@ def sort_results(results: Iterable[ProbeResult]) -> tuple[ProbeResult, ...]:
     order = (
         "service",
         "port",
+        "app",
         "engine",
         "model",
         "context",

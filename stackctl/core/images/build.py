@@ -51,12 +51,14 @@ def list_pulls(images: Images, gpu: str) -> tuple[str, ...]:
     if images.is_released:
         return ()
     pulled = [name for name in images.list_engines(gpu) if name == images.vllm or not images.inference_is_local]
-    return (*pulled, *([] if images.gateway_is_local else [images.gateway]))
+    return (*pulled, *([] if images.gateway_is_local else [images.gateway]), *dict.fromkeys(images.apps.values()))
 
 
 def list_loaded(images: Images, gpu: str) -> tuple[str, ...]:
     """Names of the images that a bundle brought, and that must be in the Docker engine."""
-    return (*images.list_engines(gpu), images.gateway) if images.is_released else ()
+    if not images.is_released:
+        return ()
+    return (*images.list_engines(gpu), images.gateway, *dict.fromkeys(images.apps.values()))
 
 
 def list_builds(settings: Settings, engine: Engine, images: Images, data_root: str, gpu: str) -> tuple[ImageBuild, ...]:

@@ -89,10 +89,11 @@ def pin_images(images: Images, pins: Pins) -> Images:
     """The images to run, each that comes from a registry by its digest."""
     gateway = images.gateway if images.gateway_is_local else pin_image(images.gateway, pins)
     vllm = pin_image(images.vllm, pins) if images.vllm else ""
+    apps = {name: pin_image(image, pins) for name, image in images.apps.items()}
     if images.inference_is_local:
-        return replace(images, gateway=gateway, vllm=vllm)
+        return replace(images, gateway=gateway, vllm=vllm, apps=apps)
     inference = {gpu: pin_image(image, pins) for gpu, image in images.inference.items()}
-    return replace(images, gateway=gateway, inference=inference, vllm=vllm)
+    return replace(images, gateway=gateway, inference=inference, vllm=vllm, apps=apps)
 
 
 def list_tagged(images: Images) -> tuple[str, ...]:
@@ -104,6 +105,7 @@ def list_tagged(images: Images) -> tuple[str, ...]:
     listed = [] if images.gateway_is_local else [("GATEWAY_IMAGE", images.gateway)]
     listed += [] if images.inference_is_local else [("INFERENCE_IMAGE", image) for image in images.inference.values()]
     listed += [("VLLM_IMAGE", images.vllm)] if images.vllm else []
+    listed += [(f"{name.upper()}_IMAGE", image) for name, image in images.apps.items()]
     names = set()
     for setting, image in listed:
         try:

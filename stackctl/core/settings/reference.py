@@ -6,7 +6,7 @@ from dataclasses import Field
 from itertools import groupby
 from typing import Any
 
-from stackctl.core.settings.settings import list_settings, mask_value
+from stackctl.core.settings.settings import is_generated, list_settings, mask_value
 
 _EXAMPLE_HEAD = """\
 # Settings of this machine. 'stackctl init' (or 'make up-p1') copies this file to .env and generates the keys.
@@ -32,7 +32,8 @@ def render_env_example() -> str:
             parts.append(f"\n# {item.metadata['help']}\n")
             parts += [f"# {line}\n" for line in (describe_values(item),) if line]
             name = item.name.upper()
-            parts.append(f"{name}=\n" if item.metadata["generated"] else f"#{name}={mask_value(item, item.default)}\n")
+            is_made = is_generated(item, "")  # what an app needs is added when STACK_APPS names it
+            parts.append(f"{name}=\n" if is_made else f"#{name}={mask_value(item, item.default)}\n")
     return "".join(parts)
 
 
@@ -54,6 +55,8 @@ def describe_values(item: Field[Any]) -> str:
     meta = item.metadata
     if isinstance(item.default, bool):
         return "true or false"
+    if meta["several"]:
+        return f"any of: {', '.join(meta['choices'])}"
     if meta["choices"]:
         return f"one of: {', '.join(meta['choices'])}"
     if meta["bounds"]:

@@ -25,8 +25,15 @@ def _setting(
     secret: bool = False,
     generated: bool = False,
     private: bool = False,
+    several: bool = False,
+    app: str = "",
 ) -> Any:
-    """A dataclass field that carries all that is known about one setting."""
+    """A dataclass field that carries all that is known about one setting.
+
+    Args:
+        several: whether it takes any number of its choices, separated by commas.
+        app: name of the app that it is for; without that app nobody needs it.
+    """
     metadata = {
         "help": help_text,
         "group": group,
@@ -37,6 +44,8 @@ def _setting(
         "expected": expected,
         "secret": secret,
         "generated": generated,
+        "several": several,
+        "app": app,
     }
     # What may be secret must not stand in a representation: those end up in tracebacks and logs.
     return field(default=default, metadata=metadata, repr=not (secret or private))
@@ -67,6 +76,13 @@ class Settings:
         expected="lower-case letters, digits, '-' and '_'",
     )
     stack_profile: str = _setting("p1", "Which set of services to run.", group="Stack", choices=("p1",))
+    stack_apps: str = _setting(
+        "",
+        "Services beside the gateway and the engines, separated by commas; empty runs none.",
+        group="Stack",
+        choices=("redis",),
+        several=True,
+    )
     stack_runtime: str = _setting(
         "auto",
         "How services run: containers, or supervised processes where there is no Docker engine.",
@@ -324,6 +340,23 @@ class Settings:
         "", "Key between the gateway and the engines.", group="Keys", secret=True, generated=True
     )
 
+    redis_password: str = _setting(
+        "",
+        "Password of the app redis, generated where STACK_APPS names it.",
+        group="Apps",
+        secret=True,
+        generated=True,
+        pattern=r"[A-Za-z0-9_.~-]+",
+        expected="letters, digits, '_', '.', '~' and '-'",
+        app="redis",
+    )
+    redis_port: int = _setting(
+        16379, "Port of the app redis, on loopback only.", group="Apps", bounds=(1, 65_535), unit="port", app="redis"
+    )
+    redis_image: str = _setting(
+        "docker.io/library/redis:7.2-bookworm", "Image of the app redis.", group="Apps", app="redis"
+    )
+
     bundle_public_key: str = _setting(
         "", "Public key that bundles must be signed with: its file, or its line.", group="Bundles"
     )
@@ -367,6 +400,21 @@ def list_settings() -> tuple[Field[Any], ...]:
 def setting_names() -> tuple[str, ...]:
     """Every setting's name as it stands in `.env`."""
     return tuple(item.name.upper() for item in fields(Settings))
+
+
+def is_generated(item: Field[Any], apps: str) -> bool:
+    """Whether a site needs a value of this setting that we make for it.
+
+    Args:
+        apps: value of STACK_APPS.
+    """
+    app = item.metadata["app"]
+    return bool(item.metadata["generated"]) and (not app or app in split_names(apps))
+
+
+def split_names(text: str) -> list[str]:
+    """Names that are separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def default_value(name: str) -> Any:

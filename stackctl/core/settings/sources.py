@@ -13,7 +13,7 @@ from typing import Any
 from stackctl.core.settings.dotenv import DotenvFile
 from stackctl.core.settings.names.overlay import Overlay
 from stackctl.core.settings.names.table import name_keys, travelling_keys
-from stackctl.core.settings.settings import Settings, setting_names
+from stackctl.core.settings.settings import Settings, is_generated, setting_names
 from stackctl.core.settings.value_text import parse_value
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error, suggest_nearest
 
@@ -123,7 +123,8 @@ def check_secrets(settings: Settings, env_file: str) -> None:
     Raises:
         ConfigError: a key is not set; names each.
     """
-    missing = [f.name.upper() for f in fields(Settings) if f.metadata["generated"] and not getattr(settings, f.name)]
+    needed = [item.name for item in fields(Settings) if is_generated(item, settings.stack_apps)]
+    missing = [name.upper() for name in needed if not getattr(settings, name)]
     findings = [
         Finding(
             name,

@@ -7,7 +7,7 @@ says what is wrong, empty where nothing is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field
 from typing import Any
 
@@ -41,6 +41,8 @@ def parse_value(item: Field[Any], text: str) -> tuple[Any, str]:
 
 def _explain_wrong_text(meta: Mapping[str, Any], text: str) -> str:
     """What a setting's bounds say against a text, a clause that follows it; empty where they say nothing."""
+    if meta["several"]:
+        return _explain_wrong_names(meta["choices"], [name.strip() for name in text.split(",")])
     if meta["choices"] and text not in meta["choices"]:
         nearest = suggest_nearest(text, meta["choices"])
         expected = f"; expected one of {', '.join(meta['choices'])}"
@@ -52,6 +54,15 @@ def _explain_wrong_text(meta: Mapping[str, Any], text: str) -> str:
     if meta["generated"] and len(text) < MIN_KEY_LENGTH:
         return f", which can be guessed; expected at least {MIN_KEY_LENGTH}"
     return ""
+
+
+def _explain_wrong_names(choices: Sequence[str], names: Sequence[str]) -> str:
+    """What is wrong with a list of names, a clause; empty where nothing is."""
+    expected = f"expected any of {', '.join(choices)}, each once and separated by commas"
+    if unknown := next((name for name in names if name not in choices), None):
+        nearest = suggest_nearest(unknown, choices)
+        return f"; {expected}; {nearest}" if nearest else f"; {expected}"
+    return "" if len(set(names)) == len(names) and all(names) else f"; {expected}"
 
 
 def _parse_integer(item: Field[Any], text: str) -> tuple[int, str]:

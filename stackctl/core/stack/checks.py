@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.engine.engines import Engine
 from stackctl.core.engine.vllm import VLLM
 from stackctl.core.gateway.aliases import check_aliases
@@ -41,7 +42,16 @@ def check_ports(settings: Settings, models: tuple[ServedModel, ...]) -> list[Fin
                     f"puts {model.served_name} on {gateway}, the gateway's port ({formula})",
                 )
             findings.append(Finding(subject, message, "choose another API_GATEWAY_PORT or INFERENCE_PORT"))
-    return findings
+    return [*findings, *_check_app_ports(settings, models)]
+
+
+def _check_app_ports(settings: Settings, models: tuple[ServedModel, ...]) -> Iterator[Finding]:
+    taken = {model.port: model.served_name for model in models} | {settings.api_gateway_port: "the gateway"}
+    for name in (port for app in choose_apps(settings) for port in app.ports):
+        port = getattr(settings, name.lower())
+        if port in taken:
+            yield Finding(name, f"{port} is also the port of {taken[port]}", f"choose another {name}")
+        taken.setdefault(port, name)
 
 
 def check_engine(engine: Engine, models: tuple[ServedModel, ...]) -> list[Finding]:

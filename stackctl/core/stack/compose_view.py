@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
+from stackctl.core.apps.app import AppService
+from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.engine.vllm import CACHE_FOLDER, SERVE
 from stackctl.core.models.fit import Device, build_fit
 from stackctl.core.settings.settings import Settings
@@ -26,6 +28,7 @@ GPU_LOG_FILES = 12
 INFERENCE_NETWORK = "inference"
 EDGE_NETWORK = "edge"
 PROVIDERS_NETWORK = "providers"
+APPS_NETWORK = "apps"
 # Where a container's look-ups of what is no service end: inside it, where nobody listens.
 NO_NAME_SERVER = "127.0.0.1"
 RELAY_FILE = "relay.py"
@@ -81,6 +84,7 @@ class Container:
         mem_limit: memory limit in bytes, 0 for none.
         start_period_s: seconds that the health check may fail before it counts.
         gpu_images: image that replaces this one, by accelerator.
+        user: user and group that it runs as, ``UID:GID``.
         tmpfs: file systems in memory, in Compose's short form.
         log_verbosity: verbosity of an engine on a GPU; empty where a variable of `.env` says it, and for vLLM.
         memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the Docker engine's default.
@@ -106,6 +110,7 @@ class Container:
     reaches_host: bool
     digest: str
     gpu_images: Mapping[str, str]
+    user: str
     tmpfs: tuple[str, ...] = (_TMP,)
     volumes: Mapping[str, str] = field(default_factory=dict)
     log_verbosity: str = GPU_LOG_VERBOSITY
@@ -120,19 +125,20 @@ class ComposeView:
     Attributes:
         gpu_device_ids: chosen devices, empty for all.
         cdi_device_ids: the chosen devices as CDI names them.
+        has_apps: whether there are services that STACK_APPS chooses.
         has_providers_network: whether the gateway reaches anything but the engines.
         masquerade: "true" when the gateway reaches other machines, so that their answers need an address to come back
             to.
     """
 
     project: str
-    user: str
     containers: tuple[Container, ...]
     gpu_device_ids: tuple[str, ...]
     cdi_device_ids: tuple[str, ...]
     gpu_groups: tuple[str, ...]
     log_max_size: str
     log_max_files: int
+    has_apps: bool
     has_providers_network: bool
     masquerade: str
 
@@ -140,6 +146,11 @@ class ComposeView:
     def gpu_log_max_files(self) -> int:
         """Number of log files of an engine on a GPU, which take as much disk as those of another service."""
         return self.log_max_files * GPU_LOG_FILES
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Names of the volumes of apps."""
+        return tuple(name for item in self.containers for name in item.volumes if name != STATE_VOLUME)
 
     @property
     def engines(self) -> tuple[Container, ...]:
@@ -153,13 +164,13 @@ def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Imag
     devices = () if settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(","))
     return ComposeView(
         project=settings.stack_name,
-        user=settings.container_user,
         containers=tuple(_build_container(stack, service, images) for service in services),
         gpu_device_ids=devices,
         cdi_device_ids=tuple(f"nvidia.com/gpu={device}" for device in devices or ("all",)),
         gpu_groups=tuple(settings.gpu_groups.split(",")),
         log_max_size=settings.log_max_size,
         log_max_files=settings.log_max_files,
+        has_apps=any(service.app for service in services),
         has_providers_network=bool(stack.endpoints),
         masquerade=str(not all(item.is_on_this_machine for item in stack.endpoints)).lower(),
     )
@@ -188,7 +199,10 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
         reaches_host=False,
         digest=service.digest,
         gpu_images={gpu: images.inference[gpu] for gpu in GPUS},
+        user=stack.settings.container_user,
     )
+    if service.app:
+        return _complete_app(service.app, container, images)
     if service.model:
         engine = _complete_engine(stack, service, container)
         return _complete_vllm(stack, engine, images) if service.model.is_vllm else engine
@@ -230,6 +244,23 @@ def _complete_vllm(stack: Stack, container: Container, images: Images) -> Contai
     )
 
 
+def _complete_app(app: AppService, container: Container, images: Images) -> Container:
+    """Change what is different for an app: its own image, user and volume, on a network with the gateway alone."""
+    return replace(
+        container,
+        image=images.apps[app.name],
+        pull_policy="never" if images.is_released else "missing",
+        entrypoint=container.command[:2],
+        command=container.command[2:],
+        ports=(f"127.0.0.1:{app.port}:{app.port}",) if app.is_published else (),
+        networks=(EDGE_NETWORK, APPS_NETWORK) if app.is_published else (APPS_NETWORK,),
+        stop_grace_period_s=30,
+        gpu_images={},
+        user=app.user,
+        volumes={f"{app.name}-data": app.folder},
+    )
+
+
 def _complete_ingress(stack: Stack, container: Container) -> Container:
     """Add what is published: the gateway's image has Python, which is all that the relay needs."""
     settings = stack.settings
@@ -245,12 +276,16 @@ def _complete_ingress(stack: Stack, container: Container) -> Container:
 
 def _complete_gateway(stack: Stack, container: Container) -> Container:
     """Give the gateway a volume, and put it on the engines' network alone unless there are providers to reach."""
-    container = replace(container, volumes={STATE_VOLUME: container.environment["GATEWAY_STATE"]})
+    container = replace(
+        container,
+        networks=(INFERENCE_NETWORK, *([APPS_NETWORK] if choose_apps(stack.settings) else [])),
+        volumes={STATE_VOLUME: container.environment["GATEWAY_STATE"]},
+    )
     if not stack.endpoints:
         return container
     return replace(
         container,
-        networks=(INFERENCE_NETWORK, PROVIDERS_NETWORK),
+        networks=(*container.networks, PROVIDERS_NETWORK),
         name_servers=() if any(item.needs_name_server for item in stack.endpoints) else (NO_NAME_SERVER,),
         reaches_host=any(item.is_on_this_machine for item in stack.endpoints),
     )
@@ -262,6 +297,8 @@ def _write_address(address: str) -> str:
 
 def _list_mounts(settings: Settings, service: Service) -> tuple[Mount, ...]:
     selinux = "z" if settings.selinux_relabel else ""
+    if service.app:
+        return ()
     if service.name == INGRESS:
         return (Mount(RELAY_FILE, _RELAY_PATH, selinux, is_rendered=True),)
     if service.model is None:
@@ -278,6 +315,8 @@ def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
 
     Docker may give every container the proxy of its client's configuration; loopback is never asked through one.
     """
+    if service.app:
+        return ("CMD", "/bin/sh", "-c", service.app.probe)
     if not service.health_path:
         script = f"import socket; socket.create_connection(('127.0.0.1', {service.port}), 4)"
         return ("CMD", "python3", "-I", "-S", "-c", script)
@@ -290,6 +329,8 @@ def _build_healthcheck(service: Service, *, uses_curl: bool) -> tuple[str, ...]:
 
 def _choose_memory(settings: Settings, service: Service) -> int:
     model = service.model
+    if service.app:
+        return service.app.memory_bytes
     if service.name == INGRESS:
         return INGRESS_BYTES
     text = settings.gateway_memory_limit if model is None else settings.inference_memory_limit

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from stackctl.core.apps.catalog import choose_app_images
 from stackctl.core.engine.engines import OFFICIAL_IMAGES, Engine
 from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.settings.settings import Settings
@@ -14,6 +15,8 @@ from stackctl.core.stack.stack import GATEWAY
 GPUS = ("nvidia", "amd", "vulkan")
 # Where the names of images begin that are built here: a registry of this name there can never be.
 OWN_IMAGES = "stackctl.invalid"
+# What a bundle says that an image is for, before the name of an app's service.
+APP_USE = "app."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Images:
         is_released: whether a bundle brought the images, so nothing is ever pulled or built.
         vllm: name of vLLM's image; empty where no model is served by it.
         needs_inference: whether any model is served by the stack's engine, so that its image is needed at all.
+        apps: name of the image of each service of an app, by the service.
     """
 
     gateway: str
@@ -35,6 +39,7 @@ class Images:
     is_released: bool = False
     vllm: str = ""
     needs_inference: bool = True
+    apps: Mapping[str, str] = field(default_factory=dict)
 
     def list_engines(self, gpu: str) -> tuple[str, ...]:
         """Names of the images of the engines that are needed with this accelerator."""
@@ -66,6 +71,7 @@ def choose_images(
         gateway_is_local=not settings.gateway_image,
         inference_is_local=not settings.inference_image and not official,
         vllm=settings.vllm_image if with_vllm else "",
+        apps=choose_app_images(settings),
     )
 
 
@@ -75,7 +81,11 @@ def _tag_build(sources: str, *base_images: str) -> str:
 
 
 def choose_release_images(
-    brought: Mapping[str, str], gateway_image: str, inference_image: str, vllm_image: str = ""
+    brought: Mapping[str, str],
+    gateway_image: str,
+    inference_image: str,
+    vllm_image: str = "",
+    apps: Mapping[str, str] | None = None,
 ) -> Images:
     """Choose the images of an installed release.
 
@@ -83,8 +93,11 @@ def choose_release_images(
         brought: name that each image was loaded under, by use ("api-gateway", "inference.nvidia"); an accelerator that
             the release has no image for is refused before anything starts, so its name is never used.
         gateway_image, inference_image, vllm_image: images that this site itself names instead; empty for none.
+        apps: the same for each service of an app, by the service.
     """
     cpu = brought.get("inference.none", "")
     inference = {gpu: inference_image or brought.get(f"inference.{gpu}", cpu) for gpu in ("none", *GPUS)}
     vllm = vllm_image or brought.get(VLLM_USE, "")
-    return Images(gateway_image or brought.get(GATEWAY, ""), inference, True, True, is_released=True, vllm=vllm)
+    chosen = {name: own or brought.get(f"{APP_USE}{name}", "") for name, own in (apps or {}).items()}
+    gateway = gateway_image or brought.get(GATEWAY, "")
+    return Images(gateway, inference, True, True, is_released=True, vllm=vllm, apps=chosen)

@@ -96,6 +96,13 @@ class CompletedCommand:
         return "\n".join([f"'{shlex.join(self.argv)}' ended with code {self.code}", *(f"    {line}" for line in lines)])
 
 
+def read_probe(done: CompletedCommand) -> Answer:
+    """What the probe of an app's service came to, as an answer: 200 with what it printed, or why there is none."""
+    said = (done.stdout.strip() or done.stderr.strip()).splitlines()
+    last = said[-1] if said else f"the probe ended with code {done.code}"
+    return Answer(200, last) if done.code == 0 else Answer(0, error=last)
+
+
 @dataclass(frozen=True, slots=True)
 class StartPlan:
     """All that a runtime needs to bring a stack to the wanted state.

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stackctl.core.apps.app import AppPlaces, AppService
+from stackctl.core.apps.catalog import link_apps, list_app_services
 from stackctl.core.engine.engines import API_KEY_VARIABLE, Engine
 from stackctl.core.engine.vllm import VLLM
 from stackctl.core.gateway.config import GatewayConfig
@@ -86,6 +88,7 @@ class RuntimePaths:
         gateway_source: digest of that package, so that an upgrade restarts the gateway; an image's name holds its own.
         gateway_config: path of the rendered LiteLLM configuration as the gateway sees it.
         gateway_state: folder of the gateway's database as the gateway sees it.
+        state: absolute path of the site's state folder, below which apps keep their data; empty in a container.
         scratch: path of a folder that services may write to.
     """
 
@@ -99,11 +102,17 @@ class RuntimePaths:
     gateway_source: str = ""
     gateway_config: str = "/etc/api-gateway/config.yaml"
     gateway_state: str = "/var/lib/api-gateway"
+    state: str = ""
     scratch: str = "/tmp"  # noqa: S108  # inside a container: its own tmpfs
 
     def find_model_path(self, path: str) -> str:
         """A model file's path as the engine sees it."""
         return path if self.runtime == "process" else f"/models/{path.rsplit('/', 1)[-1]}"
+
+    @property
+    def apps(self) -> AppPlaces:
+        """The same for apps."""
+        return AppPlaces(self.runtime == "compose", self.state)
 
     def choose_host(self, service: str) -> str:
         """The name or address under which one service reaches another."""
@@ -121,7 +130,8 @@ class Service:
         health_path: path that answers 200 when the service is ready, without a key; empty for the ingress, which only
             passes on what the gateway answers.
         ready_timeout_s: seconds that the service may take until it is ready.
-        model: model that the service serves; None for the gateway and its ingress.
+        model: model that the service serves; None for the gateway, its ingress and apps.
+        app: the service as its app describes it; None for all others.
         key_variable: variable in which an engine finds the key that it asks for.
     """
 
@@ -133,6 +143,7 @@ class Service:
     health_path: str
     ready_timeout_s: float
     model: ServedModel | None = None
+    app: AppService | None = None
     key_variable: str = API_KEY_VARIABLE
 
     @property
@@ -165,7 +176,21 @@ def build_services(stack: Stack, paths: RuntimePaths, config_digest: str, relay_
     """
     engines = tuple(_build_engine_service(stack, model, paths) for model in stack.models)
     ingress = (_build_ingress_service(stack, relay_digest),) if paths.runtime == "compose" else ()
-    return (*engines, *ingress, _build_gateway_service(stack, paths, config_digest))
+    apps = tuple(_build_app_service(item) for item in list_app_services(stack.settings, paths.apps))
+    return (*engines, *apps, *ingress, _build_gateway_service(stack, paths, config_digest))
+
+
+def _build_app_service(app: AppService) -> Service:
+    return Service(
+        name=app.name,
+        port=app.port,
+        arguments=("/bin/sh", "-c", app.script),
+        environment=app.environment,
+        secrets=app.secrets,
+        health_path="",
+        ready_timeout_s=app.ready_timeout_s,
+        app=app,
+    )
 
 
 def _build_engine_service(stack: Stack, model: ServedModel, paths: RuntimePaths) -> Service:
@@ -187,7 +212,8 @@ def _build_engine_service(stack: Stack, model: ServedModel, paths: RuntimePaths)
 
 
 def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str) -> Service:
-    environment = _build_gateway_environment(stack, paths, config_digest)
+    link = link_apps(stack.settings, paths.apps)
+    environment = _build_gateway_environment(stack, paths, config_digest) | dict(link.environment)
     if taken := sorted(environment.keys() & set(stack.variables)):
         message = f"A provider in stack.yml takes a secret from {taken[0]}, which tells the gateway something else."
         raise ConfigError(message, "give the secret a name of its own in .env and in stack.yml")
@@ -197,7 +223,7 @@ def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str
         port=stack.settings.api_gateway_port,
         arguments=paths.gateway_command,
         environment=environment,
-        secrets={name: name for name in sorted(own | set(stack.variables))},
+        secrets={name: name for name in sorted(own | set(stack.variables))} | dict(link.secrets),
         health_path="/health/readiness",
         ready_timeout_s=GATEWAY_START_S,
     )

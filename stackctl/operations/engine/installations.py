@@ -82,5 +82,6 @@ def build_runtime_paths(effects: Effects, settings: Settings, choice: EngineChoi
         gateway_source=effects.files.hash_folder(services / GATEWAY),
         gateway_config=str(effects.paths.rendered_dir / GATEWAY_CONFIG),
         gateway_state=str(effects.paths.state_dir / "gateway"),
+        state=str(effects.paths.state_dir),
         scratch=str(effects.paths.state_dir / "scratch"),
     )

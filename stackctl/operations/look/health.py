@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from stackctl.core.apps.app import AppService
 from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_busy, list_off, list_unasked
 from stackctl.core.health.gpu_proof import GpuFacts, judge_gpu
 from stackctl.core.health.probes import (
     HealthReport,
     ProbeResult,
     Status,
+    judge_app,
     judge_engine,
     judge_gateway,
     judge_model,
@@ -88,7 +90,9 @@ def _run_jobs(jobs: Sequence[Callable[[], Results]]) -> Results:
 
 
 def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
-    model = service.model
+    model, app = service.model, service.app
+    if app:
+        return [lambda: (_probe_app(asker, service, app),)]
     if not service.health_path:
         return []
     if model is None:
@@ -99,6 +103,11 @@ def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
         lambda: _probe_model(asker, service, model),
         lambda: _probe_gpu(asker, service, model),
     ]
+
+
+def _probe_app(asker: _Asker, service: Service, app: AppService) -> ProbeResult:
+    answer = asker.runtime.probe(service, app, asker.plan.secrets[service.name], PROBE_TIMEOUT_S)
+    return judge_app(service.name, answer, asker.states.get(service.name))
 
 
 def _probe_engine(asker: _Asker, service: Service) -> Results:

@@ -48,7 +48,7 @@ def wait_healthy(effects: Effects, running: Running, wait_timeout_s: float | Non
 
 def _wait_ready(effects: Effects, running: Running, deadline: float, limit_s: float) -> None:
     """Ask only what is not ready yet, and the runtime now and then: each question takes CPU from what is starting."""
-    waiting = tuple(service for service in running.plan.services if service.health_path)
+    waiting = tuple(service for service in running.plan.services if service.health_path or service.app)
     states = running.runtime.list_states()
     deaths_before = {name: state.restarts for name, state in states.items()}
     asked_at = effects.clock.monotonic()
@@ -109,6 +109,8 @@ def _to_finding(result: ProbeResult, severity: Severity = Severity.ERROR) -> Fin
 
 
 def _ask(network: Network, running: Running, service: Service) -> Answer:
+    if service.app:
+        return running.runtime.probe(service, service.app, running.plan.secrets[service.name], ANSWER_S)
     if service.model is None:
         url = f"{find_gateway_url(running.plan.stack.settings)}{service.health_path}"
         return network.fetch(url, timeout_s=ANSWER_S)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stackctl.core.apps.catalog import list_image_settings
 from stackctl.core.engine.engines import ENGINE_FOLDER, Engine
 from stackctl.core.engine.vllm import VLLM
 from stackctl.core.images.pins import LOCK_FILE, check_pins, parse_pins, pin_images
@@ -39,15 +40,18 @@ def load_images(
     A release's digests are its manifest's: an image that ``docker load`` brings has none that a name could hold.
     """
     if release:
-        own = [
-            str(getattr(resolved.values, name.lower()))
-            if resolved.origins[name] in (Origin.FLAG, Origin.ENVIRONMENT, Origin.DOTENV)
-            else ""
-            for name in ("GATEWAY_IMAGE", "INFERENCE_IMAGE", "VLLM_IMAGE")
-        ]
-        return choose_release_images(release.images, *own), ()
+        own = [_find_own(resolved, name) for name in ("GATEWAY_IMAGE", "INFERENCE_IMAGE", "VLLM_IMAGE")]
+        settings = list_image_settings(resolved.values)
+        apps = {service: _find_own(resolved, name) for service, name in settings.items()}
+        return choose_release_images(release.images, own[0], own[1], own[2], apps), ()
     images, pins = choose_tagged_images(effects, resolved, stackfile, engine), load_pins(effects)
     return pin_images(images, pins), check_pins(images, pins)
+
+
+def _find_own(resolved: ResolvedSettings, name: str) -> str:
+    """The image that this site itself names by a setting; empty where it names none."""
+    is_own = resolved.origins[name] in (Origin.FLAG, Origin.ENVIRONMENT, Origin.DOTENV)
+    return str(getattr(resolved.values, name.lower())) if is_own else ""
 
 
 def choose_tagged_images(effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, engine: Engine) -> Images:

@@ -10,7 +10,8 @@ from dataclasses import fields
 
 from stackctl.core.settings.dotenv import parse_dotenv, set_values
 from stackctl.core.settings.reference import render_env_example
-from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.settings import Settings, is_generated
+from stackctl.core.settings.sources import pick_source
 from stackctl.core.settings.stackfile_reader import build_schema
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
@@ -67,7 +68,8 @@ def complete_env(effects: Effects, *, says_kept: bool = False) -> tuple[str, ...
     unreadable = [finding for finding in before.findings if finding.subject == "syntax"]
     if unreadable:
         raise ConfigError(f"{env_file} cannot be read; it was not changed.", unreadable[0].hint, unreadable)
-    names = [item.name.upper() for item in fields(Settings) if item.metadata["generated"]]
+    apps = pick_source("STACK_APPS", (effects.given.flags, effects.given.environment, before.values))[0] or ""
+    names = [item.name.upper() for item in fields(Settings) if is_generated(item, apps)]
     missing = {name: effects.machine.make_key() for name in names if not before.values.get(name)}
     if text is None or missing:
         effects.files.save_text(env_file, set_values(render_env_example() if text is None else text, missing), 0o600)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.engine.engines import can_use_gpu
 from stackctl.core.machine.host import (
     Choice,
@@ -20,6 +21,7 @@ from stackctl.core.machine.host import (
     choose_runtime,
     explain_no_compose,
 )
+from stackctl.core.settings.settings import Settings
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.checks import check_bind_address, check_engine_ports
@@ -72,6 +74,8 @@ def place_stack(
     raise_config_error(
         "A model cannot be served by vLLM here.", check_vllm(effects.machine, loaded, runtime.value, gpu)
     )
+    if runtime.value == "process":
+        raise_config_error("A program is missing.", check_app_programs(effects.machine, loaded.settings))
     if wanted == "auto" and runtime.value == "process":
         warnings = (*check_docker(host.docker), *warnings)
     _check_ports(effects, host, loaded, effects.runtimes.make(runtime.value, loaded, gpu.value))
@@ -122,6 +126,16 @@ def check_vllm(machine: Machine, loaded: LoadedSite, runtime: str, gpu: Choice[G
         message = f"there is no vllm program ({program}), which the process runtime starts and does not install"
         hint = "install vLLM in an environment of its own and set VLLM_PROGRAM to its bin/vllm, or use Docker"
     return [Finding(f"models.{model.served_name}.engine", message, hint, file="stack.yml") for model in models]
+
+
+def check_app_programs(machine: Machine, settings: Settings) -> list[Finding]:
+    """Check that the programs of the site's apps are on this machine: the process runtime installs none of Debian's."""
+    return [
+        Finding("STACK_APPS", f"{app.name} needs {program.name}", f"apt-get install {program.package}")
+        for app in choose_apps(settings)
+        for program in app.programs
+        if machine.find_program(program.name, program.folders) is None
+    ]
 
 
 def choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tuple[str, str]:
@@ -218,4 +232,7 @@ def list_ports(loaded: LoadedSite, runtime: str) -> list[tuple[int, str]]:
     ports = [(loaded.settings.api_gateway_port, "API_GATEWAY_PORT")]
     if runtime == "process":
         ports += [(model.port, "INFERENCE_PORT") for model in loaded.process.models]
+    for app in choose_apps(loaded.settings):
+        names = app.ports if runtime == "process" else app.published
+        ports += [(int(getattr(loaded.settings, name.lower())), name) for name in names]
     return ports

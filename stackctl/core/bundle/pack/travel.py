@@ -31,6 +31,8 @@ MACHINE_SETTINGS = frozenset(
         "INFERENCE_IMAGE",
         "VLLM_IMAGE",
         "VLLM_PROGRAM",
+        "REDIS_IMAGE",
+        "REDIS_PORT",
         "GATEWAY_IMAGE",
         "GATEWAY_CA_BUNDLE",
         "BIND_ADDRESS",

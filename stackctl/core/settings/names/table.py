@@ -47,6 +47,7 @@ def _name(
         "expected": expected,
         "secret": secret,
         "generated": False,
+        "several": False,
         "of_machine": of_machine,
     }
     return field(default=default, metadata=metadata, repr=not secret)

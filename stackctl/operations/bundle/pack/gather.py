@@ -42,7 +42,7 @@ from stackctl.core.images.oci import ImageBlob, ImageContent
 from stackctl.core.models.catalog import Catalog
 from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.image_choice import Images
+from stackctl.core.stack.image_choice import APP_USE, Images
 from stackctl.core.text.printable import escape_text
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.effects import Effects
@@ -128,6 +128,9 @@ def _list_references(images: Images, gpus: tuple[str, ...]) -> dict[str, tuple[t
     found: dict[str, tuple[tuple[str, ...], bool]] = {images.gateway: (("api-gateway",), images.gateway_is_local)}
     if images.vllm:
         found[images.vllm] = ((VLLM_USE,), images.is_released)
+    for service, image in images.apps.items():
+        uses, _ = found.get(image, ((), False))
+        found[image] = ((*uses, f"{APP_USE}{service}"), images.is_released)
     for gpu in gpus if images.needs_inference else ():
         reference = images.inference[gpu]
         uses, _ = found.get(reference, ((), False))

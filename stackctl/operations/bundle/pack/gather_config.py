@@ -22,7 +22,7 @@ from stackctl.core.bundle.pack.travel import check_compose, check_texts, drop_ma
 from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.image_choice import GPUS, Images
+from stackctl.core.stack.image_choice import APP_USE, GPUS, Images
 from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
 from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import BundleError, Finding
@@ -88,7 +88,8 @@ def _render_travelling(
     default = loaded.images.inference["none"]
     inference = {gpu: aliases.get(f"inference.{gpu}", default) for gpu in ("none", *GPUS)}
     vllm = aliases.get(VLLM_USE, loaded.images.vllm)
-    images = Images(aliases.get(GATEWAY, loaded.images.gateway), inference, True, True, vllm=vllm)
+    apps = {name: aliases.get(f"{APP_USE}{name}", image) for name, image in loaded.images.apps.items()}
+    images = Images(aliases.get(GATEWAY, loaded.images.gateway), inference, True, True, vllm=vllm, apps=apps)
     rendered = render_site(effects, replace(loaded, compose=compose, images=images)).files
     kept = {GATEWAY_CONFIG}
     if content.images:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.bundle.format.installed_paths import ENGINE_FILES
 from stackctl.core.bundle.format.manifest import PackedEngine
 from stackctl.core.bundle.pack.engine_files import ENGINE_LICENCE, EngineFacts, title_engine
@@ -66,6 +67,11 @@ def gather_engine(
         message = "vLLM's own program is not in the bundle, and the process runtime does not install it"
         hint = "see that the site has it before it is cut off: VLLM_PROGRAM, docs/guides/models.md"
         warn(Finding("vllm", message, hint, Severity.WARNING))
+    for app in choose_apps(loaded.settings):
+        packages = " ".join(dict.fromkeys(program.package for program in app.programs))
+        message = "its programs are not in the bundle, and the process runtime does not install them"
+        hint = f"see that the site has them before it is cut off: apt-get install {packages}"
+        warn(Finding(f"app {app.name}", message, hint, Severity.WARNING))
     gpu = loaded.settings.stack_gpu
     if not loaded.process.uses_engine and request.program is None:
         return GatheredEngine()

@@ -1,0 +1,1 @@
+"""Apps: services beside the core ones, that STACK_APPS chooses. Pure."""

@@ -1,0 +1,131 @@
+"""What an app is: its services as both runtimes start them, what it needs of the machine, what the gateway is told.
+
+An app is one module of this room that makes an ``App``, and one entry in catalog.py. Its services are ``AppService``
+values, which core/stack turns into what supervisor and Compose run. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stackctl.core.settings.settings import Settings
+
+# Of the site's state folder: what apps keep, a folder for each service.
+DATA_FOLDER = "apps"
+
+
+@dataclass(frozen=True, slots=True)
+class AppPlaces:
+    """How paths and hosts look to a service of an app.
+
+    Attributes:
+        in_container: whether it runs in a container, and not as a process of this machine.
+        state: absolute path of the site's state folder; empty in a container.
+    """
+
+    in_container: bool
+    state: str = ""
+
+    def choose_folder(self, service: str, inside: str) -> str:
+        """The folder in which a service keeps its data.
+
+        Args:
+            inside: the folder of its image that belongs to the image's user; a volume goes there.
+        """
+        return inside if self.in_container else f"{self.state}/{DATA_FOLDER}/{service}"
+
+    def choose_host(self, service: str) -> str:
+        """The name or address under which the gateway reaches a service."""
+        return service if self.in_container else "127.0.0.1"
+
+    @property
+    def listen_address(self) -> str:
+        """The address that a service listens on: in a container every one of its own, none of which is published."""
+        return "0.0.0.0" if self.in_container else "127.0.0.1"  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class AppService:
+    """One service of an app.
+
+    Attributes:
+        script: what ``/bin/sh`` runs, in both runtimes; it becomes the program, and hands it secrets from its
+            variables by standard input or a file that only the service can read, never as an argument.
+        probe: what ``/bin/sh`` runs beside the service, with its variables, to ask it; ends with 0 within a few seconds
+            where it answers, and prints a line that says what.
+        environment: variables that are not secret, name to value.
+        secrets: setting that holds the value of each secret variable, by the variable's name.
+        image: name of its container's image.
+        user: user and group as whom the image is made to run, ``UID:GID``.
+        folder: folder in the container that a volume of the service's name is mounted at.
+        is_published: whether people open its port; then containers publish it on loopback.
+        memory_bytes: memory limit of its container.
+    """
+
+    name: str
+    port: int
+    script: str
+    probe: str
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str]
+    image: str
+    user: str
+    folder: str
+    is_published: bool = False
+    memory_bytes: int = 512 << 20
+    ready_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class NeededProgram:
+    """A program of the process runtime, and the Debian package that brings it.
+
+    Attributes:
+        folders: folders, as glob patterns, that it is also looked for in.
+    """
+
+    name: str
+    package: str
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLink:
+    """Variables with which the gateway finds an app.
+
+    Attributes:
+        secrets: setting that holds the value of each secret variable, by the variable's name.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+def link_nothing(settings: Settings, places: AppPlaces) -> GatewayLink:
+    """What the gateway is told of an app that it has nothing to do with."""
+    return GatewayLink()
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app.
+
+    Attributes:
+        programs: programs that its services are in the process runtime.
+        images: setting that names each service's image, by the service.
+        ports: settings of the ports that its services listen on.
+        published: those of them that containers publish on loopback.
+        build: the services in one runtime.
+        link: what the gateway is told.
+    """
+
+    name: str
+    programs: tuple[NeededProgram, ...]
+    images: Mapping[str, str]
+    ports: tuple[str, ...]
+    build: Callable[[Settings, AppPlaces], tuple[AppService, ...]]
+    published: tuple[str, ...] = ()
+    link: Callable[[Settings, AppPlaces], GatewayLink] = link_nothing
