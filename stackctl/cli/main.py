@@ -29,6 +29,7 @@ COMMANDS = {
     "doctor": "Check this machine and this site before anything starts.",
     "providers": "Ask each provider and engine whether it works.",
     "drill": "Let a provider fail in every way, and look at what clients see.",
+    "top": "Watch the gateway at work.",
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
     "keys": "Give out keys to the gateway; list, change, revoke and rotate them.",
@@ -50,7 +51,7 @@ COMMANDS = {
 # Where commands lie that are not in this folder itself; those on bundles are told by their name.
 _ROOMS = {
     **dict.fromkeys(("init", "up", "down", "restart", "render"), "run."),
-    **dict.fromkeys(("status", "health", "doctor", "providers", "drill", "logs", "chat", "config"), "look."),
+    **dict.fromkeys(("status", "health", "doctor", "providers", "drill", "top", "logs", "chat", "config"), "look."),
     **dict.fromkeys(("keys", "usage", "content-log"), "access."),
     **{name: "bundle." for name in COMMANDS if name.startswith("offline-")},
 }

@@ -1,0 +1,1 @@
+"""What the gateway does right now, from two looks at its counters."""
