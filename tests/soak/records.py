@@ -88,7 +88,7 @@ def _build(chance: random.Random, keys: int, ended_at: float) -> UsageRow:
         prompt_tokens=chance.randrange(20_000),
         completion_tokens=chance.randrange(500),
         cached_tokens=chance.randrange(10_000),
-        is_estimate=False,
+        is_estimate=0,
         queue_s=0.0,
         first_s=0.2,
         duration_s=3.0,

@@ -22,6 +22,7 @@ from gateway.settings import METRICS_FOLDER_VARIABLE, Settings, SettingsError, c
 
 if TYPE_CHECKING:
     from gateway.edge.server import BuildApp
+    from gateway.state.database import Place
 
 CONFIGURATION_WRONG = 3
 STATE_UNUSABLE = 4
@@ -86,7 +87,7 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     from gateway.observe.content import apply_setting
     from gateway.observe.crashes import guard_crashes
     from gateway.observe.logs import configure_logging
-    from gateway.state.database import StateError
+    from gateway.state.connection import StateError
     from gateway.state.start import prepare_state
 
     try:
@@ -106,16 +107,16 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
         print(f"error: {error}", file=sys.stderr)
         return STATE_UNUSABLE
 
-    apply_setting(state, settings.log_prompts)
+    apply_setting(state, Path(settings.state.path), settings.log_prompts)
     return serve(plan_gate(settings, catalog, trust, state), settings, listener, catalog.queue_length)
 
 
-def plan_gate(settings: Settings, catalog: Catalog, trust: ssl.SSLContext | bool, state: Path | None) -> BuildApp:
+def plan_gate(settings: Settings, catalog: Catalog, trust: ssl.SSLContext | bool, state: Place | None) -> BuildApp:
     """What makes the application of one worker, which opens its parts once its event loop runs.
 
     Args:
         trust: whom TLS servers are trusted by.
-        state: path of the database; None for a gateway that keeps nothing.
+        state: where the database is; None for a gateway that keeps nothing.
     """
     from gateway.edge.gate import Gate
     from gateway.edge.parts import Parts, build_parts
@@ -132,7 +133,11 @@ def plan_gate(settings: Settings, catalog: Catalog, trust: ssl.SSLContext | bool
         def open_parts() -> Parts:
             upstream = Upstream(trust)
             router = Router(upstream, slots, Breaker(), catalog.queue_wait_s)
-            content = ContentLog(Database(state), state.parent, catalog.content, secrets) if state else ContentLog()
+            content = (
+                ContentLog(Database(state), Path(settings.state.path), catalog.content, secrets)
+                if state
+                else ContentLog()
+            )
             return build_parts(router, slots, state, settings.usage_days, (upstream.close,), content)
 
         return Gate(settings, catalog, open_parts)

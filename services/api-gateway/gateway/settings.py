@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024
 DEFAULT_SHUTDOWN_S = 20
@@ -18,6 +18,7 @@ DEFAULT_USAGE_DAYS = 400
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _MAX_WORKERS = 64
+_DATABASE_SCHEMES = ("postgresql://", "postgres://")
 
 _REFERENCE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -25,6 +26,25 @@ _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 class SettingsError(Exception):
     """A variable is missing or wrong; the message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """Where the gateway keeps its keys and its records of usage.
+
+    Attributes:
+        path: folder of the gateway's database and files; empty for a gateway that keeps nothing.
+        database_url: address of a PostgreSQL database that takes the file's place; empty for none. May hold a password.
+        database_password, database_password_file: the password, or the path of a file with it, where the address has
+            none.
+        ca_bundle: see ``Settings``.
+    """
+
+    path: str = ""
+    database_url: str = field(default="", repr=False)
+    database_password: str = field(default="", repr=False)
+    database_password_file: str = ""
+    ca_bundle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +60,10 @@ class Settings:
         max_body_bytes: largest request body; a larger one is answered with 413.
         shutdown_s: seconds that requests under way may still take after SIGTERM.
         direct_hosts: the stack's own hosts, which are never asked through a proxy.
-        ca_bundle: path of a PEM file of certificate authorities that providers are trusted by, beside the system's own;
-            empty for none.
+        ca_bundle: path of a PEM file of certificate authorities that providers are trusted by, beside the system's own,
+            and that the database's server is trusted by; empty for none.
         is_verbose: whether each try of a request is logged, too.
-        state_path: folder of the gateway's database; empty for a gateway that keeps nothing.
+        state: where keys and usage are kept.
         is_state_required: whether the gateway refuses to start when its database cannot be used, rather than to go on
             without keys of its own.
         usage_days: days after which records of usage are removed; 0 for never.
@@ -61,7 +81,7 @@ class Settings:
     direct_hosts: tuple[str, ...] = ()
     ca_bundle: str = ""
     is_verbose: bool = False
-    state_path: str = ""
+    state: StateSettings = StateSettings()
     is_state_required: bool = False
     usage_days: int = DEFAULT_USAGE_DAYS
 
@@ -86,13 +106,35 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         shutdown_s=_read_int(environ, "GATEWAY_SHUTDOWN_S", DEFAULT_SHUTDOWN_S, 1, 3600),
         direct_hosts=tuple(filter(None, environ.get("GATEWAY_DIRECT_HOSTS", "").split(","))),
         ca_bundle=environ.get("GATEWAY_CA_BUNDLE", ""),
-        state_path=environ.get("GATEWAY_STATE", ""),
+        state=parse_state(environ),
         is_state_required=_read_bool(environ, "GATEWAY_STATE_REQUIRED"),
         usage_days=_read_int(environ, "GATEWAY_USAGE_DAYS", DEFAULT_USAGE_DAYS, 0, 36_500),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")
     return settings
+
+
+def parse_state(environ: Mapping[str, str]) -> StateSettings:
+    """Read where the state is.
+
+    Raises:
+        SettingsError: the address of the database is none, or has no folder beside it; the address is not repeated.
+    """
+    state = StateSettings(
+        path=environ.get("GATEWAY_STATE", ""),
+        database_url=environ.get("GATEWAY_DATABASE_URL", "").strip(),
+        database_password=environ.get("GATEWAY_DATABASE_PASSWORD", ""),
+        database_password_file=environ.get("GATEWAY_DATABASE_PASSWORD_FILE", ""),
+        ca_bundle=environ.get("GATEWAY_CA_BUNDLE", ""),
+    )
+    if state.database_url and not state.database_url.startswith(_DATABASE_SCHEMES):
+        raise SettingsError("GATEWAY_DATABASE_URL is not usable; expected postgresql://USER@HOST:PORT/DATABASE")
+    if state.database_url and not state.path:
+        raise SettingsError(
+            "GATEWAY_DATABASE_URL is set and GATEWAY_STATE is empty; name a folder for the files beside it"
+        )
+    return state
 
 
 def check_references(config_text: str, environ: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ from stackctl.adapters.http.stand_in import StandIn, run_stand_in
 from stackctl.core.drill.faults import OK
 from tests.integration.gateway.drilled import SOURCE, find_gateway_python, run_gateway
 from tests.integration.gateway.gates import CHAT, TIMEOUT_S, Gate
+from tests.postgres_server import Postgres, run_postgres
 from tests.waiting import wait_for
 
 
@@ -33,10 +34,34 @@ def provider() -> Iterator[StandIn]:
 Open = Callable[..., Any]
 
 
-@pytest.fixture(params=[1, 3], ids=["one worker", "three workers"])
-def open_gate(request: pytest.FixtureRequest, provider: StandIn, tmp_path: Path) -> Open:
-    """Starts gateways that share a state folder, one after the other."""
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with run_postgres() as running:
+        yield running
 
+
+@pytest.fixture(params=[1, 3], ids=["one worker", "three workers"])
+def workers(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def open_file_gate(workers: int, provider: StandIn, tmp_path: Path) -> Open:
+    """Starts gateways that share a state folder, one after the other."""
+    return build_open(workers, provider, {"GATEWAY_STATE": str(tmp_path / "state")})
+
+
+@pytest.fixture(params=["file", "server"])
+def open_gate(request: pytest.FixtureRequest, workers: int, provider: StandIn, tmp_path: Path) -> Open:
+    """The same with a state that is a SQLite file, and with one in PostgreSQL."""
+    state = {"GATEWAY_STATE": str(tmp_path / "state")}
+    if request.param == "server":
+        postgres = request.getfixturevalue("postgres")
+        state["GATEWAY_DATABASE_URL"] = postgres.build_url(postgres.make_database())
+    return build_open(workers, provider, state)
+
+
+def build_open(workers: int, provider: StandIn, state: dict[str, str]) -> Open:
     @contextmanager
     def open_one(**environment: str) -> Iterator[Gate]:
         parameters = {"api_base": f"{provider.url}/v1", "api_key": "k"}
@@ -48,17 +73,18 @@ def open_gate(request: pytest.FixtureRequest, provider: StandIn, tmp_path: Path)
             "providers": {"engine": {"kind": "engine", "local": True}, "cloud": {"kind": "openai"}},
             "models": {"chat": {"provider": "engine"}, "cloud": {"provider": "cloud"}},
         }
-        settings = {"GATEWAY_STATE": str(tmp_path / "state"), "GATEWAY_WORKERS": str(request.param), **environment}
+        settings = {**state, "GATEWAY_WORKERS": str(workers), **environment}
         configuration = json.dumps({"model_list": models, "gateway": own})
         with ExitStack() as stack, run_gateway(configuration, **settings) as gateway:
-            yield Gate(gateway, request.param, stack)
+            yield Gate(gateway, workers, stack)
 
+    open_one.state = state  # type: ignore[attr-defined]
     return open_one
 
 
-def run_twin(state: Path, **body: Any) -> dict[str, Any]:
+def run_twin(state: dict[str, str], **body: Any) -> dict[str, Any]:
     """What stackctl runs while the gateway is stopped."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "GATEWAY_STATE": str(state)}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **state}
     command = [find_gateway_python(), "-m", "gateway.administer"]
     done = subprocess.run(command, env=environment, input=json.dumps(body), capture_output=True, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -122,8 +148,8 @@ def test_two_operators_at_once_get_one_key_of_a_name_and_lose_none(open_gate: Op
         )
 
 
-def test_a_secret_is_shown_once_and_is_nowhere_else(open_gate: Open, tmp_path: Path) -> None:
-    with open_gate(GATEWAY_LOG_LEVEL="debug") as gate:
+def test_a_secret_is_shown_once_and_is_nowhere_else(open_file_gate: Open, tmp_path: Path) -> None:
+    with open_file_gate(GATEWAY_LOG_LEVEL="debug") as gate:
         made = gate.create("anna", note="a note")
         rotated = gate.order(do="keys.rotate", name="anna").json()["secret"]
         gate.wait_for(rotated, "200")
@@ -142,17 +168,17 @@ def test_a_secret_is_shown_once_and_is_nowhere_else(open_gate: Open, tmp_path: P
         assert '"action":"keys.rotate"' in log
 
 
-def test_keys_outlive_the_gateway_and_can_be_made_while_it_is_stopped(open_gate: Open, tmp_path: Path) -> None:
-    early = run_twin(tmp_path / "state", do="keys.create", name="early")["body"]["secret"]
+def test_keys_outlive_the_gateway_and_can_be_made_while_it_is_stopped(open_gate: Any) -> None:
+    early = run_twin(open_gate.state, do="keys.create", name="early")["body"]["secret"]
     with open_gate() as gate:
         assert set(gate.ask(early)) == {"200"}
         late = gate.create("late")
-    assert run_twin(tmp_path / "state", do="keys.create", name="late")["status"] == 409
-    assert run_twin(tmp_path / "state", do="keys.revoke", name="early")["status"] == 200
+    assert run_twin(open_gate.state, do="keys.create", name="late")["status"] == 409
+    assert run_twin(open_gate.state, do="keys.revoke", name="early")["status"] == 200
     with open_gate() as gate:
         assert set(gate.ask(late)) == {"200"}
         assert set(gate.ask(early)) == {"invalid_api_key"}
-        run_twin(tmp_path / "state", do="keys.revoke", name="late")
+        run_twin(open_gate.state, do="keys.revoke", name="late")
         gate.wait_for(late, "invalid_api_key")
 
 
@@ -181,9 +207,9 @@ def test_a_worker_that_is_started_again_knows_the_keys(open_gate: Open) -> None:
         assert set(gate.ask(key)) == {"200"}
 
 
-def test_keys_that_are_known_stay_while_the_database_does_not_answer(open_gate: Open, tmp_path: Path) -> None:
+def test_keys_that_are_known_stay_while_the_database_does_not_answer(open_file_gate: Open, tmp_path: Path) -> None:
     database = tmp_path / "state" / "gateway.db"
-    with open_gate() as gate:
+    with open_file_gate() as gate:
         key = gate.create("anna")
         gate.wait_for(key, "200")
         rename(database, keys="keys_away", facts="facts_away")
@@ -203,16 +229,18 @@ def rename(database: Path, **tables: str) -> None:
     connection.close()
 
 
-def test_an_older_copy_that_was_put_back_is_said_in_the_log_and_in_the_list(open_gate: Open, tmp_path: Path) -> None:
+def test_an_older_copy_that_was_put_back_is_said_in_the_log_and_in_the_list(
+    open_file_gate: Open, tmp_path: Path
+) -> None:
     database = tmp_path / "state" / "gateway.db"
-    with open_gate() as gate:
+    with open_file_gate() as gate:
         key = gate.create("anna")
     copy = database.read_bytes()
-    with open_gate() as gate:
+    with open_file_gate() as gate:
         assert "an older copy" not in gate.gateway.log.read_text()
         gate.order(do="keys.revoke", name="anna")
     database.write_bytes(copy)
-    with open_gate() as gate:
+    with open_file_gate() as gate:
         assert "an older copy that misses 1 changes" in gate.gateway.log.read_text()
         listed = gate.order(do="keys.list").json()["keys"]
         assert [(item["name"], item["unknown_since"] is not None) for item in listed] == [("anna", True)]

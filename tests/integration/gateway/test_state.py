@@ -13,7 +13,8 @@ from pathlib import Path
 import gateway
 import pytest
 from gateway.settings import parse_settings
-from gateway.state.database import FILE_NAME, Database, StateError, prepare, set_aside
+from gateway.state.connection import Connection, StateError
+from gateway.state.database import FILE_NAME, Database, Place, prepare, set_aside
 from gateway.state.schema import MIGRATIONS
 from gateway.state.start import prepare_state
 
@@ -22,7 +23,7 @@ from tests.gateway_calls import ENVIRONMENT
 SOURCE = str(Path(gateway.__file__).parents[1])
 
 
-def count_facts(connection: sqlite3.Connection) -> int:
+def count_facts(connection: Connection) -> int:
     (count,) = connection.execute("SELECT count(*) FROM facts").fetchone()
     assert isinstance(count, int)
     return count
@@ -69,7 +70,7 @@ def test_a_job_that_fails_changes_nothing(tmp_path: Path) -> None:
         database = Database(prepare(tmp_path))
         before = await database.read(count_facts)
 
-        def half(connection: sqlite3.Connection) -> None:
+        def half(connection: Connection) -> None:
             connection.execute("INSERT INTO facts VALUES ('half', 1)")
             raise LookupError("of the job's own")
 
@@ -134,7 +135,7 @@ def test_a_file_that_went_away_is_not_made_anew(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def start(folder: Path, **changes: str) -> Path | None:
+def start(folder: Path, **changes: str) -> Place | None:
     return prepare_state(parse_settings({**ENVIRONMENT, "GATEWAY_STATE": str(folder), **changes}))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from gateway.queue.slots import Slots
 from gateway.routing.key_limits import KeyLimits
 from gateway.settings import parse_settings
 from gateway.state import usage
+from gateway.state.connection import Connection
 from gateway.state.database import Database, prepare
 from gateway.state.values import Caller, Key, Terms
 
@@ -240,7 +240,7 @@ def test_without_limits_nothing_is_told(build: Build) -> None:
     assert read_limits(build(models=("local-*",)).ask()) == {}
 
 
-def add_usage(connection: sqlite3.Connection, *rows: tuple[str, float, int, int]) -> None:
+def add_usage(connection: Connection, *rows: tuple[str, float, int, int]) -> None:
     for key, ended_at, prompt, completion in rows:
         usage.add_usage(connection, [row(ended_at, key=key, prompt_tokens=prompt, completion_tokens=completion)])
 

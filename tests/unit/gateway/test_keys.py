@@ -18,7 +18,7 @@ from gateway.policy.access import find_caller
 from gateway.policy.keyring import KeyRing
 from gateway.policy.refresher import KeyReader
 from gateway.settings import parse_settings
-from gateway.state.database import Database, prepare
+from gateway.state.database import Database, Place, prepare
 from gateway.state.keys import read_revision
 from gateway.state.restored import MARK_NAME, note_restored
 from gateway.state.schema import migrate
@@ -35,10 +35,19 @@ DAY_S = 86_400.0
 class State:
     """A database, asked as the admin route asks it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = prepare(folder)
-        self.database = Database(self.path)
-        self.reader = KeyReader(self.path)
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.database = Database(place)
+        self.reader = KeyReader(place)
+
+    @property
+    def path(self) -> Path:
+        assert isinstance(self.place, Path)
+        return self.place
+
+    def dump(self) -> bytes:
+        """All that the database holds."""
+        return b"".join(file.read_bytes() for file in self.path.parent.iterdir())
 
     def do(self, action: str, /, **fields: Any) -> Any:
         order = parse_order({"do": action, **fields})
@@ -66,7 +75,7 @@ class State:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    state = State(tmp_path)
+    state = State(prepare(tmp_path))
     yield state
     state.database.close_here()
 
@@ -100,7 +109,7 @@ def test_of_a_secret_only_its_hash_is_kept(state: State) -> None:
     made = state.do("keys.create", name="a")
     new = state.do("keys.rotate", name="a")["secret"]
     state.do("keys.create", name="b")
-    files = b"".join(file.read_bytes() for file in state.path.parent.iterdir())
+    files = state.dump()
     for sent in (made["secret"], new):
         id_, secret = sent.split("-", 2)[1:]
         assert id_.encode() in files
@@ -335,11 +344,11 @@ RING = _make_ring()
 
 
 def test_a_stopped_gateways_twin_answers_as_the_route_does(tmp_path: Path) -> None:
-    status, body = administer(b'{"do": "keys.create", "name": "a"}', str(tmp_path / "new"))
+    status, body = administer(b'{"do": "keys.create", "name": "a"}', {"GATEWAY_STATE": str(tmp_path / "new")})
     assert status == 200
     assert b'"secret":"sk-' in body
-    assert administer(b'{"do": "keys.create", "name": "a"}', str(tmp_path / "new"))[0] == 409
-    status, body = administer(b'{"do": "keys.list"}', str(tmp_path / "new"))
+    assert administer(b'{"do": "keys.create", "name": "a"}', {"GATEWAY_STATE": str(tmp_path / "new")})[0] == 409
+    status, body = administer(b'{"do": "keys.list"}', {"GATEWAY_STATE": str(tmp_path / "new")})
     assert (status, b'"name":"a"' in body) == (200, True)
 
 
@@ -348,15 +357,15 @@ def test_a_stopped_gateways_twin_answers_as_the_route_does(tmp_path: Path) -> No
     [(b"", 400, b"invalid_json"), (b"[]", 400, b"invalid_json"), (b'{"do": 1}', 400, b"invalid_parameter")],
 )
 def test_the_twin_refuses_what_is_no_action(tmp_path: Path, sent: bytes, status: int, code: bytes) -> None:
-    refused, body = administer(sent, str(tmp_path))
+    refused, body = administer(sent, {"GATEWAY_STATE": str(tmp_path)})
     assert (refused, code in body) == (status, True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_twin_says_what_it_misses(tmp_path: Path) -> None:
-    assert administer(b'{"do": "keys.list"}', "")[0] == 503
+    assert administer(b'{"do": "keys.list"}', {})[0] == 503
     (tmp_path / "gateway.db").write_bytes(b"not a database" * 100)
-    status, body = administer(b'{"do": "keys.list"}', str(tmp_path))
+    status, body = administer(b'{"do": "keys.list"}', {"GATEWAY_STATE": str(tmp_path)})
     assert (status, b"state_unavailable" in body, b"damaged" in body) == (503, True, True)
     assert (tmp_path / "gateway.db").read_bytes().startswith(b"not a database")
 
@@ -403,9 +412,9 @@ def test_the_newest_state_is_no_older_copy(state: State) -> None:
 
 
 def test_the_twin_notices_an_older_copy(tmp_path: Path) -> None:
-    administer(b'{"do": "keys.create", "name": "a"}', str(tmp_path))
+    administer(b'{"do": "keys.create", "name": "a"}', {"GATEWAY_STATE": str(tmp_path)})
     copy = (tmp_path / "gateway.db").read_bytes()
-    administer(b'{"do": "keys.revoke", "name": "a"}', str(tmp_path))
+    administer(b'{"do": "keys.revoke", "name": "a"}', {"GATEWAY_STATE": str(tmp_path)})
     (tmp_path / "gateway.db").write_bytes(copy)
-    listed = orjson.loads(administer(b'{"do": "keys.list"}', str(tmp_path))[1])["keys"]
+    listed = orjson.loads(administer(b'{"do": "keys.list"}', {"GATEWAY_STATE": str(tmp_path)})[1])["keys"]
     assert [(key["name"], key["unknown_since"] is not None) for key in listed] == [("a", True)]

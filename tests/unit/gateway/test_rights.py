@@ -226,7 +226,7 @@ def test_without_a_database_only_the_keys_of_the_environment_open() -> None:
 
 
 def test_a_key_that_another_process_made_opens(site: Site, tmp_path: Path) -> None:
-    status, body = administer(b'{"do": "keys.create", "name": "offline"}', str(tmp_path))
+    status, body = administer(b'{"do": "keys.create", "name": "offline"}', {"GATEWAY_STATE": str(tmp_path)})
     assert status == 200
     secret = body.split(b'"secret":"')[1].split(b'"')[0].decode()
     assert site.ask(secret).status_code == 200

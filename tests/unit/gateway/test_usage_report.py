@@ -27,7 +27,7 @@ def fill(folder: Path) -> Path:
 
 
 def ask(folder: Path, **fields: Any) -> tuple[int, Any]:
-    status, body = administer(json.dumps({"do": "usage.report", **fields}).encode(), str(folder))
+    status, body = administer(json.dumps({"do": "usage.report", **fields}).encode(), {"GATEWAY_STATE": str(folder)})
     return status, json.loads(body)
 
 

@@ -39,7 +39,7 @@ def record(**changes: Any) -> Record:
 
 def count(**changes: Any) -> tuple[int, int, bool]:
     row = build_row(record(**changes), SALT)
-    return row.prompt_tokens, row.completion_tokens, row.is_estimate
+    return row.prompt_tokens, row.completion_tokens, bool(row.is_estimate)
 
 
 def test_what_the_server_counted_is_kept() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 from gateway.admin import content_logging, keys, usage
 from gateway.admin.fields import Fields
 from gateway.errors import ApiError, RefusedError
-from gateway.state.database import Job
+from gateway.state.connection import Connection, Job
 
 # Takes the action's fields, returns the answer's; raises RefusedError, which undoes what it wrote.
-Work = Callable[[sqlite3.Connection, Fields], dict[str, Any]]
+Work = Callable[[Connection, Fields], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from dataclasses import asdict
 from typing import Any
 
 from gateway.admin.fields import Fields, check_known, read_count, read_models, refuse
+from gateway.state.connection import Connection
 from gateway.state.content_logging import OPERATOR, list_logging, start_logging, stop_logging
 
 DEFAULT_MINUTES, MAX_MINUTES = 60, 24 * 60
 
 
-def start(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def start(connection: Connection, sent: Fields) -> dict[str, Any]:
     """Log the content of ``models``, ``*`` for all, for ``minutes``: at most a day, 60 where nothing is said."""
     check_known(sent, {"models", "minutes"})
     models = read_models(sent, "models")
@@ -27,14 +27,14 @@ def start(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
     return show(connection, {})
 
 
-def stop(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def stop(connection: Connection, sent: Fields) -> dict[str, Any]:
     """Log the content of ``models`` no more; of none, where none are named."""
     check_known(sent, {"models"})
     stop_logging(connection, read_models(sent, "models"))
     return show(connection, {})
 
 
-def show(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def show(connection: Connection, sent: Fields) -> dict[str, Any]:
     """What is on now."""
     check_known(sent, ())
     return {"logging": [asdict(item) for item in list_logging(connection, time.time())]}

@@ -5,7 +5,6 @@ Times are in seconds since 1970. A secret stands in the answers of ``keys.create
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from dataclasses import asdict, fields, replace
 from typing import Any, get_args
@@ -24,6 +23,7 @@ from gateway.admin.fields import (
     refuse,
 )
 from gateway.state import keys as table
+from gateway.state.connection import Connection
 from gateway.state.restored import find_restored_at
 from gateway.state.values import Key, Period, Secret, Terms
 
@@ -31,7 +31,7 @@ DEFAULT_GRACE_S, MAX_GRACE_S = 86_400.0, 30 * 86_400.0
 _TERMS = frozenset(field.name for field in fields(Terms))
 
 
-def create(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def create(connection: Connection, sent: Fields) -> dict[str, Any]:
     """Give a key out: ``name``, the fields of ``Terms``, ``expires_at``."""
     check_known(sent, _TERMS | {"name", "expires_at"})
     now = time.time()
@@ -41,7 +41,7 @@ def create(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
     return {**_show(connection, key), "secret": secret}
 
 
-def change(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def change(connection: Connection, sent: Fields) -> dict[str, Any]:
     """Change what a key may: the fields that are sent, and no others; null takes a limit away."""
     check_known(sent, _TERMS | {"name", "expires_at"})
     key = table.find_open_key(connection, read_name(sent))
@@ -51,7 +51,7 @@ def change(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
     return _show(connection, key)
 
 
-def list_(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def list_(connection: Connection, sent: Fields) -> dict[str, Any]:
     """Every key, oldest first; with ``revoked`` those that are, too."""
     check_known(sent, {"revoked"})
     keys = table.list_keys(connection, read_flag(sent, "revoked"))
@@ -63,13 +63,13 @@ def list_(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
     return {"keys": [_describe(key, by_key[key.id], restored_at) for key in keys]}
 
 
-def show(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def show(connection: Connection, sent: Fields) -> dict[str, Any]:
     """One key by its ``name``."""
     check_known(sent, {"name"})
     return _show(connection, table.find_key(connection, read_name(sent)))
 
 
-def revoke(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def revoke(connection: Connection, sent: Fields) -> dict[str, Any]:
     """End a key for good, by its ``name``."""
     check_known(sent, {"name"})
     key = table.find_open_key(connection, read_name(sent))
@@ -77,7 +77,7 @@ def revoke(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
     return _show(connection, table.find_key(connection, key.name))
 
 
-def rotate(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def rotate(connection: Connection, sent: Fields) -> dict[str, Any]:
     """Give a key a new secret, by its ``name``; the old one works for ``grace_s`` seconds more."""
     check_known(sent, {"name", "grace_s"})
     now = time.time()
@@ -101,7 +101,7 @@ def _read_terms(sent: Fields, terms: Terms) -> Terms:
     return replace(terms, **{name: value for name, value in read.items() if name in sent})
 
 
-def _show(connection: sqlite3.Connection, key: Key) -> dict[str, Any]:
+def _show(connection: Connection, key: Key) -> dict[str, Any]:
     return {"key": _describe(key, table.list_secrets(connection, [key]), find_restored_at(connection))}
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any, cast, get_args
 
 from gateway.admin.fields import Fields, check_known, read_choice, read_time, refuse
+from gateway.state.connection import Connection
 from gateway.state.usage import Grouping, UsageSum, report_usage
 
 _GROUPINGS: tuple[str, ...] = get_args(Grouping)
 
 
-def report(connection: sqlite3.Connection, sent: Fields) -> dict[str, Any]:
+def report(connection: Connection, sent: Fields) -> dict[str, Any]:
     """What was used ``by`` each key, model, provider or day, from ``since`` to before ``until``, and in all."""
     check_known(sent, {"by", "since", "until"})
     by = cast("Grouping", read_choice(sent, "by", _GROUPINGS))

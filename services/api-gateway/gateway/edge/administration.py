@@ -10,7 +10,7 @@ from gateway.edge.bodies import parse_object, read_body
 from gateway.edge.exchange import Exchange
 from gateway.edge.parts import Parts
 from gateway.errors import ApiError, RefusedError
-from gateway.state.database import StateError
+from gateway.state.connection import StateError
 
 if TYPE_CHECKING:
     from gateway.edge.asgi import Receive, Scope

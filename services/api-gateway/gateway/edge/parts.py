@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.catalog.values import Route, Target
@@ -16,7 +15,7 @@ from gateway.policy.keyring import KeyRing
 from gateway.policy.refresher import KeyReader, Refresher
 from gateway.queue.slots import SlotQueue, Slots
 from gateway.routing.key_limits import KeyLimits
-from gateway.state.database import Database
+from gateway.state.database import Database, Place
 
 Step = Callable[[], Awaitable[None]]
 
@@ -77,7 +76,7 @@ class Parts:
 def build_parts(
     router: Routing,
     slots: SlotQueue,
-    state: Path | None,
+    state: Place | None,
     usage_days: int,
     closers: tuple[Step, ...] = (),
     content: ContentLog | None = None,
@@ -86,7 +85,7 @@ def build_parts(
 
     Args:
         slots: where the limits of keys are counted.
-        state: path of the database; None where the gateway keeps none, or goes on without.
+        state: where the database is; None where the gateway keeps none, or goes on without.
         usage_days: days after which records of usage are removed; 0 for never.
         closers: called before those of the state.
         content: logs what was said, from this database; None never does.

@@ -24,7 +24,7 @@ async def describe_present(parts: Parts, settings: Settings, models: int) -> Pre
     return Present(
         {name: asdict(lines[name]) for name in sorted(lines)},
         _sort_limits(taken, {key.id: key for key in parts.keyring.list_keys()}),
-        await asyncio.to_thread(_measure_disk, settings.state_path) if settings.state_path else None,
+        await asyncio.to_thread(_measure_disk, settings.state.path) if settings.state.path else None,
         settings.workers,
         models,
     )

@@ -20,8 +20,9 @@ from gateway.catalog.values import ContentRules
 from gateway.observe.content_feed import ContentFeed
 from gateway.observe.content_file import FILE_NAME, ContentFile
 from gateway.observe.logs import note
+from gateway.state.connection import StateError
 from gateway.state.content_logging import ALL, SETTING, Logging, list_logging, start_logging, stop_logging
-from gateway.state.database import Database, StateError
+from gateway.state.database import Database, Place
 
 _LOG = logging.getLogger("gateway.content")
 
@@ -139,7 +140,7 @@ class ContentLog:
             _tell(on, self._path)
 
 
-def apply_setting(state: Path | None, log_prompts: bool) -> None:
+def apply_setting(state: Place | None, folder: Path, log_prompts: bool) -> None:
     """Do what ``GATEWAY_LOG_PROMPTS`` says at a start: log the content of all routes for an hour, or no more.
 
     Called before workers are forked. Failing that it says so in the log, and nothing is logged.
@@ -154,7 +155,7 @@ def apply_setting(state: Path | None, log_prompts: bool) -> None:
         if log_prompts:
             database.write_here(lambda connection: start_logging(connection, [ALL], now + SETTING_S, SETTING, now))
             text = "GATEWAY_LOG_PROMPTS is true: prompts and answers of all routes are written, masked, for one hour"
-            _LOG.warning("%s, until %s, to %s", text, _write_time(now + SETTING_S), state.parent / FILE_NAME)
+            _LOG.warning("%s, until %s, to %s", text, _write_time(now + SETTING_S), folder / FILE_NAME)
     except StateError as error:
         _LOG.error("GATEWAY_LOG_PROMPTS cannot be applied: %s", error)
     finally:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from gateway.observe.metrics import USAGE_LOST, USAGE_WAITING
 from gateway.observe.usage_rows import Record, build_row
-from gateway.state.database import Database, StateError
+from gateway.state.connection import StateError
+from gateway.state.database import Database
 from gateway.state.usage import UsageRow, add_usage, read_salt, remove_usage
 
 _LOG = logging.getLogger("gateway.usage")

@@ -83,7 +83,7 @@ def _build(record: Record, salt: bytes | None) -> UsageRow:
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=_add_up(map(_find_cached, record.counted)),
-        is_estimate=is_estimate,
+        is_estimate=int(is_estimate),
         queue_s=record.queue_s,
         first_s=record.first_s,
         duration_s=record.duration_s,

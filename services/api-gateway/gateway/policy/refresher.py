@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
-from pathlib import Path
 
 from gateway.policy.keyring import Held, KeyRing, hold
-from gateway.state.database import Database, StateError
+from gateway.state.connection import Connection, StateError
+from gateway.state.database import Database, Place
 from gateway.state.keys import SecretRow, build_secret, read_open_secrets, read_revision
 from gateway.state.restored import write_mark
 
@@ -26,14 +25,14 @@ class KeyReader:
     """Reads what a ring holds; what did not change since it was read is not made anew, which for 10,000 takes 0.4 s.
 
     Args:
-        state: path of the database, beside which the revision is kept; None to keep it nowhere.
+        state: where the database is; the revision is kept in a file beside it, or nowhere for None.
     """
 
-    def __init__(self, state: Path | None = None) -> None:
+    def __init__(self, state: Place | None = None) -> None:
         self._state = state
         self._held: dict[SecretRow, Held] = {}
 
-    def read(self, connection: sqlite3.Connection) -> tuple[int, dict[bytes, Held]]:
+    def read(self, connection: Connection) -> tuple[int, dict[bytes, Held]]:
         """The revision of the keys and the ring's content, as a job of a database."""
         revision, rows = read_open_secrets(connection)
         self._held = {row: self._held.get(row) or hold(build_secret(row)) for row in rows}

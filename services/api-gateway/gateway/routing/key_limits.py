@@ -11,7 +11,8 @@ from gateway.errors import ApiError
 from gateway.observe.logs import note
 from gateway.queue.bounds import Admission, BaseNeededError, Bounds, Cost, Limit, OverLimitError
 from gateway.queue.slots import SlotQueue
-from gateway.state.database import Database, StateError
+from gateway.state.connection import StateError
+from gateway.state.database import Database
 from gateway.state.usage import sum_tokens
 from gateway.state.values import Key
 

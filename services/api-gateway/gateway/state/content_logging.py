@@ -6,9 +6,10 @@ gateway was down meanwhile. Times are in seconds since 1970.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from gateway.state.connection import Connection
 
 # Stands for every route.
 ALL = "*"
@@ -37,16 +38,18 @@ class Logging:
         return self.started_at - _CLOCK_S <= now < self.ends_at
 
 
-def start_logging(
-    connection: sqlite3.Connection, models: Iterable[str], ends_at: float, source: str, now: float
-) -> None:
+def start_logging(connection: Connection, models: Iterable[str], ends_at: float, source: str, now: float) -> None:
     """Log the content of these routes until then, whatever was said of them before."""
     _remove_ended(connection, now)
     rows = [(model, now, ends_at, source) for model in models]
-    connection.executemany("INSERT OR REPLACE INTO content_logging VALUES (?, ?, ?, ?)", rows)
+    query = (
+        "INSERT INTO content_logging (model, started_at, ends_at, source) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (model, source) DO UPDATE SET started_at = excluded.started_at, ends_at = excluded.ends_at"
+    )
+    connection.executemany(query, rows)
 
 
-def stop_logging(connection: sqlite3.Connection, models: Iterable[str], source: str | None = None) -> None:
+def stop_logging(connection: Connection, models: Iterable[str], source: str | None = None) -> None:
     """Log the content of these routes no more; without any, of all. With a source only what it switched on."""
     condition, values = ("source = ?", [source]) if source else ("TRUE", [])
     wanted = list(models)
@@ -55,11 +58,11 @@ def stop_logging(connection: sqlite3.Connection, models: Iterable[str], source: 
     connection.execute(f"DELETE FROM content_logging WHERE {condition}", [*values, *wanted])  # noqa: S608, only marks
 
 
-def list_logging(connection: sqlite3.Connection, now: float) -> list[Logging]:
+def list_logging(connection: Connection, now: float) -> list[Logging]:
     """What is on at a time, by name."""
     rows = connection.execute("SELECT model, started_at, ends_at, source FROM content_logging ORDER BY model, source")
     return [found for row in rows if (found := Logging(*row)).is_on(now)]
 
 
-def _remove_ended(connection: sqlite3.Connection, now: float) -> None:
+def _remove_ended(connection: Connection, now: float) -> None:
     connection.execute("DELETE FROM content_logging WHERE ends_at <= ?", (now,))

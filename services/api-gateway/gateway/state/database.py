@@ -1,8 +1,8 @@
-"""The gateway's database: one SQLite file, which each process opens for itself. Does I/O: that file.
+"""The gateway's database: one SQLite file, which each process opens for itself, or a server. Does I/O: either.
 
-In: the folder of the state. Out: what jobs read from and write to a connection. Jobs run in one thread of their own,
-so that neither the disk nor another process's transaction ever holds up the event loop. Everything that goes wrong is
-a ``StateError``.
+In: where the state is. Out: what jobs read from and write to a connection. Jobs run in one thread of their own, so that
+neither the disk nor another process's transaction ever holds up the event loop. Everything that goes wrong is a
+``StateError``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
+from gateway.state.connection import Connection, Job, Session, StateError, T
+from gateway.state.postgres import CONNECT_S, JOB_S, PostgresServer
 from gateway.state.schema import NewerError, migrate
 
 FILE_NAME = "gateway.db"
@@ -24,66 +26,111 @@ FILE_NAME = "gateway.db"
 _BUSY_S = 5.0
 _NOT_A_DATABASE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
-T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
-
-
-class StateError(Exception):
-    """The state cannot be used; the message is one line for the operator.
-
-    Attributes:
-        is_broken: whether the file is damaged, so that it stays unusable until it is replaced.
-    """
-
-    def __init__(self, message: str, is_broken: bool = False) -> None:
-        super().__init__(message)
-        self.is_broken = is_broken
+# Where a state is: the path of a SQLite file that ``prepare`` made, or a server that ``prepare_server`` made ready.
+Place = Path | PostgresServer
 
 
 class Database:
-    """One process's connection to the file.
+    """One process's connection to the state.
 
     Args:
-        path: of a file that ``prepare`` made.
+        longest_s: seconds after which ``read`` and ``write`` give up; None for never, where the state is a file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, place: Place, longest_s: float | None = None) -> None:
+        self._place = place
+        self._longest_s = None if isinstance(place, Path) else longest_s or CONNECT_S + JOB_S
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
-        self._connection: sqlite3.Connection | None = None
+        self._session: Session | None = None
 
     async def open(self) -> None:
-        """Open the file now, so that it stays ours where its folder is moved; one that cannot be is told of later."""
-        with contextlib.suppress(StateError):
-            await self.read(lambda connection: connection.execute("SELECT count(*) FROM facts").fetchone())
+        """Open a file now, so that it stays ours where its folder is moved; one that cannot be is told of later."""
+        if isinstance(self._place, Path):
+            with contextlib.suppress(StateError):
+                await self.read(lambda connection: connection.execute("SELECT count(*) FROM facts").fetchone())
 
     async def read(self, job: Job[T]) -> T:
         """Do a job that changes nothing.
 
         Raises:
-            StateError: the file cannot be read.
+            StateError: the state cannot be read.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.read_here, job)
+        return await self._run(self.read_here, job)
 
     async def write(self, job: Job[T]) -> T:
         """Do a job in a transaction: all of it is kept, or nothing.
 
         Raises:
-            StateError: the file cannot be written; nothing was changed.
+            StateError: the state cannot be written; nothing was changed.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.write_here, job)
+        return await self._run(self.write_here, job)
 
     def read_here(self, job: Job[T]) -> T:
         """``read`` in the calling thread, for programs without an event loop; never mixed with the others."""
-        try:
-            return job(self._connect())
-        except sqlite3.Error as error:
-            raise _explain(self._path, error) from error
+        return self._connect().read(job)
 
     def write_here(self, job: Job[T]) -> T:
         """``write`` in the calling thread, for programs without an event loop; never mixed with the others."""
+        return self._connect().write(job)
+
+    async def close(self) -> None:
+        """Finish the jobs that wait, and close the connection."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.close_here)
+        self._thread.shutdown()
+
+    def close_here(self) -> None:
+        """``close`` in the calling thread."""
+        if self._session:
+            self._session.close()
+            self._session = None
+
+    async def _run(self, do: Callable[[Job[T]], T], job: Job[T]) -> T:
+        given_up = threading.Event()
+
+        def do_in_time(connection: Connection) -> T:
+            if given_up.is_set():
+                raise StateError("nobody waits for it any more")
+            return job(connection)
+
         try:
-            connection = self._connect()
+            async with asyncio.timeout(self._longest_s):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, do, do_in_time)
+        except TimeoutError:
+            raise StateError(f"the gateway's state did not answer within {self._longest_s:g} s") from None
+        finally:
+            given_up.set()
+
+    def _connect(self) -> Session:
+        if self._session and self._session.is_lost:
+            self.close_here()
+        if self._session is None:
+            self._session = FileSession(self._place) if isinstance(self._place, Path) else self._place.connect()
+        return self._session
+
+
+class FileSession:
+    """An open SQLite file; see ``Session``."""
+
+    is_lost = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._connection = _open(path)
+        except sqlite3.Error as error:
+            raise _explain(path, error) from error
+
+    def read(self, job: Job[T]) -> T:
+        """See ``Session``."""
+        try:
+            return job(self._connection)
+        except sqlite3.Error as error:
+            raise _explain(self._path, error) from error
+
+    def write(self, job: Job[T]) -> T:
+        """See ``Session``."""
+        connection = self._connection
+        try:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = job(connection)
@@ -96,21 +143,9 @@ class Database:
             raise _explain(self._path, error) from error
         return result
 
-    async def close(self) -> None:
-        """Finish the jobs that wait, and close the file."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.close_here)
-        self._thread.shutdown()
-
-    def close_here(self) -> None:
-        """``close`` in the calling thread."""
-        if self._connection:
-            self._connection.close()
-            self._connection = None
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = _open(self._path)
-        return self._connection
+    def close(self) -> None:
+        """See ``Session``."""
+        self._connection.close()
 
 
 def prepare(folder: Path) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import sqlite3
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import ApiError, RefusedError
+from gateway.state.connection import Connection
 from gateway.state.values import Key, Secret, Terms
 
 PREFIX = "sk-"
@@ -25,32 +25,33 @@ _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _SECRET_BYTES = 32
 SENT_LENGTH = len(PREFIX) + ID_LENGTH + 1 + 43
 
-# As SQLite gives it: equal rows are equal secrets.
+# As the database gives it: equal rows are equal secrets.
 SecretRow = tuple[Any, ...]
 
-_KEYS = "SELECT id, name, terms, created_at, expires_at, revoked_at FROM keys"
+_COLUMNS = "id, name, terms, created_at, expires_at, revoked_at"
+_KEYS = f"SELECT {_COLUMNS} FROM keys"  # noqa: S608, names of our own
 
 
 def create_key(
-    connection: sqlite3.Connection, name: str, terms: Terms, expires_at: float | None, now: float
+    connection: Connection, name: str, terms: Terms, expires_at: float | None, now: float
 ) -> tuple[Key, str]:
     """Give a new key out; also returns what its client sends, which nobody can be told again.
 
     Raises:
         RefusedError: 409, a key that is not revoked has this name.
     """
-    try:
-        row = connection.execute(
-            "INSERT INTO keys (name, terms, created_at, expires_at) VALUES (?, ?, ?, ?) RETURNING id",
-            (name, orjson.dumps(terms).decode(), now, expires_at),
-        ).fetchone()
-    except sqlite3.IntegrityError as error:
+    row = connection.execute(
+        "INSERT INTO keys (name, terms, created_at, expires_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING RETURNING id",
+        (name, orjson.dumps(terms).decode(), now, expires_at),
+    ).fetchone()
+    if row is None:
         text = f"There is a key with the name '{name}'; revoke it first, or choose another name."
-        raise RefusedError(ApiError(409, "name_taken", text, "name")) from error
+        raise RefusedError(ApiError(409, "name_taken", text, "name"))
     return Key(row[0], name, terms, now, expires_at), _add_secret(connection, row[0], now)
 
 
-def change_key(connection: sqlite3.Connection, key: Key) -> None:
+def change_key(connection: Connection, key: Key) -> None:
     """Keep a key's new terms and its new end."""
     connection.execute(
         "UPDATE keys SET terms = ?, expires_at = ? WHERE id = ?",
@@ -59,13 +60,13 @@ def change_key(connection: sqlite3.Connection, key: Key) -> None:
     _count_revision(connection)
 
 
-def revoke_key(connection: sqlite3.Connection, key: Key, now: float) -> None:
+def revoke_key(connection: Connection, key: Key, now: float) -> None:
     """End a key for good."""
     connection.execute("UPDATE keys SET revoked_at = ? WHERE id = ?", (now, key.id))
     _count_revision(connection)
 
 
-def rotate_key(connection: sqlite3.Connection, key: Key, grace_s: float, now: float) -> str:
+def rotate_key(connection: Connection, key: Key, grace_s: float, now: float) -> str:
     """Give a key a new secret, which is returned; those before it end after the grace, or sooner where they did.
 
     Without a grace they are removed: a clock that is set back must not wake them.
@@ -73,14 +74,15 @@ def rotate_key(connection: sqlite3.Connection, key: Key, grace_s: float, now: fl
     if grace_s > 0:
         connection.execute("DELETE FROM secrets WHERE key = ? AND ends_at <= ?", (key.id, now))
         connection.execute(
-            "UPDATE secrets SET ends_at = min(coalesce(ends_at, ?1), ?1) WHERE key = ?2", (now + grace_s, key.id)
+            "UPDATE secrets SET ends_at = CASE WHEN ends_at < ? THEN ends_at ELSE ? END WHERE key = ?",
+            (now + grace_s, now + grace_s, key.id),
         )
     else:
         connection.execute("DELETE FROM secrets WHERE key = ?", (key.id,))
     return _add_secret(connection, key.id, now)
 
 
-def find_key(connection: sqlite3.Connection, name: str) -> Key:
+def find_key(connection: Connection, name: str) -> Key:
     """The key of a name; of those that are revoked the last one, where no other has it.
 
     Raises:
@@ -93,25 +95,27 @@ def find_key(connection: sqlite3.Connection, name: str) -> Key:
     return _build_key(row)
 
 
-def find_open_key(connection: sqlite3.Connection, name: str) -> Key:
-    """The key of a name that is not revoked.
+def find_open_key(connection: Connection, name: str) -> Key:
+    """The key of a name that is not revoked, held against every other change until the transaction is over.
 
     Raises:
         RefusedError: 404.
     """
-    key = find_key(connection, name)
-    if key.revoked_at is not None:
+    query = f"UPDATE keys SET name = name WHERE name = ? AND revoked_at IS NULL RETURNING {_COLUMNS}"  # noqa: S608
+    row = connection.execute(query, (name,)).fetchone()
+    if row is None:
+        key = find_key(connection, name)
         raise RefusedError(ApiError(404, "not_found", f"The key '{key.name}' is revoked already.", "name"))
-    return key
+    return _build_key(row)
 
 
-def list_keys(connection: sqlite3.Connection, with_revoked: bool = False) -> list[Key]:
+def list_keys(connection: Connection, with_revoked: bool = False) -> list[Key]:
     """Every key, oldest first."""
     condition = "" if with_revoked else "WHERE revoked_at IS NULL"
     return [_build_key(row) for row in connection.execute(f"{_KEYS} {condition} ORDER BY id")]
 
 
-def list_secrets(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[Secret]:
+def list_secrets(connection: Connection, keys: Iterable[Key]) -> list[Secret]:
     """The secrets of these keys, oldest first."""
     known = {key.id: key for key in keys}
     rows = connection.execute("SELECT key, id, hash, created_at, ends_at FROM secrets ORDER BY created_at, id")
@@ -122,18 +126,15 @@ def list_secrets(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[Se
     ]
 
 
-def read_open_secrets(connection: sqlite3.Connection) -> tuple[int, list[SecretRow]]:
-    """The secrets of all keys that are not revoked, and the revision that they are of; in one transaction."""
-    connection.execute("BEGIN")
-    try:
-        rows = connection.execute(
-            "SELECT secrets.id, secrets.hash, secrets.created_at, secrets.ends_at,"
-            " keys.id, keys.name, keys.terms, keys.created_at, keys.expires_at, keys.revoked_at"
-            " FROM secrets JOIN keys ON keys.id = secrets.key WHERE keys.revoked_at IS NULL"
-        ).fetchall()
-        return read_revision(connection), rows
-    finally:
-        connection.execute("COMMIT")
+def read_open_secrets(connection: Connection) -> tuple[int, list[SecretRow]]:
+    """The secrets of all keys that are not revoked, and the revision that they have at least seen."""
+    revision = read_revision(connection)  # before them: what is changed between is then read once more, not left out
+    rows = connection.execute(
+        "SELECT secrets.id, secrets.hash, secrets.created_at, secrets.ends_at,"
+        " keys.id, keys.name, keys.terms, keys.created_at, keys.expires_at, keys.revoked_at"
+        " FROM secrets JOIN keys ON keys.id = secrets.key WHERE keys.revoked_at IS NULL"
+    ).fetchall()
+    return revision, rows
 
 
 def build_secret(row: SecretRow) -> Secret:
@@ -142,7 +143,7 @@ def build_secret(row: SecretRow) -> Secret:
     return Secret(id_, hash_, _build_key(tuple(key)), created_at, ends_at)
 
 
-def read_revision(connection: sqlite3.Connection) -> int:
+def read_revision(connection: Connection) -> int:
     """The number that each change of the keys counts up."""
     (revision,) = connection.execute("SELECT value FROM facts WHERE name = 'keys_revision'").fetchone()
     return int(revision)
@@ -153,7 +154,7 @@ def hash_sent(sent: bytes) -> bytes:
     return hashlib.sha256(sent).digest()
 
 
-def _add_secret(connection: sqlite3.Connection, owner: int, now: float) -> str:
+def _add_secret(connection: Connection, owner: int, now: float) -> str:
     id_ = "".join(secrets.choice(_ID_LETTERS) for _ in range(ID_LENGTH))
     sent = f"{PREFIX}{id_}-{secrets.token_urlsafe(_SECRET_BYTES)}"
     connection.execute(
@@ -164,8 +165,8 @@ def _add_secret(connection: sqlite3.Connection, owner: int, now: float) -> str:
     return sent
 
 
-def _count_revision(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'keys_revision'")
+def _count_revision(connection: Connection) -> None:
+    connection.execute("UPDATE facts SET value = CAST(value AS BIGINT) + 1 WHERE name = 'keys_revision'")
 
 
 def _build_key(row: tuple[Any, ...]) -> Key:

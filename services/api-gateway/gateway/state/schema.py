@@ -1,7 +1,8 @@
 """The tables of the gateway's database, and how an older file becomes a newer one. I/O through a connection.
 
-A file says by ``PRAGMA user_version`` how many of the migrations it has seen. Migrations are only ever added: a file
-that has seen more than this gateway knows is a newer gateway's, and is refused.
+A file says by ``PRAGMA user_version`` how many of the migrations it has seen, a PostgreSQL server by its table
+``form``. Migrations are only ever added: what has seen more than this gateway knows is a newer gateway's, and is
+refused. They are written with SQLite's words, for which ``postgres`` has PostgreSQL's.
 """
 
 from __future__ import annotations
@@ -99,7 +100,18 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 class NewerError(Exception):
-    """The file is a newer gateway's."""
+    """The database is a newer gateway's."""
+
+
+def check_form(seen: int) -> int:
+    """How many migrations a database has seen, if this gateway knows them all.
+
+    Raises:
+        NewerError: it does not.
+    """
+    if seen > len(MIGRATIONS):
+        raise NewerError(f"its form is {seen}, and this gateway knows forms up to {len(MIGRATIONS)}")
+    return seen
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -109,8 +121,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         NewerError: it has seen migrations that this gateway does not know.
         sqlite3.Error: the file cannot be written, or is no database.
     """
-    (seen,) = connection.execute("PRAGMA user_version").fetchone()
-    if seen > len(MIGRATIONS):
-        raise NewerError(f"its form is {seen}, and this gateway knows forms up to {len(MIGRATIONS)}")
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    seen = check_form(found)
     for number, script in enumerate(MIGRATIONS[seen:], seen + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -6,11 +6,12 @@ then. Each batch goes into the table and into the sums in one transaction.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from operator import add
 from typing import Literal, NamedTuple
+
+from gateway.state.connection import Connection
 
 OK, CLIENT_LEFT = "ok", "client_disconnected"
 # A client that leaves has what it wanted, as an editor whose user types on; nothing has failed.
@@ -46,7 +47,7 @@ class UsageRow(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int | None
-    is_estimate: bool
+    is_estimate: int
     queue_s: float
     first_s: float | None
     duration_s: float
@@ -70,28 +71,31 @@ _INSERT = (
     f"VALUES ({', '.join('?' * len(UsageRow._fields))})"
 )
 _SUMS = UsageSum._fields[1:]
-_ADDED_UP = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
+# PostgreSQL's sum of whole numbers is one of any length.
+_ADDED_UP = ", ".join(
+    f"{f'sum({name})' if name == 'duration_s' else f'CAST(sum({name}) AS BIGINT)'} AS {name}" for name in _SUMS
+)
 _KEY_SUMS, _MODEL_SUMS = ("key", "day"), ("day", "model", "provider")
 # Whole days from their sums, and what begins or ends within a day from its records.
 _REPORT = f"""
     SELECT name, {_ADDED_UP} FROM (
         SELECT {{name}} AS name, {_ADDED_UP} FROM {{table}} WHERE day >= :first_day AND day < :end_day GROUP BY 1
         UNION ALL
-        SELECT {{of_record}}, 1, outcome NOT IN (:ok, :left), prompt_tokens, completion_tokens,
-            ifnull(cached_tokens, 0), duration_s
+        SELECT {{of_record}}, 1, CASE WHEN outcome IN (:ok, :left) THEN 0 ELSE 1 END, prompt_tokens, completion_tokens,
+            coalesce(cached_tokens, 0), duration_s
         FROM usage
         WHERE ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until
-    )
+    ) AS found
     GROUP BY 1
 """  # noqa: S608, names of our own
 _TOKENS = """
-    SELECT sum(tokens) FROM (
+    SELECT CAST(sum(tokens) AS BIGINT) FROM (
         SELECT prompt_tokens + completion_tokens AS tokens
         FROM usage_of_keys WHERE key = :key AND day >= :first_day AND day < :end_day
         UNION ALL
         SELECT prompt_tokens + completion_tokens FROM usage WHERE key = :key
             AND (ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until)
-    )
+    ) AS found
 """
 
 
@@ -99,7 +103,8 @@ def _write_add(table: str, names: tuple[str, ...]) -> str:
     columns = (*names, *_SUMS)
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
-        f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}"
+        f"ON CONFLICT ({', '.join(names)}) DO UPDATE SET "
+        f"{', '.join(f'{name} = {table}.{name} + excluded.{name}' for name in _SUMS)}"
     )
 
 
@@ -107,30 +112,31 @@ _ADD_TO_KEYS = _write_add("usage_of_keys", _KEY_SUMS)
 _ADD_TO_MODELS = _write_add("usage_of_models", _MODEL_SUMS)
 
 
-def add_usage(connection: sqlite3.Connection, rows: Sequence[UsageRow]) -> None:
+def add_usage(connection: Connection, rows: Sequence[UsageRow]) -> None:
     """Write a batch."""
     of_keys: dict[tuple[object, ...], tuple[float, ...]] = {}
     of_models: dict[tuple[object, ...], tuple[float, ...]] = {}
     for row in rows:
         day = int(row.ended_at // _DAY_S)
-        failed = row.outcome not in _NOT_FAILED
+        failed = int(row.outcome not in _NOT_FAILED)
         counted = (1, failed, row.prompt_tokens, row.completion_tokens, row.cached_tokens or 0, row.duration_s)
         for sums, names in ((of_keys, (row.key, day)), (of_models, (day, row.model, row.provider))):
             before = sums.get(names)
             sums[names] = tuple(map(add, before, counted)) if before else counted
     connection.executemany(_INSERT, rows)
-    connection.executemany(_ADD_TO_KEYS, [(*names, *sums) for names, sums in of_keys.items()])
-    connection.executemany(_ADD_TO_MODELS, [(*names, *sums) for names, sums in of_models.items()])
+    # In one order, so that of several writers none waits for another that waits for it.
+    connection.executemany(_ADD_TO_KEYS, sorted((*names, *sums) for names, sums in of_keys.items()))
+    connection.executemany(_ADD_TO_MODELS, sorted((*names, *sums) for names, sums in of_models.items()))
 
 
-def read_salt(connection: sqlite3.Connection) -> bytes:
+def read_salt(connection: Connection) -> bytes:
     """What prompt hashes of this database begin with."""
     (salt,) = connection.execute("SELECT value FROM facts WHERE name = 'prompt_salt'").fetchone()
-    return bytes(salt)
+    return salt.encode() if isinstance(salt, str) else bytes(salt)
 
 
 def report_usage(
-    connection: sqlite3.Connection, by: Grouping, since: float | None = None, until: float | None = None
+    connection: Connection, by: Grouping, since: float | None = None, until: float | None = None
 ) -> list[UsageSum]:
     """The sums of each key, model, provider or day: days in their order, the others by their tokens, largest first.
 
@@ -138,7 +144,7 @@ def report_usage(
         since, until: the first time that counts, and the first that does not; None for no bound.
     """
     table = "usage_of_keys" if by == "key" else "usage_of_models"
-    of_record = f"CAST(ended_at / {_DAY_S} AS INTEGER)" if by == "day" else by
+    of_record = "CASE WHEN ended_at < :head_end THEN :head_day ELSE :end_day END" if by == "day" else by
     query = _REPORT.format(name=by, table=table, of_record=of_record)
     found = connection.execute(query, _split(since, until)).fetchall()
     if by == "day":
@@ -147,13 +153,13 @@ def report_usage(
     return sorted(sums, key=lambda item: (-item.prompt_tokens - item.completion_tokens, item.name))
 
 
-def sum_tokens(connection: sqlite3.Connection, key: str, since: float, until: float) -> int:
+def sum_tokens(connection: Connection, key: str, since: float, until: float) -> int:
     """Tokens of prompts and answers of the requests of a key that ended from ``since`` to before ``until``."""
     (total,) = connection.execute(_TOKENS, {**_split(since, until), "key": key}).fetchone()
     return total or 0
 
 
-def remove_usage(connection: sqlite3.Connection, before: float, at_most: int) -> bool:
+def remove_usage(connection: Connection, before: float, at_most: int) -> bool:
     """Remove records and sums of days that ended before this time, so many of each; tells whether more may be left."""
     day = int(before // _DAY_S)
     records = connection.execute(
@@ -176,6 +182,7 @@ def _split(since: float | None, until: float | None) -> dict[str, float | str]:
     if first_day > end_day:  # both within one day
         head_end = tail = end
     days: dict[str, float | str] = {"first_day": first_day, "end_day": end_day, "head_end": head_end, "tail": tail}
+    days["head_day"] = int(begin // _DAY_S)
     return {**days, "since": begin, "until": end, "ok": OK, "left": CLIENT_LEFT}
 
 
