@@ -83,6 +83,7 @@ class GatewayProvider:
         fresh_connections: whether each call gets a connection of its own. llama.cpp's server cuts connections that are
             used again: of 200 streamed calls at 8 clients 3 to 4 failed so, and none of 400 over fresh ones.
         min_interval_ms: shortest time between the beginnings of two requests; 0 for none.
+        rpm, tpm, parallel: requests and tokens a minute, and requests at the same time, of all its models together.
     """
 
     name: str
@@ -93,6 +94,15 @@ class GatewayProvider:
     is_proxied: bool = False
     fresh_connections: bool = False
     min_interval_ms: int = 0
+    rpm: int | None = None
+    tpm: int | None = None
+    parallel: int | None = None
+
+    @property
+    def limits(self) -> tuple[tuple[str, int], ...]:
+        """Its limits by their names; those that it has."""
+        given = (("rpm", self.rpm), ("tpm", self.tpm), ("parallel", self.parallel))
+        return tuple((name, limit) for name, limit in given if limit is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,20 @@ _GATEWAY_KEYS: Mapping[str, frozenset[str]] = {
     ),
     "queue": frozenset({"length", "wait_s"}),
     "content_log": frozenset({"keep_days", "keep_mb", "masks"}),
-    "provider": frozenset({"fresh_connections", "kind", "local", "min_interval_ms", "proxied", "slots", "timeouts"}),
+    "provider": frozenset(
+        {
+            "fresh_connections",
+            "kind",
+            "local",
+            "min_interval_ms",
+            "parallel",
+            "proxied",
+            "rpm",
+            "slots",
+            "timeouts",
+            "tpm",
+        }
+    ),
     "timeouts": frozenset({"between_tokens", "connect", "first_token", "whole"}),
     "model": frozenset({"images", "provider", "tools"}),
     "route": frozenset({"deadline_s", "defaults", "local_only", "provider_key", "retries", "targets"}),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 
-from stackctl.core.gateway.config import GatewayRoute, Timeouts
+from stackctl.core.gateway.config import GatewayProvider, GatewayRoute, Timeouts
 from stackctl.core.gateway.providers import build_provider, list_endpoints
 from stackctl.core.gateway.routes import build_routes
 from stackctl.core.gateway.timeouts import choose_engine_timeouts
@@ -120,6 +120,7 @@ def describe_servers(
                 name, "proxied", _write_truth(built.is_proxied), name_own(name, "proxied", provider.proxied is not None)
             ),
             *_describe_interval(sources, name, built.min_interval_ms),
+            *_describe_limits(sources, name, built),
             *_describe_timeouts(name, built.timeouts, _name_timeout(sources, name, provider)),
         )
     ]
@@ -130,6 +131,17 @@ def _describe_interval(sources: Sources, name: str, interval_ms: int) -> tuple[R
     """The shortest time between two requests, where there is one."""
     source = sources.name_key(f"providers.{name}.min_interval_ms")
     return (Row(name, "pace", f"{interval_ms} ms between requests", source),) if interval_ms else ()
+
+
+_LIMIT_WORDS = {"rpm": "requests a minute", "tpm": "tokens a minute", "parallel": "requests at once"}
+
+
+def _describe_limits(sources: Sources, name: str, built: GatewayProvider) -> tuple[Row, ...]:
+    """One row for each limit of a provider."""
+    return tuple(
+        Row(name, "limit", f"{limit} {_LIMIT_WORDS[key]}", sources.name_key(f"providers.{name}.{key}"))
+        for key, limit in built.limits
+    )
 
 
 def _name_default(sources: Sources) -> Callable[[str], str]:

@@ -116,4 +116,7 @@ def build_provider(name: str, provider: Provider, endpoint: RemoteEndpoint, time
         timeouts=choose_provider_timeouts(provider.timeouts, timeout_s),
         is_proxied=is_outside if provider.proxied is None else provider.proxied,
         min_interval_ms=provider.min_interval_ms,
+        rpm=provider.rpm,
+        tpm=provider.tpm,
+        parallel=provider.parallel,
     )

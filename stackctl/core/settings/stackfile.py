@@ -146,6 +146,9 @@ class Provider:
     min_interval_ms: Annotated[int, Ge(0), Le(86_400_000)] = _key(
         "Shortest time between the beginnings of two requests to it, in milliseconds; a request waits for its turn.", 0
     )
+    rpm: Positive | None = _key("Requests a minute to all its models together; more are refused with 429.", None)
+    tpm: Positive | None = _key("Tokens a minute of all its models together; more are refused with 429.", None)
+    parallel: Positive | None = _key("Requests to it at the same time; more are refused with 429.", None)
     models: Annotated[Mapping[ServedName, RemoteModel], MinLen(1)] = _key("Served name to the provider's model.")
 
     def list_headers(self) -> dict[str, str]:

@@ -33,6 +33,7 @@ COUNTED_TOKENS = 11
 FAILS = Behaviour(status=503)
 NEVER_ENDS = Behaviour(hang="between_tokens")
 INTERVAL_MS = 150
+PROVIDERS = {"chat": "far", "other": "far", "paced": "slow", "capped": "small", "capped-too": "small"}
 
 
 @pytest.fixture
@@ -53,15 +54,19 @@ def open_gate(request: pytest.FixtureRequest, provider: StandIn, tmp_path: Path)
         parameters = {"api_base": f"{provider.url}/v1", "api_key": "k", "model": "openai/chat"}
         models = [
             {"model_name": "chat", "litellm_params": {**parameters, **(limits or {})}},
-            {"model_name": "other", "litellm_params": {**parameters, "model": "openai/other"}},
-            {"model_name": "paced", "litellm_params": {**parameters, "model": "openai/paced"}},
+            *(
+                {"model_name": name, "litellm_params": {**parameters, "model": f"openai/{name}"}}
+                for name in PROVIDERS
+                if name != "chat"
+            ),
         ]
         own = {
             "providers": {
                 "far": {"kind": "openai-compatible"},
                 "slow": {"kind": "openai", "min_interval_ms": INTERVAL_MS},
+                "small": {"kind": "openai", "rpm": 25},
             },
-            "models": {"chat": {"provider": "far"}, "other": {"provider": "far"}, "paced": {"provider": "slow"}},
+            "models": {name: {"provider": provider} for name, provider in PROVIDERS.items()},
             "routes": {"chat": {"targets": ["chat", "other"], "retries": retries}},
         }
         settings = {"GATEWAY_STATE": str(tmp_path / "state"), "GATEWAY_WORKERS": str(request.param)}
@@ -258,6 +263,21 @@ def test_a_provider_with_an_interval_is_asked_at_its_pace_by_all_workers_togethe
         assert count_answers(ask_at_once(gate, gate.gateway.key, 8, model="paced")) == {200: 8}
         # Only that it is not faster: how much slower depends on the machine.
         assert time.monotonic() - began >= 7 * INTERVAL_MS / 1000
+
+
+def test_a_provider_s_limit_is_that_of_all_its_models_and_of_all_workers(open_gate: Open, provider: StandIn) -> None:
+    with open_gate() as gate:
+        answers = [
+            answer
+            for model in ("capped", "capped-too")
+            for answer in ask_at_once(gate, gate.gateway.key, 20, model=model)
+        ]
+        assert count_answers(answers) == {200: 25, 429: 15}
+        assert provider.total.count == 25
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert {answer.json()["error"]["code"] for answer in refused} == {"rate_limit_exceeded"}
+        assert all("The provider of model 'capped-too' has reached its limit" in answer.text for answer in refused)
+        assert all(0 < int(answer.headers["retry-after"]) <= 60 for answer in refused)
 
 
 def test_openais_sdk_raises_its_error_with_the_headers(open_gate: Open) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from gateway.catalog.parse import parse_catalog
-from gateway.catalog.values import Alias, Timeouts
+from gateway.catalog.values import Alias, Limits, Timeouts
 
 GOLDEN = Path(__file__).parents[2] / "golden/cases"
 ENVIRON = {
@@ -122,6 +122,13 @@ gateway:
     assert parse_catalog(text.replace("LOCAL", "true"), {}).routes["gpt"].local_only
     with pytest.raises(ValueError, match="'gpt' is local_only and has no local target"):
         parse_catalog(text.replace("LOCAL", "false"), {})
+
+
+def test_a_provider_has_limits_of_its_own() -> None:
+    catalog = parse_catalog(read_golden("providers"), ENVIRON)
+    limits = {target.provider.name: target.provider.limits for target in catalog.targets}
+    assert limits.pop("company") == Limits(120, 200_000, 16)
+    assert set(limits.values()) == {Limits()}
 
 
 def test_a_provider_s_pace_is_told_in_milliseconds() -> None:

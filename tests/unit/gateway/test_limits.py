@@ -25,6 +25,63 @@ def build_target(interval_s: float = 0.0, **limits: int) -> Target:
     return Target("m", provider, "m", "chat", "http://h/v1", limits=Limits(**limits))
 
 
+def build_shared(name: str, own: Limits | None = None, **limits: int) -> Target:
+    """A target of a provider that has these limits for all its targets together."""
+    return Target(
+        name, Provider("p", "openai", limits=Limits(**limits)), "m", "chat", "http://h/v1", limits=own or Limits()
+    )
+
+
+def test_limits_of_a_provider_are_those_of_all_its_models_together() -> None:
+    async def run() -> None:
+        clock = Clock()
+        slots = Slots(clock=clock)
+        one, other = (build_shared(name, requests_per_minute=2) for name in ("one", "other"))
+        for target in (one, other):
+            (await let_in(target, slots)).leave(None)
+        clock.now = 15.0
+        for target in (one, other):
+            with pytest.raises(TargetError, match="rate_limit_exceeded") as caught:
+                await let_in(target, slots)
+            assert caught.value.retry_after_s == 45.0
+            assert caught.value.text == "The provider of model '{model}' has reached its limit of requests or tokens."
+        clock.now = 60.0
+        await let_in(one, slots)
+
+    asyncio.run(run())
+
+
+def test_what_the_provider_has_no_room_for_takes_none_of_its_model_and_the_other_way_round() -> None:
+    async def run() -> None:
+        slots = Slots(clock=Clock())
+        one = build_shared("one", Limits(requests_per_minute=2), parallel_requests=1)
+        other = build_shared("other", Limits(requests_per_minute=1), parallel_requests=1)
+        running = await let_in(one, slots)
+        for _ in range(5):
+            await refuse(other, slots)
+        running.leave(None)
+        (await let_in(other, slots)).leave(None)
+        assert await refuse(other, slots) == 60.0
+        (await let_in(one, slots)).leave(None)
+        assert await refuse(one, slots) == 60.0
+
+    asyncio.run(run())
+
+
+def test_tokens_of_a_provider_are_settled_with_those_of_its_model() -> None:
+    async def run() -> None:
+        slots = Slots(clock=Clock())
+        target = build_shared("one", Limits(tokens_per_minute=100), tokens_per_minute=25)
+        first, _ = await let_in(target, slots), await let_in(target, slots)
+        assert await refuse(target, slots) == 60.0
+        first.leave(5)
+        (await let_in(target, slots)).leave(0)
+        taken = await slots.list_taken(5)
+        assert [(item.limit, item.used) for found in taken.values() for item in found] == [(25, 15), (100, 15)]
+
+    asyncio.run(run())
+
+
 def let_in(target: Target, slots: Slots, max_tokens: int = 5) -> asyncio.Task[Admission]:
     call = Call("chat", {"max_tokens": max_tokens}, "m", "r", size_bytes=20)
     return asyncio.ensure_future(enter(target, slots, call, Route("m", (target,))))

@@ -105,6 +105,7 @@ def _build_provider(name: str, entry: Mapping[str, Any]) -> Provider:
         slots=entry.get("slots"),
         timeouts=Timeouts(**seconds),
         min_interval_s=float(entry.get("min_interval_ms", 0)) / 1000,
+        limits=Limits(*(entry.get(key) for key in ("rpm", "tpm", "parallel"))),
     )
 
 

@@ -35,6 +35,15 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one target or provider may be asked, over all gateway processes; None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    parallel_requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """One server or service that models are asked at.
 
@@ -44,6 +53,7 @@ class Provider:
         fresh_connections: whether each request gets a connection of its own: llama.cpp's server cuts used ones.
         slots: requests that the server answers at the same time; None when it is not for us to count.
         min_interval_s: shortest time between the beginnings of two requests; 0 for none.
+        limits: what all its models together may be asked.
     """
 
     name: str
@@ -54,6 +64,7 @@ class Provider:
     slots: int | None = None
     timeouts: Timeouts = Timeouts()
     min_interval_s: float = 0.0
+    limits: Limits = Limits()
 
     @property
     def is_engine(self) -> bool:
@@ -64,15 +75,6 @@ class Provider:
     def speaks_anthropic(self) -> bool:
         """Whether the server's own format is Anthropic's; all others speak OpenAI's."""
         return self.kind == "anthropic"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one target may be asked, over all gateway processes; None is no limit."""
-
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    parallel_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class _Over(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """One request that was let in."""
+    """One request that was let in under a name; ``others`` are the same request's under further names."""
 
     account: Account
     since_s: float
@@ -42,6 +42,7 @@ class Entry:
     tokens: Spent | None = None
     tally: Tally | None = None
     held: int = 0
+    others: tuple[Entry, ...] = ()
 
 
 @dataclass(slots=True)
@@ -75,15 +76,25 @@ class Account:
         """
         span, tally = self._find_tally(bounds, wall_s, base)
         self.bounds = bounds
+        self._check(bounds, cost, now_s, wall_s, span, tally)
+        entry = self._count(bounds, cost, now_s, tally)
+        entry.standing = self._describe(bounds, tally, span, now_s, wall_s)
+        return entry
+
+    def check(self, bounds: Bounds, cost: Cost, now_s: float, wall_s: float, base: int | None = None) -> None:
+        """Look whether a request would be let in, and count nothing; arguments and errors of ``enter``."""
+        span, tally = self._find_tally(bounds, wall_s, base)
+        self._check(bounds, cost, now_s, wall_s, span, tally)
+
+    def _check(
+        self, bounds: Bounds, cost: Cost, now_s: float, wall_s: float, span: Span | None, tally: Tally | None
+    ) -> None:
         over = self._list_over(bounds, cost, now_s)
         if tally and span and bounds.budget_tokens is not None and cost.prompt:
             over += self._check_budget(tally, bounds.budget_tokens, cost, span.end_s - wall_s)
         if over:
             worst = max(over, key=lambda item: math.inf if item.wait_s is None else item.wait_s)
             raise OverLimitError(*worst, self._describe(bounds, tally, span, now_s, wall_s))
-        entry = self._count(bounds, cost, now_s, tally)
-        entry.standing = self._describe(bounds, tally, span, now_s, wall_s)
-        return entry
 
     def leave(self, entry: Entry, tokens: int | None, now_s: float) -> None:
         """End a request, once, with what it really took; None leaves what was expected."""

@@ -5,8 +5,8 @@ In: lines of JSON from workers. Out: lines of JSON to them. A worker says
     ["ask", number, server, slots, weight, key]     and hears ["leased", number] or ["full", number, message, seconds]
     ["expire", number]                              and hears ["late", number, seconds] unless it holds the lease
     ["end", number]                                 and hears nothing: what it held or waited for is given up
-    ["enter", number, name, bounds, cost, base]     and hears ["entered", number, standing],
-                                                    ["over", number, limit, seconds to wait, need, left, standing]
+    ["enter", number, name, bounds, cost, base,     and hears ["entered", number, standing],
+     [[name, bounds]]]                              ["over", number, name, limit, seconds to wait, need, left, standing]
                                                     or ["base", number, start, end]
     ["leave", number, tokens]                       and hears nothing: what the request really took
     ["turn", number, name, interval, longest]       and hears ["wait", number, seconds]
@@ -154,12 +154,15 @@ class _Worker:
             self._say("late", number, line.estimate_s())
             self._end(number)
 
-    def _enter(self, number: int, name: str, bounds: list[Any], cost: list[Any], base: int | None) -> None:
+    def _enter(
+        self, number: int, name: str, bounds: list[Any], cost: list[Any], base: int | None, more: list[Any]
+    ) -> None:
+        others = [(owner, Bounds(*its)) for owner, its in more]
         try:
-            entry = self._arbiter.ledger.enter(name, Bounds(*bounds), Cost(*cost), base)
+            entry = self._arbiter.ledger.enter(name, Bounds(*bounds), Cost(*cost), base, others)
         except OverLimitError as over:
             standing = pack_standing(over.standing)
-            self._say("over", number, over.limit.value, over.wait_s, over.least, over.left, standing)
+            self._say("over", number, over.name, over.limit.value, over.wait_s, over.least, over.left, standing)
         except BaseNeededError as needed:
             self._say("base", number, needed.start_s, needed.end_s)
         else:

@@ -31,6 +31,10 @@ class Bounds(NamedTuple):
         return self.tokens_per_minute is not None or self.budget_tokens is not None
 
 
+# A name and its limits.
+Bounded = tuple[str, Bounds]
+
+
 class Cost(NamedTuple):
     """The tokens that a request is expected to take, until its server has counted them.
 
@@ -101,6 +105,7 @@ class OverLimitError(Exception):
     """A request is over a limit, and was not counted.
 
     Attributes:
+        name: whose limit it is.
         wait_s: seconds until there is room for it; None when there never is, since it needs more than the whole limit.
         least: tokens that had to be left for it.
         left: what is left of that limit.
@@ -113,6 +118,7 @@ class OverLimitError(Exception):
         self.least = least
         self.left = left
         self.standing = standing
+        self.name = ""
 
 
 class BaseNeededError(Exception):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from gateway.queue.account import Account, Entry
-from gateway.queue.bounds import Bounds, Cost, Taken
+from gateway.queue.bounds import Bounded, Bounds, Cost, OverLimitError, Taken
 
 Clock = Callable[[], float]
 
@@ -26,14 +27,37 @@ class Ledger:
         self._accounts: dict[str, Account] = {}  # in the order in which they last came
         self._turns: dict[str, float] = {}
 
-    def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None) -> Entry:
-        """Let a request in under a name; see ``Account.enter``."""
-        account = self._accounts[name] = self._accounts.pop(name) if name in self._accounts else Account()
-        return account.enter(bounds, cost, self._clock(), self._wall(), base)
+    def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None, more: Sequence[Bounded] = ()) -> Entry:
+        """Let a request in under a name, and under all of ``more``, or under none of them; see ``Account.enter``.
+
+        Raises:
+            OverLimitError: there is no room under one; of several that are full, the one that takes longest.
+        """
+        now_s, wall_s = self._clock(), self._wall()
+        everyone = ((name, bounds), *more)
+        full: list[OverLimitError] = []
+        for owner, its in everyone if more else ():
+            try:
+                self._find(owner).check(its, cost, now_s, wall_s, base)
+            except OverLimitError as over:
+                over.name = owner
+                full.append(over)
+        if full:
+            raise max(full, key=lambda over: math.inf if over.wait_s is None else over.wait_s)
+        entry, *others = (self._find(owner).enter(its, cost, now_s, wall_s, base) for owner, its in everyone)
+        entry.others = tuple(others)
+        return entry
 
     def leave(self, entry: Entry, tokens: int | None) -> None:
         """End a request, once; see ``Account.leave``."""
-        entry.account.leave(entry, tokens, self._clock())
+        now_s = self._clock()
+        for one in (entry, *entry.others):
+            one.account.leave(one, tokens, now_s)
+
+    def _find(self, name: str) -> Account:
+        """The account of a name, which is now the one that came last."""
+        account = self._accounts[name] = self._accounts.pop(name) if name in self._accounts else Account()
+        return account
 
     def list_taken(self, most: int) -> dict[str, list[Taken]]:
         """How the limits stand of the names that came last, at most so many of them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import orjson
@@ -16,6 +16,7 @@ import orjson
 from gateway.queue.bounds import (
     Admission,
     BaseNeededError,
+    Bounded,
     Bounds,
     Cost,
     Limit,
@@ -69,11 +70,14 @@ class RemoteSlots(asyncio.Protocol):
             timer.cancel()
         return Lease(lambda: self._say("end", number))
 
-    async def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None = None) -> Admission:
+    async def enter(
+        self, name: str, bounds: Bounds, cost: Cost, base: int | None = None, more: Sequence[Bounded] = ()
+    ) -> Admission:
         """See ``SlotQueue``."""
         number = next(self._numbers)
         try:
-            standing = await self._ask("enter", number, name, list(bounds), list(cost), base)
+            others = [[owner, list(its)] for owner, its in more]
+            standing = await self._ask("enter", number, name, list(bounds), list(cost), base, others)
         except asyncio.CancelledError:  # perhaps while it is let in
             self._say("leave", number, 0)
             raise
@@ -137,8 +141,10 @@ def _settle(future: asyncio.Future[Any], word: str, details: list[Any]) -> None:
     elif word == "late":
         future.set_exception(QueueTimeoutError(word, details[0]))
     elif word == "over":
-        limit, wait_s, least, left, standing = details
-        future.set_exception(OverLimitError(Limit(limit), wait_s, least, left, unpack_standing(standing)))
+        name, limit, wait_s, least, left, standing = details
+        over = OverLimitError(Limit(limit), wait_s, least, left, unpack_standing(standing))
+        over.name = name
+        future.set_exception(over)
     elif word == "base":
         future.set_exception(BaseNeededError(*details))
     else:

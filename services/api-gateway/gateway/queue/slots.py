@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.queue.bounds import Admission, Bounds, Cost, Taken
+from gateway.queue.bounds import Admission, Bounded, Bounds, Cost, Taken
 from gateway.queue.ledger import Ledger
 from gateway.queue.line import Line, QueueTimeoutError, Ticket
 
@@ -69,11 +69,14 @@ class SlotQueue(Protocol):
         """
         ...
 
-    async def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None = None) -> Admission:
+    async def enter(
+        self, name: str, bounds: Bounds, cost: Cost, base: int | None = None, more: Sequence[Bounded] = ()
+    ) -> Admission:
         """Let a request in within the limits of a name, at once or not at all.
 
         Args:
             base: what was used of the name's budget before the arbiter started; it matters the first time only.
+            more: further names, without budgets, under which there must be room too: all or none is counted.
 
         Raises:
             OverLimitError: a limit is reached; nothing was counted.
@@ -144,9 +147,11 @@ class Slots:
         finally:
             timer.cancel()
 
-    async def enter(self, name: str, bounds: Bounds, cost: Cost, base: int | None = None) -> Admission:
+    async def enter(
+        self, name: str, bounds: Bounds, cost: Cost, base: int | None = None, more: Sequence[Bounded] = ()
+    ) -> Admission:
         """See ``SlotQueue``."""
-        entry = self._ledger.enter(name, bounds, cost, base)
+        entry = self._ledger.enter(name, bounds, cost, base, more)
         return Admission(entry.standing, lambda tokens: self._ledger.leave(entry, tokens))
 
     async def take_turn(self, name: str, interval_s: float, longest_s: float) -> float:

@@ -1,4 +1,4 @@
-"""The limits of a target: requests and tokens a minute, requests at once, the pace of its provider.
+"""The limits of a target and of its provider: requests and tokens a minute, requests at once, the provider's pace.
 
 Does I/O through the queue's arbiter.
 """
@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.catalog.values import Route, Target
+from gateway.catalog.values import Limits, Route, Target
 from gateway.formats.call import Call
 from gateway.observe.usage_rows import is_count
 from gateway.outcomes import LIMIT_REACHED, TargetError
@@ -19,6 +19,8 @@ from gateway.queue.slots import SlotQueue
 from gateway.routing.estimate import estimate_cost
 
 _UNBOUND = Bounds()
+_FREE = Limits()
+_PROVIDER_FULL = "The provider of model '{model}' has reached its limit of requests or tokens."
 
 
 def _do_nothing(tokens: int | None) -> None:
@@ -31,20 +33,30 @@ async def enter(target: Target, slots: SlotQueue, call: Call, route: Route) -> A
     Raises:
         TargetError: a limit is reached; says when there is room again.
     """
-    limits = target.limits
-    # A configuration of LiteLLM's may say 0 where it means no limit.
-    bounds = Bounds(
-        limits.requests_per_minute or None, limits.tokens_per_minute or None, limits.parallel_requests or None
-    )
-    if bounds == _UNBOUND:
+    provider = target.provider
+    if target.limits == _FREE and provider.limits == _FREE:
         return Admission(Standing(), _do_nothing)
-    cost = estimate_cost(call, route) if bounds.counts_tokens else Cost()
+    pairs = [(f"target {target.name}", _build_bounds(target.limits))]
+    pairs.append((f"provider {provider.name}", _build_bounds(provider.limits)))
+    pairs = [(name, bounds) for name, bounds in pairs if bounds != _UNBOUND]
+    if not pairs:
+        return Admission(Standing(), _do_nothing)
+    cost = estimate_cost(call, route) if any(bounds.counts_tokens for _, bounds in pairs) else Cost()
+    (name, bounds), *more = pairs
     try:
-        return await slots.enter(f"target {target.name}", bounds, cost)
+        return await slots.enter(name, bounds, cost, more=more)
     except OverLimitError as over:
-        raise TargetError(LIMIT_REACHED, retry_after_s=over.wait_s) from over
+        text = _PROVIDER_FULL if (over.name or name) == f"provider {provider.name}" else ""
+        raise TargetError(LIMIT_REACHED, retry_after_s=over.wait_s, text=text) from over
     except QueueError as error:
         raise TargetError(LIMIT_REACHED, retry_after_s=error.retry_after_s) from error
+
+
+def _build_bounds(limits: Limits) -> Bounds:
+    # A configuration of LiteLLM's may say 0 where it means no limit.
+    return Bounds(
+        limits.requests_per_minute or None, limits.tokens_per_minute or None, limits.parallel_requests or None
+    )
 
 
 async def wait_turn(target: Target, slots: SlotQueue, longest_s: float) -> None:
