@@ -108,3 +108,14 @@ def test_the_disk_the_records_and_what_the_gateway_is(open_gate: Open) -> None:
         assert read("gateway_usage_records_waiting") == 0
         assert read("gateway_usage_records_lost_total") == 0
         assert read("gateway_info", python=platform.python_version(), workers=str(len(gate.clients)), models="2") == 1
+
+
+def test_each_series_is_there_once_whichever_workers_were_asked(open_gate: Open) -> None:
+    with open_gate() as gate:
+        for client in [*gate.clients, *gate.clients]:
+            text = client.get("/metrics", headers={"x-api-key": gate.gateway.admin_key}).text
+        assert 'pid="' not in text
+        series = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
+        assert len(series) == len(set(series))
+        names = [line for line in text.splitlines() if line.startswith("# TYPE")]
+        assert len(names) == len(set(names))

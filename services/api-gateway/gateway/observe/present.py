@@ -7,11 +7,12 @@ and targets that were asked for last.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
 
 MAX_NAMES: Final = 200
 
@@ -37,37 +38,57 @@ class Present:
     models: int = 0
 
 
+class PresentCollector:
+    """Gives the series of one scrape to a registry.
+
+    Values alone: a ``Gauge`` would be kept in the files that workers share, and shown for ever as what is true now.
+    """
+
+    def __init__(self, present: Present) -> None:
+        self._present = present
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Every series."""
+        present = self._present
+        yield from _list_lines(present.lines)
+        for owner, limits in present.limits.items():
+            yield from _list_limits(owner, limits)
+        if present.disk:
+            free, size = present.disk
+            yield GaugeMetricFamily("gateway_state_disk_free_bytes", "Bytes free for the state.", free)
+            yield GaugeMetricFamily("gateway_state_disk_size_bytes", "Bytes of the state's file system.", size)
+        names = ("python", "workers", "models")
+        info = GaugeMetricFamily("gateway_info", "What this gateway is; always 1.", labels=names)
+        info.add_metric((platform.python_version(), str(present.workers), str(present.models)), 1)
+        yield info
+
+
 def build_registry(present: Present) -> CollectorRegistry:
-    """The series of one scrape."""
+    """A registry with the series of one scrape."""
     registry = CollectorRegistry()
-    _add_lines(registry, present.lines)
-    for owner, limits in present.limits.items():
-        _add_limits(registry, owner, limits)
-    if present.disk:
-        free, size = present.disk
-        Gauge("gateway_state_disk_free_bytes", "Bytes free for the state.", registry=registry).set(free)
-        Gauge("gateway_state_disk_size_bytes", "Bytes of the state's file system.", registry=registry).set(size)
-    names = ("python", "workers", "models")
-    info = Gauge("gateway_info", "What this gateway is; always 1.", names, registry=registry)
-    info.labels(platform.python_version(), str(present.workers), str(present.models)).set(1)
+    registry.register(PresentCollector(present))
     return registry
 
 
-def _add_lines(registry: CollectorRegistry, lines: Mapping[str, Mapping[str, int]]) -> None:
-    slots = Gauge("gateway_slots", "Requests that an engine answers at once.", ("provider",), registry=registry)
-    leased = Gauge("gateway_slots_leased", "Slots of an engine that are taken.", ("provider",), registry=registry)
-    waiting = Gauge("gateway_requests_waiting", "Requests that wait for a slot.", ("provider",), registry=registry)
-    for provider, line in lines.items():
-        slots.labels(provider).set(line["slots"])
-        leased.labels(provider).set(line["leased"])
-        waiting.labels(provider).set(line["waiting"])
+def _list_lines(lines: Mapping[str, Mapping[str, int]]) -> Iterator[GaugeMetricFamily]:
+    for name, word, text in (
+        ("gateway_slots", "slots", "Requests that an engine answers at once."),
+        ("gateway_slots_leased", "leased", "Slots of an engine that are taken."),
+        ("gateway_requests_waiting", "waiting", "Requests that wait for a slot."),
+    ):
+        family = GaugeMetricFamily(name, text, labels=("provider",))
+        for provider, line in lines.items():
+            family.add_metric((provider,), line[word])
+        yield family
 
 
-def _add_limits(registry: CollectorRegistry, owner: str, limits: Mapping[str, Sequence[Taken]]) -> None:
+def _list_limits(owner: str, limits: Mapping[str, Sequence[Taken]]) -> Iterator[GaugeMetricFamily]:
     labels = (owner, "kind")
-    most = Gauge(f"gateway_{owner}_limit", f"Limit of a {owner}, of this kind.", labels, registry=registry)
-    used = Gauge(f"gateway_{owner}_limit_used", "How much of the limit is taken now.", labels, registry=registry)
+    most = GaugeMetricFamily(f"gateway_{owner}_limit", f"Limit of a {owner}, of this kind.", labels=labels)
+    used = GaugeMetricFamily(f"gateway_{owner}_limit_used", "How much of the limit is taken now.", labels=labels)
     for name, taken in limits.items():
         for kind, limit, amount in taken:
-            most.labels(name, kind).set(limit)
-            used.labels(name, kind).set(amount)
+            most.add_metric((name, kind), limit)
+            used.add_metric((name, kind), amount)
+    yield most
+    yield used

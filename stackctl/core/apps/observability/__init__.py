@@ -1,0 +1,1 @@
+"""The app ``observability``: Prometheus with alert rules, and Grafana with a dashboard."""
