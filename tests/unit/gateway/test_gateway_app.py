@@ -114,6 +114,7 @@ def test_health_costs_nothing_with_any_key() -> None:
         "models": ["local-chat", "org/embed"],
         "targets": [],
         "slots": {},
+        "state": {"kind": "none"},
     }
     assert router.calls == []
 

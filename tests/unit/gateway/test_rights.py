@@ -240,7 +240,8 @@ def test_known_keys_go_on_while_the_database_is_away(site: Site, tmp_path: Path)
         await parts.open()
         for file in tmp_path.iterdir():
             file.unlink()
-        await parts.refresh_keys()
+        assert parts.refresher
+        await parts.refresher.refresh()
         assert parts.keyring.find(key.encode()) is not None
         await parts.close()
 

@@ -42,7 +42,8 @@ async def administer(exchange: Exchange, parts: Parts, scope: Scope, receive: Re
     try:
         if order.writes:
             result = await parts.database.write(order.job)
-            await parts.refresh_keys()
+            if parts.refresher:
+                await parts.refresher.refresh()
         else:
             result = await parts.database.read(order.job)
     except StateError as error:

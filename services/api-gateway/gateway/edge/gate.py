@@ -22,7 +22,7 @@ from gateway.edge.exchange import Exchange
 from gateway.edge.leaving import do_until_left
 from gateway.edge.limited import serve
 from gateway.edge.parts import Parts
-from gateway.edge.scrape import describe_present
+from gateway.edge.scrape import describe_present, describe_state
 from gateway.edge.wire import (
     choose_request_id,
     explain_method,
@@ -204,7 +204,13 @@ class Gate:
     async def _describe_health(self, caller: Caller) -> dict[str, Any]:
         routes = dict(list_models(self._catalog, caller))
         targets = {target.name: target for route in routes.values() for target in route.targets}
-        return {"status": "ok", "models": list(routes), **await self._parts.router.describe(targets.values())}
+        state = describe_state(self._parts, caller.is_admin)
+        return {
+            "status": "ok",
+            "models": list(routes),
+            **await self._parts.router.describe(targets.values()),
+            "state": state,
+        }
 
     def _describe(self, path: str, caller: Caller) -> dict[str, Any]:
         name = path.removeprefix(f"{MODELS_PATH}/")

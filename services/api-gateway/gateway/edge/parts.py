@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.catalog.values import Route, Target
@@ -18,10 +20,6 @@ from gateway.routing.key_limits import KeyLimits
 from gateway.state.database import Database, Place
 
 Step = Callable[[], Awaitable[None]]
-
-
-async def _do_nothing() -> None:
-    pass
 
 
 class Routing(Protocol):
@@ -43,11 +41,12 @@ class Parts:
         slots: the arbiter of slots and limits.
         database: the gateway's state; None where it keeps none.
         keyring: the keys of the database; empty where there is none.
-        refresh_keys: reads them again at once, after a change.
+        refresher: keeps them those of the database; None where there is none.
+        state_kind: what the state is in: ``sqlite``, ``postgresql`` or ``none``.
         key_limits: holds keys to their limits; None where there are none but those of the environment.
         recorder: writes what each request took; None where nothing is kept.
         content: logs what was said where the operator wants it.
-        openers: called in this order before the worker's first request.
+        openers: called before the worker's first request.
         closers: called in this order when the worker ends.
     """
 
@@ -55,7 +54,8 @@ class Parts:
     slots: SlotQueue = field(default_factory=Slots)
     database: Database | None = None
     keyring: KeyRing = field(default_factory=KeyRing)
-    refresh_keys: Step = _do_nothing
+    refresher: Refresher | None = None
+    state_kind: str = "none"
     key_limits: KeyLimits | None = None
     recorder: Recorder | None = None
     content: ContentLog = field(default_factory=ContentLog)
@@ -63,9 +63,8 @@ class Parts:
     closers: tuple[Step, ...] = ()
 
     async def open(self) -> None:
-        """Read and begin what the first request needs."""
-        for begin in self.openers:
-            await begin()
+        """Read and begin what the first request needs; side by side, because a database that is away takes its time."""
+        await asyncio.gather(*(begin() for begin in self.openers))
 
     async def close(self) -> None:
         """Finish what is under way and close everything."""
@@ -95,15 +94,20 @@ def build_parts(
     database, keyring = Database(state), KeyRing()
     refresher, recorder = Refresher(Database(state), keyring, KeyReader(state)), Recorder(Database(state), usage_days)
     content = content or ContentLog()
+    is_file = isinstance(state, Path)
+    # A server may be slow to answer, and others' usage is looked up there, which must not delay the operator's actions.
+    budgets = database if is_file else Database(state)
+    steps = (database.close,) if is_file else (budgets.close, database.close)
     return Parts(
         router,
         slots,
         database,
         keyring,
-        refresher.refresh,
-        KeyLimits(slots, database),
+        refresher,
+        "sqlite" if is_file else "postgresql",
+        KeyLimits(slots, budgets, is_shared=not is_file),
         recorder,
         content,
         openers=(database.open, refresher.open, recorder.open, content.open),
-        closers=(*closers, content.close, recorder.close, refresher.close, database.close),
+        closers=(*closers, content.close, recorder.close, refresher.close, *steps),
     )

@@ -6,8 +6,10 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from gateway.edge.parts import Parts
+from gateway.observe.metrics import count_unwritten
 from gateway.observe.present import MAX_NAMES, Present, Taken
 from gateway.routing.key_limits import build_bounds
 from gateway.settings import Settings
@@ -28,6 +30,22 @@ async def describe_present(parts: Parts, settings: Settings, models: int) -> Pre
         settings.workers,
         models,
     )
+
+
+def describe_state(parts: Parts, with_reason: bool) -> dict[str, Any]:
+    """Whether the database can be used, as this worker sees it, and the records of all workers that wait for it.
+
+    Args:
+        with_reason: for the operator, who may learn where it is.
+    """
+    refresher = parts.refresher
+    if refresher is None:
+        return {"kind": parts.state_kind}
+    waiting, lost = count_unwritten()
+    found: dict[str, Any] = {"kind": parts.state_kind, "status": "unavailable" if refresher.failure else "ok"}
+    if refresher.failure:
+        found |= {"since": refresher.failing_since} | ({"reason": refresher.failure} if with_reason else {})
+    return {**found, "usage_waiting": waiting, "usage_lost": lost}
 
 
 def _sort_limits(taken: Mapping[str, Iterable[Taken]], keys: Mapping[int, Key]) -> dict[str, dict[str, list[Taken]]]:

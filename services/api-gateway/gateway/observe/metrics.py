@@ -106,10 +106,23 @@ def count_tokens(model: str, prompt: int, completion: int) -> None:
     TOKENS.labels(model, "completion").inc(completion)
 
 
+def count_unwritten() -> tuple[int, int]:
+    """Records of usage that wait to be written, and those that were given up, of all workers."""
+    registry = _gather()
+    names = ("gateway_usage_records_waiting", "gateway_usage_records_lost_total")
+    waiting, lost = (int(registry.get_sample_value(name) or 0) for name in names)
+    return waiting, lost
+
+
 def render_metrics(present: Present) -> bytes:
     """All counters, and what is true now, as text in Prometheus' exposition format."""
-    registry: CollectorRegistry = REGISTRY
-    if os.environ.get(METRICS_FOLDER_VARIABLE):
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return _write(registry) + _write(build_registry(present))
+    return _write(_gather()) + _write(build_registry(present))
+
+
+def _gather() -> CollectorRegistry:
+    """The counters of all workers."""
+    if not os.environ.get(METRICS_FOLDER_VARIABLE):
+        return REGISTRY
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from gateway.observe.metrics import USAGE_LOST, USAGE_WAITING
 from gateway.observe.usage_rows import Record, build_row
-from gateway.state.connection import StateError
+from gateway.state.connection import Connection, StateError
 from gateway.state.database import Database
-from gateway.state.usage import UsageRow, add_usage, read_salt, remove_usage
+from gateway.state.usage import UsageRow, add_usage, has_usage, read_salt, remove_usage
 
 _LOG = logging.getLogger("gateway.usage")
 
@@ -40,6 +40,8 @@ class _Backlog:
 
     rows: list[UsageRow]
     lost: int = 0
+    # Of the rows the first, which may have been written: a server can keep a transaction and go before it says so.
+    in_doubt: int = 0
     salt: bytes | None = None
 
 
@@ -110,6 +112,7 @@ class Recorder:
             _LOG.error("%d records of usage cannot be written, and are lost", len(self._backlog.rows), exc_info=error)
             USAGE_LOST.inc(len(self._backlog.rows))
             self._backlog.rows.clear()
+            self._backlog.in_doubt = 0
         else:
             if self._is_failing:
                 _LOG.warning("usage is written again; %d records were lost", self._backlog.lost)
@@ -138,12 +141,22 @@ class Recorder:
         over = max(0, len(backlog.rows) - MAX_KEPT)
         del backlog.rows[:over]
         backlog.lost += over
+        backlog.in_doubt = max(0, backlog.in_doubt - over)
         USAGE_LOST.inc(over)
         if failure:
             raise failure
         if backlog.rows:
-            self._database.write_here(lambda connection: add_usage(connection, backlog.rows))
+            self._database.write_here(self._add)
             backlog.rows.clear()
+            backlog.in_doubt = 0
+
+    def _add(self, connection: Connection) -> None:
+        backlog = self._backlog
+        if backlog.in_doubt and has_usage(connection, backlog.rows[0]):
+            del backlog.rows[: backlog.in_doubt]
+        backlog.in_doubt = len(backlog.rows)
+        if backlog.rows:
+            add_usage(connection, backlog.rows)
 
     async def _remove_old(self) -> None:
         """Remove old records now and each hour, a few at a time, so that nobody waits for it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 
 from gateway.policy.keyring import Held, KeyRing, hold
 from gateway.state.connection import Connection, StateError
@@ -53,7 +54,8 @@ class Refresher:
         self._ring = ring
         self._reader = reader
         self._revision: int | None = None
-        self._has_failed = False
+        # Why the database cannot be read, and since when, in seconds since 1970; empty while it can.
+        self.failure, self.failing_since = "", 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -68,14 +70,15 @@ class Refresher:
                 self._revision, held = await self._database.read(self._reader.read)
                 self._ring.replace(held)
         except Exception as error:  # whatever it is, the next look must come
-            if not self._has_failed:
-                reason = error if isinstance(error, StateError) else type(error).__name__
+            reason = str(error) if isinstance(error, StateError) else type(error).__name__
+            if not self.failure:
+                self.failing_since = time.time()
                 _LOG.error("the keys cannot be read again, and those known stay: %s", reason)
-            self._has_failed = True
+            self.failure = reason
         else:
-            if self._has_failed:
+            if self.failure:
                 _LOG.info("the keys are read again")
-            self._has_failed = False
+            self.failure = ""
 
     async def close(self) -> None:
         """Stop, and close the database."""

@@ -68,7 +68,7 @@ class Account:
         Args:
             now_s: of a clock that never goes back.
             wall_s: seconds since 1970.
-            base: what was used of the budget before anything was counted here.
+            base: what was used of the budget before anything was counted here, or by now as the records say.
 
         Raises:
             OverLimitError: there is no room; names the limit that takes longest.
@@ -133,6 +133,8 @@ class Account:
             tally = self.tallies[key] = Tally(base)
             if len(self.tallies) > _KEPT_TALLIES:
                 del self.tallies[next(iter(self.tallies))]
+        elif base is not None:
+            tally.used = max(tally.used, base)  # other gateways count, too
         return span, tally
 
     def _list_over(self, bounds: Bounds, cost: Cost, now_s: float) -> list[_Over]:

@@ -75,7 +75,8 @@ class SlotQueue(Protocol):
         """Let a request in within the limits of a name, at once or not at all.
 
         Args:
-            base: what was used of the name's budget before the arbiter started; it matters the first time only.
+            base: what was used of the name's budget so far, as the records say: needed the first time, and later where
+                other gateways count, too.
             more: further names, without budgets, under which there must be room too: all or none is counted.
 
         Raises:

@@ -195,6 +195,8 @@ class PostgresSession:
         timer.start()
         try:
             yield
+        except psycopg.DataError:  # a fault of what was given, which no other try will mend
+            raise
         except psycopg.Error as error:
             seen = f"it did not answer within {longest_s:g} s" if was_cut.is_set() else error
             raise _explain(self._name, seen, self._secrets) from None

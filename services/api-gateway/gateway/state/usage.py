@@ -129,6 +129,12 @@ def add_usage(connection: Connection, rows: Sequence[UsageRow]) -> None:
     connection.executemany(_ADD_TO_MODELS, sorted((*names, *sums) for names, sums in of_models.items()))
 
 
+def has_usage(connection: Connection, row: UsageRow) -> bool:
+    """Whether this very record is written."""
+    query = "SELECT 1 FROM usage WHERE ended_at = ? AND request = ? AND key = ? AND duration_s = ? LIMIT 1"
+    return connection.execute(query, (row.ended_at, row.request, row.key, row.duration_s)).fetchone() is not None
+
+
 def read_salt(connection: Connection) -> bytes:
     """What prompt hashes of this database begin with."""
     (salt,) = connection.execute("SELECT value FROM facts WHERE name = 'prompt_salt'").fetchone()
