@@ -86,7 +86,7 @@ bench: $(VENV)/.dev ## Measure, and write docs/benchmarks.md and docs/benchmarks
 	@$(VENV)/bin/python -m tests.bench
 
 soak: $(VENV)/.dev ## Send the gateway REQUESTS=10000 while everything fails; then load a stack for MINUTES=30
-	@$(VENV)/bin/python -m tests.soak --requests '$(or $(REQUESTS),10000)' --minutes '$(or $(MINUTES),30)'
+	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m tests.soak --requests '$(or $(REQUESTS),10000)' --minutes '$(or $(MINUTES),30)'
 
 # Written beside and renamed: a command that fails leaves the page that was there.
 write_page = $(STACKCTL) config $(1) > $(VENV)/page && mv $(VENV)/page $(2)

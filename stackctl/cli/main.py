@@ -32,6 +32,7 @@ COMMANDS = {
     "top": "Watch the gateway at work.",
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
+    "connect": "Connect an editor, an agent or a library to the gateway.",
     "keys": "Give out keys to the gateway; list, change, revoke and rotate them.",
     "usage": "Show what was used, by key, model, provider or day.",
     "content-log": "Have prompts and answers of a route written down, masked, for a time.",
@@ -51,7 +52,9 @@ COMMANDS = {
 # Where commands lie that are not in this folder itself; those on bundles are told by their name.
 _ROOMS = {
     **dict.fromkeys(("init", "up", "down", "restart", "render"), "run."),
-    **dict.fromkeys(("status", "health", "doctor", "providers", "drill", "top", "logs", "chat", "config"), "look."),
+    **dict.fromkeys(
+        ("status", "health", "doctor", "providers", "drill", "top", "logs", "chat", "connect", "config"), "look."
+    ),
     **dict.fromkeys(("keys", "usage", "content-log"), "access."),
     **{name: "bundle." for name in COMMANDS if name.startswith("offline-")},
 }

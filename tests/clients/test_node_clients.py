@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.stack_site import Site
+from tests.integration.stack_site import STACKCTL, Site, clean_environment
 from tests.tool_model import ANSWER
 
 FOLDER = Path(__file__).parent
@@ -53,18 +53,40 @@ def test_an_sdk_for_node(site: Site, programs: Path, tmp_path: Path, program: st
     ]
 
 
-def test_claude_code(site: Site, programs: Path, tmp_path: Path) -> None:
-    argv = [str(programs / "claude"), "-p", "Read a file", "--allowedTools", "Read", "--output-format", "stream-json"]
-    events = run(
-        site,
-        [*argv, "--verbose"],
-        tmp_path,
-        {
-            "ANTHROPIC_BASE_URL": site.url,
-            "ANTHROPIC_AUTH_TOKEN": site.keys["GATEWAY_KEY"],
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        },
+def connect(site: Site, tool: str, home: Path) -> None:
+    """Write the tool's own file below a home of its own, as ``stackctl connect`` does."""
+    done = subprocess.run(
+        [*STACKCTL, "--site", str(site.path), "connect", tool, "--write"],
+        env=clean_environment(HOME=str(home)),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("tool", ["openai-node", "anthropic-node"])
+def test_lines_for_node_run_as_they_are_printed(site: Site, programs: Path, tmp_path: Path, tool: str) -> None:
+    (tmp_path / "node_modules").symlink_to(programs.parents[0])
+    (parts,) = [json.loads(site.run("connect", tool, "--json").stdout)["parts"]]
+    (tmp_path / "lines.mjs").write_text(parts[-1]["text"], encoding="utf-8")
+    done = subprocess.run(
+        ["node", "lines.mjs"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "STACK_KEY": site.keys["GATEWAY_KEY"]},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == (ANSWER, "")
+
+
+def test_claude_code(site: Site, programs: Path, tmp_path: Path) -> None:
+    connect(site, "claude-code", tmp_path)
+    argv = [str(programs / "claude"), "-p", "Read a file", "--allowedTools", "Read", "--output-format", "stream-json"]
+    events = run(site, [*argv, "--verbose"], tmp_path, {})
     blocks = [block for event in events if "message" in event for block in event["message"]["content"]]
     called = [block["name"] for block in blocks if block["type"] == "tool_use"]
     assert called == ["Read"]
@@ -73,20 +95,7 @@ def test_claude_code(site: Site, programs: Path, tmp_path: Path) -> None:
 
 
 def test_codex(site: Site, programs: Path, tmp_path: Path) -> None:
-    settings = tmp_path / ".codex" / "config.toml"
-    settings.parent.mkdir()
-    settings.write_text(
-        f"""model = "local-chat"
-model_provider = "stack"
-model_context_window = 131072
-[model_providers.stack]
-name = "stack"
-base_url = "{site.url}/v1"
-env_key = "STACK_KEY"
-wire_api = "responses"
-""",
-        encoding="utf-8",
-    )
+    connect(site, "codex", tmp_path)
     argv = [str(programs / "codex"), "exec", "--json", "--skip-git-repo-check", "Run something"]
     # The command that is run is empty, and the folder the test's own: no sandbox, which containers seldom allow.
     events = run(site, [*argv, "--sandbox", "danger-full-access"], tmp_path, {})
@@ -98,12 +107,7 @@ wire_api = "responses"
 
 
 def test_opencode(site: Site, programs: Path, tmp_path: Path) -> None:
-    options = {"baseURL": f"{site.url}/v1", "apiKey": "{env:STACK_KEY}"}
-    models = {"local-chat": {"name": "local-chat", "limit": {"context": 131072, "output": 8192}}}
-    provider = {"npm": "@ai-sdk/openai-compatible", "name": "stack", "options": options, "models": models}
-    chosen = {"model": "stack/local-chat", "small_model": "stack/local-chat"}
-    settings = {**chosen, "autoupdate": False, "share": "disabled", "provider": {"stack": provider}}
-    (tmp_path / "opencode.json").write_text(json.dumps(settings), encoding="utf-8")
+    connect(site, "opencode", tmp_path)
     events = run(
         site,
         [str(programs / "opencode"), "run", "--format", "json", "Read a file"],

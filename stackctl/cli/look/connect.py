@@ -1,0 +1,150 @@
+"""``stackctl connect``: how a tool reaches the gateway; writes it into the tool's own file, and takes it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackctl.cli.console import print_json, print_note, print_piece, print_table, print_text, print_warnings
+from stackctl.cli.context import Context
+from stackctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
+    from stackctl.operations.look.connect import Connected
+
+
+@click.command(short_help="Connect an editor, an agent or a library to the gateway.")
+@click.argument("tool", required=False)
+@click.option("--write", "do_write", is_flag=True, help="Write it into the tool's own file; the rest of it stays.")
+@click.option("--dry-run", is_flag=True, help="With --write: only show the difference.")
+@click.option("--undo", "do_undo", is_flag=True, help="Put the tool's file back as it was.")
+@click.option("--reveal", is_flag=True, help="Show the key where it is needed.")
+@click.option("--new-key", metavar="NAME", help="Give out a key of this name for it, instead of GATEWAY_KEY.")
+@click.option("--key-file", type=click.File(), metavar="FILE", help="Take the key from a file, or from '-'.")
+@click.option("--url", default="", metavar="URL", help="Address of a gateway on another machine; needs --key-file.")
+@click.option("--model", default="", metavar="NAME", help="Model to chat with.  [default: the first]")
+@click.option("--force", is_flag=True, help="Write into a git repository; undo over later changes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def connect(context: Context, /, tool: str | None, **options: Any) -> None:
+    """Connect TOOL to the gateway: print what it needs to be told, or --write it. Without TOOL, list the tools.
+
+    A key is shown with --reveal only. What is written holds it, in a file that only its owner can read.
+    """
+    _check_options(tool, options)
+    with context.open_anywhere() if options["url"] or not tool or options["do_undo"] else context.open() as effects:
+        if tool is None:
+            _list(effects, as_json=options["as_json"])
+        elif options["do_undo"]:
+            from stackctl.operations.look.connect import undo
+
+            print_note(f"{undo(effects, tool, force=options['force'])} is as it was before.")
+        else:
+            _connect(effects, tool, options)
+
+
+def _check_options(tool: str | None, options: dict[str, Any]) -> None:
+    if tool is None and any(value for name, value in options.items() if name != "as_json"):
+        raise click.UsageError("Name a tool; 'stackctl connect' lists them.")
+    if options["do_write"] and options["do_undo"]:
+        raise click.UsageError("--write and --undo exclude each other.")
+    if options["dry_run"] and not options["do_write"]:
+        raise click.UsageError("--dry-run goes with --write.")
+    if options["new_key"] and options["key_file"]:
+        raise click.UsageError("--new-key and --key-file exclude each other.")
+    if options["new_key"] and options["dry_run"]:
+        raise click.UsageError("--new-key and --dry-run exclude each other: a key would be given out.")
+    if options["url"] and not options["key_file"]:
+        raise click.UsageError("--url needs --key-file: the key of a gateway elsewhere is not known here.")
+
+
+def _list(effects: Effects, *, as_json: bool) -> None:
+    from stackctl.core.connect.tools import TOOLS
+    from stackctl.operations.look.connect import list_installed
+
+    installed = list_installed(effects)
+    if as_json:
+        print_json(
+            [
+                {"name": tool.name, "title": tool.title, "program": installed[tool.name], "checked": tool.checked}
+                for tool in TOOLS.values()
+            ]
+        )
+        return
+    rows = [
+        (tool.name, tool.title, "yes" if installed[tool.name] else "", _describe_checked(tool.checked))
+        for tool in TOOLS.values()
+    ]
+    print_table(("tool", "what it is", "here", "tried with"), rows)
+
+
+def _describe_checked(checked: str) -> str:
+    return checked or "its documentation only"
+
+
+def _connect(effects: Effects, tool: str, options: dict[str, Any]) -> None:
+    from stackctl.operations.look.connect import connect as find
+    from stackctl.operations.look.connect import find_tool, load_key, write
+
+    find_tool(tool)
+    key = _read_key(options["key_file"]) if options["key_file"] else load_key(effects)
+    connected = find(effects, tool, key, url=options["url"], model=options["model"])
+    if options["new_key"]:
+        from stackctl.operations.access.keys import create_key
+
+        key = create_key(effects, options["new_key"], {}).secret
+    print_warnings(connected.findings)
+    if not options["do_write"]:
+        _show(connected, key, reveal=options["reveal"] or bool(options["new_key"]), as_json=options["as_json"])
+        return
+    difference = write(effects, connected, key, dry_run=options["dry_run"], force=options["force"])
+    if options["as_json"]:
+        print_json({"path": str(connected.path), "changed": bool(difference) and not options["dry_run"]})
+    elif difference:
+        print_text(difference)
+    if options["dry_run"]:
+        print_note("nothing was written")
+    elif not difference:
+        print_note(f"{connected.path} says all of this already")
+    else:
+        print_note(f"{connected.path} was written; 'stackctl connect {tool} --undo' puts it back")
+
+
+def _read_key(file: Any) -> str:
+    key = str(file.read()).strip()
+    if not key or any(not 33 <= ord(character) <= 126 for character in key):
+        raise ConfigError(f"{Path(file.name).name} holds no key: one line of printable characters was expected.", "")
+    return key
+
+
+def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool) -> None:
+    from stackctl.core.connect.show import list_parts
+    from stackctl.core.connect.values import KEY
+
+    shown = key if reveal else KEY
+    parts = list_parts(connected.guide, str(connected.path or ""))
+    if as_json:
+        print_json(
+            {
+                "tool": connected.tool.name,
+                "checked": connected.tool.checked,
+                "url": connected.gateway.url,
+                "model": connected.gateway.chat.name,
+                "context": connected.gateway.chat.context,
+                "parts": [{"title": title, "text": text.replace(KEY, shown)} for title, text in parts],
+                "notes": list(connected.guide.notes),
+            }
+        )
+        return
+    for title, text in parts:
+        print_note(title)
+        print_piece(text.replace(KEY, shown))
+        print_text()
+    for note in connected.guide.notes:
+        print_note(note)
+    print_note(f"{connected.tool.title}: tried with {_describe_checked(connected.tool.checked)}")
+    if not reveal and any(KEY in text for _, text in parts):
+        print_note(f"{KEY} stands for the key: --reveal shows it")

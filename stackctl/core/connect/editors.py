@@ -1,0 +1,130 @@
+"""Editors and web interfaces: their files, or what is typed into their windows. Pure."""
+
+from __future__ import annotations
+
+from stackctl.core.connect.values import KEY, Gateway, Guide, Settings
+
+
+def build_continue(gateway: Gateway) -> Guide:
+    """Its file is refused without the first three fields."""
+    model = {
+        "name": gateway.chat.name,
+        "provider": "openai",
+        "model": gateway.chat.name,
+        "apiBase": gateway.openai_url,
+        "apiKey": KEY,
+        "roles": ["chat", "edit", "apply"],
+        "defaultCompletionOptions": {"contextLength": gateway.context, "maxTokens": gateway.output},
+    }
+    embed = {
+        "name": gateway.embed,
+        "provider": "openai",
+        "model": gateway.embed,
+        "apiBase": gateway.openai_url,
+        "apiKey": KEY,
+        "roles": ["embed"],
+    }
+    models = [model, *([embed] if gateway.embed else [])]
+    values = {"name": "stack", "version": "1.0.0", "schema": "v1", "models": models}
+    return Guide(
+        Settings(".continue/config.yaml", "yaml", values),
+        notes=("The same file serves VS Code, JetBrains and its own command line.",),
+    )
+
+
+def build_cline(gateway: Gateway) -> Guide:
+    """It is set in its own window."""
+    text = f"""\
+API Provider:    OpenAI Compatible
+Base URL:        {gateway.openai_url}
+API Key:         {KEY}
+Model ID:        {gateway.chat.name}
+Context Window:  {gateway.context}
+Max Output:      {gateway.output}
+Supports Images: off
+"""
+    return Guide(text=text, notes=("Context Window has to be set: Cline counts with 128,000 tokens otherwise.",))
+
+
+def build_zed(gateway: Gateway) -> Guide:
+    """Its settings may hold comments; the key is asked for in its window."""
+    model = {
+        "name": gateway.chat.name,
+        "display_name": gateway.chat.name,
+        "max_tokens": gateway.context,
+        "max_output_tokens": gateway.output,
+    }
+    provider = {"api_url": gateway.openai_url, "available_models": [model]}
+    values = {
+        "language_models": {"openai_compatible": {"stack": provider}},
+        "agent": {"default_model": {"provider": "stack", "model": gateway.chat.name}},
+    }
+    return Guide(
+        Settings(".config/zed/settings.json", "json", values),
+        notes=("Zed asks for the key itself: agent panel, settings, stack. Or export STACK_API_KEY before its start.",),
+    )
+
+
+def build_jetbrains(gateway: Gateway) -> Guide:
+    """It is set in its own window."""
+    text = f"""\
+Settings, Tools, AI Assistant, Models, Third-party AI providers
+Provider: OpenAI-compatible
+URL:      {gateway.openai_url}
+API key:  {KEY}
+Then choose {gateway.chat.name} for the features that may use a local model.
+"""
+    return Guide(text=text)
+
+
+def build_cursor(gateway: Gateway) -> Guide:
+    """Its requests come from its maker's servers."""
+    text = f"""\
+Settings, Models, OpenAI API Key: {KEY}
+Override OpenAI Base URL:         an address that the internet reaches, ending in /v1
+Add model:                        {gateway.chat.name}
+"""
+    return Guide(
+        text=text,
+        notes=(
+            f"Cursor's own servers send the requests, so {gateway.url} cannot be reached from there: nothing in a "
+            "private network can.",
+            "Code leaves the building with it. In the same editor, the extensions Continue and Cline ask the gateway "
+            "directly: 'stackctl connect continue'.",
+        ),
+    )
+
+
+def build_open_webui(gateway: Gateway) -> Guide:
+    """It is configured by variables."""
+    return Guide(
+        variables={
+            "OPENAI_API_BASE_URL": gateway.openai_url,
+            "OPENAI_API_KEY": KEY,
+            "ENABLE_OLLAMA_API": "false",
+            "OFFLINE_MODE": "true",
+        },
+        notes=(
+            "In a container on this machine, loopback is the container's own: give it the host's network.",
+            "What was once saved in its administrator's window wins over these variables.",
+        ),
+    )
+
+
+def build_librechat(gateway: Gateway) -> Guide:
+    """An endpoint of its own in its file, the key in its environment."""
+    text = f"""\
+# librechat.yaml; STACK_KEY stands in its .env
+version: 1.2.1
+endpoints:
+  custom:
+    - name: stack
+      apiKey: "${{STACK_KEY}}"
+      baseURL: "{gateway.openai_url}"
+      models:
+        default: ["{gateway.chat.name}"]
+        fetch: true
+      titleConvo: true
+      titleModel: "{gateway.chat.name}"
+"""
+    return Guide(text=text, variables={"STACK_KEY": KEY})

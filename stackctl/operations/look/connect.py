@@ -1,0 +1,214 @@
+"""Connect an editor, an agent or a library to the gateway: say how, or write it into the tool's own file.
+
+In: a tool's name. Out: what it needs to be told. Does I/O through its effects: asks the gateway which models it has,
+looks for programs, and reads and writes a file below the person's home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path, PurePath
+
+from stackctl.core.connect.edit import edit_text
+from stackctl.core.connect.tools import TOOLS
+from stackctl.core.connect.values import KEY, Gateway, Guide, Model, Settings, Tool
+from stackctl.core.health.probes import read_json
+from stackctl.core.stack.stack import find_gateway_url
+from stackctl.errors import ConfigError, Finding, NotRunning, Severity, UnhealthyError, suggest_nearest
+from stackctl.operations.effects import Effects
+from stackctl.operations.look.connect_files import ToolFile
+from stackctl.operations.site.load_settings import load_settings
+
+ASK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """How one tool reaches the gateway.
+
+    Attributes:
+        guide: what it needs to be told; ``KEY`` stands for the key.
+        path: its own file on this machine, where it has one.
+        findings: what will go wrong with it.
+    """
+
+    tool: Tool
+    gateway: Gateway
+    guide: Guide
+    path: Path | None
+    findings: tuple[Finding, ...]
+
+
+def find_tool(name: str) -> Tool:
+    """The tool of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in TOOLS:
+        hint = suggest_nearest(name, TOOLS) or "'stackctl connect' lists them"
+        raise ConfigError(f"'{name}' is no tool that is known here.", hint)
+    return TOOLS[name]
+
+
+def list_installed(effects: Effects) -> dict[str, str]:
+    """Path of each tool's program on this machine; empty where there is none."""
+    find = effects.machine.find_program
+    return {name: next(filter(None, map(find, tool.programs)), "") for name, tool in TOOLS.items()}
+
+
+def load_key(effects: Effects) -> str:
+    """The key that opens the gateway for every client."""
+    return load_settings(effects)[0].values.gateway_key
+
+
+def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str = "") -> Connected:
+    """What a tool needs to be told.
+
+    Args:
+        key: opens the gateway; only models that it may ask for are offered.
+        url: address of a gateway on another machine; empty for the one of this site.
+        model: the model to chat with; empty for the first one.
+
+    Raises:
+        ConfigError: no such tool, or no such model.
+        NotRunning: nothing listens there.
+        UnhealthyError: the gateway refuses the key, or answers what is no list of models.
+    """
+    tool = find_tool(name)
+    gateway = _load_gateway(effects, key, url or find_gateway_url(load_settings(effects)[0].values), model)
+    guide = tool.build(gateway)
+    path = find_path(guide.settings, effects.given.environment) if guide.settings else None
+    return Connected(tool, gateway, guide, path, _check(tool, gateway))
+
+
+def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, force: bool) -> str:
+    """Put what a tool needs into its own file, and keep what was there; the difference, the key not shown in it.
+
+    Args:
+        force: write also where the file lies in a repository of git.
+
+    Raises:
+        ConfigError: the tool has no file that could be written, or the file cannot be changed without a loss.
+    """
+    settings = connected.guide.settings
+    if settings is None or connected.path is None:
+        raise ConfigError(
+            f"{connected.tool.title} keeps its settings in no file that could be written.",
+            f"set what 'stackctl connect {connected.tool.name}' prints",
+        )
+    file = ToolFile(effects, connected.tool.name, connected.path)
+    file.check(force=force)
+    with file.hold():
+        before = file.load()
+        after = _edit(connected, settings, before or "", key)
+        if not dry_run and after != before:
+            file.save(before, after)
+    return render_difference(connected.path, before or "", after, key)
+
+
+def undo(effects: Effects, name: str, *, force: bool) -> Path:
+    """Put a tool's file back as it was before it was first written.
+
+    Args:
+        force: also where it was changed since, whose changes are lost.
+
+    Raises:
+        ConfigError: nothing was written, or the file was changed since.
+    """
+    find_tool(name)
+    file = ToolFile.find(effects, name)
+    with file.hold():
+        file.restore(force=force)
+    return file.path
+
+
+def find_path(settings: Settings, environment: Mapping[str, str]) -> Path:
+    """Where a tool keeps its file for this person; it may have been told another place."""
+    path = PurePath(settings.path)
+    for variable, folder in _MOVED.items():
+        if environment.get(variable) and path.is_relative_to(folder):
+            return Path(environment[variable]) / path.relative_to(folder)
+    return Path(environment.get("HOME") or "/") / path
+
+
+_MOVED = {"CLAUDE_CONFIG_DIR": ".claude", "CODEX_HOME": ".codex", "XDG_CONFIG_HOME": ".config"}
+
+
+def render_difference(path: Path, before: str, after: str, key: str) -> str:
+    """The difference as ``diff -u`` shows it, without the key."""
+    lines = unified_diff(before.splitlines(), after.splitlines(), str(path), str(path), lineterm="")
+    return "\n".join(lines).replace(key, "***") if key else "\n".join(lines)
+
+
+def _edit(connected: Connected, settings: Settings, text: str, key: str) -> str:
+    try:
+        return edit_text(settings.kind, text, fill(settings.values, key))
+    except ValueError as error:
+        raise ConfigError(
+            f"{connected.path} stays as it is: {error}; a file of {settings.kind.upper()} was expected.",
+            f"mend it, or put in by hand what 'stackctl connect {connected.tool.name}' prints",
+        ) from error
+
+
+def fill(value: object, key: str) -> dict[str, object]:
+    """A copy with the key where its place was."""
+
+    def put(part: object) -> object:
+        if isinstance(part, Mapping):
+            return {name: put(item) for name, item in part.items()}
+        if isinstance(part, list):
+            return [put(item) for item in part]
+        return part.replace(KEY, key) if isinstance(part, str) else part
+
+    filled = put(value)
+    assert isinstance(filled, dict)
+    return filled
+
+
+def _load_gateway(effects: Effects, key: str, url: str, model: str) -> Gateway:
+    url = url.rstrip("/").removesuffix("/v1")
+    answer = effects.network.fetch(f"{url}/v1/models", key=key, timeout_s=ASK_S)
+    if not answer.status:
+        raise NotRunning(f"Nothing answers at {url}: {answer.error}.", "run 'stackctl up', or name another with --url")
+    if answer.status == 401:
+        raise UnhealthyError(f"The gateway at {url} refuses the key.", "take one that 'stackctl keys create' gave out")
+    body = read_json(answer)
+    items = body.get("data") if answer.status == 200 and body else None
+    if not isinstance(items, list):
+        raise UnhealthyError(f"{url}/v1/models answered {answer.status}, and no list of models.", "check the address")
+    models = [_read_model(item) for item in items if isinstance(item, Mapping)]
+    chats = {item.name: item for item in models if item.is_chat}
+    if not chats:
+        raise ConfigError("This key may ask no model that chats.", "see 'stackctl keys show' and 'stackctl models'")
+    if model and model not in chats:
+        hint = suggest_nearest(model, chats) or f"there are: {', '.join(chats)}"
+        raise ConfigError(f"'{model}' is no model that chats here.", hint)
+    embeds = [item.name for item in models if item.mode == "embedding"]
+    return Gateway(url, chats[model] if model else next(iter(chats.values())), embeds[0] if embeds else "")
+
+
+def _read_model(item: Mapping[str, object]) -> Model:
+    context = item.get("context_length")
+    return Model(str(item.get("id")), context if isinstance(context, int) else None, str(item.get("mode", "chat")))
+
+
+def _check(tool: Tool, gateway: Gateway) -> tuple[Finding, ...]:
+    context = gateway.chat.context
+    if context is None or context >= tool.needs_context:
+        return ()
+    return (
+        Finding(
+            gateway.chat.name,
+            f"{tool.title} begins with about {tool.needs_context:,} tokens, and the model has {context:,}",
+            f"set CONTEXT_LENGTH={_round_up(tool.needs_context)} and run 'stackctl doctor', which says what it costs",
+            Severity.WARNING,
+        ),
+    )
+
+
+def _round_up(tokens: int) -> int:
+    """The next power of two."""
+    return 1 << (tokens - 1).bit_length()

@@ -1,0 +1,202 @@
+"""Connecting tools to a running stack: what is printed runs, what is written is right, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.stack_site import STACKCTL, Site, clean_environment
+
+Done = subprocess.CompletedProcess[str]
+CLAUDE = ".claude/settings.json"
+
+
+class Person:
+    """Somebody with a home of their own, in a folder that is no site."""
+
+    def __init__(self, site: Site, home: Path) -> None:
+        self.site, self.home = site, home
+        self.key = site.keys["GATEWAY_KEY"]
+
+    def run(self, *arguments: str, code: int | None = 0, stdin: str = "", in_site: bool = True) -> Done:
+        done = subprocess.run(
+            [*STACKCTL, *(["--site", str(self.site.path)] if in_site else []), "connect", *arguments],
+            cwd=self.home,
+            env=clean_environment(HOME=str(self.home), XDG_STATE_HOME=str(self.home / "state")),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert code in (None, done.returncode), f"{done.stdout}\n{done.stderr}"
+        return done
+
+    def file(self, path: str, text: str | None = None) -> Path:
+        file = self.home / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if text is not None:
+            file.write_text(text, encoding="utf-8")
+        return file
+
+
+@pytest.fixture
+def person(stack: Site, tmp_path: Path) -> Person:
+    return Person(stack, tmp_path)
+
+
+def list_files(home: Path) -> list[str]:
+    return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+
+
+def test_the_tools_are_listed_with_what_is_here(person: Person) -> None:
+    listed = {tool["name"]: tool for tool in json.loads(person.run("--json", in_site=False).stdout)}
+    assert listed["curl"]["program"].endswith("curl")
+    assert listed["cursor"]["checked"] == ""
+    assert "its documentation only" in person.run().stdout
+
+
+@pytest.mark.parametrize("tool", ["curl", "openai-python", "anthropic-python"])
+def test_lines_run_as_they_are_printed(person: Person, tool: str) -> None:
+    exported, lines = (part["text"] for part in json.loads(person.run(tool, "--json", "--reveal").stdout)["parts"])
+    assert exported == f"export STACK_KEY={person.key}\n"
+    program = ["sh", "-c", lines] if tool == "curl" else [sys.executable, "-c", lines]
+    environment = clean_environment(STACK_KEY=person.key)
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    text = json.loads(done.stdout)["choices"][0]["message"]["content"] if tool == "curl" else done.stdout
+    assert text.strip()
+
+
+def test_the_key_is_shown_only_where_it_is_asked_for(person: Person) -> None:
+    for arguments in (("claude-code",), ("claude-code", "--json"), ("claude-code", "--write", "--dry-run")):
+        done = person.run(*arguments)
+        assert person.key not in done.stdout + done.stderr
+    assert person.key in person.run("claude-code", "--reveal").stdout
+    assert list_files(person.home) == ["state/stackctl/connect/claude-code.lock"]
+
+
+def test_a_file_is_written_and_put_back(person: Person) -> None:
+    before = '{\n  // mine\n  "theme": "dark"\n}\n'
+    file = person.file(CLAUDE, before)
+    done = person.run("claude-code", "--write")
+    assert person.key not in done.stdout + done.stderr
+    after = file.read_text(encoding="utf-8")
+    assert '// mine\n  "theme": "dark",' in after
+    assert f'"ANTHROPIC_AUTH_TOKEN": "{person.key}"' in after
+    written = [file, person.home / "state/stackctl/connect/claude-code.json"]
+    assert [path.stat().st_mode & 0o777 for path in written] == [0o600, 0o600]
+    assert "says all of this already" in person.run("claude-code", "--write").stderr
+    person.run("claude-code", "--undo")
+    assert file.read_text(encoding="utf-8") == before
+    assert "nothing to undo" in person.run("claude-code", "--undo", code=3).stderr
+
+
+def test_a_file_that_was_not_there_is_gone_again(person: Person) -> None:
+    person.run("codex", "--write")
+    assert (person.home / ".codex/config.toml").exists()
+    person.run("codex", "--undo")
+    assert not (person.home / ".codex/config.toml").exists()
+
+
+def test_later_changes_are_not_lost_without_a_word(person: Person) -> None:
+    person.run("codex", "--write")
+    file = person.file(".codex/config.toml")
+    file.write_text(file.read_text(encoding="utf-8") + 'approval_policy = "never"\n', encoding="utf-8")
+    assert "would lose that" in person.run("codex", "--undo", code=3).stderr
+    assert "approval_policy" in file.read_text(encoding="utf-8")
+    person.run("codex", "--undo", "--force")
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("tool", "path", "text"),
+    [
+        ("claude-code", CLAUDE, '{"a": 1'),
+        ("claude-code", CLAUDE, "[]"),
+        ("codex", ".codex/config.toml", "a ="),
+        ("continue", ".continue/config.yaml", "a: [1"),
+    ],
+)
+def test_a_file_that_cannot_be_read_stays_as_it_is(person: Person, tool: str, path: str, text: str) -> None:
+    file = person.file(path, text)
+    done = person.run(tool, "--write", code=3)
+    assert f"{file} stays as it is" in done.stderr
+    assert "stackctl connect" in done.stderr
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_a_link_is_not_followed(person: Person) -> None:
+    elsewhere = person.file("elsewhere.json", "{}")
+    person.file(CLAUDE).symlink_to(elsewhere)
+    assert "is a link" in person.run("claude-code", "--write", code=3).stderr
+    assert elsewhere.read_text(encoding="utf-8") == "{}"
+
+
+def test_a_repository_is_not_written_into_unasked(person: Person) -> None:
+    (person.home / ".git").mkdir()
+    done = person.run("claude-code", "--write", code=3)
+    assert f"git repository {person.home}" in done.stderr
+    assert not (person.home / CLAUDE).exists()
+    person.run("claude-code", "--write", "--force")
+    assert (person.home / CLAUDE).exists()
+
+
+def test_two_at_once_leave_one_whole_file(person: Person) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(lambda _: person.run("claude-code", "--write", code=None), range(2)))
+    assert {done.returncode for done in ended} <= {0, 5}
+    assert json.loads((person.home / CLAUDE).read_text(encoding="utf-8"))["env"]["ANTHROPIC_AUTH_TOKEN"] == person.key
+
+
+def test_where_a_tool_was_told_to_keep_its_files(person: Person) -> None:
+    done = subprocess.run(
+        [*STACKCTL, "--site", str(person.site.path), "connect", "codex", "--write"],
+        env=clean_environment(HOME=str(person.home), CODEX_HOME=str(person.home / "other")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (person.home / "other/config.toml").exists()
+
+
+def test_a_key_of_its_own(person: Person) -> None:
+    parts = json.loads(person.run("curl", "--new-key", f"of {person.home.name}", "--json").stdout)["parts"]
+    secret = parts[0]["text"].removeprefix("export STACK_KEY=").strip()
+    assert secret.startswith("sk-")
+    assert secret != person.key
+
+
+def test_from_another_machine(person: Person) -> None:
+    arguments = ("claude-code", "--url", person.site.url, "--key-file", "-")
+    shown = json.loads(person.run(*arguments, "--json", stdin=person.key, in_site=False).stdout)
+    assert (shown["url"], shown["model"]) == (person.site.url, "local-chat")
+    person.run(*arguments, "--write", stdin=person.key, in_site=False)
+    assert person.key in (person.home / CLAUDE).read_text(encoding="utf-8")
+
+
+def say(person: Person, *arguments: str, **more: Any) -> str:
+    return person.run(*arguments, **more).stderr
+
+
+def test_what_is_wrong_is_said(person: Person) -> None:
+    assert "did you mean 'claude-code'" in say(person, "claude-cod", code=3)
+    assert "'local-chta' is no model" in say(person, "curl", "--model", "local-chta", code=3)
+    assert "refuses the key" in say(person, "curl", "--key-file", "-", stdin="sk-wrong", code=6)
+    assert "holds no key" in say(person, "curl", "--key-file", "-", stdin="two lines\nof it", code=3)
+    assert "Nothing answers" in say(person, "curl", "--url", "http://127.0.0.1:9", "--key-file", "-", stdin="k", code=6)
+    assert "no file that could be written" in say(person, "cursor", "--write", code=3)
+    assert "--url needs --key-file" in say(person, "curl", "--url", "http://127.0.0.1:9", code=2)
+
+
+def test_a_context_that_is_too_short_is_said_before_anybody_meets_it(person: Person) -> None:
+    done = person.run("claude-code")
+    assert "CONTEXT_LENGTH=32768" in done.stderr
+    assert "CONTEXT_LENGTH" not in person.run("curl").stderr
