@@ -21,6 +21,7 @@ from gateway.proxies import bypass_proxies
 from gateway.settings import METRICS_FOLDER_VARIABLE, Settings, SettingsError, check_references, parse_settings
 
 if TYPE_CHECKING:
+    from gateway.cache.store import Plan
     from gateway.edge.server import BuildApp
     from gateway.state.database import Place
 
@@ -81,6 +82,7 @@ def listen(settings: Settings, catalog: Catalog) -> int:
 
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     """Serve until a signal arrives; returns the exit status."""
+    from gateway.cache.start import prepare_cache
     from gateway.edge.server import serve
     from gateway.formats.translations import load_dialect, needs_dialect
     from gateway.lanes.pooled import load_trust
@@ -108,16 +110,21 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
         return STATE_UNUSABLE
 
     apply_setting(state, Path(settings.state.path), settings.log_prompts)
-    return serve(plan_gate(settings, catalog, trust, state), settings, listener, catalog.queue_length)
+    cache = prepare_cache(settings, catalog)
+    return serve(plan_gate(settings, catalog, trust, state, cache), settings, listener, catalog.queue_length)
 
 
-def plan_gate(settings: Settings, catalog: Catalog, trust: ssl.SSLContext | bool, state: Place | None) -> BuildApp:
+def plan_gate(
+    settings: Settings, catalog: Catalog, trust: ssl.SSLContext | bool, state: Place | None, cache: Plan | None
+) -> BuildApp:
     """What makes the application of one worker, which opens its parts once its event loop runs.
 
     Args:
         trust: whom TLS servers are trusted by.
         state: where the database is; None for a gateway that keeps nothing.
+        cache: where answers are kept; None where no route wants it.
     """
+    from gateway.cache.store import Cache
     from gateway.edge.gate import Gate
     from gateway.edge.parts import Parts, build_parts
     from gateway.lanes.upstream import Upstream
@@ -138,7 +145,8 @@ def plan_gate(settings: Settings, catalog: Catalog, trust: ssl.SSLContext | bool
                 if state
                 else ContentLog()
             )
-            return build_parts(router, slots, state, settings.usage_days, (upstream.close,), content)
+            kept = Cache(cache) if cache else None
+            return build_parts(router, slots, state, settings.usage_days, (upstream.close,), content, kept)
 
         return Gate(settings, catalog, open_parts)
 

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.admin.actions import explain_no_state, parse_order
+from gateway.admin.cache import do_on_cache
 from gateway.errors import ApiError, RefusedError
 from gateway.settings import SettingsError, parse_state
 from gateway.state.connection import StateError
@@ -35,7 +36,10 @@ def administer(sent: bytes, environ: Mapping[str, str]) -> tuple[int, bytes]:
     """Do an action on the database of this environment, which is made where there is none; returns status and body."""
     try:
         order = parse_order(_parse(sent))
-        place = find_place(parse_state(environ))
+        settings = parse_state(environ)
+        if order.is_of_cache:
+            return 200, orjson.dumps(do_on_cache(order.name, order.fields, settings.path))
+        place = find_place(settings)
         if place is None:
             raise RefusedError(explain_no_state("GATEWAY_STATE is unset"))
         make_ready(place)

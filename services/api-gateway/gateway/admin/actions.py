@@ -1,4 +1,7 @@
-"""Every action by its name, and how one is run. Does I/O through a database."""
+"""Every action by its name, and how one is run. Does I/O through a database.
+
+Those on kept answers have a file of their own; see ``gateway.admin.cache``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.admin import content_logging, keys, usage
+from gateway.admin.cache import CACHE_ACTIONS
 from gateway.admin.fields import Fields
 from gateway.errors import ApiError, RefusedError
 from gateway.state.connection import Connection, Job
@@ -49,6 +53,11 @@ class Order:
     fields: Fields
 
     @property
+    def is_of_cache(self) -> bool:
+        """Whether it works on the file of kept answers, not on the database: ``do_on_cache`` does it."""
+        return self.name in CACHE_ACTIONS
+
+    @property
     def writes(self) -> bool:
         """Whether it changes the database."""
         return ACTIONS[self.name].writes
@@ -66,8 +75,8 @@ def parse_order(body: Mapping[str, Any]) -> Order:
         RefusedError: 400, there is no such action.
     """
     name = body.get("do")
-    if not isinstance(name, str) or name not in ACTIONS:
-        text = f"Field 'do' must name an action: {', '.join(ACTIONS)}."
+    if not isinstance(name, str) or name not in {*ACTIONS, *CACHE_ACTIONS}:
+        text = f"Field 'do' must name an action: {', '.join((*ACTIONS, *CACHE_ACTIONS))}."
         raise RefusedError(ApiError(400, "invalid_parameter", text, "do"))
     return Order(name, {field: value for field, value in body.items() if field != "do"})
 

@@ -32,7 +32,7 @@ def check_known(fields: Fields, known: Collection[str]) -> None:
 
 def read_name(fields: Fields, name: str = "name") -> str:
     """The name of a key: 1 to 64 printable characters, in the composed form of Unicode, without spaces around it."""
-    text = _read_text(fields, name, MAX_NAME)
+    text = read_text(fields, name, MAX_NAME)
     if not text:
         refuse(name, f"a name of 1 to {MAX_NAME} printable characters")
     if text.lower().startswith(PREFIX):
@@ -44,7 +44,7 @@ def read_name(fields: Fields, name: str = "name") -> str:
 
 def read_note(fields: Fields, name: str) -> str:
     """A remark of up to 500 printable characters; empty where there is none."""
-    return "" if fields.get(name) is None else _read_text(fields, name, MAX_NOTE)
+    return "" if fields.get(name) is None else read_text(fields, name, MAX_NOTE)
 
 
 def read_count(fields: Fields, name: str) -> int | None:
@@ -119,7 +119,8 @@ def refuse(name: str, expected: str) -> NoReturn:
     raise RefusedError(_build(name, f"Field '{name}' is wrong; expected {expected}."))
 
 
-def _read_text(fields: Fields, name: str, most: int) -> str:
+def read_text(fields: Fields, name: str, most: int) -> str:
+    """A text in one line, of at most so many printable characters."""
     value = fields.get(name)
     text = _clean(value) if isinstance(value, str) else "\n"
     if len(text) > most or not text.isprintable():

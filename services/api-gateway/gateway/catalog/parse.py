@@ -6,6 +6,7 @@ In: YAML in LiteLLM's form, with a section ``gateway`` for what LiteLLM does not
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -13,10 +14,14 @@ from typing import Any, get_args
 import yaml
 
 from gateway.catalog.values import (
+    DEFAULT_CACHE_AGE_S,
+    DEFAULT_CACHE_MB,
     DEFAULT_QUEUE_LENGTH,
     DEFAULT_WAIT_S,
     FORMATS,
     Alias,
+    CacheRule,
+    CacheWhen,
     Catalog,
     ContentRules,
     Limits,
@@ -81,6 +86,7 @@ def _build_catalog(document: Mapping[str, Any], environ: Mapping[str, str]) -> C
         queue_wait_s=float(queue.get("wait_s", DEFAULT_WAIT_S)),
         cors_origins=tuple(own.get("cors_origins") or ()),
         content=_build_content_rules(own.get("content_log") or {}),
+        cache_mb=int((own.get("cache") or {}).get("size_mb", DEFAULT_CACHE_MB)),
     )
 
 
@@ -133,6 +139,7 @@ def _build_target(
         context_length=info.get("max_input_tokens"),
         tools=own.get("tools"),
         images=own.get("images"),
+        revision=str(own.get("revision", "")),
         limits=Limits(parameters.get("rpm"), parameters.get("tpm"), parameters.get("max_parallel_requests")),
     )
 
@@ -168,7 +175,17 @@ def _build_route(
         local_only=is_local_only,
         defaults=dict(entry.get("defaults") or {}),
         provider_key=_read_rule(name, entry.get("provider_key", "never")),
+        cache=_build_cache(name, entry["cache"]) if "cache" in entry else None,
     )
+
+
+def _build_cache(name: str, entry: Mapping[str, Any]) -> CacheRule:
+    when, max_age_s = entry.get("when", "always"), float(entry.get("max_age_s", DEFAULT_CACHE_AGE_S))
+    if when not in get_args(CacheWhen):
+        raise ValueError(f"cache.when of route {name!r} is none of {', '.join(get_args(CacheWhen))}")
+    if not 0 < max_age_s < math.inf:
+        raise ValueError(f"cache.max_age_s of route {name!r} is no time")
+    return CacheRule(when, max_age_s, bool(entry.get("shared", False)))
 
 
 def _read_rule(name: str, value: Any) -> ProviderKeyRule:

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ProviderKeyRule = Literal["never", "allowed", "required"]
+CacheWhen = Literal["always", "asked"]
 Mode = Literal["chat", "embedding", "rerank"]
 # Kinds of servers that are engines of this stack: they have slots, and what they leave to their client is done here.
 ENGINE_KINDS = frozenset({"engine", "vllm-engine"})
 DEFAULT_QUEUE_LENGTH = 4096
 DEFAULT_WAIT_S = 600.0
+DEFAULT_CACHE_AGE_S = 3600.0
+DEFAULT_CACHE_MB = 256
 FORMATS = ("chat", "completions", "embeddings", "rerank", "messages", "responses")
 
 
@@ -89,6 +92,7 @@ class Target:
         headers: further request headers.
         context_length: tokens of prompt and answer together; None when unknown.
         tools, images: whether the model's template takes tools, and whether it has a projector; None when unknown.
+        revision: what tells its files and its engine's arguments from others under the same name; empty when unknown.
     """
 
     name: str
@@ -102,6 +106,22 @@ class Target:
     tools: bool | None = None
     images: bool | None = None
     limits: Limits = Limits()
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRule:
+    """For which requests to a route answers are kept, and given again to equal ones.
+
+    Attributes:
+        when: ``always``, or ``asked``: for requests that ask for it in a header.
+        max_age_s: age of the oldest answer that is given again.
+        is_shared: whether any key of the same rights gets it; otherwise only the one that asked.
+    """
+
+    when: CacheWhen = "always"
+    max_age_s: float = DEFAULT_CACHE_AGE_S
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +135,7 @@ class Route:
         local_only: whether only local targets may be asked.
         defaults: fields of the request that are set where the client sent none.
         provider_key: whether callers may, or must, bring a key of their own for the provider.
+        cache: when answers are kept; None never keeps one.
     """
 
     name: str
@@ -124,6 +145,7 @@ class Route:
     local_only: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     provider_key: ProviderKeyRule = "never"
+    cache: CacheRule | None = None
 
     @property
     def mode(self) -> Mode:
@@ -191,6 +213,7 @@ class Catalog:
         queue_length: requests that may wait for one engine.
         queue_wait_s: longest wait for a slot, in seconds.
         cors_origins: origins whose pages may call; none sends no CORS header.
+        cache_mb: mebibytes that the kept answers of all routes may take.
     """
 
     routes: Mapping[str, Route]
@@ -201,6 +224,7 @@ class Catalog:
     queue_wait_s: float = DEFAULT_WAIT_S
     cors_origins: tuple[str, ...] = ()
     content: ContentRules = ContentRules()
+    cache_mb: int = DEFAULT_CACHE_MB
 
     def find(self, name: str) -> Route | None:
         """The route of a name: its own, or that of the first alias which covers it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gateway.admin.actions import explain_no_state, parse_order
+from gateway.admin.cache import do_on_cache
 from gateway.edge.bodies import parse_object, read_body
 from gateway.edge.exchange import Exchange
 from gateway.edge.parts import Parts
@@ -29,14 +31,20 @@ def check_no_page(headers: Iterable[tuple[bytes, bytes]]) -> None:
         raise RefusedError(ApiError(403, "no_web_pages", "This route answers no web page; use stackctl."))
 
 
-async def administer(exchange: Exchange, parts: Parts, scope: Scope, receive: Receive) -> None:
+async def administer(exchange: Exchange, parts: Parts, scope: Scope, receive: Receive, state_path: str) -> None:
     """Do the action that the body asks for, and answer with its result.
+
+    Args:
+        state_path: folder of the gateway's state; empty where it keeps none.
 
     Raises:
         RefusedError: it cannot be done; nothing was changed.
     """
     order = parse_order(parse_object(await read_body(receive, scope["headers"], MAX_BODY_BYTES)))
     exchange.action = order.name
+    if order.is_of_cache:
+        await exchange.answer_json(await asyncio.to_thread(do_on_cache, order.name, order.fields, state_path))
+        return
     if parts.database is None:
         raise RefusedError(explain_no_state())
     try:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gateway.cache.copy import Listener
+from gateway.cache.wishes import HIT
 from gateway.edge.endpoints import Endpoint
 from gateway.errors import ApiError
 from gateway.formats.call import Call
 from gateway.lanes.reply import Course
-from gateway.observe.content import Conversation
 from gateway.observe.logs import note
 from gateway.observe.metrics import DURATION, FIRST_BYTE, IN_PROGRESS, REQUESTS, count_request, count_tokens
 from gateway.observe.usage import Recorder
-from gateway.observe.usage_rows import Record, count_taken
+from gateway.observe.usage_rows import CACHE, Record, count_taken
 from gateway.queue.bounds import Admission
 from gateway.state.usage import OK
 from gateway.state.values import NOBODY
@@ -44,7 +45,8 @@ class Exchange:
         caller: who asks.
         model: the route's served name; empty when no model is asked.
         action: what the operator had done, and ``subject`` to which key; empty for other requests.
-        conversation: collects what is said where the operator has it logged.
+        listener: is told what the client is sent, where that is logged or kept; None where it is not.
+        cache: what the cache had, as a word; empty for a route without one.
         call: the request, once it is checked.
         course: how it fared at the servers.
         admission: the right to run within the limits of the caller's key; None where it has none.
@@ -63,9 +65,9 @@ class Exchange:
         self.code = ""
         self.status = 0
         self.target = ""
-        self.warning = ""
+        self.warning = self.cache = ""
         self.usage: Mapping[str, Any] | None = None
-        self.conversation: Conversation | None = None
+        self.listener: Listener | None = None
         self.call: Call | None = None
         self.course = Course()
         self.admission: Admission | None = None
@@ -95,15 +97,15 @@ class Exchange:
         """Send a piece of a stream; the first one opens it."""
         if not self.has_begun:
             await self._open(200, [*_STREAM_HEADERS, *self.headers])
-        if self.conversation is not None:
-            self.conversation.add(data)
+        if self.listener is not None:
+            self.listener.add(data)
         sent, self._unsent = self._unsent + data, b""
         await self._send({"type": "http.response.body", "body": sent, "more_body": True})
 
     def push(self, data: bytes) -> bool:
         """Send a piece of a stream that has begun; False when the client is behind: ``write`` then waits for it."""
-        if self.conversation is not None:
-            self.conversation.add(data)
+        if self.listener is not None:
+            self.listener.add(data)
         if self._push is None:
             self._unsent += data
             return False
@@ -113,8 +115,8 @@ class Exchange:
         """End the stream with these last bytes."""
         if not self.has_begun:
             await self._open(200, [*_STREAM_HEADERS, *self.headers])
-        if self.conversation is not None:
-            self.conversation.add(data)
+        if self.listener is not None:
+            self.listener.add(data)
         self.is_complete = True
         self._leave()
         await self._send({"type": "http.response.body", "body": self._unsent + data})
@@ -125,8 +127,8 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes, content_type: bytes, headers: Headers | None = None) -> None:
         """Send one whole answer: its head and its body."""
-        if self.conversation is not None:
-            self.conversation.add(body)
+        if self.listener is not None:
+            self.listener.add(body)
         described = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))] if status != 204 else []
         head = [*described, *(headers or ())]
         await self._open(status, head + self.headers)
@@ -177,8 +179,8 @@ class Exchange:
         if self.name.startswith("/health") and self.status == 200:
             return
         facts = self._list_facts(duration_s)
-        if self.conversation is not None:
-            self.conversation.end(facts)
+        if self.listener is not None:
+            self.listener.end(facts)
         note(_LOG, logging.INFO, "request", facts)
 
     def _leave(self) -> None:
@@ -201,7 +203,7 @@ class Exchange:
         if self._first_byte_s is not None:
             facts["first_byte_ms"] = round(self._first_byte_s * 1000, 1)
         found = {"model": self.model, "target": self.target, "error": self.code, "warning": self.warning}
-        found |= {"action": self.action, "subject": self.subject}
+        found |= {"action": self.action, "subject": self.subject, "cache": self.cache}
         facts |= {name: value for name, value in found.items() if value}
         if not self.is_complete:
             facts["complete"] = False
@@ -219,7 +221,7 @@ class Exchange:
             key=self.caller.name,
             model=self.model,
             format=self.endpoint.format if self.endpoint else "",
-            provider=course.provider,
+            provider=CACHE if self.cache == HIT else course.provider,
             target=self.target,
             tried=course.tried,
             status=self.status,

@@ -17,6 +17,7 @@ from gateway.catalog.values import Catalog, Route
 from gateway.edge.administration import NOT_STORED, administer, check_no_page
 from gateway.edge.asgi import PUSH
 from gateway.edge.bodies import DisconnectedError, parse_object, read_body
+from gateway.edge.cached import serve_cached
 from gateway.edge.endpoints import ADMIN, MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
 from gateway.edge.exchange import Exchange
 from gateway.edge.leaving import do_until_left
@@ -130,13 +131,18 @@ class Gate:
             await self._answer(exchange, endpoint, scope)
             return
         if endpoint is ADMIN:
-            await administer(exchange, self._parts, scope, receive)
+            await administer(exchange, self._parts, scope, receive, self._settings.state.path)
             return
         exchange.recorder = self._parts.recorder
         body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
         call, route = self._check(exchange, endpoint, body, scope)
         try:
-            await do_until_left(serve(self._parts, call, route, exchange), scope, receive, exchange)
+            answering = (
+                serve(self._parts, call, route, exchange)
+                if route.cache is None
+                else serve_cached(self._parts, call, route, exchange, route.cache, scope["headers"])
+            )
+            await do_until_left(answering, scope, receive, exchange)
         except RefusedError as refusal:
             if endpoint.format == "embeddings" and refusal.error.status >= 500:
                 raise RefusedError(_switch_off(refusal.error.message)) from refusal
@@ -153,7 +159,7 @@ class Gate:
         route = self._find_route(endpoint, sent, exchange.caller)
         fields = check_fields(endpoint.format, sent)
         exchange.model = route.name
-        exchange.conversation = self._parts.content.begin(route.name, body)
+        exchange.listener = self._parts.content.begin(route.name, body)
         headers = {
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED_HEADERS
         }
@@ -205,11 +211,13 @@ class Gate:
         routes = dict(list_models(self._catalog, caller))
         targets = {target.name: target for route in routes.values() for target in route.targets}
         state = describe_state(self._parts, caller.is_admin)
+        cache = {"cache": self._parts.cache.describe()} if self._parts.cache else {}
         return {
             "status": "ok",
             "models": list(routes),
             **await self._parts.router.describe(targets.values()),
             "state": state,
+            **cache,
         }
 
     def _describe(self, path: str, caller: Caller) -> dict[str, Any]:

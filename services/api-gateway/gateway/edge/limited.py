@@ -17,7 +17,7 @@ from gateway.formats.call import Call
 from gateway.queue.bounds import Admission, Cost, Gauge, OverLimitError, Standing
 from gateway.queue.line import QueueError
 from gateway.routing.estimate import estimate_cost
-from gateway.routing.key_limits import build_bounds, explain
+from gateway.routing.key_limits import KeyLimits, build_bounds, explain
 from gateway.state.values import Key
 
 # Both SDKs wait as long as Retry-After says up to a minute; what is longer they try again at once, in vain.
@@ -32,20 +32,30 @@ async def serve(parts: Parts, call: Call, route: Route, exchange: Exchange) -> N
     Raises:
         RefusedError: the key is over a limit, or no target answered.
     """
-    key = call.caller.key
-    if key is None or parts.key_limits is None or not key.terms.has_limits:
-        await parts.router.serve(call, route, exchange)
-        return
-    exchange.admission = await _enter(parts, key, call, route, exchange)
-    exchange.headers += list_limit_headers(exchange.admission.standing, exchange.is_anthropic)
+    await admit(parts, call, route, exchange)
     await parts.router.serve(call, route, exchange)
 
 
-async def _enter(parts: Parts, key: Key, call: Call, route: Route, exchange: Exchange) -> Admission:
-    assert parts.key_limits is not None
-    cost = estimate_cost(call, route) if build_bounds(key).counts_tokens else Cost()
+async def admit(parts: Parts, call: Call, route: Route, exchange: Exchange, is_free: bool = False) -> None:
+    """Let the call in, within the limits of the key that asks, and tell what is left of them.
+
+    Args:
+        is_free: whether no token is taken: the request alone counts.
+
+    Raises:
+        RefusedError: 429, the key is over a limit.
+    """
+    key = call.caller.key
+    if key is None or parts.key_limits is None or not key.terms.has_limits:
+        return
+    cost = estimate_cost(call, route) if build_bounds(key).counts_tokens and not is_free else Cost()
+    exchange.admission = await _enter(parts.key_limits, key, cost, exchange)
+    exchange.headers += list_limit_headers(exchange.admission.standing, exchange.is_anthropic)
+
+
+async def _enter(limits: KeyLimits, key: Key, cost: Cost, exchange: Exchange) -> Admission:
     try:
-        return await parts.key_limits.enter(key, cost)
+        return await limits.enter(key, cost)
     except OverLimitError as over:
         exchange.headers += list_limit_headers(over.standing, exchange.is_anthropic)
         if over.wait_s is None or over.wait_s > _LONGEST_RETRY_S:

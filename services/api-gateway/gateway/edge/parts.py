@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from gateway.cache.store import Cache
 from gateway.catalog.values import Route, Target
 from gateway.formats.call import Call
 from gateway.lanes.reply import Reply
@@ -46,6 +47,7 @@ class Parts:
         key_limits: holds keys to their limits; None where there are none but those of the environment.
         recorder: writes what each request took; None where nothing is kept.
         content: logs what was said where the operator wants it.
+        cache: keeps answers; None where no route wants it.
         openers: called before the worker's first request.
         closers: called in this order when the worker ends.
     """
@@ -59,6 +61,7 @@ class Parts:
     key_limits: KeyLimits | None = None
     recorder: Recorder | None = None
     content: ContentLog = field(default_factory=ContentLog)
+    cache: Cache | None = None
     openers: tuple[Step, ...] = ()
     closers: tuple[Step, ...] = ()
 
@@ -79,6 +82,7 @@ def build_parts(
     usage_days: int,
     closers: tuple[Step, ...] = (),
     content: ContentLog | None = None,
+    cache: Cache | None = None,
 ) -> Parts:
     """The parts of a worker; called in its event loop.
 
@@ -88,9 +92,12 @@ def build_parts(
         usage_days: days after which records of usage are removed; 0 for never.
         closers: called before those of the state.
         content: logs what was said, from this database; None never does.
+        cache: keeps answers, in a file of its own; None never does.
     """
+    openers = (cache.open,) if cache else ()
+    closers = (*closers, cache.close) if cache else closers
     if state is None:
-        return Parts(router, slots, closers=closers)
+        return Parts(router, slots, cache=cache, openers=openers, closers=closers)
     database, keyring = Database(state), KeyRing()
     refresher, recorder = Refresher(Database(state), keyring, KeyReader(state)), Recorder(Database(state), usage_days)
     content = content or ContentLog()
@@ -108,6 +115,7 @@ def build_parts(
         KeyLimits(slots, budgets, is_shared=not is_file),
         recorder,
         content,
-        openers=(database.open, refresher.open, recorder.open, content.open),
+        cache,
+        openers=(*openers, database.open, refresher.open, recorder.open, content.open),
         closers=(*closers, content.close, recorder.close, refresher.close, *steps),
     )

@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client import generate_latest as _write
 
 from gateway.observe.present import MAX_NAMES, Present, build_registry
-from gateway.observe.usage_rows import Record, is_count
+from gateway.observe.usage_rows import CACHE, Record, is_count
 from gateway.settings import METRICS_FOLDER_VARIABLE
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -53,6 +53,9 @@ TARGET_AVAILABLE = Gauge("gateway_target_available", "Whether a target is asked,
 USAGE_WAITING = Gauge("gateway_usage_records_waiting", "Records of usage in memory that could not be written yet.",
                       multiprocess_mode="livesum")  # fmt: skip
 USAGE_LOST = Counter("gateway_usage_records_lost", "Records of usage that were given up.")
+CACHE_RESULTS = Counter("gateway_cache", "Requests to routes with a cache: hit, miss, skipped or unavailable.",
+                        ("model", "result"))  # fmt: skip
+CACHE_BYTES = Gauge("gateway_cache_bytes", "Bytes that kept answers take.", multiprocess_mode="mostrecent")
 _keys: set[str] = set()
 
 
@@ -62,7 +65,7 @@ def count_request(record: Record) -> None:
     KEY_REQUESTS.labels(key, record.outcome).inc()
     for target, outcome in record.tried:
         FAILED_TRIES.labels(target, outcome).inc()
-    if not record.provider:
+    if record.provider in ("", CACHE):
         return
     QUEUE.labels(record.provider).observe(record.queue_s)
     completion = _count_for_key(record, key)

@@ -15,6 +15,8 @@ import orjson
 
 from gateway.state.usage import CLIENT_LEFT, OK, UsageRow
 
+# The provider of a request that was answered from the cache: nobody was asked.
+CACHE = "(cache)"
 # What a prompt consists of, in the words of all formats.
 _PROMPT = ("messages", "system", "prompt", "suffix", "input", "instructions", "tools", "query", "documents")
 # Of English text and code; Korean has fewer.
@@ -33,7 +35,7 @@ class Record:
         body: the request's fields, until its prompt is hashed; None where it was refused before they were read.
         format: the client's.
         model: the route's served name; empty where none was found.
-        provider: the one that was asked last; empty where none was.
+        provider: the one that was asked last; ``CACHE`` where the answer was a kept one, empty where none was.
         tried: names of targets and codes of outcomes.
         outcome: ``ok``, or the code of the error.
         counted: what the servers counted, for each try.
@@ -95,7 +97,7 @@ def count_taken(record: Record) -> tuple[int, int, bool]:
     """Tokens of prompt and answer, and whether they are estimated."""
     prompt = _add_up(usage.get("prompt_tokens") for usage in record.counted) or 0
     completion = _add_up(usage.get("completion_tokens") for usage in record.counted) or 0
-    was_computed = bool(record.provider) and (record.status == 200 or record.outcome == CLIENT_LEFT)
+    was_computed = record.provider not in ("", CACHE) and (record.status == 200 or record.outcome == CLIENT_LEFT)
     if not was_computed or record.format.endswith("_count"):
         return prompt, completion, False
     # A server that began to count says one token for an answer of hundreds that was cut.

@@ -1,0 +1,235 @@
+"""The file of kept answers: SQLite, opened by each thread for itself. Does I/O: that file, nothing else.
+
+Everything that goes wrong is a ``CacheError``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.cache.values import CacheError, Entry, Size
+
+FILE_NAME = "cache.db"
+_BUSY_S = 5.0
+# What a row takes beside its answer: its other columns, its indexes, the rest of its last page.
+_OVERHEAD = 8192
+_WAL_BYTES = 4 * 1024 * 1024
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_COLUMNS = "digest, model, key, target, warning, is_stream, is_local, stored_at, ends_at, answer"
+
+T = TypeVar("T")
+
+
+class CacheFile:
+    """A connection to the file.
+
+    Args:
+        path: of a file that ``prepare`` made.
+        limit_bytes: the most that answers may take of it, for who keeps some.
+    """
+
+    def __init__(self, path: Path, limit_bytes: int = 0) -> None:
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self._connection: sqlite3.Connection | None = None
+
+    def find(self, digest: bytes) -> Entry | None:
+        """The answer of this digest.
+
+        Raises:
+            CacheError: the file cannot be read.
+        """
+        row = self._do(lambda connection: connection.execute(
+            f"SELECT {_COLUMNS} FROM answers WHERE digest = ?", (digest,)).fetchone())  # noqa: S608  # fmt: skip
+        return Entry._make(row) if row else None
+
+    def put(self, entries: Iterable[Entry], used: Mapping[bytes, float], now: float) -> None:
+        """Keep these, note when others were used, and let go what is too old, or least recently used and too much.
+
+        Raises:
+            CacheError: the file cannot be written; nothing was changed.
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "UPDATE answers SET used_at = ? WHERE digest = ?", ((at, digest) for digest, at in used.items())
+            )
+            connection.execute("DELETE FROM answers WHERE ends_at <= ?", (now,))
+            for entry in entries:
+                connection.execute("DELETE FROM answers WHERE digest = ?", (entry.digest,))
+                _make_room(connection, self._limit_bytes - len(entry.answer) - _OVERHEAD)
+                connection.execute(
+                    f"INSERT INTO answers ({_COLUMNS}, used_at) VALUES ({', '.join('?' * 11)})",  # noqa: S608
+                    (*entry, now),
+                )
+
+        self._write(write)
+
+    def clear(self, model: str = "", key: str = "") -> int:
+        """Remove the answers of a route, or that a key asked for, or all; returns their number. The file shrinks.
+
+        Raises:
+            CacheError: the file cannot be written; nothing was changed.
+        """
+
+        def remove(connection: sqlite3.Connection) -> int:
+            wanted = "(? = '' OR model = ?) AND (? = '' OR key = ?)"
+            return connection.execute(
+                f"DELETE FROM answers WHERE {wanted}", (model, model, key, key)  # noqa: S608  # one text, of ours
+            ).rowcount  # fmt: skip
+
+        removed = self._write(remove)
+        self._do(_shrink)
+        return removed
+
+    def tidy(self, models: Collection[str]) -> None:
+        """Let go what other routes than these had, and what is more than the limit; the file shrinks.
+
+        Raises:
+            CacheError: the file cannot be written.
+        """
+
+        def remove(connection: sqlite3.Connection) -> None:
+            names = connection.execute("SELECT DISTINCT model FROM answers").fetchall()
+            gone = [name for name in names if name[0] not in models]
+            connection.executemany("DELETE FROM answers WHERE model = ?", gone)
+            _make_room(connection, self._limit_bytes)
+
+        self._write(remove)
+        self._do(_shrink)
+
+    def measure(self) -> Size:
+        """How much is kept.
+
+        Raises:
+            CacheError: the file cannot be read.
+        """
+        return self._do(
+            lambda connection: Size(
+                connection.execute("SELECT count(*) FROM answers").fetchone()[0], _count_used(connection)
+            )
+        )
+
+    def list_models(self) -> list[tuple[str, int, int]]:
+        """Name, answers and bytes of answers of each route that has some.
+
+        Raises:
+            CacheError: the file cannot be read.
+        """
+        query = "SELECT model, count(*), sum(length(answer)) FROM answers GROUP BY model ORDER BY model"
+        return self._do(lambda connection: connection.execute(query).fetchall())
+
+    def swap_fact(self, name: str, value: bytes) -> bytes | None:
+        """Set a fact of the file; returns the one before.
+
+        Raises:
+            CacheError: the file cannot be written.
+        """
+
+        def swap(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+            return row[0] if row else None
+
+        return self._write(swap)
+
+    def bring_to_form(self, version: int, schema: str) -> None:
+        """Make the tables of a new file.
+
+        Raises:
+            CacheError: the file is of another form, or cannot be written.
+        """
+        if self._do(_read_version) == 0:
+            self._do(lambda connection: connection.executescript(schema))
+        if self._do(_read_version) != version:
+            raise CacheError("it has another gateway's form", is_broken=True)
+
+    def close(self) -> None:
+        """Close the file; opened again with the next use."""
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
+
+    def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        def run(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = job(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # a full disk has rolled back already
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+        return self._do(run)
+
+    def _do(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = _open(self._path)
+            return job(self._connection)
+        except sqlite3.Error as error:
+            # Or a file that was replaced meanwhile would never be seen.
+            with contextlib.suppress(sqlite3.Error):
+                self.close()
+            raise _explain(error) from error
+
+
+def _read_version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # Opened without "create": a file that was removed meanwhile is a failure, not a new and empty one.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        # What is removed is overwritten.
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_room(connection: sqlite3.Connection, limit_bytes: int) -> None:
+    """Remove what was used longest ago until no more than so many bytes are taken."""
+    while _count_used(connection) > limit_bytes:
+        oldest = "SELECT id FROM answers ORDER BY used_at LIMIT 1"
+        if not connection.execute(f"DELETE FROM answers WHERE id = ({oldest})").rowcount:  # noqa: S608  # ours
+            return
+
+
+def _count_used(connection: sqlite3.Connection) -> int:
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int(size * (pages - free))
+
+
+def _shrink(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _explain(error: sqlite3.Error) -> CacheError:
+    # The extended code of an error begins with its kind.
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    is_broken = kind in _BROKEN
+    seen = {
+        sqlite3.SQLITE_FULL: "the disk is full",
+        sqlite3.SQLITE_READONLY: "it is read-only",
+        sqlite3.SQLITE_BUSY: "another process holds it",
+        sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+        sqlite3.SQLITE_IOERR: "the disk does not answer as it should",
+    }.get(kind, "it is damaged" if is_broken else type(error).__name__)
+    return CacheError(seen, is_broken)
