@@ -19,11 +19,13 @@ class Model:
     Attributes:
         context: tokens of prompt and answer together; None when the gateway does not know.
         mode: what it is asked for: ``chat``, ``embedding`` or ``rerank``.
+        tools: whether it can call tools; None when the gateway does not know.
     """
 
     name: str
     context: int | None
     mode: str = "chat"
+    tools: bool | None = None
 
     @property
     def is_chat(self) -> bool:

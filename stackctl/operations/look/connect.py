@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path, PurePath
 
+from stackctl.core.connect.choice import choose_models, find_troubles, read_model, read_url
 from stackctl.core.connect.edit import edit_text
 from stackctl.core.connect.tools import TOOLS
 from stackctl.core.connect.values import KEY, Gateway, Guide, Model, Settings, Tool
 from stackctl.core.health.probes import read_json
 from stackctl.core.stack.stack import find_gateway_url
-from stackctl.errors import ConfigError, Finding, NotRunning, Severity, UnhealthyError, suggest_nearest
+from stackctl.errors import ConfigError, Finding, NotRunning, UnhealthyError, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.look.connect_files import ToolFile
 from stackctl.operations.site.load_settings import load_settings
@@ -78,10 +79,11 @@ def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str 
         UnhealthyError: the gateway refuses the key, or answers what is no list of models.
     """
     tool = find_tool(name)
-    gateway = _load_gateway(effects, key, url or find_gateway_url(load_settings(effects)[0].values), model)
+    address = read_url(url) if url else find_gateway_url(load_settings(effects)[0].values)
+    gateway = choose_models(tool, address, _load_models(effects, key, address), model)
     guide = tool.build(gateway)
     path = find_path(guide.settings, effects.given.environment) if guide.settings else None
-    return Connected(tool, gateway, guide, path, _check(tool, gateway))
+    return Connected(tool, gateway, guide, path, find_troubles(tool, gateway))
 
 
 def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, force: bool) -> str:
@@ -168,8 +170,7 @@ def fill(value: object, key: str) -> dict[str, object]:
     return filled
 
 
-def _load_gateway(effects: Effects, key: str, url: str, model: str) -> Gateway:
-    url = url.rstrip("/").removesuffix("/v1")
+def _load_models(effects: Effects, key: str, url: str) -> list[Model]:
     answer = effects.network.fetch(f"{url}/v1/models", key=key, timeout_s=ASK_S)
     if not answer.status:
         raise NotRunning(f"Nothing answers at {url}: {answer.error}.", "run 'stackctl up', or name another with --url")
@@ -179,36 +180,4 @@ def _load_gateway(effects: Effects, key: str, url: str, model: str) -> Gateway:
     items = body.get("data") if answer.status == 200 and body else None
     if not isinstance(items, list):
         raise UnhealthyError(f"{url}/v1/models answered {answer.status}, and no list of models.", "check the address")
-    models = [_read_model(item) for item in items if isinstance(item, Mapping)]
-    chats = {item.name: item for item in models if item.is_chat}
-    if not chats:
-        raise ConfigError("This key may ask no model that chats.", "see 'stackctl keys show' and 'stackctl models'")
-    if model and model not in chats:
-        hint = suggest_nearest(model, chats) or f"there are: {', '.join(chats)}"
-        raise ConfigError(f"'{model}' is no model that chats here.", hint)
-    embeds = [item.name for item in models if item.mode == "embedding"]
-    return Gateway(url, chats[model] if model else next(iter(chats.values())), embeds[0] if embeds else "")
-
-
-def _read_model(item: Mapping[str, object]) -> Model:
-    context = item.get("context_length")
-    return Model(str(item.get("id")), context if isinstance(context, int) else None, str(item.get("mode", "chat")))
-
-
-def _check(tool: Tool, gateway: Gateway) -> tuple[Finding, ...]:
-    context = gateway.chat.context
-    if context is None or context >= tool.needs_context:
-        return ()
-    return (
-        Finding(
-            gateway.chat.name,
-            f"{tool.title} begins with about {tool.needs_context:,} tokens, and the model has {context:,}",
-            f"set CONTEXT_LENGTH={_round_up(tool.needs_context)} and run 'stackctl doctor', which says what it costs",
-            Severity.WARNING,
-        ),
-    )
-
-
-def _round_up(tokens: int) -> int:
-    """The next power of two."""
-    return 1 << (tokens - 1).bit_length()
+    return [read_model(item) for item in items if isinstance(item, Mapping)]

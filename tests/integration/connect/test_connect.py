@@ -7,10 +7,12 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from tests.certificates import make_company
+from tests.http_server import QuietHandler, serve_http
 from tests.integration.stack_site import STACKCTL, Site, clean_environment
 
 Done = subprocess.CompletedProcess[str]
@@ -24,11 +26,11 @@ class Person:
         self.site, self.home = site, home
         self.key = site.keys["GATEWAY_KEY"]
 
-    def run(self, *arguments: str, code: int | None = 0, stdin: str = "", in_site: bool = True) -> Done:
+    def run(self, *arguments: str, code: int | None = 0, stdin: str = "", in_site: bool = True, **more: str) -> Done:
         done = subprocess.run(
             [*STACKCTL, *(["--site", str(self.site.path)] if in_site else []), "connect", *arguments],
             cwd=self.home,
-            env=clean_environment(HOME=str(self.home), XDG_STATE_HOME=str(self.home / "state")),
+            env=clean_environment(HOME=str(self.home), XDG_STATE_HOME=str(self.home / "state"), **more),
             input=stdin,
             capture_output=True,
             text=True,
@@ -182,6 +184,32 @@ def test_from_another_machine(person: Person) -> None:
     assert person.key in (person.home / CLAUDE).read_text(encoding="utf-8")
 
 
+class Gateway(QuietHandler):
+    """A gateway behind TLS; remembers the keys that it was shown."""
+
+    keys: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.keys.append(self.headers["Authorization"])
+        body = json.dumps({"data": [{"id": "far-chat", "mode": "chat"}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_key_goes_only_to_a_gateway_that_shows_a_trusted_certificate(person: Person, tmp_path: Path) -> None:
+    company = make_company(tmp_path)
+    with serve_http(Gateway, company.context) as address:
+        arguments = ("curl", "--url", f"https://{address}", "--key-file", "-")
+        done = person.run(*arguments, stdin="sk-mine", code=6, in_site=False)
+        assert "certificate" in done.stderr.lower()
+        assert Gateway.keys == []
+        done = person.run(*arguments, stdin="sk-mine", in_site=False, SSL_CERT_FILE=str(company.authority))
+    assert "far-chat" in done.stdout
+    assert Gateway.keys == ["Bearer sk-mine"]
+
+
 def say(person: Person, *arguments: str, **more: Any) -> str:
     return person.run(*arguments, **more).stderr
 
@@ -200,3 +228,12 @@ def test_a_context_that_is_too_short_is_said_before_anybody_meets_it(person: Per
     done = person.run("claude-code")
     assert "CONTEXT_LENGTH=32768" in done.stderr
     assert "CONTEXT_LENGTH" not in person.run("curl").stderr
+    # The demo model has no tools.
+    assert "no place for them" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["gpu.example", "ftp://gpu.example", "http://a:b@gpu", "http://gpu/x", "http://", "http://gpu:x"]
+)
+def test_what_is_no_address_is_refused(person: Person, url: str) -> None:
+    assert "no address of a gateway" in say(person, "curl", "--url", url, "--key-file", "-", stdin="k", code=3)

@@ -28,6 +28,8 @@ def describe_route(name: str, route: Route, created: int) -> dict[str, Any]:
     }
     if route.context_length is not None:
         entry["context_length"] = route.context_length
+    if route.tools is not None:
+        entry["supports_tools"] = route.tools
     if name != route.name:
         entry["alias_of"] = route.name
     return entry

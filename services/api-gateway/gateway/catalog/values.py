@@ -153,6 +153,11 @@ class Route:
         return self.targets[0].mode
 
     @property
+    def tools(self) -> bool | None:
+        """Whether its first target's template takes tools; None when unknown, and where nobody chats."""
+        return self.targets[0].tools if self.targets[0].mode == "chat" else None
+
+    @property
     def context_length(self) -> int | None:
         """Tokens of prompt and answer together that its first target takes."""
         return self.targets[0].context_length
