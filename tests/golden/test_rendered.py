@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stackctl.core.apps.redis import PROBE
+from stackctl.core.apps import postgres, redis
 from stackctl.core.stack.compose_view import RELAY_FILE
 from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS, LITELLM_FILE
 from stackctl.operations.site.load import load_site
@@ -22,7 +22,7 @@ from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expe
 
 each_case = pytest.mark.parametrize("name", NAMES)
 MIB = 1024 * 1024
-APP_SERVICES = ("redis",)
+APP_SERVICES = {"redis": redis.PROBE, "postgres": postgres.PROBE}
 
 
 def load_containers(name: str) -> dict[str, dict[str, Any]]:
@@ -192,8 +192,8 @@ def test_the_health_check_asks_the_services_own_port(name: str) -> None:
     ports = {service.name: service.port for service in load_case(name)[1].compose_services}
     for service, container in load_containers(name).items():
         if service in APP_SERVICES:
-            assert container["environment"]["REDIS_PORT"] == str(ports[service])
-            assert container["healthcheck"]["test"][-1].replace("$$", "$") == PROBE
+            assert container["environment"][f"{service.upper()}_PORT"] == str(ports[service])
+            assert container["healthcheck"]["test"][-1].replace("$$", "$") == APP_SERVICES[service]
             continue
         expected = (
             f"('127.0.0.1', {ports[service]})" if service == "ingress" else f"http://127.0.0.1:{ports[service]}/health"

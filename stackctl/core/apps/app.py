@@ -63,6 +63,7 @@ class AppService:
         folder: folder in the container that a volume of the service's name is mounted at.
         is_published: whether people open its port; then containers publish it on loopback.
         memory_bytes: memory limit of its container.
+        stop_signal: name, without SIG, of the signal that ends it in an orderly way.
     """
 
     name: str
@@ -77,6 +78,7 @@ class AppService:
     is_published: bool = False
     memory_bytes: int = 512 << 20
     ready_timeout_s: float = 60.0
+    stop_signal: str = "TERM"
 
 
 @dataclass(frozen=True, slots=True)

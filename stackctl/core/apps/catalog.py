@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stackctl.core.apps.app import App, AppPlaces, AppService, GatewayLink
+from stackctl.core.apps.postgres import POSTGRES
 from stackctl.core.apps.redis import REDIS
 from stackctl.core.settings.settings import split_names
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from stackctl.core.settings.settings import Settings
 
 # In the order in which their services are listed.
-APPS = (REDIS,)
+APPS = (
+    REDIS,
+    POSTGRES,
+)
 
 
 def choose_apps(settings: Settings) -> tuple[App, ...]:

@@ -80,7 +80,10 @@ class Settings:
         "",
         "Services beside the gateway and the engines, separated by commas; empty runs none.",
         group="Stack",
-        choices=("redis",),
+        choices=(
+            "redis",
+            "postgres",
+        ),
         several=True,
     )
     stack_runtime: str = _setting(
@@ -318,6 +321,16 @@ class Settings:
         " aside, and GATEWAY_KEY alone opens the gateway.",
         group="Gateway",
     )
+    gateway_database_url: str = _setting(
+        "",
+        "Address of a PostgreSQL database in which several gateways share keys and usage, as"
+        " postgresql://USER:PASSWORD@HOST:5432/DATABASE; empty keeps them in a file of the site, or in the app"
+        " postgres.",
+        group="Gateway",
+        secret=True,
+        pattern=r"postgres(ql)?://[^\s/]+/\S*",
+        expected="an address that begins with postgresql://",
+    )
     gateway_usage_days: int = _setting(
         400,
         "Days after which the gateway removes its records of usage, which hold no text; 0 keeps them for ever.",
@@ -355,6 +368,28 @@ class Settings:
     )
     redis_image: str = _setting(
         "docker.io/library/redis:7.2-bookworm", "Image of the app redis.", group="Apps", app="redis"
+    )
+
+    postgres_password: str = _setting(
+        "",
+        "Password of the app postgres, generated where STACK_APPS names it.",
+        group="Apps",
+        secret=True,
+        generated=True,
+        pattern=r"[A-Za-z0-9_.~-]+",
+        expected="letters, digits, '_', '.', '~' and '-'",
+        app="postgres",
+    )
+    postgres_port: int = _setting(
+        15432,
+        "Port of the app postgres, on loopback only.",
+        group="Apps",
+        bounds=(1, 65_535),
+        unit="port",
+        app="postgres",
+    )
+    postgres_image: str = _setting(
+        "docker.io/library/postgres:15-bookworm", "Image of the app postgres.", group="Apps", app="postgres"
     )
 
     bundle_public_key: str = _setting(

@@ -89,6 +89,7 @@ class Container:
         log_verbosity: verbosity of an engine on a GPU; empty where a variable of `.env` says it, and for vLLM.
         memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the Docker engine's default.
         shm_size: bytes of shared memory, 0 leaves the Docker engine's default.
+        stop_signal: signal that ends it; empty leaves the image's own.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Container:
     log_verbosity: str = GPU_LOG_VERBOSITY
     memlock: int | None = None
     shm_size: int = 0
+    stop_signal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,7 @@ def _complete_app(app: AppService, container: Container, images: Images) -> Cont
         stop_grace_period_s=30,
         gpu_images={},
         user=app.user,
+        stop_signal="" if app.stop_signal == "TERM" else f"SIG{app.stop_signal}",
         volumes={f"{app.name}-data": app.folder},
     )
 

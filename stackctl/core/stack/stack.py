@@ -218,6 +218,7 @@ def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str
         message = f"A provider in stack.yml takes a secret from {taken[0]}, which tells the gateway something else."
         raise ConfigError(message, "give the secret a name of its own in .env and in stack.yml")
     own = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEY", "INFERENCE_API_KEY"}
+    own |= {"GATEWAY_DATABASE_URL"} if stack.settings.gateway_database_url else set()
     return Service(
         name=GATEWAY,
         port=stack.settings.api_gateway_port,

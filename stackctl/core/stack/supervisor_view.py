@@ -25,13 +25,14 @@ class Program:
 
     Attributes:
         command: command line in shell quoting, as supervisor reads it.
-        stop_wait_s: seconds that the program has to end by itself after SIGTERM.
+        stop_wait_s: seconds that the program has to end by itself after the signal.
     """
 
     name: str
     command: str
     log_file: str
     stop_wait_s: int
+    stop_signal: str = "TERM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def _build_program(service: Service, state_dir: str, launcher: tuple[str, ...]) 
         command=shlex.join(words),
         log_file=f"{state_dir}/logs/{service.name}.log",
         stop_wait_s=30 if service.model is None else 15,
+        stop_signal=service.app.stop_signal if service.app else "TERM",
     )
 
 

@@ -33,6 +33,8 @@ MACHINE_SETTINGS = frozenset(
         "VLLM_PROGRAM",
         "REDIS_IMAGE",
         "REDIS_PORT",
+        "POSTGRES_IMAGE",
+        "POSTGRES_PORT",
         "GATEWAY_IMAGE",
         "GATEWAY_CA_BUNDLE",
         "BIND_ADDRESS",

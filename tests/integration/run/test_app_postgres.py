@@ -1,0 +1,119 @@
+"""The app postgres as processes: the real programs, and a gateway that keeps its state there by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.stack_site import Site
+from tests.ports import claim_ports
+from tests.processes import is_alive, list_listening
+from tests.programs import require_program
+from tests.waiting import wait_for
+
+LOOPBACK = "0100007F"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    require_program("postgres", "postgresql")
+    port, *_ = claim_ports()
+    site = Site.create(tmp_path_factory.mktemp('a "quoted" $site\'s'), STACK_APPS="postgres", POSTGRES_PORT=str(port))
+    site.run("init")
+    site.run("up")
+    yield site
+    site.stop()
+
+
+def ask(site: Site, query: str, password: str = "", user: str = "gateway") -> str:
+    """What psql prints, asked with this password."""
+    settings = site.settings
+    argv = ["psql", "-XAtw", "-h", "127.0.0.1", "-p", settings["POSTGRES_PORT"], "-U", user, "postgres", "-c", query]
+    environment = {**os.environ, "PGPASSWORD": password or settings["POSTGRES_PASSWORD"]}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip()
+
+
+def find_app(site: Site) -> dict[str, str]:
+    return next(item for item in site.load_health()["results"] if item["layer"] == "app")
+
+
+def test_it_answers_the_gateways_user_alone_on_loopback_alone(site: Site) -> None:
+    found = find_app(site)
+    assert (found["status"], found["detail"]) == ("ok", "answers SELECT 1")
+    assert ask(site, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == "f"
+    assert "password authentication failed" in ask(site, "SELECT 1", password="wrong")
+    assert "no pg_hba.conf entry" in ask(site, "SELECT 1", user="postgres")
+    pid = site.find_pids()["postgres"]
+    assert {address for address, _ in list_listening([pid])} == {LOOPBACK}
+
+
+def test_the_gateway_keeps_keys_and_usage_there_by_itself(site: Site) -> None:
+    made = site.run("keys", "create", "anna").stdout
+    assert "sk-" in made
+    assert ask(site, "SELECT name FROM gateway.keys") == "anna"
+    assert not (site.state / "gateway" / "gateway.db").exists()
+    assert "anna" in site.run("keys", "list").stdout
+
+
+def test_its_password_stands_in_env_and_the_secrets_file_alone(site: Site) -> None:
+    password = site.settings["POSTGRES_PASSWORD"].encode()
+    holders = {path.name for path in site.path.rglob("*") if path.is_file() and password in path.read_bytes()}
+    assert holders == {".env", "secrets.json"}
+    for pid in site.list_processes():
+        assert password not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_what_it_keeps_survives_a_kill_and_a_stop(site: Site) -> None:
+    pid = site.find_pids()["postgres"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: site.find_pids().get("postgres") not in (0, pid, None), "another process")
+    wait_for(lambda: "anna" in ask(site, "SELECT name FROM gateway.keys"), "what was kept")
+    pid = site.find_pids()["postgres"]
+    site.run("down")
+    assert not is_alive(pid)
+    assert "database system is shut down" in (site.state / "logs" / "postgres.log").read_text()
+    site.run("up")
+    assert "anna" in site.run("keys", "list").stdout
+
+
+def test_a_frozen_one_is_said_to_be_and_keys_go_on(site: Site) -> None:
+    pid = site.find_pids()["postgres"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        found = find_app(site)
+        assert (found["status"], "SELECT 1" in found["detail"] or "timeout" in found["detail"]) == ("failed", True)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: find_app(site)["status"] == "ok", "its answer")
+
+
+def test_a_half_made_folder_is_made_again_and_another_password_is_taken(site: Site) -> None:
+    site.run("down")
+    shutil.rmtree(site.state / "apps" / "postgres" / "data")
+    (site.state / "apps" / "postgres" / "new").mkdir()
+    (site.state / "apps" / "postgres" / "new" / "PG_VERSION").write_text("15\n")
+    site.configure(POSTGRES_PASSWORD="another-password-of-postgres")
+    site.run("up")
+    assert ask(site, "SELECT 1") == "1"
+    before = site.find_pids()
+    site.configure(POSTGRES_PASSWORD="a-third-password-of-postgres")
+    site.run("up")
+    after = site.find_pids()
+    assert {name for name, pid in after.items() if before[name] != pid} == {"postgres", "api-gateway"}
+    assert ask(site, "SELECT 1") == "1"
+
+
+def test_nothing_is_left_when_its_supervisor_is_killed(site: Site) -> None:
+    processes = site.list_processes()
+    os.kill(site.find_supervisor(), signal.SIGKILL)
+    site.run("down")
+    wait_for(lambda: not any(map(is_alive, processes)), "the end of every process")
+    site.run("up")
+    assert ask(site, "SELECT 1") == "1"
