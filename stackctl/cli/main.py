@@ -35,6 +35,7 @@ COMMANDS = {
     "connect": "Connect an editor, an agent or a library to the gateway.",
     "keys": "Give out keys to the gateway; list, change, revoke and rotate them.",
     "usage": "Show what was used, by key, model, provider or day.",
+    "cache": "See and remove the answers that the gateway keeps.",
     "content-log": "Have prompts and answers of a route written down, masked, for a time.",
     "models": "List models; pull, add and verify their files; recommend some.",
     "images": "Pin images to their digests; remove old ones that were built here.",
@@ -55,7 +56,7 @@ _ROOMS = {
     **dict.fromkeys(
         ("status", "health", "doctor", "providers", "drill", "top", "logs", "chat", "connect", "config"), "look."
     ),
-    **dict.fromkeys(("keys", "usage", "content-log"), "access."),
+    **dict.fromkeys(("keys", "usage", "cache", "content-log"), "access."),
     **{name: "bundle." for name in COMMANDS if name.startswith("offline-")},
 }
 

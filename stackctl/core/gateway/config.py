@@ -33,6 +33,7 @@ class Deployment:
         headers: request headers that every call to the provider carries; values may be ``os.environ/NAME``.
         timeout_s, num_retries, defaults: what LiteLLM's own proxy is told here, and the gateway elsewhere.
         takes_tools, takes_images: what the model's template and projector can; ``None`` when unknown.
+        revision: what tells the model's files and its engine's arguments from others; empty when unknown.
     """
 
     served_name: str
@@ -52,6 +53,7 @@ class Deployment:
     defaults: Mapping[str, float] = field(default_factory=dict)
     takes_tools: bool | None = None
     takes_images: bool | None = None
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class GatewayRoute:
         is_local_only: whether no target outside the building is tried, whatever else fails.
         defaults: what a request gets that the client did not say, by the name of OpenAI's field.
         provider_key: whether clients may, or must, bring a key of their own: ``never``, ``allowed``, ``required``.
+        cache: when answers are kept, as the gateway reads it; ``None`` keeps none.
     """
 
     name: str
@@ -125,6 +128,7 @@ class GatewayRoute:
     is_local_only: bool = False
     defaults: Mapping[str, float] = field(default_factory=dict)
     provider_key: str = "never"
+    cache: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,7 @@ class GatewayConfig:
         cors_origins: origins that a browser may ask from; empty sends no CORS headers.
         log_prompts: whether prompts and answers may be logged; the gateway reads it from its environment.
         content_log: what is kept of them and hidden where they are; empty takes the gateway's own.
+        cache_mb: mebibytes of the answers that routes with a cache keep.
     """
 
     deployments: tuple[Deployment, ...]
@@ -164,6 +169,7 @@ class GatewayConfig:
     cors_origins: tuple[str, ...] = ()
     log_prompts: bool = False
     content_log: Mapping[str, Any] = field(default_factory=dict)
+    cache_mb: int = 256
 
     @property
     def fallbacks(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -173,6 +179,11 @@ class GatewayConfig:
             for route in self.routes
             if route.targets[1:] and route.targets[0] == route.name
         )
+
+    @property
+    def has_cache(self) -> bool:
+        """Whether any route keeps answers."""
+        return any(route.cache is not None for route in self.routes)
 
     @property
     def has_rate_limits(self) -> bool:

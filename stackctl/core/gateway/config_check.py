@@ -56,9 +56,21 @@ _LITELLM_KEYS: Mapping[str, frozenset[str]] = {
 # Keys that the gateway reads, which LiteLLM does not know.
 _GATEWAY_KEYS: Mapping[str, frozenset[str]] = {
     "gateway": frozenset(
-        {"aliases", "content_log", "cors_origins", "embeddings", "formats", "models", "providers", "queue", "routes"}
+        {
+            "aliases",
+            "cache",
+            "content_log",
+            "cors_origins",
+            "embeddings",
+            "formats",
+            "models",
+            "providers",
+            "queue",
+            "routes",
+        }
     ),
     "queue": frozenset({"length", "wait_s"}),
+    "cache": frozenset({"size_mb"}),
     "content_log": frozenset({"keep_days", "keep_mb", "masks"}),
     "provider": frozenset(
         {
@@ -75,8 +87,9 @@ _GATEWAY_KEYS: Mapping[str, frozenset[str]] = {
         }
     ),
     "timeouts": frozenset({"between_tokens", "connect", "first_token", "whole"}),
-    "model": frozenset({"images", "provider", "tools"}),
-    "route": frozenset({"deadline_s", "defaults", "local_only", "provider_key", "retries", "targets"}),
+    "model": frozenset({"images", "provider", "revision", "tools"}),
+    "route": frozenset({"cache", "deadline_s", "defaults", "local_only", "provider_key", "retries", "targets"}),
+    "route_cache": frozenset({"max_age_s", "shared", "when"}),
     "alias": frozenset({"match", "route"}),
 }
 _REFERENCE = re.compile(r"os\.environ/[A-Za-z_][A-Za-z0-9_]*")
@@ -144,10 +157,9 @@ def _check_gateway(section: Any, names: set[str]) -> Iterator[Problem]:
     yield from _check_section(path, section, "gateway")
     if not isinstance(section, dict):
         return
-    if "content_log" in section:
-        yield from _check_section((*path, "content_log"), section["content_log"], "content_log")
-    if "queue" in section:
-        yield from _check_section((*path, "queue"), section["queue"], "queue")
+    for key in ("cache", "content_log", "queue"):
+        if key in section:
+            yield from _check_section((*path, key), section[key], key)
     providers, models, routes = (dict(_list_sections(section, name)) for name in ("providers", "models", "routes"))
     for kind, entries in (("provider", providers), ("model", models), ("route", routes)):
         for name, entry in entries.items():
@@ -161,6 +173,8 @@ def _check_gateway(section: Any, names: set[str]) -> Iterator[Problem]:
     yield from _check_names((*path, "models"), names - models.keys(), ())
     for name, entry in routes.items():
         yield from _check_names((*path, "routes", name, "targets"), _read(entry, "targets") or (None,), names)
+        if isinstance(entry, dict) and "cache" in entry:
+            yield from _check_section((*path, "routes", name, "cache"), entry["cache"], "route_cache")
     yield from _check_aliases((*path, "aliases"), section.get("aliases", []), routes)
 
 

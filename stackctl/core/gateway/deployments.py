@@ -6,6 +6,8 @@ In: the models of our own engines, the providers' endpoints and `stack.yml`'s ro
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
+from pathlib import PurePosixPath
 from typing import Any
 
 from stackctl.core.gateway.config import NO_KEY, Deployment, GatewayConfig, GatewayProvider
@@ -52,6 +54,7 @@ def build_gateway_config(
         cors_origins=tuple(filter(None, settings.gateway_cors_origins.split(","))),
         log_prompts=settings.gateway_log_prompts,
         content_log=_build_content_log(stackfile.content_log),
+        cache_mb=stackfile.cache.size_mb,
     )
 
 
@@ -102,7 +105,19 @@ def _build_local(model: ServedModel, limits: ModelLimits) -> Deployment:
         max_parallel_requests=limits.parallel_requests,
         takes_tools=_find_tools(model) if is_chat else None,
         takes_images=_find_images(model) if is_chat else None,
+        revision=_describe_revision(model),
     )
+
+
+def _describe_revision(model: ServedModel) -> str:
+    """What changes with the model's files and its engine's arguments, so that kept answers are not of others.
+
+    Files of another content under the same name and of the same size are not told apart.
+    """
+    names = [PurePosixPath(shard).name for shard in model.shards]
+    header = model.header
+    facts = (names, model.size_bytes, header.name, header.quantisation, model.context_length, model.arguments)
+    return sha256(repr((*facts, model.tool_call_parser)).encode()).hexdigest()[:16]
 
 
 def _find_tools(model: ServedModel) -> bool | None:

@@ -87,6 +87,10 @@ def _describe_route(stackfile: StackFile, built: GatewayRoute, sources: Sources)
         yield Row(built.name, "local_only", "true", choose(True, "local_only", ""))
     if route.provider_key != "never":
         yield Row(built.name, "provider_key", route.provider_key, choose(True, "provider_key", ""))
+    if route.cache:
+        shared = ", shared" if route.cache.shared else ""
+        kept = f"{route.cache.when}, {_write_seconds(route.cache.max_age)}{shared}"
+        yield Row(built.name, "cache", kept, choose(True, "cache", ""))
     for key, value in built.defaults.items():
         yield Row(built.name, f"default {key}", f"{value:.15g}", choose(True, f"defaults.{key}", ""))
 

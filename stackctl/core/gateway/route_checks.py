@@ -64,6 +64,9 @@ def _check_route(stackfile: StackFile, models: Mapping[str, ModelFacts], name: s
     if route.provider_key != "never" and targets and all(model.is_local for model in targets.values()):
         message = f"is {route.provider_key}, and every target is local: no provider could take such a key"
         yield f"{place}.provider_key", message, "remove it"
+    if route.provider_key == "required" and route.cache:
+        message = "keeps nothing: every request has its caller's own key, whose answers are that caller's alone"
+        yield f"{place}.cache", message, f"remove it, or write {place}.provider_key: allowed"
     yield from _check_targets(place, name, route, models, targets)
     yield from _check_defaults(f"{place}.defaults", route.defaults, targets)
 

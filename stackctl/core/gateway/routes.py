@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from stackctl.core.gateway.config import GatewayAlias, GatewayRoute
-from stackctl.core.settings.stackfile import Route, StackFile
+from stackctl.core.settings.stackfile import Route, RouteCache, StackFile
 
 _NO_ROUTE = Route()
 
@@ -60,7 +61,12 @@ def _build_route(stackfile: StackFile, name: str, deadline_s: float) -> GatewayR
         is_local_only=route.local_only,
         defaults=route.defaults.list_values(),
         provider_key=route.provider_key,
+        cache=_build_cache(route.cache) if route.cache else None,
     )
+
+
+def _build_cache(cache: RouteCache) -> dict[str, Any]:
+    return {"when": cache.when, "max_age_s": cache.max_age, "shared": cache.shared}
 
 
 def build_aliases(stackfile: StackFile) -> tuple[GatewayAlias, ...]:

@@ -17,6 +17,7 @@ from stackctl.core.settings.stackfile_marks import AsWritten, Matches, Within
 Mode = Literal["chat", "embedding", "rerank"]
 ModelEngine = Literal["vllm"]
 ProviderKeyRule = Literal["never", "allowed", "required"]
+CacheWhen = Literal["always", "asked"]
 ProviderKind = Literal["openai", "anthropic", "lm_studio", "ollama", "vllm", "openai-compatible", "internal"]
 ServedName = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$", "a name of letters, digits and . _ : / -, without spaces")
@@ -186,6 +187,16 @@ class RouteDefaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteCache:
+    """For which requests to a route answers are kept and given again to equal ones."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
+    when: CacheWhen = _key("always, or asked: for requests with the header 'x-gateway-cache: use'.", "always")
+    max_age: Annotated[float, Ge(1), Le(2_592_000)] = _key("Seconds after which an answer is not given again.", 3600)
+    shared: bool = _key("Give an answer to every key of the same rights, not only to the one that asked.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """What is tried, in order, for requests to one served name."""
 
@@ -207,6 +218,7 @@ class Route:
     provider_key: ProviderKeyRule = _key(
         "Whether clients may (allowed) or must (required) send a key of their own for the provider.", "never"
     )
+    cache: RouteCache | None = _key("Keep answers, and give them again to equal requests; empty keeps none.", None)
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -246,6 +258,14 @@ class ContentLog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """The file of the answers that routes with a cache keep."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
+    size_mb: Annotated[int, Ge(1), Le(100_000)] = _key("Mebibytes; what was used longest ago is removed first.", 256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StackFile:
     """The whole file."""
 
@@ -258,6 +278,7 @@ class StackFile:
         "Other names of served ones; * stands for any characters, and the first that matches counts.", factory=dict
     )
     limits: Limits = _key("Limits on requests.", factory=Limits)
+    cache: Cache = _key("Answers that routes with a cache keep.", factory=Cache)
     content_log: ContentLog = _key("Prompts and answers that are written down for a time.", factory=ContentLog)
 
     def list_variables(self) -> frozenset[str]:

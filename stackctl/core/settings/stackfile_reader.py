@@ -13,6 +13,7 @@ from typing import Any
 from stackctl.core.settings.mask_checks import check_masks
 from stackctl.core.settings.provider_checks import check_providers
 from stackctl.core.settings.stackfile import (
+    Cache,
     ContentLog,
     IdentityHeaders,
     Limits,
@@ -22,6 +23,7 @@ from stackctl.core.settings.stackfile import (
     ProviderTimeouts,
     RemoteModel,
     Route,
+    RouteCache,
     RouteDefaults,
     StackFile,
     describe_key,
@@ -34,7 +36,7 @@ from stackctl.errors import ConfigError, Finding
 _AS_WRITTEN = ("arguments", "environment", "prompt_cache")
 _TYPES = (
     *(StackFile, LocalModel, Provider, IdentityHeaders, ProviderTimeouts, RemoteModel),
-    *(Route, RouteDefaults, Limits, ModelLimits, ContentLog),
+    *(Route, RouteDefaults, RouteCache, Limits, ModelLimits, ContentLog, Cache),
 )
 # Keys of a provider whose values are names of variables, where a person may write the secret itself.
 _VARIABLES = ("api_key", "headers", "ticket", "user_id", "user_type")

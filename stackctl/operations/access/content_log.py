@@ -12,10 +12,10 @@ from typing import Any
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.core.text.moments import write_moment
-from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, suggest_nearest
+from stackctl.errors import Finding, RuntimeFailure, Severity
 from stackctl.operations.access.administer import Administered, run_action
+from stackctl.operations.access.route_names import check_route_names
 from stackctl.operations.effects import Effects
-from stackctl.operations.site.load import load_site
 from stackctl.operations.site.load_settings import load_settings
 
 ALL = "*"
@@ -44,7 +44,7 @@ def start_content_log(effects: Effects, models: Sequence[str], minutes: int) -> 
     Raises:
         ConfigError: there is no such route.
     """
-    _check_names(effects, models)
+    check_route_names(effects, [model for model in models if model != ALL])
     return _read(run_action(effects, {"do": "logging.start", "models": list(models), "minutes": minutes}))
 
 
@@ -82,16 +82,6 @@ def describe(route: LoggedRoute) -> str:
     name = "all routes" if route.model == ALL else f"'{route.model}'"
     because = "" if route.source == "operator" else f", because of {route.source}"
     return f"prompts and answers of {name} are written down, masked, until {write_moment(route.ends_at)}{because}"
-
-
-def _check_names(effects: Effects, models: Sequence[str]) -> None:
-    gateway = load_site(effects).choose_stack("process").gateway
-    known = {ALL, *(route.name for route in gateway.routes), *(item.served_name for item in gateway.deployments)}
-    for model in models:
-        if model not in known:
-            alias = next((item.route for item in gateway.aliases if item.match == model), "")
-            hint = f"name its route '{alias}'" if alias else suggest_nearest(model, known)
-            raise ConfigError(f"There is no route '{model}' in this stack.", hint or "run 'stackctl models'")
 
 
 def _read(done: Administered) -> tuple[tuple[LoggedRoute, ...], str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stackctl.core.gateway.route_checks import ModelFacts, check_routes
 from stackctl.core.gateway.routes import build_routes, list_route_names, list_targets
-from stackctl.core.settings.stackfile import Limits, Route, RouteDefaults, StackFile
+from stackctl.core.settings.stackfile import Limits, Route, RouteCache, RouteDefaults, StackFile
 
 NAMES = ("a", "b", "c", "d", "e")
 FACTS = {name: ModelFacts("chat", is_local=True) for name in NAMES}
@@ -108,6 +108,19 @@ def test_nothing_that_a_local_route_tries_is_outside(given_routes: dict[str, Rou
     for name in local:
         leaves = bool(outside & {*list_targets(local, name)})
         assert (f"routes.{name}.local_only" in found) is leaves
+
+
+def test_a_route_says_when_its_answers_are_kept() -> None:
+    cached = Route(cache=RouteCache(when="asked", max_age=60, shared=True))
+    own, plain = build_routes(StackFile(routes={"a": cached}), ("a", "b"), 600)
+    assert own.cache == {"when": "asked", "max_age_s": 60, "shared": True}
+    assert plain.cache is None
+
+
+def test_a_cache_of_callers_own_keys_would_keep_nothing() -> None:
+    given_routes = {"a": Route(provider_key="required", cache=RouteCache())}
+    facts = {"a": ModelFacts("chat", is_local=False, provider="p")}
+    assert [finding.subject for finding in check_routes(StackFile(routes=given_routes), facts)] == ["routes.a.cache"]
 
 
 @pytest.mark.parametrize("rule", ["allowed", "required"])

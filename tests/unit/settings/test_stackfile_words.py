@@ -36,6 +36,8 @@ from tests.unit.settings.stackfiles import find_problems, scalars
         ("models: {m: {}}", "is missing", "add 'file:' with its value"),
         ("models: {m: }", "is empty; expected keys and values", "correct models.m"),
         ("models: {m: {file: a, slots: 999}}", "is 999; expected at most 256", "correct models.m.slots"),
+        ("cache: {size_mb: 0}", "is 0; expected at least 1", "correct cache.size_mb"),
+        ("routes: {a: {cache: {max_age: 0}}}", "is 0; expected at least 1", "correct routes.a.cache.max_age"),
         ("limits: {retries: -1}", "is -1; expected at least 0", "correct limits.retries"),
         (
             "routes: {r: {defaults: {temperature: hot}}}",
