@@ -163,7 +163,13 @@ class Network(Protocol):
     """
 
     def fetch(
-        self, url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str, object] | None = None
+        self,
+        url: str,
+        *,
+        key: str = "",
+        timeout_s: float = 5.0,
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer: ...
     def stream_chat(self, url: str, key: str, body: Mapping[str, object], timeout_s: float) -> Iterator[ChatPiece]: ...
     def post_action(self, url: str, key: str, action: Mapping[str, object], timeout_s: float) -> AdminReply | None: ...

@@ -135,7 +135,13 @@ class FakeNetwork:
     world: World
 
     def fetch(
-        self, url: str, *, key: str = "", timeout_s: float = 5.0, body: Mapping[str, object] | None = None
+        self,
+        url: str,
+        *,
+        key: str = "",
+        timeout_s: float = 5.0,
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         answer = self._answer("/" + url.split("/", 3)[3], key, body)
         asks_stream = body is not None and body.get("stream")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 
 from stackctl.cli.console import print_json, print_note, print_piece, print_table, print_text, print_warnings
 from stackctl.cli.context import Context
-from stackctl.errors import ConfigError
+from stackctl.errors import ConfigError, UnhealthyError
 
 if TYPE_CHECKING:
     from stackctl.operations.effects import Effects
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Connect an editor, an agent or a library to the gateway.")
-@click.argument("tool", required=False)
+@click.argument("words", nargs=-1, metavar="[test] [TOOL]")
 @click.option("--write", "do_write", is_flag=True, help="Write it into the tool's own file; the rest of it stays.")
 @click.option("--dry-run", is_flag=True, help="With --write: only show the difference.")
 @click.option("--undo", "do_undo", is_flag=True, help="Put the tool's file back as it was.")
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Write into a git repository; undo over later changes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
-def connect(context: Context, /, tool: str | None, **options: Any) -> None:
+def connect(context: Context, /, words: tuple[str, ...], **options: Any) -> None:
     """Connect TOOL to the gateway: print what it needs to be told, or --write it. Without TOOL, list the tools.
+
+    'connect test TOOL' sends requests as the tool sends them, and says of each whether the tool could go on.
 
     A key is shown with --reveal only. What is written holds it, in a file that only its owner can read.
     """
+    tool = _read_words(words, options)
     _check_options(tool, options)
     with context.open_anywhere() if options["url"] or not tool or options["do_undo"] else context.open() as effects:
         if tool is None:
@@ -46,11 +50,22 @@ def connect(context: Context, /, tool: str | None, **options: Any) -> None:
             _connect(effects, tool, options)
 
 
+def _read_words(words: tuple[str, ...], options: dict[str, Any]) -> str | None:
+    """The tool's name; notes whether its requests are to be tried."""
+    options["do_test"] = words[:1] == ("test",)
+    names = words[1:] if options["do_test"] else words
+    if len(names) > 1 or (options["do_test"] and not names):
+        raise click.UsageError("One tool is expected; 'stackctl connect' lists them.")
+    return names[0] if names else None
+
+
 def _check_options(tool: str | None, options: dict[str, Any]) -> None:
     if tool is None and any(value for name, value in options.items() if name != "as_json"):
         raise click.UsageError("Name a tool; 'stackctl connect' lists them.")
     if options["do_write"] and options["do_undo"]:
         raise click.UsageError("--write and --undo exclude each other.")
+    if options["do_test"] and (options["do_write"] or options["do_undo"]):
+        raise click.UsageError("'test' goes without --write and --undo.")
     if options["dry_run"] and not options["do_write"]:
         raise click.UsageError("--dry-run goes with --write.")
     if options["new_key"] and options["key_file"]:
@@ -97,6 +112,9 @@ def _connect(effects: Effects, tool: str, options: dict[str, Any]) -> None:
 
         key = create_key(effects, options["new_key"], {}).secret
     print_warnings(connected.findings)
+    if options["do_test"]:
+        _test(effects, connected, key, as_json=options["as_json"])
+        return
     if not options["do_write"]:
         _show(connected, key, reveal=options["reveal"] or bool(options["new_key"]), as_json=options["as_json"])
         return
@@ -111,6 +129,25 @@ def _connect(effects: Effects, tool: str, options: dict[str, Any]) -> None:
         print_note(f"{connected.path} says all of this already")
     else:
         print_note(f"{connected.path} was written; 'stackctl connect {tool} --undo' puts it back")
+
+
+def _test(effects: Effects, connected: Connected, key: str, *, as_json: bool) -> None:
+    from stackctl.operations.look.connect_test import try_shapes
+
+    trials = []
+    for trial in try_shapes(effects, connected, key):
+        trials.append(trial)
+        if not as_json:
+            print_text(f"{'FAILS' if trial.trouble else 'ok':5}  {trial.path}  {trial.what}  ({trial.elapsed_s:.1f} s)")
+        if trial.trouble and not as_json:
+            print_text(f"       {trial.trouble}")
+    if as_json:
+        print_json([asdict(trial) for trial in trials])
+    failed = sum(bool(trial.trouble) for trial in trials)
+    if failed:
+        raise UnhealthyError(
+            f"{connected.tool.title} could not go on after {failed} of {len(trials)} requests.", "run 'stackctl health'"
+        )
 
 
 def _read_key(file: Any) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stackctl.core.connect.shapes import Shape
+
 # Stands for the key in every text, so that it is in none until somebody asks for it.
 KEY = "<KEY>"
 
@@ -108,6 +110,7 @@ class Tool:
             followed.
         needs_context: tokens of its first request and a short answer.
         needs_tools: whether it is of no use with a model that cannot call tools.
+        shapes: requests as it sends them; empty where nobody looked.
     """
 
     name: str
@@ -117,3 +120,4 @@ class Tool:
     checked: str = ""
     needs_context: int = 0
     needs_tools: bool = False
+    shapes: tuple[Shape, ...] = ()

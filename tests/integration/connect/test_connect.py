@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from stackctl.core.connect.tools import TOOLS
 from tests.certificates import make_company
 from tests.http_server import QuietHandler, serve_http
 from tests.integration.stack_site import STACKCTL, Site, clean_environment
@@ -237,3 +238,18 @@ def test_a_context_that_is_too_short_is_said_before_anybody_meets_it(person: Per
 )
 def test_what_is_no_address_is_refused(person: Person, url: str) -> None:
     assert "no address of a gateway" in say(person, "curl", "--url", url, "--key-file", "-", stdin="k", code=3)
+
+
+@pytest.mark.parametrize("tool", ["claude-code", "codex", "openai-python", "langchain"])
+def test_the_gateway_takes_a_tool_s_own_requests(person: Person, tool: str) -> None:
+    trials = json.loads(person.run("test", tool, "--json").stdout)
+    assert [trial["trouble"] for trial in trials] == [""] * len(TOOLS[tool].shapes)
+
+
+def test_what_a_tool_could_not_go_on_with_is_said(person: Person, tmp_path: Path) -> None:
+    with serve_http(Gateway) as address:
+        done = person.run("test", "curl", "--url", f"http://{address}", "--key-file", "-", stdin="sk-mine", code=6)
+    assert "FAILS  /v1/chat/completions" in done.stdout
+    assert f"after {len(TOOLS['curl'].shapes)} of {len(TOOLS['curl'].shapes)} requests" in done.stderr
+    assert "requests of Cursor are not known" in say(person, "test", "cursor", code=3)
+    assert "One tool is expected" in say(person, "test", code=2)
