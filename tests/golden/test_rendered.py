@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stackctl.core.apps import postgres, redis
+from stackctl.core.apps.app import AppService
 from stackctl.core.stack.compose_view import RELAY_FILE
 from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS, LITELLM_FILE
 from stackctl.operations.site.load import load_site
@@ -22,7 +22,11 @@ from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expe
 
 each_case = pytest.mark.parametrize("name", NAMES)
 MIB = 1024 * 1024
-APP_SERVICES = {"redis": redis.PROBE, "postgres": postgres.PROBE}
+
+
+def load_apps(name: str) -> dict[str, AppService]:
+    """The services of a case's apps in containers."""
+    return {service.name: service.app for service in load_case(name)[1].compose_services if service.app}
 
 
 def load_containers(name: str) -> dict[str, dict[str, Any]]:
@@ -131,7 +135,7 @@ def test_every_container_is_locked_down(name: str) -> None:
         # Compose hands the label on to the engine only together with create_host_path.
         assert all(mount["bind"]["create_host_path"] is ("selinux" in mount["bind"]) for mount in binds)
         kept = [mount["source"] for mount in container["volumes"] if mount not in binds]
-        keeping = {"api-gateway": ["gateway-state"], **{item: [f"{item}-data"] for item in APP_SERVICES}}
+        keeping = {"api-gateway": ["gateway-state"], **{item: [f"{item}-data"] for item in load_apps(name)}}
         assert kept == keeping.get(service, []), "only the gateway and apps keep anything"
         assert container["pids_limit"] > 0
         assert container["restart"] == "unless-stopped"
@@ -143,7 +147,7 @@ def test_every_container_is_locked_down(name: str) -> None:
 def test_every_container_has_a_memory_limit_unless_it_was_turned_off(name: str) -> None:
     settings = load_case(name)[0].settings
     for service, container in load_containers(name).items():
-        if service in ("ingress", *APP_SERVICES):
+        if service in ("ingress", *load_apps(name)):
             # The ingress holds no more than the bytes that pass.
             assert container["mem_limit"] == (128 if service == "ingress" else 512) * MIB
             continue
@@ -174,8 +178,11 @@ def test_only_the_ingress_is_published_and_only_where_the_site_says(name: str) -
     assert ingress["ports"] == [f"{shown}:{port}:{port}"]
     assert ingress["networks"] == ["edge", "inference"]
     assert ingress["image"] == gateway["image"]
-    apps = [containers.pop(item) for item in APP_SERVICES if item in containers]
-    assert all(app["networks"] == ["apps"] and "ports" not in app for app in apps)
+    apps = load_apps(name)
+    for service, app in apps.items():
+        container, own = containers.pop(service), f"127.0.0.1:{app.port}:{app.port}"
+        assert container["networks"] == (["edge", "apps"] if app.is_published else ["apps"])
+        assert container.get("ports", []) == ([own] if app.is_published else [])
     providers = ["providers"] if loaded.compose.endpoints else []
     assert gateway["networks"] == ["inference", *(["apps"] if apps else []), *providers]
     assert all(document["networks"]["apps"]["internal"] is True for _ in apps)
@@ -191,9 +198,9 @@ def test_only_the_ingress_is_published_and_only_where_the_site_says(name: str) -
 def test_the_health_check_asks_the_services_own_port(name: str) -> None:
     ports = {service.name: service.port for service in load_case(name)[1].compose_services}
     for service, container in load_containers(name).items():
-        if service in APP_SERVICES:
-            assert container["environment"][f"{service.upper()}_PORT"] == str(ports[service])
-            assert container["healthcheck"]["test"][-1].replace("$$", "$") == APP_SERVICES[service]
+        if app := load_apps(name).get(service):
+            assert str(ports[service]) in container["environment"].values()
+            assert container["healthcheck"]["test"][-1].replace("$$", "$") == app.probe
             continue
         expected = (
             f"('127.0.0.1', {ports[service]})" if service == "ingress" else f"http://127.0.0.1:{ports[service]}/health"

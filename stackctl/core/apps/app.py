@@ -37,6 +37,10 @@ class AppPlaces:
         """
         return inside if self.in_container else f"{self.state}/{DATA_FOLDER}/{service}"
 
+    def find_file(self, name: str, inside: str) -> str:
+        """The path at which a service reads a rendered file; ``inside`` a container it is mounted there."""
+        return inside if self.in_container else f"{self.state}/rendered/{name}"
+
     def choose_host(self, service: str) -> str:
         """The name or address under which the gateway reaches a service."""
         return service if self.in_container else "127.0.0.1"
@@ -61,6 +65,7 @@ class AppService:
         image: name of its container's image.
         user: user and group as whom the image is made to run, ``UID:GID``.
         folder: folder in the container that a volume of the service's name is mounted at.
+        files: path in the container of each rendered file that it reads, by the file's name.
         is_published: whether people open its port; then containers publish it on loopback.
         memory_bytes: memory limit of its container.
         stop_signal: name, without SIG, of the signal that ends it in an orderly way.
@@ -75,6 +80,7 @@ class AppService:
     image: str
     user: str
     folder: str
+    files: Mapping[str, str] = field(default_factory=dict)
     is_published: bool = False
     memory_bytes: int = 512 << 20
     ready_timeout_s: float = 60.0
@@ -111,6 +117,11 @@ def link_nothing(settings: Settings, places: AppPlaces) -> GatewayLink:
     return GatewayLink()
 
 
+def render_nothing(settings: Settings, places: AppPlaces) -> Mapping[str, str]:
+    """The files of an app that has none."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """One app.
@@ -118,10 +129,13 @@ class App:
     Attributes:
         programs: programs that its services are in the process runtime.
         images: setting that names each service's image, by the service.
-        ports: settings of the ports that its services listen on.
-        published: those of them that containers publish on loopback.
+        ports: settings of the ports of this machine that its services take as processes.
+        published: those that containers publish on loopback.
         build: the services in one runtime.
         link: what the gateway is told.
+        render: the files that its services read, text by name, in one runtime; two runtimes have two files under one
+            name only where they are equal.
+        as_processes: what is different in the process runtime, as the end of a sentence; empty for nothing.
     """
 
     name: str
@@ -131,3 +145,5 @@ class App:
     build: Callable[[Settings, AppPlaces], tuple[AppService, ...]]
     published: tuple[str, ...] = ()
     link: Callable[[Settings, AppPlaces], GatewayLink] = link_nothing
+    render: Callable[[Settings, AppPlaces], Mapping[str, str]] = render_nothing
+    as_processes: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stackctl.core.apps.app import App, AppPlaces, AppService, GatewayLink
+from stackctl.core.apps.observability.app import OBSERVABILITY
 from stackctl.core.apps.postgres import POSTGRES
 from stackctl.core.apps.redis import REDIS
 from stackctl.core.settings.settings import split_names
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 APPS = (
     REDIS,
     POSTGRES,
+    OBSERVABILITY,
 )
 
 
@@ -29,6 +31,16 @@ def choose_apps(settings: Settings) -> tuple[App, ...]:
 def list_app_services(settings: Settings, places: AppPlaces) -> tuple[AppService, ...]:
     """The services of a site's apps in one runtime."""
     return tuple(service for app in choose_apps(settings) for service in app.build(settings, places))
+
+
+def render_app_files(settings: Settings, *runtimes: AppPlaces) -> Mapping[str, str]:
+    """The files of a site's apps in these runtimes, text by name."""
+    return {
+        name: text
+        for places in runtimes
+        for app in choose_apps(settings)
+        for name, text in app.render(settings, places).items()
+    }
 
 
 def link_apps(settings: Settings, places: AppPlaces) -> GatewayLink:

@@ -83,6 +83,7 @@ class Settings:
         choices=(
             "redis",
             "postgres",
+            "observability",
         ),
         several=True,
     )
@@ -390,6 +391,48 @@ class Settings:
     )
     postgres_image: str = _setting(
         "docker.io/library/postgres:15-bookworm", "Image of the app postgres.", group="Apps", app="postgres"
+    )
+
+    prometheus_port: int = _setting(
+        19090,
+        "Port of Prometheus, on loopback only.",
+        group="Apps",
+        bounds=(1, 65_535),
+        unit="port",
+        app="observability",
+    )
+    prometheus_days: int = _setting(
+        30, "How long Prometheus keeps what it saw.", group="Apps", bounds=(1, 3650), unit="days", app="observability"
+    )
+    prometheus_image: str = _setting(
+        "docker.io/prom/prometheus:v2.55.1", "Image of Prometheus.", group="Apps", app="observability"
+    )
+    alert_first_token_s: int = _setting(
+        10,
+        "Alert when 5 of 100 answers of a model begin later than this.",
+        group="Apps",
+        bounds=(1, 600),
+        unit="seconds",
+        app="observability",
+    )
+    grafana_password: str = _setting(
+        "",
+        "Password of Grafana's user admin, generated where STACK_APPS names observability.",
+        group="Apps",
+        secret=True,
+        generated=True,
+        app="observability",
+    )
+    grafana_port: int = _setting(
+        13000,
+        "Port of Grafana, on loopback only.",
+        group="Apps",
+        bounds=(1, 65_535),
+        unit="port",
+        app="observability",
+    )
+    grafana_image: str = _setting(
+        "docker.io/grafana/grafana:11.3.0", "Image of Grafana.", group="Apps", app="observability"
     )
 
     bundle_public_key: str = _setting(

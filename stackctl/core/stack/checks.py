@@ -47,7 +47,7 @@ def check_ports(settings: Settings, models: tuple[ServedModel, ...]) -> list[Fin
 
 def _check_app_ports(settings: Settings, models: tuple[ServedModel, ...]) -> Iterator[Finding]:
     taken = {model.port: model.served_name for model in models} | {settings.api_gateway_port: "the gateway"}
-    for name in (port for app in choose_apps(settings) for port in app.ports):
+    for name in (port for app in choose_apps(settings) for port in dict.fromkeys((*app.ports, *app.published))):
         port = getattr(settings, name.lower())
         if port in taken:
             yield Finding(name, f"{port} is also the port of {taken[port]}", f"choose another {name}")

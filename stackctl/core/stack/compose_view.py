@@ -301,7 +301,7 @@ def _write_address(address: str) -> str:
 def _list_mounts(settings: Settings, service: Service) -> tuple[Mount, ...]:
     selinux = "z" if settings.selinux_relabel else ""
     if service.app:
-        return ()
+        return tuple(Mount(name, path, selinux, is_rendered=True) for name, path in service.app.files.items())
     if service.name == INGRESS:
         return (Mount(RELAY_FILE, _RELAY_PATH, selinux, is_rendered=True),)
     if service.model is None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
+from stackctl.core.apps.catalog import render_app_files
 from stackctl.core.gateway.deployments import limit_slots
 from stackctl.core.gateway.standalone import Variable, build_standalone
 from stackctl.core.stack.compose_view import RELAY_FILE, build_compose_view
@@ -110,6 +111,8 @@ def render_files(stack: Stack, compose_stack: Stack, source: RenderInput) -> Ren
     }
     for name in GPU_OVERLAYS.values():
         files[name] = _render(environment, name, compose=compose)
+    files |= render_app_files(stack.settings, source.process_paths.apps)
+    files |= render_app_files(compose_stack.settings, RuntimePaths("compose").apps)
     return RenderedFiles(dict(sorted(files.items())), compose_services, process_services)
 
 

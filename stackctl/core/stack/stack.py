@@ -21,6 +21,7 @@ from stackctl.core.gateway.providers import RemoteEndpoint, list_endpoints
 from stackctl.core.machine.host import RuntimeName
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.engine_environment import list_references, list_values
+from stackctl.core.settings.places import find_gateway_place
 from stackctl.core.settings.settings import Settings, default_value
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.stack.checks import check_address, check_engine, check_names, check_own_address, check_ports
@@ -161,9 +162,7 @@ class Service:
 
 def find_gateway_url(settings: Settings) -> str:
     """Base URL of the gateway as this machine reaches it, without a trailing slash."""
-    # An unspecified address is listened on, never connected to.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_gateway_port}"
+    return f"http://{find_gateway_place(settings)}"
 
 
 def build_services(stack: Stack, paths: RuntimePaths, config_digest: str, relay_digest: str) -> tuple[Service, ...]:

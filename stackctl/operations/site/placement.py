@@ -76,6 +76,7 @@ def place_stack(
     )
     if runtime.value == "process":
         raise_config_error("A program is missing.", check_app_programs(effects.machine, loaded.settings))
+        warnings = (*warnings, *_explain_apps(loaded.settings, str(effects.paths.rendered_dir)))
     if wanted == "auto" and runtime.value == "process":
         warnings = (*check_docker(host.docker), *warnings)
     _check_ports(effects, host, loaded, effects.runtimes.make(runtime.value, loaded, gpu.value))
@@ -135,6 +136,16 @@ def check_app_programs(machine: Machine, settings: Settings) -> list[Finding]:
         for app in choose_apps(settings)
         for program in app.programs
         if machine.find_program(program.name, program.folders) is None
+    ]
+
+
+def _explain_apps(settings: Settings, folder: str) -> list[Finding]:
+    """What apps lack in the process runtime."""
+    hint = f"look in {folder}, or set STACK_RUNTIME=compose"
+    return [
+        Finding(f"app {app.name}", app.as_processes, hint, Severity.WARNING)
+        for app in choose_apps(settings)
+        if app.as_processes
     ]
 
 

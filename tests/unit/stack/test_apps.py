@@ -18,7 +18,7 @@ def test_every_app_can_be_chosen_and_has_its_settings() -> None:
     for app in APPS:
         assert {*app.images.values(), *app.ports} <= set(setting_names())
         assert {service.name for service in app.build(Settings(), AppPlaces(in_container=True))} == set(app.images)
-        assert set(app.published) <= set(app.ports)
+        assert set(app.published) <= set(setting_names())
 
 
 def test_names_may_be_separated_by_spaces_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ import yaml
 
 # Alerts wait for minutes, and a dashboard's finest step is twice this.
 INTERVAL_S = 15
+# What Prometheus takes for patterns in the paths of rules.
+_GLOB = re.compile(r"([\\*?\[])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def render_prometheus(scraping: Scraping, interval_s: int = INTERVAL_S) -> str:
             "scrape_timeout": f"{min(interval_s, 10)}s",
             "external_labels": {"stack": scraping.stack},
         },
-        "rule_files": [scraping.rules_file],
+        "rule_files": [_GLOB.sub(r"\\\1", scraping.rules_file)],
         "scrape_configs": [gateway, *others],
     }
     return yaml.safe_dump(document, sort_keys=False, width=1000)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from stackctl.core.apps.catalog import render_app_files
 from stackctl.core.bundle.format.installed_paths import (
     KNOWN_ANSWER_FILE,
     RENDERED_FOLDER,
@@ -24,7 +25,7 @@ from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.image_choice import APP_USE, GPUS, Images
 from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.stack import GATEWAY, RuntimePaths
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.bundle.pack.gather import Gathered
 from stackctl.operations.effects import Effects
@@ -50,7 +51,7 @@ def gather_config(effects: Effects, loaded: LoadedSite, content: Gathered, gpus:
     findings: list[Finding] = []
     for name, text in _render_travelling(effects, loaded, content, gpus).items():
         texts[f"{RENDERED_FOLDER}/{name}"] = text
-        findings += check_compose(name, text) if name != GATEWAY_CONFIG else []
+        findings += check_compose(name, text) if name in (COMPOSE_FILE, *GPU_OVERLAYS.values()) else []
     _raise_findings(findings)
     return texts
 
@@ -93,5 +94,9 @@ def _render_travelling(
     rendered = render_site(effects, replace(loaded, compose=compose, images=images)).files
     kept = {GATEWAY_CONFIG}
     if content.images:
-        kept |= {COMPOSE_FILE, *(file for way, file in GPU_OVERLAYS.items() if way.partition("-")[0] in gpus)}
+        kept |= {
+            *render_app_files(settings, RuntimePaths("compose").apps),
+            COMPOSE_FILE,
+            *(file for way, file in GPU_OVERLAYS.items() if way.partition("-")[0] in gpus),
+        }
     return {name: text for name, text in rendered.items() if name in kept}
