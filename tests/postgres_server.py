@@ -1,7 +1,4 @@
-"""A PostgreSQL server of a test's own: Debian's programs, a temporary folder, a port of loopback, an unprivileged user.
-
-Where there is none the tests are skipped, or fail with ``REQUIRE_POSTGRES=1``.
-"""
+"""A PostgreSQL server of a test's own: Debian's programs, a temporary folder, a port of loopback, no rights."""
 
 from __future__ import annotations
 
@@ -18,24 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from tests.certificates import make_company
 from tests.ports import claim_port
 from tests.processes import list_descendants
+from tests.programs import require_program
 from tests.waiting import wait_for
 
 USER = "owner"
 
 
 def find_programs() -> Path:
-    """The folder of initdb and postgres of the newest version on this machine."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
-    if found:
-        return found[-1].parent
-    if os.environ.get("REQUIRE_POSTGRES") == "1":
-        pytest.fail("PostgreSQL is not installed: apt-get install postgresql")
-    pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    """The folder of initdb and postgres on this machine; skips the test where they are not there."""
+    return Path(require_program("initdb", "postgresql")).parent
 
 
 class Postgres:

@@ -95,7 +95,7 @@ class ComposeRuntime:
         self._bring_images(report, lambda image: True)
 
     def administer(self, plan: StartPlan, action: str, report: Callable[[str], None]) -> CompletedCommand:
-        """Have the gateway's program do one action on the volume, in a container without a network that then goes.
+        """Have the gateway's program do one action on the state, in a container that then goes.
 
         Args:
             action: JSON that the program reads on its standard input.
@@ -110,7 +110,8 @@ class ComposeRuntime:
         self._bring_images(report, lambda image: image == find_offline_image(text))
         run = ["run", "--rm", "--no-deps", "--no-TTY", "--quiet-pull", GATEWAY]
         base = ["docker", "compose", "--project-name", self._project, "--file", str(file), "--env-file", "/dev/null"]
-        return run_command([*base, *run], STOP_TIMEOUT_S, text=action)
+        # What the file refers to, where the state is in a database, comes by variables of this command's own.
+        return run_command([*base, *run], STOP_TIMEOUT_S, plan.variables, text=action)
 
     def _load_project(self, plan: StartPlan) -> str:
         """The Compose project that the stack starts from; where the site has an override, with what that says."""

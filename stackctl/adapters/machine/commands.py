@@ -38,11 +38,13 @@ def run_command(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     text: str = "",
+    is_alone: bool = False,
 ) -> CompletedCommand:
     """Run a command to its end and keep what it prints; an absent program and a time-out are codes, not exceptions.
 
     Args:
         text: what it reads on its standard input.
+        is_alone: whether it has the variables of ``environment`` and none of this process's own.
     """
     try:
         done = subprocess.run(
@@ -53,7 +55,7 @@ def run_command(
             timeout=timeout_s,
             check=False,
             input=text,
-            env=_merge(environment),
+            env=dict(environment or {}) if is_alone else _merge(environment),
             cwd=folder,
             process_group=0,
         )

@@ -31,7 +31,7 @@ from stackctl.adapters.process.site_processes import (
     has_process_table,
 )
 from stackctl.adapters.process.supervisor import Supervisor, load_passed_environment, wait_until
-from stackctl.core.access.offline_project import MODULE
+from stackctl.core.access.offline_project import MODULE, STATE_VARIABLES
 from stackctl.core.apps.app import AppService
 from stackctl.core.health.supervisor_log import Deaths, parse_deaths
 from stackctl.core.machine.host import RuntimeName
@@ -117,11 +117,12 @@ class ProcessRuntime:
         for folder in (self._state_dir, self._state_dir / SCRATCH):
             make_private(folder)
         service = next(item for item in plan.services if item.name == GATEWAY)
-        # A proxy's address may hold a password, which has no place in an argument list; nothing is asked of one here.
+        known = {**service.environment, **plan.secrets[GATEWAY]}
+        # Of a proxy nothing is asked here.
         passed = {name: value for name, value in load_passed_environment().items() if "proxy" not in name.lower()}
-        passed |= {name: service.environment[name] for name in ("GATEWAY_STATE", "HOME", "PYTHONPATH")}
-        start = ["env", "-i", *(f"{name}={value}" for name, value in sorted(passed.items())), service.arguments[0]]
-        return run_command([*start, "-P", "-m", MODULE], ACTION_S, folder=self._state_dir / SCRATCH, text=action)
+        passed |= {name: known[name] for name in ("HOME", "PYTHONPATH", *STATE_VARIABLES) if name in known}
+        argv = [service.arguments[0], "-P", "-m", MODULE]
+        return run_command(argv, ACTION_S, passed, self._state_dir / SCRATCH, action, is_alone=True)
 
     def _install(self, missing: list[Need], report: Callable[[str], None]) -> None:
         if not missing:

@@ -1,7 +1,7 @@
-"""The Compose project in which the gateway's program does one action on its volume while the stack is down. Pure.
+"""The Compose project in which the gateway's program does one action on its state while the stack is down. Pure.
 
 In: the text of the Compose project. Out: the text of a project with the gateway's service alone, locked as it always
-is, on no network, without keys: the program needs nothing but the state.
+is, without keys, and on no network unless its state is in a database elsewhere: the program needs the state alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from stackctl.core.stack.stack import GATEWAY
 OFFLINE_FILE = "administer.yml"
 MODULE = "gateway.administer"
 _STATE_VARIABLE = "GATEWAY_STATE"
+# All that says where the state is; the container's values, or Compose's references to them.
+STATE_VARIABLES = (_STATE_VARIABLE, "GATEWAY_DATABASE_URL", "GATEWAY_DATABASE_PASSWORD", "GATEWAY_CA_BUNDLE")
 # What holds for the gateway holds for this container: who it is, and all that it may not.
 _KEPT = (
     "image",
@@ -40,14 +42,17 @@ def build_offline_file(text: str) -> str:
     """
     project = yaml.safe_load(text)
     gateway = project["services"][GATEWAY]
-    state = gateway["environment"][_STATE_VARIABLE]
+    environment = gateway["environment"]
+    places = {environment[_STATE_VARIABLE], environment.get("GATEWAY_CA_BUNDLE")}
     service: dict[str, Any] = {
         **{name: gateway[name] for name in _KEPT if name in gateway},
         "entrypoint": ["/opt/venv/bin/python", "-m", MODULE],
-        "environment": {_STATE_VARIABLE: state},
-        "network_mode": "none",
-        "volumes": [item for item in gateway["volumes"] if item["target"] == state],
+        "environment": {name: environment[name] for name in STATE_VARIABLES if name in environment},
+        "network_mode": "bridge" if "GATEWAY_DATABASE_URL" in environment else "none",
+        "volumes": [item for item in gateway["volumes"] if item["target"] in places],
     }
+    if "GATEWAY_DATABASE_URL" in environment:
+        service |= {name: gateway[name] for name in ("extra_hosts",) if name in gateway}
     named = {item["source"] for item in service["volumes"] if item["type"] == "volume"}
     volumes = {name: value for name, value in (project.get("volumes") or {}).items() if name in named}
     return json.dumps({"services": {GATEWAY: service}, "volumes": volumes}, indent=2) + "\n"

@@ -239,6 +239,7 @@ def sort_results(results: Iterable[ProbeResult]) -> tuple[ProbeResult, ...]:
         "context",
         "gpu",
         "gateway",
+        "state",
         "route",
         "completion",
         "stream",

@@ -173,8 +173,10 @@ def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Imag
         log_max_size=settings.log_max_size,
         log_max_files=settings.log_max_files,
         has_apps=any(service.app for service in services),
-        has_providers_network=bool(stack.endpoints),
-        masquerade=str(not all(item.is_on_this_machine for item in stack.endpoints)).lower(),
+        has_providers_network=bool(stack.endpoints or settings.gateway_database_url),
+        masquerade=str(
+            bool(settings.gateway_database_url) or not all(item.is_on_this_machine for item in stack.endpoints)
+        ).lower(),
     )
 
 
@@ -278,19 +280,22 @@ def _complete_ingress(stack: Stack, container: Container) -> Container:
 
 
 def _complete_gateway(stack: Stack, container: Container) -> Container:
-    """Give the gateway a volume, and put it on the engines' network alone unless there are providers to reach."""
+    """Give the gateway a volume, and put it on the engines' network alone unless there is something else to reach."""
     container = replace(
         container,
         networks=(INFERENCE_NETWORK, *([APPS_NETWORK] if choose_apps(stack.settings) else [])),
         volumes={STATE_VOLUME: container.environment["GATEWAY_STATE"]},
     )
-    if not stack.endpoints:
+    # A database's address is a secret, which is not looked into: it may be anywhere.
+    has_database = bool(stack.settings.gateway_database_url)
+    if not stack.endpoints and not has_database:
         return container
+    needs_names = has_database or any(item.needs_name_server for item in stack.endpoints)
     return replace(
         container,
         networks=(*container.networks, PROVIDERS_NETWORK),
-        name_servers=() if any(item.needs_name_server for item in stack.endpoints) else (NO_NAME_SERVER,),
-        reaches_host=any(item.is_on_this_machine for item in stack.endpoints),
+        name_servers=() if needs_names else (NO_NAME_SERVER,),
+        reaches_host=has_database or any(item.is_on_this_machine for item in stack.endpoints),
     )
 
 

@@ -1,10 +1,11 @@
-"""Whether the running gateway can use its state: it goes on without, and then only the keys of `.env` open it.
+"""Whether the running gateway can use its state: it goes on without, with the keys that it knows or those of `.env`.
 
 In: effects. Out: findings. Does I/O through its effects: asks the running gateway.
 """
 
 from __future__ import annotations
 
+from stackctl.core.health.gateway_state import find_unusable_state
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import Finding, RuntimeFailure, Severity
 from stackctl.operations.effects import Effects
@@ -22,6 +23,9 @@ def check_state(effects: Effects) -> tuple[Finding, ...]:
     """
     settings = load_settings(effects)[0].values
     url = find_gateway_url(settings)
+    health = effects.network.fetch(f"{url}/health", key=settings.gateway_admin_key, timeout_s=_ASK_S)
+    if away := find_unusable_state(health):
+        return (away,)
     try:
         reply = effects.network.post_action(url, settings.gateway_admin_key, {"do": "keys.list"}, _ASK_S)
     except RuntimeFailure:

@@ -14,6 +14,7 @@ from typing import Any
 
 from stackctl.core.apps.app import AppService
 from stackctl.core.health.answers import build_question, judge_answer, judge_stream, list_busy, list_off, list_unasked
+from stackctl.core.health.gateway_state import judge_state
 from stackctl.core.health.gpu_proof import GpuFacts, judge_gpu
 from stackctl.core.health.probes import (
     HealthReport,
@@ -97,7 +98,11 @@ def _list_jobs(asker: _Asker, service: Service) -> list[Callable[[], Results]]:
         return []
     if model is None:
         names = [route.name for route in asker.plan.stack.gateway.routes]
-        return [lambda: _probe_gateway(asker, service), lambda: _probe_routes(asker, tuple(names))]
+        return [
+            lambda: _probe_gateway(asker, service),
+            lambda: _probe_state(asker, service),
+            lambda: _probe_routes(asker, tuple(names)),
+        ]
     return [
         lambda: _probe_engine(asker, service),
         lambda: _probe_model(asker, service, model),
@@ -149,6 +154,12 @@ def _probe_gateway(asker: _Asker, service: Service) -> Results:
     answer = asker.effects.network.fetch(f"{asker.gateway_url}{service.health_path}", timeout_s=PROBE_TIMEOUT_S)
     state = asker.states.get(service.name)
     return judge_port(service.name, service.port, answer, state), judge_gateway(service.name, answer)
+
+
+def _probe_state(asker: _Asker, service: Service) -> Results:
+    key = asker.plan.variables["GATEWAY_ADMIN_KEY"]
+    answer = asker.effects.network.fetch(f"{asker.gateway_url}/health", key=key, timeout_s=PROBE_TIMEOUT_S)
+    return judge_state(service.name, answer)
 
 
 def _probe_routes(asker: _Asker, names: tuple[str, ...]) -> Results:

@@ -44,9 +44,14 @@ Open = Callable[..., AbstractContextManager[Gate]]
 
 
 @pytest.fixture
-def open_gate(postgres: Postgres, provider: StandIn, tmp_path: Path) -> Open:
+def database(postgres: Postgres) -> str:
+    return postgres.make_database()
+
+
+@pytest.fixture
+def open_gate(postgres: Postgres, database: str, provider: StandIn, tmp_path: Path) -> Open:
     """Starts gateways, each with a folder of its own, that share one database."""
-    url = postgres.build_url(postgres.make_database())
+    url = postgres.build_url(database)
 
     @contextmanager
     def open_one(name: str = "one", workers: int = 1, **environment: str) -> Iterator[Gate]:
@@ -194,6 +199,46 @@ def test_a_gateway_starts_without_its_database_and_finds_it_later(open_gate: Ope
         key = gate.create("anna")
         assert gate.ask(key) == ["200"]
         wait_for(lambda: report(gate).get("client") == 1, "the record from before the database was there")
+
+
+def test_a_copy_that_was_put_back_is_noticed_also_where_the_gateway_ran_meanwhile(
+    open_gate: Open, postgres: Postgres, database: str, tmp_path: Path
+) -> None:
+    with open_gate() as gate:
+        key = gate.create("anna")
+        gate.create("bert")
+        wait_for(
+            lambda: "2" in [mark.read_text().strip() for mark in (tmp_path / "one").glob("*.revision*")], "the mark"
+        )
+        postgres.run("DELETE FROM gateway.secrets USING gateway.keys WHERE key = keys.id AND name = 'bert'", database)
+        postgres.run("DELETE FROM gateway.keys WHERE name = 'bert'", database)
+        postgres.run("UPDATE gateway.facts SET value = '1' WHERE name = 'keys_revision'", database)
+        wait_for(lambda: [item["name"] for item in gate.order(do="keys.list").json()["keys"]] == ["anna"], "the copy")
+        gate.wait_for(key, "200")
+    with open_gate() as gate:
+        assert "is an older copy that misses 1 changes" in gate.gateway.log.read_text()
+        (listed,) = gate.order(do="keys.list").json()["keys"]
+        assert listed["unknown_since"] is not None
+
+
+def test_a_database_that_takes_no_writes_keeps_usage_waiting(
+    open_gate: Open, postgres: Postgres, database: str
+) -> None:
+    """As a standby does, or one whose disk is full."""
+    with open_gate() as gate:
+        key = gate.create("anna")
+        leave = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        postgres.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on", "postgres")
+        postgres.run(leave, "postgres", database)
+        assert gate.ask(key) == ["200"]
+        refused = gate.order(do="keys.create", name="b")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+        assert "read-only" in refused.json()["error"]["message"]
+        wait_for(lambda: look(gate)["usage_waiting"] >= 1, "a record that waits")
+        assert gate.order(do="keys.list").status_code == 200
+        postgres.run(f"ALTER DATABASE {database} RESET default_transaction_read_only", "postgres")
+        postgres.run(leave, "postgres", database)
+        wait_for(lambda: report(gate).get("anna") == 1, "the record")
 
 
 @pytest.mark.parametrize("outage", ["frozen", "killed"])

@@ -13,7 +13,8 @@ import pytest
 
 from tests.integration.stack_site import Site
 from tests.ports import claim_ports
-from tests.processes import is_alive, list_listening
+from tests.postgres_server import run_postgres
+from tests.processes import is_alive, list_descendants, list_listening
 from tests.programs import require_program
 from tests.waiting import wait_for
 
@@ -92,6 +93,39 @@ def test_a_frozen_one_is_said_to_be_and_keys_go_on(site: Site) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_for(lambda: find_app(site)["status"] == "ok", "its answer")
+
+
+def find_state(site: Site) -> dict[str, str]:
+    return next(item for item in site.load_health()["results"] if item["layer"] == "state")
+
+
+def test_health_and_status_say_that_it_is_away_and_that_it_is_back(site: Site) -> None:
+    assert find_state(site)["detail"] == "postgresql answers"
+    pid = site.find_pids()["postgres"]
+    frozen = [pid, *list_descendants(pid)]
+    for one in frozen:
+        os.kill(one, signal.SIGSTOP)
+    try:
+        wait_for(lambda: find_state(site)["status"] == "warning", "the gateway to notice")
+        assert "records of usage wait" in find_state(site)["detail"]
+        assert "the gateway's database cannot be used" in site.run("status", code=None).stderr
+    finally:
+        for one in frozen:
+            os.kill(one, signal.SIGCONT)
+    wait_for(lambda: find_state(site)["status"] == "ok", "the gateway to find it again")
+
+
+def test_keys_of_a_database_elsewhere_can_be_made_while_the_stack_is_stopped(tmp_path: Path) -> None:
+    with run_postgres() as server:
+        name = server.make_database()
+        elsewhere = Site.create(tmp_path / "elsewhere", GATEWAY_DATABASE_URL=server.build_url(name))
+        elsewhere.run("init")
+        assert "sk-" in elsewhere.run("keys", "create", "anna").stdout
+        assert server.run("SELECT name FROM gateway.keys", name) == [("anna",)]
+        server.kill()
+        done = elsewhere.run("keys", "list", code=5)
+        assert "cannot be used" in done.stderr
+        assert server.password not in done.stdout + done.stderr
 
 
 def test_a_half_made_folder_is_made_again_and_another_password_is_taken(site: Site) -> None:

@@ -203,7 +203,7 @@ def test_what_the_gateway_is_to_refuse_is_not_asked_for(world: World, setting: d
 
 def test_free_probes_ask_no_model_for_an_answer(up: World) -> None:
     report = check_health(up.effects, load_running(up.effects), answers=False)
-    assert sorted(up.requests) == ["/health/readiness", "/v1/models"]
+    assert sorted(up.requests) == ["/health", "/health/readiness", "/v1/models"]
     assert report.status == "ok"
 
 

@@ -18,7 +18,12 @@ MARK_NAME = "gateway.revision"
 
 
 def write_mark(database: Place, revision: int) -> None:
-    """Keep the revision; where that fails, an older copy is noticed later or not at all, and nothing else is lost."""
+    """Keep the revision; where that fails, an older copy is noticed later or not at all, and nothing else is lost.
+
+    A lower one than the last is a copy's that was put into a server meanwhile, which the next start is to notice.
+    """
+    if revision < _read_mark(database):
+        return
     path = _find_mark(database)
     new = path.with_name(f"{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
