@@ -24,10 +24,16 @@ class AppPlaces:
     Attributes:
         in_container: whether it runs in a container, and not as a process of this machine.
         state: absolute path of the site's state folder; empty in a container.
+        gateway_python: Python of the gateway's environment, which an app's service may be a program of.
+        gateway_source: the folder above the gateway's package; empty in a container, whose image knows.
+        gateway_digest: digest of that package; empty in a container, whose image's name holds it.
     """
 
     in_container: bool
     state: str = ""
+    gateway_python: str = "/opt/venv/bin/python"
+    gateway_source: str = ""
+    gateway_digest: str = ""
 
     def choose_folder(self, service: str, inside: str) -> str:
         """The folder in which a service keeps its data.
@@ -62,10 +68,11 @@ class AppService:
             where it answers, and prints a line that says what.
         environment: variables that are not secret, name to value.
         secrets: setting that holds the value of each secret variable, by the variable's name.
-        image: name of its container's image.
-        user: user and group as whom the image is made to run, ``UID:GID``.
-        folder: folder in the container that a volume of the service's name is mounted at.
+        image: name of its container's image; empty for the gateway's.
+        user: user and group as whom the image is made to run, ``UID:GID``; empty for those of the stack's own images.
+        folder: folder in the container that a volume of the service's name is mounted at; empty where it keeps nothing.
         files: path in the container of each rendered file that it reads, by the file's name.
+        sees_gpus: whether its container is shown the GPUs that the engines have, to look at.
         is_published: whether people open its port; then containers publish it on loopback.
         memory_bytes: memory limit of its container.
         stop_signal: name, without SIG, of the signal that ends it in an orderly way.
@@ -81,6 +88,7 @@ class AppService:
     user: str
     folder: str
     files: Mapping[str, str] = field(default_factory=dict)
+    sees_gpus: bool = False
     is_published: bool = False
     memory_bytes: int = 512 << 20
     ready_timeout_s: float = 60.0

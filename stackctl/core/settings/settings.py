@@ -407,6 +407,14 @@ class Settings:
     prometheus_image: str = _setting(
         "docker.io/prom/prometheus:v2.55.1", "Image of Prometheus.", group="Apps", app="observability"
     )
+    gpu_metrics_port: int = _setting(
+        19091,
+        "Port at which Prometheus learns of the GPUs, on loopback only.",
+        group="Apps",
+        bounds=(1, 65_535),
+        unit="port",
+        app="observability",
+    )
     alert_first_token_s: int = _setting(
         10,
         "Alert when 5 of 100 answers of a model begin later than this.",

@@ -112,6 +112,7 @@ class Container:
     digest: str
     gpu_images: Mapping[str, str]
     user: str
+    sees_gpus: bool = False
     tmpfs: tuple[str, ...] = (_TMP,)
     volumes: Mapping[str, str] = field(default_factory=dict)
     log_verbosity: str = GPU_LOG_VERBOSITY
@@ -153,6 +154,11 @@ class ComposeView:
     def volumes(self) -> tuple[str, ...]:
         """Names of the volumes of apps."""
         return tuple(name for item in self.containers for name in item.volumes if name != STATE_VOLUME)
+
+    @property
+    def gpu_watchers(self) -> tuple[Container, ...]:
+        """The containers that look at the GPUs, which an overlay lets them do."""
+        return tuple(container for container in self.containers if container.sees_gpus)
 
     @property
     def engines(self) -> tuple[Container, ...]:
@@ -252,17 +258,18 @@ def _complete_app(app: AppService, container: Container, images: Images) -> Cont
     """Change what is different for an app: its own image, user and volume, on a network with the gateway alone."""
     return replace(
         container,
-        image=images.apps[app.name],
-        pull_policy="never" if images.is_released else "missing",
+        image=images.apps[app.name] if app.image else images.gateway,
+        pull_policy="never" if images.is_released or (images.gateway_is_local and not app.image) else "missing",
         entrypoint=container.command[:2],
         command=container.command[2:],
         ports=(f"127.0.0.1:{app.port}:{app.port}",) if app.is_published else (),
         networks=(EDGE_NETWORK, APPS_NETWORK) if app.is_published else (APPS_NETWORK,),
         stop_grace_period_s=30,
         gpu_images={},
-        user=app.user,
+        user=app.user or container.user,
+        sees_gpus=app.sees_gpus,
         stop_signal="" if app.stop_signal == "TERM" else f"SIG{app.stop_signal}",
-        volumes={f"{app.name}-data": app.folder},
+        volumes={f"{app.name}-data": app.folder} if app.folder else {},
     )
 
 

@@ -113,7 +113,10 @@ class RuntimePaths:
     @property
     def apps(self) -> AppPlaces:
         """The same for apps."""
-        return AppPlaces(self.runtime == "compose", self.state)
+        if self.runtime == "compose":
+            return AppPlaces(in_container=True)
+        python = self.gateway_command[0] if self.gateway_command else ""
+        return AppPlaces(False, self.state, python, self.python_path, self.gateway_source)
 
     def choose_host(self, service: str) -> str:
         """The name or address under which one service reaches another."""

@@ -24,8 +24,9 @@ LOOPBACK = "0100007F"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     require_program("prometheus", "prometheus")
-    port, *_ = claim_ports()
-    site = Site.create(tmp_path_factory.mktemp("it's: a [site]"), STACK_APPS="observability", PROMETHEUS_PORT=str(port))
+    port, gpu_port, *_ = claim_ports()
+    settings = {"PROMETHEUS_PORT": str(port), "GPU_METRICS_PORT": str(gpu_port)}
+    site = Site.create(tmp_path_factory.mktemp("it's: a [site]"), STACK_APPS="observability", **settings)
     site.run("init")
     site.run("up")
     yield site
@@ -36,10 +37,9 @@ def find_server(site: Site) -> PrometheusServer:
     return PrometheusServer(f"http://127.0.0.1:{site.settings['PROMETHEUS_PORT']}")
 
 
-def find_app(site: Site) -> tuple[str, str]:
-    """What health says of it: status and detail."""
-    found = next(item for item in site.load_health()["results"] if item["layer"] == "app")
-    assert found["subject"] == "prometheus"
+def find_app(site: Site, service: str = "prometheus") -> tuple[str, str]:
+    """What health says of a service of its: status and detail."""
+    found = {item["subject"]: item for item in site.load_health()["results"] if item["layer"] == "app"}[service]
     return found["status"], found["detail"]
 
 
@@ -74,7 +74,16 @@ def test_up_says_that_grafana_is_not_run_and_writes_its_files(site: Site) -> Non
     assert {path.name for path in rendered.glob("grafana-*")} == {
         "grafana-dashboard.json", "grafana-dashboards.yml", "grafana-data-source.yml"
     }  # fmt: skip
-    assert set(site.find_pids()) == {"api-gateway", "inference-chat", "inference-embed", "prometheus"}
+    assert set(site.find_pids()) == {
+        "api-gateway", "inference-chat", "inference-embed", "gpu-metrics", "prometheus"
+    }  # fmt: skip
+
+
+def test_gpus_are_looked_at(site: Site) -> None:
+    assert find_app(site, "gpu-metrics") == ("ok", "GPUs that answer: 0")
+    server = find_server(site)
+    assert wait_for(lambda: server.query("stack_gpus"), "the GPUs")
+    assert {address for address, _ in list_listening([site.find_pids()["gpu-metrics"]])} == {LOOPBACK}
 
 
 def test_a_frozen_one_is_said_to_be(site: Site) -> None:

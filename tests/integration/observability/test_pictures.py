@@ -92,23 +92,23 @@ def test_a_key_that_has_nearly_used_its_budget(watched: Watched) -> None:
     wait_for(lambda: "KeyNearBudget" in watched.prometheus.list_firing(), "it fires by itself")
 
 
-@pytest.mark.parametrize(
-    ("alert", "before", "after"),
-    [
-        ("DiskNearlyFull", {"gateway_state_disk_free_bytes": "20", "gateway_state_disk_size_bytes": "100"},
-         {"gateway_state_disk_free_bytes": "9"}),
-        ("GpuLost", {"stack_gpus": "2"}, {"stack_gpus": "1"}),
-    ],
-)  # fmt: skip
-def test_a_machine_that_lacks_something(
-    watched: Watched, alert: str, before: dict[str, str], after: dict[str, str]
-) -> None:
-    watched.page.update(before)
-    wait_for(partial(watched.prometheus.query, f'{next(iter(before))}{{job="machine"}}'), "the page")
-    assert not holds(watched, alert)
-    watched.page.update(after)
-    wait_for(partial(holds, watched, alert), "the alert")
+def test_a_disk_that_is_nearly_full(watched: Watched) -> None:
+    watched.page.update({"gateway_state_disk_free_bytes": "20", "gateway_state_disk_size_bytes": "100"})
+    wait_for(partial(watched.prometheus.query, 'gateway_state_disk_free_bytes{job="machine"}'), "the page")
+    assert not holds(watched, "DiskNearlyFull")
+    watched.page["gateway_state_disk_free_bytes"] = "9"
+    wait_for(partial(holds, watched, "DiskNearlyFull"), "the alert")
     watched.page.clear()
+
+
+def test_a_gpu_that_is_gone(watched: Watched) -> None:
+    wait_for(lambda: watched.prometheus.read("stack_gpus") == 2, "both GPUs")
+    assert not holds(watched, "GpuLost")
+    watched.gpus.write_text(watched.gpus.read_text().splitlines()[0] + "\n")
+    wait_for(partial(holds, watched, "GpuLost"), "the alert")
+    assert watched.prometheus.read("stack_gpu_memory_bytes") == 81559 * 1024**2
+    watched.break_driver()
+    wait_for(lambda: watched.prometheus.read("stack_gpus") == 0, "a driver that fails to have no GPUs")
 
 
 def test_usage_that_cannot_be_written_and_is_then_lost(watched: Watched) -> None:

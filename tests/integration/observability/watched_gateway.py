@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +24,9 @@ from stackctl.core.apps.observability.prometheus import Scraping, render_prometh
 from stackctl.core.drill.behaviour import Behaviour, StandInRequest
 from stackctl.core.drill.faults import OK
 from tests.http_server import QuietHandler, serve_http
-from tests.integration.gateway.drilled import run_gateway
+from tests.integration.gateway.drilled import SOURCE, find_gateway_python, run_gateway
 from tests.integration.observability.prometheus_server import PrometheusServer, run_prometheus
+from tests.ports import claim_port
 from tests.processes import list_descendants
 
 CHAT = "/v1/chat/completions"
@@ -33,6 +35,7 @@ SLOTS = 1
 BEHAVIOURS = {
     "fine": OK,
     "second": OK,
+    "kept": OK,
     "broken": Behaviour(status=503),
     "lost": Behaviour(status=503),
     "slow": Behaviour(wait_first_s=2 * FIRST_TOKEN_S),
@@ -51,13 +54,14 @@ def build_configuration(url: str) -> str:
     own = {
         "queue": {"wait_s": 4},
         "providers": {
-            "near": {"kind": "openai-compatible"},
+            "near": {"kind": "openai-compatible", "rpm": 1_000_000},
             "busy": {"kind": "openai-compatible", "slots": SLOTS},
         },
         "models": {name: {"provider": "busy" if name == "endless" else "near"} for name in BEHAVIOURS},
         "routes": {
             **{name: {"targets": [name], "retries": 0} for name in BEHAVIOURS},
             "first": {"targets": ["broken", "second"], "retries": 0},
+            "kept": {"targets": ["kept"], "retries": 0, "cache": {"when": "always", "max_age_s": 600}},
         },
     }
     return json.dumps({"model_list": models, "gateway": own})
@@ -69,12 +73,14 @@ class Watched:
 
     Attributes:
         page: series that a real machine cannot be made to have at will.
+        gpus: file with what the program of NVIDIA's driver prints.
     """
 
     gateway: DrillGateway
     prometheus: PrometheusServer
     state: Path
     page: dict[str, str]
+    gpus: Path
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +120,11 @@ class Watched:
         ):
             client.post(url, json=body, headers=headers)
 
+    def break_driver(self) -> None:
+        """Let the program of NVIDIA's driver print what it does, and fail."""
+        driver = self.gpus.with_name("bin") / "nvidia-smi"
+        driver.write_text(f"#!/bin/sh\ncat '{self.gpus}'\nexit 9\n")
+
     def rename_table(self, old: str, new: str) -> None:
         """Take a table away from the gateway, or give it back."""
         connection = sqlite3.connect(self.state / "gateway.db", timeout=60)
@@ -130,6 +141,26 @@ class Watched:
     def stop(self) -> None:
         """End the gateway."""
         os.kill(self.gateway.pid, signal.SIGTERM)
+
+
+@contextmanager
+def run_gpu_metrics(folder: Path, gpus: Path) -> Iterator[str]:
+    """The program that looks at GPUs, beside a driver whose program prints a file; its host and port."""
+    driver = folder / "bin" / "nvidia-smi"
+    driver.parent.mkdir()
+    gpus.write_text("".join(f"GPU-{number}, A card, 1024, 81559, 37, 45\n" for number in (1, 2)))
+    driver.write_text(f"#!/bin/sh\nexec cat '{gpus}'\n")
+    driver.chmod(0o755)
+    place = f"127.0.0.1:{claim_port()}"
+    address, port = place.split(":")
+    variables = {"GPU_METRICS_ADDRESS": address, "GPU_METRICS_PORT": port, "PYTHONPATH": str(SOURCE)}
+    path = f"{driver.parent}{os.pathsep}{os.environ['PATH']}"
+    process = subprocess.Popen([find_gateway_python(), "-m", "gateway.gpus"], env={**variables, "PATH": path})
+    try:
+        yield place
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 @contextmanager
@@ -154,10 +185,12 @@ def watch_gateway(folder: Path) -> Iterator[Watched]:
         gateway = stack.enter_context(run_gateway(build_configuration(provider.url), **settings))
         place = stack.enter_context(serve_http(Page))
         (folder / "key").write_text(gateway.admin_key)
-        scraping = Scraping("a 'test'", gateway.url.split("//")[1], f"{folder}/key", "alerts.yml", {"machine": place})
+        gpus = folder / "gpus"
+        others = {"machine": place, "gpu-metrics": stack.enter_context(run_gpu_metrics(folder, gpus))}
+        scraping = Scraping("a 'test'", gateway.url.split("//")[1], f"{folder}/key", "alerts.yml", others)
         alerts = render_alerts(list_alerts(FIRST_TOKEN_S))
         prometheus = stack.enter_context(run_prometheus(folder, render_prometheus(scraping, 1), alerts, "alerts.yml"))
-        watched = Watched(gateway, prometheus, state, page)
+        watched = Watched(gateway, prometheus, state, page, gpus)
         stack.callback(watched.client.close)
         yield watched
 
@@ -172,7 +205,7 @@ def keep_asking(watched: Watched) -> Iterator[None]:
 
     def ask() -> None:
         while not done.is_set():
-            for model, key in (("fine", ""), ("fine", ada), ("fine", small), ("first", ada)):
+            for model, key in (("fine", ""), ("fine", ada), ("fine", small), ("first", ada), ("kept", ada)):
                 watched.ask(model, key, stream=True, stream_options={"include_usage": True})
             watched.leave_soon()
 

@@ -65,7 +65,7 @@ def test_every_panel_is_of_a_known_kind_and_asks_the_provisioned_data_source() -
             # What a legend names is what the query leaves.
             named = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
             kept = re.search(r"by \(([\w, ]+)\)", target["expr"])
-            assert named <= (set(kept[1].split(", ")) if kept else {"provider", "target", "kind", "key"})
+            assert named <= (set(kept[1].split(", ")) if kept else {"provider", "target", "kind", "key", "gpu"})
 
 
 def test_alerts_have_their_own_names_and_say_what_to_do() -> None:

@@ -25,7 +25,7 @@ from stackctl.core.settings.places import find_gateway_place
 if TYPE_CHECKING:
     from stackctl.core.settings.settings import Settings
 
-PROMETHEUS, GRAFANA = "prometheus", "grafana"
+PROMETHEUS, GRAFANA, GPU_METRICS = "prometheus", "grafana", "gpu-metrics"
 ALERTS_FILE: Final = "prometheus-alerts.yml"
 DASHBOARD_FILE: Final = "grafana-dashboard.json"
 _SOURCE_FILE, _PROVIDER_FILE = "grafana-data-source.yml", "grafana-dashboards.yml"
@@ -46,6 +46,13 @@ case "$answer" in
   "{} => 1 "*) echo "answers queries" ;;
   *) echo "${answer:-no answer to a query within 4 s}"; exit 1 ;;
 esac"""
+_GPU_SCRIPT = 'exec "$GPU_METRICS_PYTHON" -m gateway.gpus'
+_GPU_PROBE = """\
+"$GPU_METRICS_PYTHON" -I -S -c 'import os, sys, urllib.request as r
+url = "http://127.0.0.1:" + os.environ["GPU_METRICS_PORT"]
+page = r.build_opener(r.ProxyHandler({})).open(url, timeout=9).read().decode()
+found = [line.split()[1] for line in page.splitlines() if line.startswith("stack_gpus ")]
+print("GPUs that answer:", found[0].removesuffix(".0"))' 2>&1"""
 _GRAFANA_SCRIPT = "exec /run.sh"
 _GRAFANA_PROBE = """\
 wget -q -Y off -T 4 -O /dev/null "http://127.0.0.1:$GF_SERVER_HTTP_PORT/api/health" || exit 1
@@ -79,7 +86,8 @@ def render_files(settings: Settings, places: AppPlaces) -> Mapping[str, str]:
 def _render_config(settings: Settings, places: AppPlaces) -> str:
     gateway = f"api-gateway:{settings.api_gateway_port}" if places.in_container else find_gateway_place(settings)
     alerts = _find_file(places, ALERTS_FILE)
-    return render_prometheus(Scraping(settings.stack_name, gateway, _find_key_file(places), alerts, {}))
+    others = {GPU_METRICS: f"{places.choose_host(GPU_METRICS)}:{settings.gpu_metrics_port}"}
+    return render_prometheus(Scraping(settings.stack_name, gateway, _find_key_file(places), alerts, others))
 
 
 def _find_file(places: AppPlaces, name: str) -> str:
@@ -93,10 +101,32 @@ def _find_key_file(places: AppPlaces) -> str:
 
 
 def build_services(settings: Settings, places: AppPlaces) -> tuple[AppService, ...]:
-    """Prometheus, and Grafana where there are containers."""
+    """What looks at the GPUs, Prometheus, and Grafana where there are containers."""
     files = render_files(settings, places)
-    prometheus = _build_prometheus(settings, places, files)
-    return (prometheus, _build_grafana(settings, places, files)) if places.in_container else (prometheus,)
+    grafana = (_build_grafana(settings, places, files),) if places.in_container else ()
+    return (_build_gpu_metrics(settings, places), _build_prometheus(settings, places, files), *grafana)
+
+
+def _build_gpu_metrics(settings: Settings, places: AppPlaces) -> AppService:
+    source = {"GATEWAY_SOURCE_DIGEST": places.gateway_digest, "PYTHONPATH": places.gateway_source}
+    return AppService(
+        name=GPU_METRICS,
+        port=settings.gpu_metrics_port,
+        script=_GPU_SCRIPT,
+        probe=_GPU_PROBE,
+        environment={
+            "GPU_METRICS_ADDRESS": places.listen_address,
+            "GPU_METRICS_PORT": str(settings.gpu_metrics_port),
+            "GPU_METRICS_PYTHON": places.gateway_python,
+            **({} if places.in_container else source),
+        },
+        secrets={},
+        image="",
+        user="",
+        folder="",
+        sees_gpus=True,
+        memory_bytes=128 << 20,
+    )
 
 
 def _build_prometheus(settings: Settings, places: AppPlaces, files: Mapping[str, str]) -> AppService:
@@ -162,7 +192,7 @@ OBSERVABILITY = App(
     name="observability",
     programs=(NeededProgram("prometheus", "prometheus"), NeededProgram("promtool", "prometheus")),
     images={PROMETHEUS: "PROMETHEUS_IMAGE", GRAFANA: "GRAFANA_IMAGE"},
-    ports=("PROMETHEUS_PORT",),
+    ports=("PROMETHEUS_PORT", "GPU_METRICS_PORT"),
     published=("PROMETHEUS_PORT", "GRAFANA_PORT"),
     build=build_services,
     render=render_files,

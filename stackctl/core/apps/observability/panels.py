@@ -128,6 +128,14 @@ _ENGINES = Row(
         Panel(
             "Fallbacks", "reqps", _one(_rate("gateway_fallbacks_total", "model", "target"), "{{model}} by {{target}}")
         ),
+        Panel("Cache", "reqps", _one(_rate("gateway_cache_total", "model", "result"), "{{model}} {{result}}")),
+        Panel("Bytes of kept answers", "bytes", _one("max(gateway_cache_bytes)", "kept")),
+        Panel(
+            "Limits of providers",
+            "percentunit",
+            _one("gateway_provider_limit_used / gateway_provider_limit", "{{provider}} {{kind}}"),
+            "bargauge",
+        ),
         Panel(
             "Limits of targets",
             "percentunit",
@@ -171,6 +179,13 @@ _SITE = Row(
             ),
             width=12,
         ),
+        Panel(
+            "Memory of GPUs",
+            "bytes",
+            (Query("stack_gpu_memory_used_bytes", "{{gpu}} used"), Query("stack_gpu_memory_bytes", "{{gpu}} size")),
+        ),
+        Panel("GPUs at work", "percentunit", _one("stack_gpu_busy_ratio", "{{gpu}}")),
+        Panel("GPUs that answer", "none", _one("stack_gpus", "GPUs")),
     ),
 )
 ROWS = (_NOW, _ANSWERS, _ENGINES, _KEYS, _SITE)

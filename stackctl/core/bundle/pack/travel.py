@@ -37,6 +37,7 @@ MACHINE_SETTINGS = frozenset(
         "POSTGRES_PORT",
         "PROMETHEUS_IMAGE",
         "PROMETHEUS_PORT",
+        "GPU_METRICS_PORT",
         "GRAFANA_IMAGE",
         "GRAFANA_PORT",
         "GATEWAY_IMAGE",
