@@ -126,27 +126,36 @@ def plan_gate(
     """
     from gateway.cache.store import Cache
     from gateway.edge.gate import Gate
-    from gateway.edge.parts import Parts, build_parts
+    from gateway.edge.parts import Parts, build_parts, share
     from gateway.lanes.upstream import Upstream
     from gateway.observe.content import ContentLog
     from gateway.queue.slots import SlotQueue
     from gateway.routing.breaker import Breaker
     from gateway.routing.router import Router
+    from gateway.shared.limits import SharedLimits
     from gateway.state.database import Database
 
     secrets = (settings.admin_key, settings.client_key, *catalog.secrets)
 
+    def share_limits(slots: SlotQueue) -> SharedLimits | None:
+        if settings.redis is None:
+            return None
+        known = trust if isinstance(trust, ssl.SSLContext) else ssl.create_default_context()
+        return SharedLimits(slots, settings.redis, known if settings.redis.has_tls else None)
+
     def build_gate(slots: SlotQueue) -> Gate:
         def open_parts() -> Parts:
-            upstream = Upstream(trust)
-            router = Router(upstream, slots, Breaker(), catalog.queue_wait_s)
+            upstream, sharing = Upstream(trust), share_limits(slots)
+            counted = sharing or slots
+            router = Router(upstream, counted, Breaker(), catalog.queue_wait_s)
             content = (
                 ContentLog(Database(state), Path(settings.state.path), catalog.content, secrets)
                 if state
                 else ContentLog()
             )
             kept = Cache(cache) if cache else None
-            return build_parts(router, slots, state, settings.usage_days, (upstream.close,), content, kept)
+            parts = build_parts(router, counted, state, settings.usage_days, (upstream.close,), content, kept)
+            return share(parts, sharing) if sharing else parts
 
         return Gate(settings, catalog, open_parts)
 

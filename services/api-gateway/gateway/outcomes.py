@@ -93,6 +93,10 @@ LIMIT_REACHED = Outcome(
     "rate_limit_exceeded", "nothing: the model's own limit is reached", Blame.QUEUE, 429,
     "Model '{model}' has reached its limit of requests or tokens.",
 )  # fmt: skip
+LIMITS_AWAY = Outcome(
+    "limits_unavailable", "nothing: limits cannot be counted, since Redis does not answer", Blame.QUEUE, 503,
+    "Limits of model '{model}' cannot be counted now, and it is not asked meanwhile.",
+)  # fmt: skip
 QUEUE_FULL = Outcome(
     "queue_full", "nothing: the queue is full, or the wait in it too long", Blame.QUEUE, 503,
     "Every slot of model '{model}' is taken, and too many requests wait.",
@@ -113,6 +117,7 @@ OUTCOMES = (
     BROKEN_ANSWER,
     LEFT_OUT,
     LIMIT_REACHED,
+    LIMITS_AWAY,
     QUEUE_FULL,
 )
 

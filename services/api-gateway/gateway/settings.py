@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.redis_place import RedisPlace, parse_place
+
 DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024
 DEFAULT_SHUTDOWN_S = 20
 DEFAULT_USAGE_DAYS = 400
@@ -67,6 +69,7 @@ class Settings:
         is_state_required: whether the gateway refuses to start when its database cannot be used, rather than to go on
             without keys of its own.
         usage_days: days after which records of usage are removed; 0 for never.
+        redis: where limits are counted together with other gateways; None to count them here.
     """
 
     host: str
@@ -84,6 +87,7 @@ class Settings:
     state: StateSettings = StateSettings()
     is_state_required: bool = False
     usage_days: int = DEFAULT_USAGE_DAYS
+    redis: RedisPlace | None = None
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -109,6 +113,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         state=parse_state(environ),
         is_state_required=_read_bool(environ, "GATEWAY_STATE_REQUIRED"),
         usage_days=_read_int(environ, "GATEWAY_USAGE_DAYS", DEFAULT_USAGE_DAYS, 0, 36_500),
+        redis=_read_redis(environ),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")
@@ -146,6 +151,17 @@ def check_references(config_text: str, environ: Mapping[str, str]) -> None:
     missing = sorted({name for name in _REFERENCE.findall(config_text) if not environ.get(name)})
     if missing:
         raise SettingsError(f"the configuration needs {', '.join(missing)}, which is unset or empty; set it")
+
+
+def _read_redis(environ: Mapping[str, str]) -> RedisPlace | None:
+    url = environ.get("GATEWAY_REDIS_URL", "").strip()
+    if not url:
+        return None
+    password, file = environ.get("GATEWAY_REDIS_PASSWORD", ""), environ.get("GATEWAY_REDIS_PASSWORD_FILE", "")
+    try:
+        return parse_place(url, password, file, _read_choice(environ, "GATEWAY_REDIS_AWAY", ("local", "refuse")))
+    except ValueError as error:  # the address itself may hold a password, and is not repeated
+        raise SettingsError(f"GATEWAY_REDIS_URL is not usable: {error}") from None
 
 
 def _read_required(environ: Mapping[str, str], name: str) -> str:

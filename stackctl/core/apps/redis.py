@@ -57,6 +57,8 @@ def build_services(settings: Settings, places: AppPlaces) -> tuple[AppService, .
 
 def link_gateway(settings: Settings, places: AppPlaces) -> GatewayLink:
     """Where the gateway counts, unless a setting names another Redis."""
+    if settings.gateway_redis_url:
+        return GatewayLink()
     url = f"redis://{places.choose_host(SERVICE)}:{settings.redis_port}/0"
     return GatewayLink({"GATEWAY_REDIS_URL": url}, {"GATEWAY_REDIS_PASSWORD": _PASSWORD})
 

@@ -61,6 +61,7 @@ _FORMAT = "(chat|completions|embeddings|rerank|messages|responses)"
 _FORMATS = f"{_FORMAT}(,{_FORMAT})*"
 _ORIGIN = r"https?://[A-Za-z0-9.:\[\]-]+"
 _ORIGINS = rf"\*|{_ORIGIN}(,{_ORIGIN})*"
+_REDIS_URL = r"rediss?://([^\s:/@?#]+@)?([^\s:/@?#\[\]]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[0-9]{0,4})?"
 _DEVICES = r"all|[A-Za-z0-9:._-]+(,[A-Za-z0-9:._-]+)*"
 
 
@@ -338,6 +339,21 @@ class Settings:
         group="Gateway",
         bounds=(0, 36_500),
         unit="days",
+    )
+    gateway_redis_url: str = _setting(
+        "",
+        "Redis in which several gateways count limits together, without a password; empty counts in each alone, or in"
+        " the app redis where STACK_APPS names it.",
+        group="Gateway",
+        pattern=_REDIS_URL,
+        expected="an address such as rediss://redis.example:6379/0, whose password is GATEWAY_REDIS_PASSWORD",
+    )
+    gateway_redis_password: str = _setting("", "Password of GATEWAY_REDIS_URL.", group="Gateway", secret=True)
+    gateway_redis_away: str = _setting(
+        "local",
+        "While Redis does not answer: count limits in each gateway alone, or refuse what has limits with 503.",
+        group="Gateway",
+        choices=("local", "refuse"),
     )
     gateway_log_prompts: bool = _setting(
         False,

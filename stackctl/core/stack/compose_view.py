@@ -179,10 +179,8 @@ def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Imag
         log_max_size=settings.log_max_size,
         log_max_files=settings.log_max_files,
         has_apps=any(service.app for service in services),
-        has_providers_network=bool(stack.endpoints or settings.gateway_database_url),
-        masquerade=str(
-            bool(settings.gateway_database_url) or not all(item.is_on_this_machine for item in stack.endpoints)
-        ).lower(),
+        has_providers_network=bool(stack.endpoints) or _has_stores(settings),
+        masquerade=str(_has_stores(settings) or not all(item.is_on_this_machine for item in stack.endpoints)).lower(),
     )
 
 
@@ -293,17 +291,21 @@ def _complete_gateway(stack: Stack, container: Container) -> Container:
         networks=(INFERENCE_NETWORK, *([APPS_NETWORK] if choose_apps(stack.settings) else [])),
         volumes={STATE_VOLUME: container.environment["GATEWAY_STATE"]},
     )
-    # A database's address is a secret, which is not looked into: it may be anywhere.
-    has_database = bool(stack.settings.gateway_database_url)
-    if not stack.endpoints and not has_database:
+    has_stores = _has_stores(stack.settings)
+    if not stack.endpoints and not has_stores:
         return container
-    needs_names = has_database or any(item.needs_name_server for item in stack.endpoints)
+    needs_names = has_stores or any(item.needs_name_server for item in stack.endpoints)
     return replace(
         container,
         networks=(*container.networks, PROVIDERS_NETWORK),
         name_servers=() if needs_names else (NO_NAME_SERVER,),
-        reaches_host=has_database or any(item.is_on_this_machine for item in stack.endpoints),
+        reaches_host=has_stores or any(item.is_on_this_machine for item in stack.endpoints),
     )
+
+
+def _has_stores(settings: Settings) -> bool:
+    """Whether the gateway keeps anything at servers that are no apps of this stack; those may be anywhere."""
+    return bool(settings.gateway_redis_url or settings.gateway_database_url)
 
 
 def _write_address(address: str) -> str:

@@ -221,6 +221,7 @@ def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str
         raise ConfigError(message, "give the secret a name of its own in .env and in stack.yml")
     own = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEY", "INFERENCE_API_KEY"}
     own |= {"GATEWAY_DATABASE_URL"} if stack.settings.gateway_database_url else set()
+    own |= {"GATEWAY_REDIS_PASSWORD"} if stack.settings.gateway_redis_password else set()
     return Service(
         name=GATEWAY,
         port=stack.settings.api_gateway_port,
@@ -261,6 +262,10 @@ def _build_gateway_environment(stack: Stack, paths: RuntimePaths, config_digest:
         environment["GATEWAY_DIRECT_HOSTS"] = ",".join(_list_direct_hosts(stack))
     for endpoint in stack.endpoints:
         environment[endpoint.url_variable] = endpoint.find_url(in_container)
+    if settings.gateway_redis_url:
+        environment["GATEWAY_REDIS_URL"] = settings.gateway_redis_url
+    if settings.gateway_redis_away != default_value("GATEWAY_REDIS_AWAY"):
+        environment["GATEWAY_REDIS_AWAY"] = settings.gateway_redis_away
     return environment
 
 

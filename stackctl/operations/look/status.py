@@ -12,6 +12,7 @@ from stackctl.core.stack.runtime import ServiceState
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, Finding, NotRunning
 from stackctl.operations.access.content_log import check_content_log
+from stackctl.operations.access.limits import check_limits
 from stackctl.operations.access.state import check_state
 from stackctl.operations.effects import Effects, Runtime
 from stackctl.operations.site.load import load_site
@@ -71,7 +72,7 @@ def load_status(effects: Effects) -> StackStatus | None:
 def _check_state(effects: Effects) -> tuple[Finding, ...]:
     """What is to be known of the gateway's state; a site whose files cannot be read is for others to report."""
     try:
-        return (*check_state(effects), *check_content_log(effects))
+        return (*check_state(effects), *check_limits(effects), *check_content_log(effects))
     except ConfigError:
         return ()
 

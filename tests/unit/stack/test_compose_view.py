@@ -66,3 +66,27 @@ def test_only_the_gateway_is_published(address: str, shown: str) -> None:
     containers = build_containers(BIND_ADDRESS=address)
     assert containers["ingress"].ports == (f"{shown}:8000:8000",)
     assert containers["inference-chat"].ports == ()
+
+
+def test_a_redis_elsewhere_is_reached_over_a_network_with_a_way_out() -> None:
+    gateway = build_containers(
+        GATEWAY_REDIS_URL="rediss://gate@redis.example:6380/3",
+        GATEWAY_REDIS_PASSWORD="planted-redis-password",
+        GATEWAY_REDIS_AWAY="refuse",
+    )["api-gateway"]
+    assert gateway.networks == ("inference", "providers")
+    assert gateway.name_servers == ()
+    assert gateway.environment["GATEWAY_REDIS_URL"] == "rediss://gate@redis.example:6380/3"
+    assert gateway.environment["GATEWAY_REDIS_AWAY"] == "refuse"
+    assert gateway.secrets["GATEWAY_REDIS_PASSWORD"] == "GATEWAY_REDIS_PASSWORD"
+    assert build_containers()["api-gateway"].networks == ("inference",)
+
+
+def test_a_redis_of_the_site_s_own_comes_before_the_app() -> None:
+    own = {"STACK_APPS": "redis", "REDIS_PASSWORD": "planted-redis-password"}
+    apps = build_containers(**own)["api-gateway"]
+    assert apps.environment["GATEWAY_REDIS_URL"] == "redis://redis:16379/0"
+    assert apps.secrets["GATEWAY_REDIS_PASSWORD"] == "REDIS_PASSWORD"
+    elsewhere = build_containers(**own, GATEWAY_REDIS_URL="redis://redis.example")["api-gateway"]
+    assert elsewhere.environment["GATEWAY_REDIS_URL"] == "redis://redis.example"
+    assert "GATEWAY_REDIS_PASSWORD" not in elsewhere.secrets

@@ -212,12 +212,15 @@ class Gate:
         targets = {target.name: target for route in routes.values() for target in route.targets}
         state = describe_state(self._parts, caller.is_admin)
         cache = {"cache": self._parts.cache.describe()} if self._parts.cache else {}
+        sharing = self._parts.sharing
+        limits = {"limits": sharing.describe_sharing()} if sharing else {}
         return {
             "status": "ok",
             "models": list(routes),
             **await self._parts.router.describe(targets.values()),
             "state": state,
             **cache,
+            **limits,
         }
 
     def _describe(self, path: str, caller: Caller) -> dict[str, Any]:

@@ -18,12 +18,14 @@ from gateway.queue.bounds import Admission, Cost, Gauge, OverLimitError, Standin
 from gateway.queue.line import QueueError
 from gateway.routing.estimate import estimate_cost
 from gateway.routing.key_limits import KeyLimits, build_bounds, explain
+from gateway.shared.limits import LimitsAwayError
 from gateway.state.values import Key
 
 # Both SDKs wait as long as Retry-After says up to a minute; what is longer they try again at once, in vain.
 _LONGEST_RETRY_S = 60.0
 # Between the arbiter's look at the clock and ours: midnight is to stay midnight.
 _JUST_S = 0.1
+AWAY_TEXT = "Limits cannot be counted now, and nothing that has limits is answered meanwhile; try again soon."
 
 
 async def serve(parts: Parts, call: Call, route: Route, exchange: Exchange) -> None:
@@ -61,6 +63,8 @@ async def _enter(limits: KeyLimits, key: Key, cost: Cost, exchange: Exchange) ->
         if over.wait_s is None or over.wait_s > _LONGEST_RETRY_S:
             exchange.headers.append((b"x-should-retry", b"false"))
         raise RefusedError(explain(key, over)) from over
+    except LimitsAwayError as error:
+        raise RefusedError(ApiError(503, "limits_unavailable", AWAY_TEXT, retry_after_s=error.retry_after_s)) from error
     except QueueError as error:
         text = "The gateway is stopping."
         raise RefusedError(ApiError(503, "shutting_down", text, retry_after_s=error.retry_after_s)) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from gateway.policy.keyring import KeyRing
 from gateway.policy.refresher import KeyReader, Refresher
 from gateway.queue.slots import SlotQueue, Slots
 from gateway.routing.key_limits import KeyLimits
+from gateway.shared.limits import SharedLimits
 from gateway.state.database import Database, Place
 
 Step = Callable[[], Awaitable[None]]
@@ -48,6 +49,7 @@ class Parts:
         recorder: writes what each request took; None where nothing is kept.
         content: logs what was said where the operator wants it.
         cache: keeps answers; None where no route wants it.
+        sharing: counts limits together with other gateways; None where this one counts alone.
         openers: called before the worker's first request.
         closers: called in this order when the worker ends.
     """
@@ -62,6 +64,7 @@ class Parts:
     recorder: Recorder | None = None
     content: ContentLog = field(default_factory=ContentLog)
     cache: Cache | None = None
+    sharing: SharedLimits | None = None
     openers: tuple[Step, ...] = ()
     closers: tuple[Step, ...] = ()
 
@@ -73,6 +76,13 @@ class Parts:
         """Finish what is under way and close everything."""
         for close in self.closers:
             await close()
+
+
+def share(parts: Parts, sharing: SharedLimits) -> Parts:
+    """The same parts, whose slots these are: opened first and closed last."""
+    return replace(
+        parts, sharing=sharing, openers=(sharing.open, *parts.openers), closers=(*parts.closers, sharing.close)
+    )
 
 
 def build_parts(

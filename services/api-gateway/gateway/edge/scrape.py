@@ -55,7 +55,7 @@ def _sort_limits(taken: Mapping[str, Iterable[Taken]], keys: Mapping[int, Key]) 
         owner, _, name = account.partition(" ")
         if owner != "key":
             found.setdefault(owner, {})[name] = list(limits)
-        elif key := keys.get(int(name)):
+        elif key := keys.get(int(name.partition(" ")[0])):
             found[owner][key.name] = _renew(limits, key)
     return found
 

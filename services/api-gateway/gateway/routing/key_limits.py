@@ -51,7 +51,7 @@ class KeyLimits:
         base = self._looks.find(key, time.time()) if self._looks and bounds.budget_tokens else None
         while True:
             try:
-                return await self._slots.enter(f"key {key.id}", bounds, cost, base)
+                return await self._slots.enter(f"key {key.id} {key.name}", bounds, cost, base)
             except BaseNeededError as needed:
                 base = await self._begin(key, Span(needed.start_s, needed.end_s))
 

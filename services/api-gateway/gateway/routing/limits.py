@@ -12,11 +12,12 @@ from typing import Any
 from gateway.catalog.values import Limits, Route, Target
 from gateway.formats.call import Call
 from gateway.observe.usage_rows import is_count
-from gateway.outcomes import LIMIT_REACHED, TargetError
+from gateway.outcomes import LIMIT_REACHED, LIMITS_AWAY, TargetError
 from gateway.queue.bounds import Admission, Bounds, Cost, OverLimitError, Standing
 from gateway.queue.line import QueueError
 from gateway.queue.slots import SlotQueue
 from gateway.routing.estimate import estimate_cost
+from gateway.shared.limits import LimitsAwayError
 
 _UNBOUND = Bounds()
 _FREE = Limits()
@@ -48,6 +49,8 @@ async def enter(target: Target, slots: SlotQueue, call: Call, route: Route) -> A
     except OverLimitError as over:
         text = _PROVIDER_FULL if (over.name or name) == f"provider {provider.name}" else ""
         raise TargetError(LIMIT_REACHED, retry_after_s=over.wait_s, text=text) from over
+    except LimitsAwayError as error:
+        raise TargetError(LIMITS_AWAY, retry_after_s=error.retry_after_s) from error
     except QueueError as error:
         raise TargetError(LIMIT_REACHED, retry_after_s=error.retry_after_s) from error
 
@@ -70,6 +73,8 @@ async def wait_turn(target: Target, slots: SlotQueue, longest_s: float) -> None:
         return
     try:
         wait_s = await slots.take_turn(f"provider {target.provider.name}", interval_s, longest_s)
+    except LimitsAwayError as error:
+        raise TargetError(LIMITS_AWAY, retry_after_s=error.retry_after_s) from error
     except QueueError as error:
         raise TargetError(LIMIT_REACHED, retry_after_s=error.retry_after_s) from error
     if wait_s > longest_s:

@@ -31,6 +31,7 @@ MACHINE_SETTINGS = frozenset(
         "INFERENCE_IMAGE",
         "VLLM_IMAGE",
         "VLLM_PROGRAM",
+        "GATEWAY_REDIS_URL",
         "REDIS_IMAGE",
         "REDIS_PORT",
         "POSTGRES_IMAGE",

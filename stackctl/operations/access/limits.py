@@ -1,0 +1,42 @@
+"""Whether the running gateway counts limits together with others, where its settings say so.
+
+In: effects. Out: findings. Does I/O through its effects: asks the running gateway.
+"""
+
+from __future__ import annotations
+
+from stackctl.core.apps.catalog import choose_apps
+from stackctl.core.health.probes import read_json
+from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.stack import find_gateway_url
+from stackctl.errors import Finding, Severity
+from stackctl.operations.effects import Effects
+from stackctl.operations.site.load_settings import load_settings
+
+_ASK_S = 3.0
+_RULES = {"local": "each gateway counts alone", "refuse": "what has limits is refused"}
+
+
+def check_limits(effects: Effects) -> tuple[Finding, ...]:
+    """A warning where Redis is away; that the gateway does not run or hangs is for others to say.
+
+    Raises:
+        ConfigError: the site's settings cannot be read.
+    """
+    settings = load_settings(effects)[0].values
+    if not _is_shared(settings):
+        return ()
+    answer = effects.network.fetch(
+        f"{find_gateway_url(settings)}/health", key=settings.gateway_admin_key, timeout_s=_ASK_S
+    )
+    limits = (read_json(answer) or {}).get("limits")
+    if not isinstance(limits, dict) or limits.get("status") != "away":
+        return ()
+    rule = _RULES.get(str(limits.get("rule")), "")
+    message = f"Redis at {limits.get('redis')} {limits.get('reason')}; meanwhile {rule}"
+    hint = "start it, or correct GATEWAY_REDIS_URL and its password; the gateway finds it again by itself"
+    return (Finding("limits", message, hint, Severity.WARNING),)
+
+
+def _is_shared(settings: Settings) -> bool:
+    return bool(settings.gateway_redis_url) or any(app.name == "redis" for app in choose_apps(settings))
