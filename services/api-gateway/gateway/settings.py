@@ -15,6 +15,7 @@ from gateway.redis_place import RedisPlace, parse_place
 DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024
 DEFAULT_SHUTDOWN_S = 20
 DEFAULT_USAGE_DAYS = 400
+MIN_CACHE_KEY = 32
 
 # With several workers, the folder through which they share their counters; prometheus_client's own name.
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -70,6 +71,7 @@ class Settings:
             without keys of its own.
         usage_days: days after which records of usage are removed; 0 for never.
         redis: where limits are counted together with other gateways; None to count them here.
+        cache_key: what kept answers are encrypted with; empty for not at all.
     """
 
     host: str
@@ -88,6 +90,7 @@ class Settings:
     is_state_required: bool = False
     usage_days: int = DEFAULT_USAGE_DAYS
     redis: RedisPlace | None = None
+    cache_key: str = field(default="", repr=False)
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -114,9 +117,13 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         is_state_required=_read_bool(environ, "GATEWAY_STATE_REQUIRED"),
         usage_days=_read_int(environ, "GATEWAY_USAGE_DAYS", DEFAULT_USAGE_DAYS, 0, 36_500),
         redis=_read_redis(environ),
+        cache_key=environ.get("GATEWAY_CACHE_KEY", "").strip(),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")
+    if 0 < len(settings.cache_key) < MIN_CACHE_KEY:
+        seen = len(settings.cache_key)
+        raise SettingsError(f"GATEWAY_CACHE_KEY has {seen} characters; expected at least {MIN_CACHE_KEY}")
     return settings
 
 

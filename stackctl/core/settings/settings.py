@@ -366,6 +366,15 @@ class Settings:
         "", "Key for administration (/metrics).", group="Keys", secret=True, generated=True
     )
     gateway_key: str = _setting("", "Key that clients send.", group="Keys", secret=True, generated=True)
+    gateway_cache_key: str = _setting(
+        "",
+        "Key that the gateway encrypts kept answers with (AES-256-GCM), such as 'openssl rand -hex 32' makes; empty"
+        " leaves them as they are.",
+        group="Keys",
+        secret=True,
+        pattern=r"[!-~]{32,}",
+        expected="at least 32 ASCII characters without spaces",
+    )
     inference_api_key: str = _setting(
         "", "Key between the gateway and the engines.", group="Keys", secret=True, generated=True
     )

@@ -220,6 +220,8 @@ def _build_gateway_service(stack: Stack, paths: RuntimePaths, config_digest: str
         message = f"A provider in stack.yml takes a secret from {taken[0]}, which tells the gateway something else."
         raise ConfigError(message, "give the secret a name of its own in .env and in stack.yml")
     own = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEY", "INFERENCE_API_KEY"}
+    if stack.settings.gateway_cache_key and stack.gateway.has_cache:
+        own.add("GATEWAY_CACHE_KEY")
     own |= {"GATEWAY_DATABASE_URL"} if stack.settings.gateway_database_url else set()
     own |= {"GATEWAY_REDIS_PASSWORD"} if stack.settings.gateway_redis_password else set()
     return Service(

@@ -6,7 +6,7 @@ import json
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,10 @@ class Counting(Scripted):
         if self.cut:
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
+
+
+# What the server is told and asked, and where it listens.
+Server = tuple[type[Counting], str]
 
 
 @dataclass
@@ -160,12 +164,24 @@ def write_configuration(place: str, size_mb: int, rules: Mapping[str, Mapping[st
 
 
 @contextmanager
-def run_cache_site(
-    state: Path, size_mb: int = 16, rules: Mapping[str, Mapping[str, Any] | None] | None = None, **environment: str
-) -> Iterator[CacheSite]:
-    """Run a gateway that keeps its state in this folder."""
+def run_server() -> Iterator[Server]:
+    """Run a server, and tell where it listens."""
     server = type("OwnCounting", (Counting,), {"asked": []})
     with serve_http(server) as place:
+        yield server, place
+
+
+@contextmanager
+def run_cache_site(
+    state: Path,
+    size_mb: int = 16,
+    rules: Mapping[str, Mapping[str, Any] | None] | None = None,
+    running: Server | None = None,
+    **environment: str,
+) -> Iterator[CacheSite]:
+    """Run a gateway that keeps its state in this folder, before a server of its own or one that runs already."""
+    with ExitStack() as stack:
+        server, place = running or stack.enter_context(run_server())
         configuration = write_configuration(place, size_mb, RULES if rules is None else rules)
         with run_gateway(configuration, GATEWAY_STATE=str(state), **environment) as gateway:
             yield CacheSite(gateway, server, state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -37,10 +37,12 @@ class DigestBuilder:
 
     Args:
         code: what tells this gateway's program from another version's.
+        secrets: what is known of the keys of the environment, by their callers' names: another one is another's.
     """
 
-    def __init__(self, code: str, hash_: Hash = hash_plain) -> None:
+    def __init__(self, code: str, hash_: Hash = hash_plain, secrets: Mapping[str, str] | None = None) -> None:
         self._code = code
+        self._secrets = secrets or {}
         self._hash = hash_
         self._revisions: dict[tuple[str, bool], str] = {}
 
@@ -51,7 +53,7 @@ class DigestBuilder:
         """
         facts: list[Any] = [
             self._find_revision(route, call.caller),
-            name_owner(call.caller, route),
+            self._name_owner(call.caller, route),
             call.format,
             call.asked,
             sorted(call.headers.items()),
@@ -62,23 +64,22 @@ class DigestBuilder:
         except (TypeError, RecursionError):
             return None
 
+    def _name_owner(self, caller: Caller, route: Route) -> str:
+        """Whose an answer is: the key's, also where another database begins its numbers anew; nobody's if it is shared.
+
+        Where it is shared, the rights are in the revision: it names the servers that may be asked for this caller.
+        """
+        if route.cache and route.cache.is_shared:
+            return ""
+        key = caller.key
+        return f"key {key.id} {key.created_at!r} {key.name}" if key else self._secrets.get(caller.name, caller.name)
+
     def _find_revision(self, route: Route, caller: Caller) -> str:
         place = route.name, is_local_only(caller, route)
         found = self._revisions.get(place)
         if found is None:
             found = self._revisions[place] = _describe(route, self._code, is_local=place[1])
         return found
-
-
-def name_owner(caller: Caller, route: Route) -> str:
-    """Whose an answer is: the key's, also where another database begins its numbers anew; nobody's where it is shared.
-
-    Where it is shared, the rights are in the revision: it names the servers that may be asked for this caller.
-    """
-    if route.cache and route.cache.is_shared:
-        return ""
-    key = caller.key
-    return f"key {key.id} {key.created_at!r} {key.name}" if key else caller.name
 
 
 def _describe(route: Route, code: str, is_local: bool) -> str:

@@ -45,7 +45,9 @@ class CacheFile:
         """
         row = self._do(lambda connection: connection.execute(
             f"SELECT {_COLUMNS} FROM answers WHERE digest = ?", (digest,)).fetchone())  # noqa: S608  # fmt: skip
-        return Entry._make(row) if row else None
+        entry = Entry._make(row) if row else None
+        # SQLite has no truth values, and what is sealed belongs to these.
+        return entry and entry._replace(is_stream=bool(entry.is_stream), is_local=bool(entry.is_local))
 
     def put(self, entries: Iterable[Entry], used: Mapping[bytes, float], now: float) -> None:
         """Keep these, note when others were used, and let go what is too old, or least recently used and too much.
@@ -123,19 +125,21 @@ class CacheFile:
         query = "SELECT model, count(*), sum(length(answer)) FROM answers GROUP BY model ORDER BY model"
         return self._do(lambda connection: connection.execute(query).fetchall())
 
-    def swap_fact(self, name: str, value: bytes) -> bytes | None:
-        """Set a fact of the file; returns the one before.
+    def hold_to_key(self, mark: bytes) -> int:
+        """Remove the answers that were sealed with another key than this one's mark, or not at all; their number.
+
+        Args:
+            mark: empty where nothing is sealed.
 
         Raises:
             CacheError: the file cannot be written.
         """
-
-        def swap(connection: sqlite3.Connection) -> bytes | None:
-            row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
-            return row[0] if row else None
-
-        return self._write(swap)
+        found = self._do(lambda connection: connection.execute("SELECT value FROM facts WHERE name = 'key'").fetchone())
+        if (found[0] if found else b"") == mark:
+            return 0
+        removed = self.clear()
+        self._write(lambda connection: connection.execute("INSERT OR REPLACE INTO facts VALUES ('key', ?)", (mark,)))
+        return removed
 
     def bring_to_form(self, version: int, schema: str) -> None:
         """Make the tables of a new file.

@@ -40,11 +40,15 @@ _SCHEMA = f"""
 """
 
 
-def prepare(folder: Path, limit_bytes: int, models: Collection[str]) -> Path:
-    """Make the file, or anew where it is damaged or of another form; returns its path. Only its owner may read it.
+def prepare(folder: Path, limit_bytes: int, models: Collection[str], mark: bytes = b"") -> tuple[Path, int]:
+    """Make the file, or anew where it is damaged or of another form. Only its owner may read it.
 
     Args:
         models: routes whose answers stay in it.
+        mark: of the key that answers are sealed with; empty where they are not.
+
+    Returns:
+        Its path, and the number of answers that were removed because they were sealed with another key, or not.
 
     Raises:
         CacheError: the folder cannot be written.
@@ -53,15 +57,15 @@ def prepare(folder: Path, limit_bytes: int, models: Collection[str]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            _prepare(path, limit_bytes, models)
+            removed = _prepare(path, limit_bytes, models, mark)
         except CacheError as error:
             if not error.is_broken:
                 raise
             remove(folder)
-            _prepare(path, limit_bytes, models)
+            removed = _prepare(path, limit_bytes, models, mark)
     except OSError as error:
         raise CacheError(str(error.strerror).lower()) from error
-    return path
+    return path, removed
 
 
 def remove(folder: Path) -> bool:
@@ -76,12 +80,14 @@ def remove(folder: Path) -> bool:
     return bool(paths)
 
 
-def _prepare(path: Path, limit_bytes: int, models: Collection[str]) -> None:
+def _prepare(path: Path, limit_bytes: int, models: Collection[str], mark: bytes) -> int:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
     file = CacheFile(path, limit_bytes)
     try:
         file.bring_to_form(_VERSION, _SCHEMA)
+        removed = file.hold_to_key(mark)
         file.tidy(models)
     finally:
         file.close()
+    return removed

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import gateway
 from gateway.cache.prepare import prepare, remove
+from gateway.cache.seal import Seal, SealError
 from gateway.cache.store import Plan
 from gateway.cache.values import CacheError
 from gateway.catalog.values import Catalog
@@ -24,15 +26,26 @@ def prepare_cache(settings: Settings, catalog: Catalog) -> Plan | None:
         _forget(settings.state.path)
         return None
     limit_bytes = catalog.cache_mb * _MIB
-    path, reason = None, "this gateway keeps no state"
+    path, reason, seal = None, "this gateway keeps no state", None
     if settings.state.path:
         try:
-            path, reason = prepare(Path(settings.state.path), limit_bytes, models), ""
-        except CacheError as error:
+            seal = Seal(settings.cache_key) if settings.cache_key else None
+            path = _prepare(Path(settings.state.path), limit_bytes, models, seal)
+            reason = ""
+        except (CacheError, SealError) as error:
             reason = str(error)
     if reason:
         _LOG.error("answers cannot be kept: %s; the gateway goes on without a cache", reason)
-    return Plan(path, reason, limit_bytes, hash_code())
+    keys = {"admin": settings.admin_key, "client": settings.client_key}
+    secrets = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in keys.items()}
+    return Plan(path, reason, limit_bytes, hash_code(), seal, secrets)
+
+
+def _prepare(folder: Path, limit_bytes: int, models: Collection[str], seal: Seal | None) -> Path:
+    path, removed = prepare(folder, limit_bytes, models, seal.mark if seal else b"")
+    if removed:
+        _LOG.warning("%d kept answers were not encrypted with this GATEWAY_CACHE_KEY, and were removed", removed)
+    return path
 
 
 def _forget(folder: str) -> None:

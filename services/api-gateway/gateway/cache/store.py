@@ -11,14 +11,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.cache.digest import DigestBuilder
+from gateway.cache.digest import DigestBuilder, hash_keyed, hash_plain
 from gateway.cache.file import CacheFile
 from gateway.cache.outage import Outage
+from gateway.cache.seal import Seal
 from gateway.cache.values import CacheError, Entry, Size
 from gateway.catalog.values import Route
 from gateway.formats.call import Call
@@ -44,12 +46,16 @@ class Plan(NamedTuple):
     Attributes:
         path: of the file; None where it cannot be used, for the ``reason``.
         code: what tells this gateway's program from another version's.
+        seal: encrypts what is kept; None leaves it as it is.
+        secrets: what is known of the keys of the environment, by their callers' names.
     """
 
     path: Path | None
     reason: str
     limit_bytes: int
     code: str
+    seal: Seal | None = None
+    secrets: Mapping[str, str] = MappingProxyType({})
 
 
 class Found(NamedTuple):
@@ -72,7 +78,9 @@ class Cache:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._digests = DigestBuilder(plan.code)
+        self._seal = plan.seal
+        hash_ = hash_keyed(plan.seal.digest_key) if plan.seal else hash_plain
+        self._digests = DigestBuilder(plan.code, hash_, plan.secrets)
         self._reading, self._writing = Outage("kept answers cannot be read"), Outage("answers cannot be kept")
         path = plan.path or Path()
         self._reader, self._writer = (CacheFile(path, plan.limit_bytes) for _ in range(2))
@@ -139,9 +147,15 @@ class Cache:
         entry = self._reader.find(digest) if max_age_s else None
         age_s = time.time() - entry.stored_at if entry else 0.0
         # A clock that was set back makes no answer younger.
-        if entry is None or not -1.0 <= age_s <= max_age_s:
+        if entry is None or not -1.0 <= age_s <= max_age_s or (entry := self._open(entry)) is None:
             return Found("miss", digest)
         return Found("hit", digest, entry, max(0, int(age_s)))
+
+    def _open(self, entry: Entry) -> Entry | None:
+        if self._seal is None:
+            return entry
+        answer = self._seal.open(entry.answer, entry.about)
+        return None if answer is None else entry._replace(answer=answer)
 
     async def _write_until_closed(self) -> None:
         while not self._is_closing:
@@ -161,6 +175,8 @@ class Cache:
             CACHE_BYTES.set(size.bytes)
 
     def _write_here(self, entries: list[Entry], used: dict[bytes, float]) -> Size:
+        if seal := self._seal:
+            entries = [entry._replace(answer=seal.close(entry.answer, entry.about)) for entry in entries]
         self._writer.put(entries, used, time.time())
         return self._writer.measure()
 

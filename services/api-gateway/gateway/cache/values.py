@@ -38,6 +38,11 @@ class Entry(NamedTuple):
     ends_at: float
     answer: bytes
 
+    @property
+    def about(self) -> bytes:
+        """Everything but the answer, which belongs to it where it is sealed."""
+        return repr(self[:-1]).encode()
+
 
 class Size(NamedTuple):
     """How much is kept, in answers and in bytes of the file that they take."""
