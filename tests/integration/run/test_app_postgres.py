@@ -8,9 +8,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from stackctl.core.apps.app import AppPlaces
+from stackctl.core.apps.postgres import build_services
+from stackctl.core.settings.settings import Settings
 from tests.integration.stack_site import Site
 from tests.ports import claim_ports
 from tests.postgres_server import run_postgres
@@ -151,3 +155,22 @@ def test_nothing_is_left_when_its_supervisor_is_killed(site: Site) -> None:
     wait_for(lambda: not any(map(is_alive, processes)), "the end of every process")
     site.run("up")
     assert ask(site, "SELECT 1") == "1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests are those of a user who is not root")
+def test_who_is_not_root_needs_no_namespace(tmp_path: Path) -> None:
+    require_program("postgres", "postgresql")
+    with TemporaryDirectory(prefix="stack-test-postgres-") as folder:
+        Path(folder).chmod(0o777)
+        port, *_ = claim_ports()
+        settings = Settings(stack_apps="postgres", postgres_port=port)
+        (service,) = build_services(settings, AppPlaces(in_container=False, state=folder))
+        variables = {"PATH": os.environ["PATH"], "POSTGRES_PASSWORD": "planted-password", **service.environment}
+        user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "/bin/sh", "-c"]
+        running = subprocess.Popen([*user, service.script], env=variables, cwd="/", stderr=subprocess.DEVNULL)
+        try:
+            asked = [*user, service.probe]
+            wait_for(lambda: subprocess.run(asked, env=variables, capture_output=True).returncode == 0, "its answer")
+        finally:
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) == 0
