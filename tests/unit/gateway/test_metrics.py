@@ -13,6 +13,8 @@ from gateway.observe.usage_rows import Record
 from gateway.routing.breaker import Breaker
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.fakes import CHECKOUT
+
 LINES = {"inference-chat": {"slots": 4, "leased": 3, "waiting": 2}}
 LIMITS = {"key": {"ada": [("requests", 20, 3), ("budget", 1000, 950)]}, "target": {"mine": [("parallel", 2, 2)]}}
 PRESENT = Present(LINES, LIMITS, (5, 50), workers=3, models=2)
@@ -128,3 +130,11 @@ def test_prometheus_can_read_it_all() -> None:
     assert len(names) == len(set(names))
     keys = {sample.labels.get("key") for family in families for sample in family.samples}
     assert 'quoted "key"\\ of ünïcode' in keys
+
+
+def test_the_guide_names_every_series() -> None:
+    guide = (CHECKOUT / "docs" / "guides" / "metrics.md").read_text(encoding="utf-8")
+    families = text_string_to_metric_families(metrics.render_metrics(PRESENT).decode())
+    ours = {family.name for family in families if re.match("gateway_(?!.*_created$)", family.name)}
+    assert len(ours) > 20
+    assert {name for name in ours if f"`{name}`" not in guide and f"`{name}_total`" not in guide} == set()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stackctl.core.apps.observability.alerts import list_alerts
 from stackctl.core.apps.observability.dashboard import DATA_SOURCE, build_dashboard, render_dashboard
 from stackctl.core.apps.observability.panels import ROWS, Panel, Query, Row
+from tests.fakes import CHECKOUT
 
 DASHBOARD = json.loads(render_dashboard(ROWS))
 # Of those that Grafana names in its field options.
@@ -73,4 +74,6 @@ def test_alerts_have_their_own_names_and_say_what_to_do() -> None:
     assert len({alert.name for alert in alerts}) == len(alerts)
     assert all(alert.severity in ("critical", "warning") for alert in alerts)
     assert all(alert.summary.endswith(".") and alert.advice for alert in alerts)
+    guide = (CHECKOUT / "docs" / "guides" / "metrics.md").read_text(encoding="utf-8")
+    assert [alert.name for alert in alerts if f"`{alert.name}`" not in guide] == []
     assert "> 10" in next(alert.expression for alert in alerts if alert.name == "SlowFirstToken")
