@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.integration.stack_site import Site
@@ -73,10 +75,26 @@ def test_what_it_keeps_survives_a_kill_and_a_stop(site: Site) -> None:
     assert ask_redis(site, "get", "kept") == "yes"
 
 
+def test_the_gateway_counts_limits_there(site: Site) -> None:
+    limits = {"redis": f"127.0.0.1:{site.settings['REDIS_PORT']}", "status": "ok"}
+    with site.client("GATEWAY_ADMIN_KEY") as admin:
+        wait_for(lambda: admin.get("/health").json()["limits"] == limits, "limits to be shared")
+    secret = json.loads(site.run("keys", "create", "ada", "--rpm", "1", "--json").stdout)["secret"]
+    with httpx.Client(base_url=site.url, headers={"Authorization": f"Bearer {secret}"}, timeout=60) as client:
+        wait_for(lambda: client.get("/v1/models").status_code == 200, "the key to be known")
+        body = {"model": "local-chat", "messages": [{"role": "user", "content": "ping"}], "max_tokens": 2}
+        assert [client.post("/v1/chat/completions", json=body).status_code for _ in range(2)] == [200, 429]
+    assert ask_redis(site, "keys", "gateway:limits:*") == "gateway:limits:key ada:r"
+
+
 def test_a_frozen_one_is_said_to_be(site: Site) -> None:
     pid = site.find_pids()["redis"]
     os.kill(pid, signal.SIGSTOP)
     try:
+        warned = wait_for(
+            lambda: [item for item in site.run_json("status")["warnings"] if item["subject"] == "limits"], "it"
+        )
+        assert warned[0]["message"].endswith("does not answer; meanwhile each gateway counts alone")
         found = find_app(site)
         assert (found["status"], found["detail"]) == ("failed", "no answer to PING within 4 s")
     finally:
