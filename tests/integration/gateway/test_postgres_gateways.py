@@ -143,13 +143,16 @@ def test_a_server_that_is_killed_and_started_under_load_loses_no_record_and_doub
         assert report(gate) == {"anna": 400}
 
 
-def test_a_gateway_starts_without_its_database_and_finds_it_later(open_gate: Open, postgres: Postgres) -> None:
-    postgres.kill()
+@pytest.mark.parametrize("outage", ["frozen", "killed"])
+def test_a_gateway_starts_without_its_database_and_finds_it_later(
+    open_gate: Open, postgres: Postgres, outage: str
+) -> None:
+    postgres.freeze() if outage == "frozen" else postgres.kill()
     with open_gate() as gate:
         assert gate.ask(gate.gateway.key) == ["200"]
         assert look(gate)["status"] == "unavailable"
         assert "only GATEWAY_KEY and GATEWAY_ADMIN_KEY open this gateway until" in gate.gateway.log.read_text()
-        postgres.start()
+        postgres.thaw() if outage == "frozen" else postgres.start()
         wait_until_back(gate)
         key = gate.create("anna")
         assert gate.ask(key) == ["200"]
