@@ -18,6 +18,8 @@ from stackctl.errors import RuntimeFailure
 if TYPE_CHECKING:
     import httpx
 
+# Whoever asks once wants to see whether a server answers now: an answer that the gateway kept would not tell.
+_ASKED_ANEW = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 # httpx is imported where it is used: it takes 0.1 s, which a start has when services are already on their way.
 
 
@@ -44,9 +46,7 @@ def fetch(
             if body is None:
                 answer = client.get(url, headers=sent)
             else:
-                answer = client.post(
-                    url, headers={"Content-Type": "application/json", **sent}, content=_pack(body, sent)
-                )
+                answer = client.post(url, headers={**_ASKED_ANEW, **sent}, content=_pack(body, sent))
     except httpx.TimeoutException:
         return Answer(0, error=f"no answer within {timeout_s:g} s", elapsed_s=time.monotonic() - started)
     except httpx.HTTPError as error:

@@ -24,6 +24,19 @@ def find_unusable_state(answer: Answer) -> Finding | None:
     return Finding("state", message, hint, Severity.WARNING)
 
 
+def find_unusable_cache(answer: Answer) -> Finding | None:
+    """A warning where answers of routes with a cache are not kept now; None where they are, or no route has one.
+
+    Args:
+        answer: of /health, as one worker of the gateway says it.
+    """
+    cache = (read_json(answer) or {}).get("cache") if answer.status == 200 else None
+    if not isinstance(cache, Mapping) or cache.get("status") != "unavailable":
+        return None
+    message = f"the gateway's cache cannot be used: {cache.get('reason') or 'it does not say why'}; servers are asked"
+    return Finding("cache", message, "'stackctl logs api-gateway' says when it began", Severity.WARNING)
+
+
 def judge_state(name: str, answer: Answer) -> tuple[ProbeResult, ...]:
     """Judge the server where keys and usage are kept; nothing for a file that can be used.
 

@@ -5,7 +5,8 @@ In: effects. Out: findings. Does I/O through its effects: asks the running gatew
 
 from __future__ import annotations
 
-from stackctl.core.health.gateway_state import find_unusable_state
+from stackctl.core.health.gateway_state import find_unusable_cache, find_unusable_state
+from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import Finding, RuntimeFailure, Severity
 from stackctl.operations.effects import Effects
@@ -16,7 +17,7 @@ _UNAVAILABLE = 503
 
 
 def check_state(effects: Effects) -> tuple[Finding, ...]:
-    """A warning where the gateway runs and has no state; that it does not run or hangs is for others to say.
+    """Warnings where the gateway runs and has no state, or no cache; whether it runs is for others to say.
 
     Raises:
         ConfigError: the site's settings cannot be read.
@@ -24,15 +25,18 @@ def check_state(effects: Effects) -> tuple[Finding, ...]:
     settings = load_settings(effects)[0].values
     url = find_gateway_url(settings)
     health = effects.network.fetch(f"{url}/health", key=settings.gateway_admin_key, timeout_s=_ASK_S)
-    if away := find_unusable_state(health):
-        return (away,)
+    found = find_unusable_cache(health), find_unusable_state(health) or _check_keys(effects, url, settings)
+    return tuple(filter(None, found))
+
+
+def _check_keys(effects: Effects, url: str, settings: Settings) -> Finding | None:
     try:
         reply = effects.network.post_action(url, settings.gateway_admin_key, {"do": "keys.list"}, _ASK_S)
     except RuntimeFailure:
-        return ()
+        return None
     if reply is None or reply.status != _UNAVAILABLE:
-        return ()
+        return None
     said = str(reply.error.get("message") or "")
     message = f"the gateway's keys are not known and usage is not counted: {said}"
     hint = "mend what it names, then run 'stackctl restart api-gateway'; until then GATEWAY_KEY alone opens it"
-    return (Finding("state", message, hint, Severity.WARNING),)
+    return Finding("state", message, hint, Severity.WARNING)

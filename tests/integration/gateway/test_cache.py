@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stackctl.adapters.http.service_calls import fetch
 from tests.integration.gateway.cache_site import CHAT, CacheSite, is_hit, run_cache_site
 from tests.waiting import wait_for
 
@@ -270,6 +271,14 @@ def read_usage(state: Path, key: str) -> list[dict[str, Any]]:
         connection.row_factory = sqlite3.Row
         rows = connection.execute("SELECT * FROM usage WHERE key = ? ORDER BY id", (key,))
         return [dict(row) for row in rows]
+
+
+def test_a_probe_of_stackctl_asks_the_server_every_time(site: CacheSite) -> None:
+    body = {"model": "mine", "messages": [{"role": "user", "content": "probe"}]}
+    before = site.count(), len(site.server.asked)
+    for _ in range(2):
+        assert fetch(f"{site.gateway.url}{CHAT}", key=site.gateway.key, body=body).status == 200
+    assert (site.count(), len(site.server.asked)) == (before[0], before[1] + 2)
 
 
 def test_the_log_health_and_metrics_tell_of_it(site: CacheSite) -> None:

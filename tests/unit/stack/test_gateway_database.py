@@ -10,7 +10,7 @@ import yaml
 from stackctl.core.access.offline_project import build_offline_file
 from stackctl.core.apps.app import AppPlaces
 from stackctl.core.apps.catalog import link_apps
-from stackctl.core.health.gateway_state import find_unusable_state, judge_state
+from stackctl.core.health.gateway_state import find_unusable_cache, find_unusable_state, judge_state
 from stackctl.core.settings.settings import Settings, list_settings
 from stackctl.core.settings.value_text import parse_value
 from stackctl.core.stack.runtime import Answer
@@ -103,3 +103,12 @@ def test_one_that_answers_is_shown_and_a_file_is_not() -> None:
     for said in others:
         assert judge_state("api-gateway", said) == ()
         assert find_unusable_state(said) is None
+
+
+def test_a_cache_that_cannot_be_used_is_a_warning() -> None:
+    found = find_unusable_cache(Answer(200, '{"cache": {"status": "unavailable", "reason": "the disk is full"}}'))
+    assert found
+    assert "the disk is full" in found.message
+    for text in ('{"cache": {"status": "ok"}}', '{"cache": "unavailable"}', "{}", "no JSON"):
+        assert find_unusable_cache(Answer(200, text)) is None
+    assert find_unusable_cache(Answer(503, '{"cache": {"status": "unavailable"}}')) is None
