@@ -88,12 +88,15 @@ end
 
 -- Microseconds until no token is counted; what was settled with none does not count.
 local function find_reset(place)
-  for _, member in ipairs(redis.call('ZREVRANGE', place .. ':t', 0, -1)) do
-    if read_amount(member) > 0 then
-      return math.max(tonumber(redis.call('ZSCORE', place .. ':t', member)) + MINUTE - now, 0)
+  local at = 0
+  while true do
+    local found = redis.call('ZREVRANGE', place .. ':t', at, at + 9, 'WITHSCORES')
+    if #found == 0 then return 0 end
+    for i = 1, #found, 2 do
+      if read_amount(found[i]) > 0 then return math.max(tonumber(found[i + 1]) + MINUTE - now, 0) end
     end
+    at = at + 10
   end
-  return 0
 end
 
 local function find_least(limit, prompt, answer, is_bounded)
