@@ -46,9 +46,10 @@ local function count_tokens(place)
   local total = tonumber(redis.call('GET', place .. ':s') or 0)
   local old = redis.call('ZRANGEBYSCORE', place .. ':t', '-inf', now - MINUTE)
   for _, member in ipairs(old) do total = total - read_amount(member) end
-  if #old > 0 then redis.call('ZREMRANGEBYSCORE', place .. ':t', '-inf', now - MINUTE) end
-  if redis.call('ZCARD', place .. ':t') == 0 then total = 0 end
-  redis.call('SET', place .. ':s', total, 'PX', DAY_MS)
+  if #old > 0 then
+    redis.call('ZREMRANGEBYSCORE', place .. ':t', '-inf', now - MINUTE)
+    redis.call('SET', place .. ':s', total, 'KEEPTTL')
+  end
   return total
 end
 
@@ -56,6 +57,13 @@ local function add_tokens(place, id, amount, when)
   redis.call('ZADD', place .. ':t', when, id .. ':' .. amount)
   redis.call('INCRBY', place .. ':s', amount)
   redis.call('PEXPIRE', place .. ':t', DAY_MS)
+  redis.call('PEXPIRE', place .. ':s', DAY_MS)
+end
+
+-- What was looked up for a name already in this step is not looked up again.
+local function once(it, what, find)
+  if it[what] == nil then it[what] = find(it.place) end
+  return it[what]
 end
 
 local function count_requests(place)
@@ -108,13 +116,13 @@ end
 local function describe(it)
   local found = {NONE, NONE, NONE, NONE, NONE, NONE}
   if it.rpm ~= NONE then
-    found[1] = math.max(it.rpm - count_requests(it.place), 0)
-    local newest = find_score(it.place .. ':r', -1, -1)
+    found[1] = math.max(it.rpm - once(it, 'requests', count_requests), 0)
+    local newest = it.newest or find_score(it.place .. ':r', -1, -1)
     found[2] = newest and math.max(newest + MINUTE - now, 0) or 0
   end
   if it.tpm ~= NONE then
-    found[3] = math.max(it.tpm - count_tokens(it.place), 0)
-    found[4] = find_reset(it.place)
+    found[3] = math.max(it.tpm - once(it, 'tokens', count_tokens), 0)
+    found[4] = it.tokens_reset or find_reset(it.place)
   end
   if it.budget ~= NONE then
     found[5] = math.max(it.budget - it.used, 0)
@@ -142,18 +150,19 @@ end
 
 local function list_over(it, cost, mean)
   local over = {}
-  local running = count_running(it.place)
+  local running = it.parallel ~= NONE and count_running(it.place) or 0
   local estimate = math.min(60000000, math.max(1000000, math.floor(mean / math.max(running, 1))))
   if it.parallel ~= NONE and running >= it.parallel then over[#over + 1] = {3, estimate, 1, 0} end
   if it.rpm ~= NONE then
-    local excess = count_requests(it.place) + 1 - it.rpm
+    local excess = once(it, 'requests', count_requests) + 1 - it.rpm
     if excess > 0 then
       local wait = math.max(find_score(it.place .. ':r', excess - 1, excess - 1) + MINUTE - now, 1000)
       over[#over + 1] = {1, wait, 1, 0}
     end
   end
   if it.tpm ~= NONE and cost.prompt > 0 then
-    local least, total = find_least(it.tpm, cost.prompt, cost.answer, cost.is_bounded), count_tokens(it.place)
+    local least = find_least(it.tpm, cost.prompt, cost.answer, cost.is_bounded)
+    local total = once(it, 'tokens', count_tokens)
     local wait = wait_for_tokens(it.place, total, it.tpm, least)
     if wait ~= 0 then over[#over + 1] = {2, wait, least, math.max(it.tpm - total, 0)} end
   end
@@ -176,10 +185,13 @@ local function count(it, id, lease, cost)
   if it.rpm ~= NONE then
     redis.call('ZADD', it.place .. ':r', now, id)
     redis.call('PEXPIRE', it.place .. ':r', DAY_MS)
+    it.requests, it.newest = it.requests + 1, now
   end
   if it.tpm ~= NONE and cost.prompt > 0 then
-    tokens = math.max(math.min(wanted, it.tpm - count_tokens(it.place)), 0)
+    tokens = math.max(math.min(wanted, it.tpm - it.tokens), 0)
     add_tokens(it.place, id, tokens, now)
+    it.tokens = it.tokens + tokens
+    if tokens > 0 then it.tokens_reset = MINUTE end
   end
   if it.budget ~= NONE and cost.prompt > 0 then
     held = math.min(wanted, math.max(it.budget - it.used, 0))
@@ -258,7 +270,7 @@ function act.leave()
         elseif when then
           redis.call('ZREM', place .. ':t', member)
           redis.call('ZADD', place .. ':t', when, id .. ':' .. took)
-          redis.call('SET', place .. ':s', total + took - tokens, 'PX', DAY_MS)
+          redis.call('SET', place .. ':s', total + took - tokens, 'KEEPTTL')
         end
       end
       if held ~= NONE and redis.call('HGET', place .. ':b', 'start') == start then
