@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gateway
 from gateway.cache.prepare import prepare, remove
-from gateway.cache.seal import Seal, SealError
+from gateway.cache.seal import Seal
 from gateway.cache.store import Plan
 from gateway.cache.values import CacheError
 from gateway.catalog.values import Catalog
@@ -32,7 +32,7 @@ def prepare_cache(settings: Settings, catalog: Catalog) -> Plan | None:
             seal = Seal(settings.cache_key) if settings.cache_key else None
             path = _prepare(Path(settings.state.path), limit_bytes, models, seal)
             reason = ""
-        except (CacheError, SealError) as error:
+        except CacheError as error:
             reason = str(error)
     if reason:
         _LOG.error("answers cannot be kept: %s; the gateway goes on without a cache", reason)
