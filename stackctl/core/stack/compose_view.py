@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from stackctl.core.apps.app import AppService
@@ -11,6 +10,7 @@ from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.engine.vllm import CACHE_FOLDER, SERVE
 from stackctl.core.models.fit import Device, build_fit
 from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.container import TMP, Container, Mount
 from stackctl.core.stack.engine_start import GPU_LOG_VERBOSITY
 from stackctl.core.stack.image_choice import GPUS, Images
 from stackctl.core.stack.stack import CONTAINER_CA_BUNDLE, INGRESS, Service, Stack
@@ -36,7 +36,6 @@ RELAY_FILE = "relay.py"
 STATE_VOLUME = "gateway-state"
 _LOG_VERBOSITY = "LLAMA_ARG_LOG_VERBOSITY"
 _RELAY_PATH = f"/{RELAY_FILE}"
-_TMP = "/tmp:rw,noexec,nosuid,nodev,size=256m,mode=1777"  # noqa: S108  # the container's own
 # What vLLM compiles for the model and the card it loads from there, so this one file system lets programs run.
 _VLLM_CACHE = f"{CACHE_FOLDER}:rw,exec,nosuid,nodev,size=8g,mode=1777"
 # Its processes hand each other pictures and tensors through shared memory, and several GPUs talk through it.
@@ -45,80 +44,6 @@ _VLLM_SHM_BYTES = 2 << 30
 _VLLM_BYTES = 16 << 30
 # Each of its processes has a thread for every core, and so have those that compile.
 _VLLM_PIDS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One file of the host, mounted read-only in the container.
-
-    Attributes:
-        source: absolute path, or name of a rendered file.
-        is_rendered: whether the file lies beside the Compose file, wherever the project's folder is.
-        selinux: label for containers, "z"; empty leaves the file's own.
-        create_host_path: what Compose does where the file is not there. With it off, Compose (2.40) does not hand
-            ``selinux`` on to the Docker engine; that every file is there was checked before.
-    """
-
-    source: str
-    target: str
-    selinux: str = ""
-    is_rendered: bool = False
-
-    @property
-    def create_host_path(self) -> str:
-        """The value of ``create_host_path`` as a YAML boolean."""
-        return "true" if self.selinux else "false"
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """One service as Compose runs it; field names are Compose's where it has one.
-
-    Attributes:
-        entrypoint, command: words that replace the image's own; empty leaves those.
-        environment: literal value of each variable, by name.
-        secrets: variable that Compose takes the value from, by the name in the container.
-        ports: published ports as ``address:port:port``.
-        name_servers: addresses of name servers; empty leaves the Docker engine's own, which know the whole world's
-            names.
-        mem_limit: memory limit in bytes, 0 for none.
-        start_period_s: seconds that the health check may fail before it counts.
-        gpu_images: image that replaces this one, by accelerator.
-        user: user and group that it runs as, ``UID:GID``.
-        tmpfs: file systems in memory, in Compose's short form.
-        log_verbosity: verbosity of an engine on a GPU; empty where a variable of `.env` says it, and for vLLM.
-        memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the Docker engine's default.
-        shm_size: bytes of shared memory, 0 leaves the Docker engine's default.
-        stop_signal: signal that ends it; empty leaves the image's own.
-    """
-
-    name: str
-    image: str
-    pull_policy: str
-    entrypoint: tuple[str, ...]
-    command: tuple[str, ...]
-    environment: Mapping[str, str]
-    secrets: Mapping[str, str]
-    ports: tuple[str, ...]
-    networks: tuple[str, ...]
-    name_servers: tuple[str, ...]
-    mounts: tuple[Mount, ...]
-    healthcheck: tuple[str, ...]
-    mem_limit: int
-    pids_limit: int
-    start_period_s: int
-    stop_grace_period_s: int
-    reaches_host: bool
-    digest: str
-    gpu_images: Mapping[str, str]
-    user: str
-    sees_gpus: bool = False
-    tmpfs: tuple[str, ...] = (_TMP,)
-    volumes: Mapping[str, str] = field(default_factory=dict)
-    log_verbosity: str = GPU_LOG_VERBOSITY
-    memlock: int | None = None
-    shm_size: int = 0
-    stop_signal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +169,7 @@ def _complete_vllm(stack: Stack, container: Container, images: Images) -> Contai
         pull_policy="never" if images.is_released else "missing",
         entrypoint=SERVE,
         gpu_images=dict.fromkeys(GPUS, images.vllm),
-        tmpfs=(_TMP, _VLLM_CACHE),
+        tmpfs=(TMP, _VLLM_CACHE),
         pids_limit=_VLLM_PIDS,
         stop_grace_period_s=30,
         log_verbosity="",

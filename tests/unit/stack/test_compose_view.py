@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stackctl.core.engine.engines import OFFICIAL_IMAGES
-from stackctl.core.stack.compose_view import Container, build_compose_view
+from stackctl.core.stack.compose_view import build_compose_view
+from stackctl.core.stack.container import Container
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.render import render_site
 from tests.fakes import World, write_env
