@@ -5,8 +5,8 @@ log says too much: its output then passes thin_log.py, which ends with it; and `
 processes outlive their first, when that is killed.
 The supervisor runs this file by path, with the standard library only. It reads the service's secrets from the
 JSON file SECRETS (service to variables), so that they stand in no configuration file and in no argument list, asks
-the kernel to end the process should its supervisor die, writes into the log who starts here and when, and becomes the
-command.
+the kernel to end the process should its supervisor die and to write no core of it, writes into the log who starts here
+and when, and becomes the command.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -21,6 +22,9 @@ import time
 PR_SET_PDEATHSIG = 1
 # What was killed gives its memory back within this time.
 ENDED_S = 10.0
+# A core is the whole memory, prompts too. This is less than the smallest one, and the one limit at which Linux hands
+# none to a program that cores are piped to; it does so at 0.
+NO_CORE = 1
 
 
 def follow_parent() -> None:
@@ -31,6 +35,13 @@ def follow_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:  # it died before the kernel knew
         sys.exit(f"launch: the supervisor (process {parent}) is gone")
+
+
+def leave_no_core() -> None:
+    """Have the kernel write no core of the command, or of what it starts."""
+    _, highest = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = 0 if highest == 0 else NO_CORE
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 def thin_log() -> None:
@@ -103,6 +114,7 @@ def main() -> None:
     secrets_file, service, text = sys.argv[1:]
     start = json.loads(text)
     follow_parent()
+    leave_no_core()
     if start.get("end_orphans"):
         end_orphans()
     if start.get("thin_log"):

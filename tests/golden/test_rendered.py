@@ -301,9 +301,9 @@ def test_an_engine_gets_its_variables_and_limits_and_the_gateway_none_of_them() 
     assert chat["environment"]["GGML_CUDA_GRAPH_OPT"] == "a $$b #c"
     assert big["environment"]["NVIDIA_DISABLE_REQUIRE"] == "0", "a model's own comes before that of all"
     assert big["environment"]["VENDOR_LICENCE_KEY"].startswith("${VENDOR_LICENCE:?")
-    assert (chat["ulimits"], chat["shm_size"]) == ({"memlock": -1}, 1 << 30)
-    for name in ("ulimits", "shm_size"):
-        assert name not in gateway
+    assert (chat["ulimits"], chat["shm_size"]) == ({"core": 1, "memlock": -1}, 1 << 30)
+    assert gateway["ulimits"] == {"core": 1}
+    assert "shm_size" not in gateway
     assert not {"NVIDIA_DISABLE_REQUIRE", "VENDOR_LICENCE", "VENDOR_LICENCE_KEY"} & gateway["environment"].keys()
     mounts = [mount for item in containers.values() for mount in item["volumes"] if mount["type"] == "bind"]
     assert {mount["bind"]["selinux"] for mount in mounts} == {"z"}

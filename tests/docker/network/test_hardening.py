@@ -72,6 +72,8 @@ def test_the_kernel_holds_its_limits(container: Container) -> None:
     assert host["MemorySwap"] == host["Memory"], "no swap beside it"
     assert int(find_limit(container, "memory/memory.limit_in_bytes", "memory.max")) == host["Memory"]
     assert int(find_limit(container, "pids/pids.max", "pids.max")) == host["PidsLimit"] > 0
+    code, text = run_inside(container, "sh", "-c", "grep 'Max core file size' /proc/1/limits")
+    assert (code, text.split()[4:6]) == (0, ["1", "1"])
 
 
 @each_service

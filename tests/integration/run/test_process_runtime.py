@@ -101,6 +101,13 @@ def test_status_shows_every_service_and_its_process(stack: Site) -> None:
     assert {item["restarts"] for item in services.values()} == {0}
 
 
+def test_no_service_leaves_a_core(stack: Site) -> None:
+    for name, pid in stack.find_pids().items():
+        limits = Path(f"/proc/{pid}/limits").read_text(encoding="utf-8")
+        (line,) = (line.split() for line in limits.splitlines() if line.startswith("Max core file size"))
+        assert {*line[4:6]} <= {"0", "1"}, name
+
+
 def test_health_is_ok_in_every_layer(stack: Site) -> None:
     report = stack.run_json("health")
     assert {result["status"] for result in report["results"]} == {"ok"}
