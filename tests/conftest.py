@@ -23,6 +23,8 @@ from tests.lanes import DOCKER, LANES, Lanes, find_lane
 # No time limit for one example: a busy machine is no failure.
 hypothesis.settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.settings.load_profile("any-machine")
+# For the gate, which every change waits for; `make test` looks longer for inputs that break the code.
+hypothesis.settings.register_profile("gate", hypothesis.settings.get_profile("any-machine"), max_examples=20)
 
 
 def pytest_unconfigure() -> None:

@@ -22,13 +22,14 @@ from stackctl.operations.site.running import Running
 POLL_S = 0.1
 STATES_S = 1.0
 ANSWER_S = 2.0
+SECOND_LOOK_S = 2.0
 LOG_LINES = 12
 # Dying this often while it starts, a service will not come up by itself.
 MOST_DEATHS = 3
 
 
 def wait_healthy(effects: Effects, running: Running, wait_timeout_s: float | None) -> HealthReport:
-    """Wait for readiness with cheap probes, then ask everything once.
+    """Wait for readiness with cheap probes, then ask everything; what fails is asked again before it is believed.
 
     Raises:
         UnhealthyError: names each service that is not ready, with the end of its log.
@@ -40,6 +41,10 @@ def wait_healthy(effects: Effects, running: Running, wait_timeout_s: float | Non
     report = check_health(effects, running)
     while report.status is Status.LOADING and effects.clock.monotonic() < deadline:
         effects.clock.sleep(POLL_S)
+        report = check_health(effects, running)
+    if report.status is not Status.OK:
+        # On a machine that is busy with the start itself, a probe may run out of its few seconds.
+        effects.clock.sleep(SECOND_LOOK_S)
         report = check_health(effects, running)
     if report.status is not Status.OK:
         raise_unhealthy(report)

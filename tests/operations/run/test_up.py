@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from stackctl.core.machine.host import DockerFacts, Host
+from stackctl.core.stack.runtime import Answer
 from stackctl.errors import ImageUnavailable
 from stackctl.operations.run.down import run_down
 from stackctl.operations.run.up import run_up
@@ -21,6 +22,20 @@ def test_up_starts_everything_and_proves_that_it_answers(world: World) -> None:
     assert result.report.status == "ok"
     proofs = {item.subject: item.layer for item in result.report.results if item.layer in ("completion", "embeddings")}
     assert proofs == {"local-chat": "completion", "local-embed": "embeddings"}
+
+
+def test_what_fails_once_on_a_busy_machine_is_asked_again(world: World) -> None:
+    path, cleared = "/v1/chat/completions", list[str]()
+
+    def clear_once_asked() -> None:
+        if path in world.answers and any(path in request for request in world.requests):
+            del world.answers[path]
+            cleared.append(path)
+
+    world.answers[path] = Answer(0, error="no answer within 60 s")
+    world.on_sleep = clear_once_asked
+    assert run_up(world.effects).report.status == "ok"
+    assert cleared
 
 
 def test_up_twice_changes_nothing(world: World) -> None:

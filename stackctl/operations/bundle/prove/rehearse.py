@@ -224,4 +224,10 @@ def _start_and_ask(effects: Effects, running: Running, wait_timeout_s: float | N
     try:
         return wait_healthy(effects, running, wait_timeout_s), ""
     except UnhealthyError as error:
-        return check_health(effects, running, answers=False), error.message
+        return check_health(effects, running, answers=False), _explain(error)
+
+
+def _explain(error: UnhealthyError) -> str:
+    """The error with what was found on its first line, which stands in the receipt; below it are the ends of logs."""
+    first, *logs = error.message.splitlines()
+    return "\n".join([" ".join([first, "; ".join(finding.render_text() for finding in error.findings)]).strip(), *logs])
