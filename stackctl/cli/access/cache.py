@@ -35,7 +35,8 @@ def show(context: Context, as_json: bool) -> None:
     elif content.answers:
         rows = [(item.model, str(item.answers), write_size(item.bytes)) for item in content.models]
         print_table(("route", "answers", "size"), rows)
-        print_text(f"{content.answers} answers are kept, in {write_size(content.bytes)}.")
+        kept = "1 answer is kept" if content.answers == 1 else f"{content.answers} answers are kept"
+        print_text(f"{kept}, in {write_size(content.bytes)}.")
     else:
         print_text("No answers are kept.")
     _note(stopped_in)

@@ -45,7 +45,8 @@ def connect(context: Context, /, words: tuple[str, ...], **options: Any) -> None
         elif options["do_undo"]:
             from stackctl.operations.look.connect import undo
 
-            print_note(f"{undo(effects, tool, force=options['force'])} is as it was before.")
+            path, is_there = undo(effects, tool, force=options["force"])
+            print_note(f"{path} is {'as it was before' if is_there else 'gone again: it was not there before'}")
         else:
             _connect(effects, tool, options)
 

@@ -111,8 +111,8 @@ def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, fo
     return render_difference(connected.path, before or "", after, key)
 
 
-def undo(effects: Effects, name: str, *, force: bool) -> Path:
-    """Put a tool's file back as it was before it was first written.
+def undo(effects: Effects, name: str, *, force: bool) -> tuple[Path, bool]:
+    """Put a tool's file back as it was before it was first written; its path, and whether it is there.
 
     Args:
         force: also where it was changed since, whose changes are lost.
@@ -123,8 +123,8 @@ def undo(effects: Effects, name: str, *, force: bool) -> Path:
     find_tool(name)
     file = ToolFile.find(effects, name)
     with file.hold():
-        file.restore(force=force)
-    return file.path
+        is_there = file.restore(force=force)
+    return file.path, is_there
 
 
 def find_path(settings: Settings, environment: Mapping[str, str]) -> Path:

@@ -70,8 +70,8 @@ class ToolFile:
         self._effects.files.save_text(self._record, json.dumps(record), _MODE)
         self._effects.files.save_text(self.path, after, _MODE)
 
-    def restore(self, *, force: bool) -> None:
-        """Put back what was there.
+    def restore(self, *, force: bool) -> bool:
+        """Put back what was there; whether that was a file.
 
         Raises:
             ConfigError: it was changed since.
@@ -88,6 +88,7 @@ class ToolFile:
         else:
             self._effects.files.save_text(self.path, record["before"], _MODE)
         self._effects.files.remove_file(self._record)
+        return record["before"] is not None
 
     def _load_record(self) -> dict[str, str | None] | None:
         text = self._effects.files.load_text(self._record)

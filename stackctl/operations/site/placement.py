@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackctl.core.apps.catalog import choose_apps
+from stackctl.core.apps.postgres import POSTGRES
 from stackctl.core.engine.engines import can_use_gpu
 from stackctl.core.machine.host import (
     Choice,
@@ -76,7 +77,8 @@ def place_stack(
     )
     if runtime.value == "process":
         raise_config_error("A program is missing.", check_app_programs(effects.machine, loaded.settings))
-        warnings = (*warnings, *_explain_apps(loaded.settings, str(effects.paths.rendered_dir)))
+        apps = _explain_apps(loaded.settings, str(effects.paths.rendered_dir))
+        warnings = (*warnings, *apps, *_find_left_state(effects, loaded.settings))
     if wanted == "auto" and runtime.value == "process":
         warnings = (*check_docker(host.docker), *warnings)
     _check_ports(effects, host, loaded, effects.runtimes.make(runtime.value, loaded, gpu.value))
@@ -247,3 +249,17 @@ def list_ports(loaded: LoadedSite, runtime: str) -> list[tuple[int, str]]:
         names = app.ports if runtime == "process" else app.published
         ports += [(int(getattr(loaded.settings, name.lower())), name) for name in names]
     return ports
+
+
+def _find_left_state(effects: Effects, settings: Settings) -> list[Finding]:
+    """A warning where keys stand in the site's file and the gateway looks for them in PostgreSQL.
+
+    Of containers the file is in a volume, and the gateway's log says so.
+    """
+    left = effects.paths.state_dir / "gateway" / "gateway.db"
+    is_elsewhere = settings.gateway_database_url or POSTGRES in choose_apps(settings)
+    if not is_elsewhere or effects.files.load_facts(left).mode is None:
+        return []
+    message = f"the gateway's state is in PostgreSQL, and the keys and usage of {left} are not used"
+    hint = "give the keys out again, and move the file away; or take the setting back"
+    return [Finding("state", message, hint, Severity.WARNING)]

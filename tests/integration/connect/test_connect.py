@@ -104,7 +104,7 @@ def test_a_file_is_written_and_put_back(person: Person) -> None:
 def test_a_file_that_was_not_there_is_gone_again(person: Person) -> None:
     person.run("codex", "--write")
     assert (person.home / ".codex/config.toml").exists()
-    person.run("codex", "--undo")
+    assert "config.toml is gone again" in person.run("codex", "--undo").stderr
     assert not (person.home / ".codex/config.toml").exists()
 
 

@@ -219,3 +219,10 @@ def test_a_gateway_that_stops_while_its_database_is_frozen_ends_and_says_what_it
         log = gate.gateway.log
         wait_for(lambda: "Finished server process" in log.read_text(), "its end", BOUND_S)
         assert "1 records of usage were lost" in log.read_text()
+
+
+def test_keys_that_a_file_holds_are_said_to_be_unused(open_gate: Open, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "gateway.db").write_bytes(b"")
+    with open_gate("one") as one:
+        assert "gateway.db are not used: the gateway's state is in PostgreSQL" in one.gateway.log.read_text()

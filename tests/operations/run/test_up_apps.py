@@ -22,6 +22,15 @@ def redis(world: World) -> World:
     return world
 
 
+def test_keys_that_a_change_to_postgresql_leaves_behind_are_named(world: World) -> None:
+    world.environment |= {"STACK_RUNTIME": "process", "GATEWAY_DATABASE_URL": "postgresql://u:planted@127.0.0.1/d"}
+    assert not [item for item in run_up(world.effects).warnings if item.subject == "state"]
+    world.modes[SITE / ".stack" / "gateway" / "gateway.db"] = 0o600
+    (warning,) = (item for item in run_up(world.effects).warnings if item.subject == "state")
+    assert "gateway.db are not used" in warning.message
+    assert "planted" not in warning.render_text()
+
+
 @pytest.mark.parametrize("runtime", ["process", "compose"])
 def test_an_app_is_started_and_asked(redis: World, runtime: str) -> None:
     redis.environment["STACK_RUNTIME"] = runtime

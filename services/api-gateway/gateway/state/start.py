@@ -61,6 +61,8 @@ def make_ready(place: Place) -> None:
         prepare(place.parent)
     else:
         place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if (left := place.folder / FILE_NAME).exists():
+            _LOG.warning("the keys and usage of %s are not used: the gateway's state is %s", left, place)
         place.connect().close()
     if missed := note_restored(place, time.time()):
         _LOG.error(
