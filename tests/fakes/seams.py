@@ -42,7 +42,7 @@ class FakeFiles:
 
     world: World
 
-    def load_text(self, path: Path) -> str | None:
+    def load_text(self, path: Path, *, is_exact: bool = False) -> str | None:
         if path.is_relative_to(DATA_ROOT):
             file = CHECKOUT / path.relative_to(DATA_ROOT)
             return file.read_text(encoding="utf-8") if file.is_file() else None
@@ -60,6 +60,9 @@ class FakeFiles:
 
     def is_link(self, path: Path) -> bool:
         return path in self.world.links
+
+    def find_real(self, path: Path) -> Path:
+        return path
 
     def is_same_file(self, one: Path, other: Path) -> bool:
         return one == other

@@ -28,8 +28,11 @@ def find_cache_dir(environment: Mapping[str, str]) -> Path:
     return Path(base) / "stackctl"
 
 
-def load_text(path: Path) -> str | None:
+def load_text(path: Path, *, is_exact: bool = False) -> str | None:
     """A text file's content; ``None`` when there is no such file.
+
+    Args:
+        is_exact: leave a byte order mark, and the ends of lines, as they are.
 
     Raises:
         ConfigError: the file cannot be read or is not UTF-8.
@@ -42,7 +45,13 @@ def load_text(path: Path) -> str | None:
         denied = isinstance(error, PermissionError)
         hint = f"make it readable: chmod u+r '{path}'" if denied else find_hint(error)
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint) from error
-    return decode_text(data, str(path))
+    text = decode_text(data, str(path))
+    return data.decode() if is_exact else text
+
+
+def find_real(path: Path) -> Path:
+    """Where a path leads, past every link in it; what does not exist is left as it is."""
+    return Path(os.path.realpath(path))
 
 
 def remove_file(path: Path) -> None:

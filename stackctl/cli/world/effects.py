@@ -54,6 +54,7 @@ class _Files:
     save_text = staticmethod(site_files.save_text)
     remove_file = staticmethod(site_files.remove_file)
     is_link = staticmethod(Path.is_symlink)
+    find_real = staticmethod(site_files.find_real)
     is_same_file = staticmethod(site_files.is_same_file)
     load_facts = staticmethod(host.load_file_facts)
     load_model_files = staticmethod(gguf.load_model_files)

@@ -1,4 +1,7 @@
-"""Put what a tool needs into its own file, and leave everything else in it as it is: comments, order, spaces. Pure."""
+"""Put what a tool needs into its own file, and leave everything else in it as it is: comments, order, spaces. Pure.
+
+In YAML, the library sets spaces anew where something is changed.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,37 @@ from stackctl.core.connect.merging import find_name, merge
 from stackctl.core.connect.values import FileKind
 
 
+_MARK = "\ufeff"
+
+
 def edit_text(kind: FileKind, text: str, values: Mapping[str, Any]) -> str:
     """The text of a file with the values in it.
 
     Args:
-        text: what the file holds; empty where there is none.
+        text: what the file holds; empty where there is none. A byte order mark stays, and ends of lines as Windows has
+            them.
 
     Raises:
         ValueError: the file cannot be read as what it is said to be, or not be changed without a loss; the message says
             what was seen, and on which line where that is known.
     """
     edit, read = _KINDS[kind]
-    before = read(text)
+    body = text.removeprefix(_MARK)
+    has_crlf = "\r\n" in body and body.count("\r\n") == body.count("\n")
+    if has_crlf:
+        body = body.replace("\r\n", "\n")
+    before = read(body)
     if before is not None and not isinstance(before, Mapping):
         raise ValueError("it holds no names and values")
-    after = edit(text, values)
+    meant = merge(before or {}, values)
+    # By their texts, as 1 and true are equal. A library may set the spaces of a file anew that it only looks at.
+    if repr(meant) == repr(before):
+        return text
+    after = edit(body, values)
     # Whatever the libraries make of a file that nobody thought of: what is written is what was meant, or nothing is.
-    if read(after) != merge(before or {}, values):
+    if read(after) != meant:
         raise ValueError("it cannot be changed without changing more than is meant")
-    return after
+    return text[: text.startswith(_MARK)] + (after.replace("\n", "\r\n") if has_crlf else after)
 
 
 def _read_toml(text: str) -> Any:
@@ -77,6 +92,8 @@ def _read_yaml(text: str) -> Any:
 
     try:
         return yaml.safe_load(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"line {mark.line + 1}: it is no YAML" if mark else "it is no YAML") from error

@@ -54,8 +54,7 @@ def read_json_text(text: str) -> Any:
 
 
 def _read_document(text: str) -> _Node:
-    start = 1 if text.startswith("\ufeff") else 0
-    node = _read(text, _skip(text, start), 0)
+    node = _read(text, _skip(text, 0), 0)
     if (end := _skip(text, node.end)) < len(text):
         raise _name(text, end, "more after the end")
     return node
@@ -147,7 +146,7 @@ def _append(text: str, node: _Node, missing: list[str], inner: str, edits: list[
 
 def _find_indent(text: str, place: int) -> str:
     line = text[text.rfind("\n", 0, place) + 1 : place]
-    return line[: len(line) - len(line.lstrip())].lstrip("\ufeff")
+    return line[: len(line) - len(line.lstrip())]
 
 
 def _dump(value: Any, unit: str, indent: str) -> str:

@@ -58,7 +58,7 @@ class ToolFile:
 
     def load(self) -> str | None:
         """What the file holds; None when it does not exist."""
-        return self._effects.files.load_text(self.path)
+        return self._effects.files.load_text(self.path, is_exact=True)
 
     def save(self, before: str | None, after: str) -> None:
         """Write, and remember what was there before the first time."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stackctl.core.connect.edit import edit_text
 from stackctl.core.connect.json_text import edit_json, read_json_text
 from stackctl.core.connect.merging import merge
+from stackctl.core.connect.values import FileKind
 
 NAMES = st.sampled_from(["a", "b", "model", "env", "한글", 'with "quotes"', "//", "/*"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
@@ -62,12 +63,31 @@ def test_comments_order_and_indentation_stay() -> None:
         ('{\n\t"b": 2\n}', '{\n\t"b": 2,\n\t"a": 1\n}'),
         ('{\n  "b": 2 // two\n}', '{\n  "b": 2, // two\n  "a": 1\n}'),
         ('{"a": true}', '{"a": 1}'),
-        ('\ufeff{"a": 0}', '\ufeff{"a": 1}'),
         ("{ // nothing\n}", '{ // nothing\n  "a": 1\n}'),
     ],
 )
 def test_a_member_more(before: str, after: str) -> None:
     assert edit_json(before, {"a": 1}) == after
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("json", '{\n  // mine\n  "b": 2\n}\n'),
+        ("toml", "b = 2 # mine\n[c]\nd = 1\n"),
+        ("yaml", "# mine\nb: 2\nc:\n  - d\n"),
+    ],
+)
+def test_a_mark_and_ends_of_lines_stay(kind: FileKind, text: str) -> None:
+    after = edit_text(kind, text, {"a": 1})
+    assert edit_text(kind, "\ufeff" + text, {"a": 1}) == "\ufeff" + after
+    assert edit_text(kind, text.replace("\n", "\r\n"), {"a": 1}) == after.replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize("text", ["a:   1\nb:\n    c: [1,2]\n", "a: 1", "%YAML 1.1\n---\na: 1\n"])
+def test_where_nothing_is_to_change_no_space_does(text: str) -> None:
+    assert edit_text("yaml", text, {"a": 1}) == text
+    assert edit_text("json", '{"a":   true}', {"a": 1}) == '{"a":   1}'
 
 
 @given(OBJECTS, OBJECTS, st.sampled_from([None, 2, 4, "\t"]))
@@ -161,7 +181,7 @@ def test_yaml_of_any_beginning(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("yaml", "a: [1"), ("yaml", "- 1\n"), ("yaml", "a: 1\na: 2\n"), ("toml", "a = "), ("toml", "a = 1\na = 2\n")],
+    [("yaml", "a: [1"), ("yaml", "a: " + "[" * 3000), ("yaml", "- 1\n"), ("yaml", "a: 1\na: 2\n"), ("toml", "a = "), ("toml", "a = 1\na = 2\n")],
 )
 def test_what_cannot_be_read_is_refused(kind: Any, text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
