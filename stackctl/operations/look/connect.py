@@ -19,7 +19,7 @@ from stackctl.core.health.probes import read_json
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, Finding, NotRunning, UnhealthyError, suggest_nearest
 from stackctl.operations.effects import Effects
-from stackctl.operations.look.connect_files import ToolFile
+from stackctl.operations.look.connect_files import ToolFile, find_home
 from stackctl.operations.site.load_settings import load_settings
 
 ASK_S = 10.0
@@ -128,12 +128,16 @@ def undo(effects: Effects, name: str, *, force: bool) -> tuple[Path, bool]:
 
 
 def find_path(settings: Settings, environment: Mapping[str, str]) -> Path:
-    """Where a tool keeps its file for this person; it may have been told another place."""
+    """Where a tool keeps its file for this person; it may have been told another place.
+
+    Raises:
+        ConfigError: nothing says where the person's home is.
+    """
     path = PurePath(settings.path)
     for variable, folder in _MOVED.items():
         if environment.get(variable) and path.is_relative_to(folder):
             return Path(environment[variable]) / path.relative_to(folder)
-    return Path(environment.get("HOME") or "/") / path
+    return find_home(environment) / path
 
 
 _MOVED = {"CLAUDE_CONFIG_DIR": ".claude", "CODEX_HOME": ".codex", "XDG_CONFIG_HOME": ".config"}
