@@ -73,6 +73,8 @@ def _check_options(tool: str | None, options: dict[str, Any]) -> None:
         raise click.UsageError("--new-key and --key-file exclude each other.")
     if options["new_key"] and options["dry_run"]:
         raise click.UsageError("--new-key and --dry-run exclude each other: a key would be given out.")
+    if options["new_key"] and options["do_test"]:
+        raise click.UsageError("--new-key and 'test' exclude each other: nobody would see the key.")
     if options["url"] and not options["key_file"]:
         raise click.UsageError("--url needs --key-file: the key of a gateway elsewhere is not known here.")
 
@@ -111,6 +113,8 @@ def _connect(effects: Effects, tool: str, options: dict[str, Any]) -> None:
     if options["new_key"]:
         from stackctl.operations.access.keys import create_key
 
+        if options["do_write"]:  # whatever speaks against it: no key is given out that then stands nowhere
+            write(effects, connected, key, dry_run=True, force=options["force"])
         key = create_key(effects, options["new_key"], {}).secret
     print_warnings(connected.findings)
     if options["do_test"]:
@@ -162,8 +166,7 @@ def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool) -> Non
     from stackctl.core.connect.show import list_parts
     from stackctl.core.connect.values import KEY
 
-    shown = key if reveal else KEY
-    parts = list_parts(connected.guide, str(connected.path or ""))
+    parts = list_parts(connected.guide, str(connected.path or ""), key if reveal else KEY)
     if as_json:
         print_json(
             {
@@ -172,14 +175,14 @@ def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool) -> Non
                 "url": connected.gateway.url,
                 "model": connected.gateway.chat.name,
                 "context": connected.gateway.chat.context,
-                "parts": [{"title": title, "text": text.replace(KEY, shown)} for title, text in parts],
+                "parts": [{"title": title, "text": text} for title, text in parts],
                 "notes": list(connected.guide.notes),
             }
         )
         return
     for title, text in parts:
         print_note(title)
-        print_piece(text.replace(KEY, shown))
+        print_piece(text)
         print_text()
     for note in connected.guide.notes:
         print_note(note)

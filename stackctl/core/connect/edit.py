@@ -14,7 +14,6 @@ from stackctl.core.connect.json_text import edit_json, read_json_text
 from stackctl.core.connect.merging import find_name, merge
 from stackctl.core.connect.values import FileKind
 
-
 _MARK = "\ufeff"
 
 

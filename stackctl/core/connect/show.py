@@ -1,28 +1,45 @@
-"""What a tool needs to be told, as a person reads and copies it. Pure."""
+"""What a tool needs to be told, as a person reads and copies it, and what writing changes. Pure."""
 
 from __future__ import annotations
 
+import re
 import shlex
+from difflib import unified_diff
 
 from stackctl.core.connect.edit import edit_text
-from stackctl.core.connect.values import KEY, Guide
+from stackctl.core.connect.values import KEY, Guide, fill
+
+HIDDEN = "***"
+# The value of a name that ends as those of secrets do, and whatever looks like a key of this gateway or of a provider.
+_SECRET = re.compile(
+    r"""((?:key|token|secret|password|authorization)["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,}\]]+)""",
+    re.IGNORECASE,
+)
+_KEY_LIKE = re.compile(r"\bsk-[\w-]{8,}")
 
 
-def list_parts(guide: Guide, path: str) -> list[tuple[str, str]]:
+def list_parts(guide: Guide, path: str, key: str = KEY) -> list[tuple[str, str]]:
     """Each part with its heading: what is exported, what a file holds, lines of code.
 
     Args:
         path: where the tool's own file is; empty where it has none.
+        key: what is shown as the key.
     """
     parts: list[tuple[str, str]] = []
     if guide.variables:
-        lines = [
-            f"export {name}={value if value == KEY else shlex.quote(value)}\n"
-            for name, value in guide.variables.items()
-        ]
+        shown = {name: value.replace(KEY, key) for name, value in guide.variables.items()}
+        lines = [f"export {name}={value if value == KEY else shlex.quote(value)}\n" for name, value in shown.items()]
         parts.append(("in the shell, before it is started:", "".join(lines)))
     if guide.settings:
-        parts.append((f"in {path}:", edit_text(guide.settings.kind, "", guide.settings.values)))
+        parts.append((f"in {path}:", edit_text(guide.settings.kind, "", fill(guide.settings.values, key))))
     if guide.text:
-        parts.append(("lines to use:" if not guide.settings else "and:", guide.text))
+        parts.append(("lines to use:" if not guide.settings else "and:", guide.text.replace(KEY, key)))
     return parts
+
+
+def render_difference(path: str, before: str, after: str, key: str) -> str:
+    """The difference as ``diff -u`` shows it, without the key, and without others that the file holds."""
+    lines = unified_diff(before.splitlines(), after.splitlines(), path, path, lineterm="")
+    text = "\n".join(lines)
+    text = text.replace(key, HIDDEN) if key else text
+    return _KEY_LIKE.sub(HIDDEN, _SECRET.sub(rf"\g<1>{HIDDEN}", text))

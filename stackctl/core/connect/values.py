@@ -121,3 +121,16 @@ class Tool:
     needs_context: int = 0
     needs_tools: bool = False
     shapes: tuple[Shape, ...] = ()
+
+
+def fill(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A copy with the key where its place was."""
+
+    def put(part: object) -> object:
+        if isinstance(part, Mapping):
+            return {name: put(item) for name, item in part.items()}
+        if isinstance(part, list):
+            return [put(item) for item in part]
+        return part.replace(KEY, key) if isinstance(part, str) else part
+
+    return {name: put(item) for name, item in values.items()}

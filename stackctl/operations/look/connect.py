@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import unified_diff
 from pathlib import Path, PurePath
 
 from stackctl.core.connect.choice import choose_models, find_troubles, read_model, read_url
 from stackctl.core.connect.edit import edit_text
+from stackctl.core.connect.show import render_difference
 from stackctl.core.connect.tools import TOOLS
-from stackctl.core.connect.values import KEY, Gateway, Guide, Model, Settings, Tool
+from stackctl.core.connect.values import Gateway, Guide, Model, Settings, Tool, fill
 from stackctl.core.health.probes import read_json
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, Finding, NotRunning, UnhealthyError, suggest_nearest
@@ -108,7 +108,7 @@ def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, fo
         after = _edit(connected, settings, before or "", key)
         if not dry_run and after != before:
             file.save(before, after)
-    return render_difference(connected.path, before or "", after, key)
+    return render_difference(str(connected.path), before or "", after, key)
 
 
 def undo(effects: Effects, name: str, *, force: bool) -> tuple[Path, bool]:
@@ -143,12 +143,6 @@ def find_path(settings: Settings, environment: Mapping[str, str]) -> Path:
 _MOVED = {"CLAUDE_CONFIG_DIR": ".claude", "CODEX_HOME": ".codex", "XDG_CONFIG_HOME": ".config"}
 
 
-def render_difference(path: Path, before: str, after: str, key: str) -> str:
-    """The difference as ``diff -u`` shows it, without the key."""
-    lines = unified_diff(before.splitlines(), after.splitlines(), str(path), str(path), lineterm="")
-    return "\n".join(lines).replace(key, "***") if key else "\n".join(lines)
-
-
 def _edit(connected: Connected, settings: Settings, text: str, key: str) -> str:
     try:
         return edit_text(settings.kind, text, fill(settings.values, key))
@@ -157,21 +151,6 @@ def _edit(connected: Connected, settings: Settings, text: str, key: str) -> str:
             f"{connected.path} stays as it is: {error}; a file of {settings.kind.upper()} was expected.",
             f"mend it, or put in by hand what 'stackctl connect {connected.tool.name}' prints",
         ) from error
-
-
-def fill(value: object, key: str) -> dict[str, object]:
-    """A copy with the key where its place was."""
-
-    def put(part: object) -> object:
-        if isinstance(part, Mapping):
-            return {name: put(item) for name, item in part.items()}
-        if isinstance(part, list):
-            return [put(item) for item in part]
-        return part.replace(KEY, key) if isinstance(part, str) else part
-
-    filled = put(value)
-    assert isinstance(filled, dict)
-    return filled
 
 
 def _load_models(effects: Effects, key: str, url: str) -> list[Model]:

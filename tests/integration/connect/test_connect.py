@@ -177,6 +177,18 @@ def test_a_key_of_its_own(person: Person) -> None:
     assert secret != person.key
 
 
+def test_no_key_is_given_out_that_then_stands_nowhere(person: Person) -> None:
+    def list_keys() -> str:
+        return person.site.run("keys", "list", "--json").stdout
+
+    before = list_keys()
+    person.file(CLAUDE, "[]")
+    person.run("claude-code", "--write", "--new-key", f"lost of {person.home.name}", code=3)
+    person.run("cursor", "--write", "--new-key", f"lost of {person.home.name}", code=3)
+    person.run("test", "curl", "--new-key", f"lost of {person.home.name}", code=2)
+    assert [key["name"] for key in json.loads(list_keys())] == [key["name"] for key in json.loads(before)]
+
+
 def test_from_another_machine(person: Person) -> None:
     arguments = ("claude-code", "--url", person.site.url, "--key-file", "-")
     shown = json.loads(person.run(*arguments, "--json", stdin=person.key, in_site=False).stdout)

@@ -114,7 +114,9 @@ def test_a_record_that_cannot_be_read_is_named(effects: Effects, home: Path, tex
 
 
 @pytest.mark.parametrize("home_is", [None, "", "somewhere"])
-def test_without_a_home_nothing_is_written(effects: Effects, monkeypatch: pytest.MonkeyPatch, home_is: str | None) -> None:
+def test_without_a_home_nothing_is_written(
+    effects: Effects, monkeypatch: pytest.MonkeyPatch, home_is: str | None
+) -> None:
     if home_is is None:
         monkeypatch.delenv("HOME")
     else:

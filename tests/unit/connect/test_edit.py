@@ -181,7 +181,14 @@ def test_yaml_of_any_beginning(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("yaml", "a: [1"), ("yaml", "a: " + "[" * 3000), ("yaml", "- 1\n"), ("yaml", "a: 1\na: 2\n"), ("toml", "a = "), ("toml", "a = 1\na = 2\n")],
+    [
+        ("yaml", "a: [1"),
+        ("yaml", "a: " + "[" * 3000),
+        ("yaml", "- 1\n"),
+        ("yaml", "a: 1\na: 2\n"),
+        ("toml", "a = "),
+        ("toml", "a = 1\na = 2\n"),
+    ],
 )
 def test_what_cannot_be_read_is_refused(kind: Any, text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
