@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 
+from stackctl.core.bundle.format.installed_paths import CURRENT, FILES, OFFLINE_FOLDER, SETTINGS_FILE
 from stackctl.core.settings.dotenv import parse_dotenv, set_values
 from stackctl.core.settings.reference import render_env_example
 from stackctl.core.settings.settings import Settings, is_generated
@@ -53,10 +54,11 @@ def run_init(effects: Effects) -> tuple[str, ...]:
     return tuple(done)
 
 
-def complete_env(effects: Effects, *, says_kept: bool = False) -> tuple[str, ...]:
+def complete_env(effects: Effects, *, release: str = CURRENT, says_kept: bool = False) -> tuple[str, ...]:
     """Make `.env`, or generate the keys that it lacks.
 
     Args:
+        release: path below the folder of releases of the one whose settings say which apps there are, too.
         says_kept: whether a file that needed nothing is worth a line.
 
     Raises:
@@ -68,7 +70,9 @@ def complete_env(effects: Effects, *, says_kept: bool = False) -> tuple[str, ...
     unreadable = [finding for finding in before.findings if finding.subject == "syntax"]
     if unreadable:
         raise ConfigError(f"{env_file} cannot be read; it was not changed.", unreadable[0].hint, unreadable)
-    apps = pick_source("STACK_APPS", (effects.given.flags, effects.given.environment, before.values))[0] or ""
+    packed = effects.files.load_text(effects.paths.site / OFFLINE_FOLDER / release / FILES / SETTINGS_FILE)
+    sources = (effects.given.flags, effects.given.environment, before.values, parse_dotenv(packed or "").values)
+    apps = pick_source("STACK_APPS", sources)[0] or ""
     names = [item.name.upper() for item in fields(Settings) if is_generated(item, apps)]
     missing = {name: effects.machine.make_key() for name in names if not before.values.get(name)}
     if text is None or missing:

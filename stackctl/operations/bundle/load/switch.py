@@ -48,7 +48,7 @@ def install_release(
     for model in models:
         folder.install(f"{STAGING}/{short_id}/{MODELS}/{model.digest[:16]}", str(model_folder(model.digest)))
     folder.install(f"{STAGING}/{short_id}/{RELEASE}", release_folder(short_id))
-    _make_env(effects)
+    _make_env(effects, release_folder(short_id))
     before = folder.find_link(CURRENT)
     if before != short_id:
         # First the way back: interrupted between the two, the load is run again; 'current' is the old one until then.
@@ -58,10 +58,10 @@ def install_release(
     folder.remove(f"{STAGING}/{short_id}")
 
 
-def _make_env(effects: Effects) -> None:
-    """Make `.env` with keys of the site's own, without which nothing can start."""
+def _make_env(effects: Effects, release: str) -> None:
+    """Make `.env` with keys of the site's own, without which nothing of the release can start."""
     try:
-        for line in complete_env(effects):
+        for line in complete_env(effects, release=release):
             effects.terminal.report(line)
     except OSError as error:
         message = f"{effects.paths.site / '.env'} cannot be written: {error.strerror}."
