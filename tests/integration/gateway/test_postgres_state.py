@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
+import resource
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -158,3 +161,17 @@ def test_writers_at_once_lose_nothing_and_none_waits_for_ever(server: PostgresSe
     assert sum(item.requests for item in sums) == 4 * 20 * 17
     assert database.read_here(lambda c: c.execute("SELECT count(*) FROM usage").fetchone()) == (4 * 20 * 17,)
     database.close_here()
+
+
+def test_a_process_with_many_connections_uses_the_server(server: PostgresServer) -> None:
+    """Numbers of files from 1024 on are more than ``select`` takes; each client of a gateway has one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1024):
+            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        database = Database(server)
+        stack.callback(database.close_here)
+        for _ in range(2):
+            assert database.read_here(lambda c: c.execute("SELECT count(*) FROM facts").fetchone()) == (2,)

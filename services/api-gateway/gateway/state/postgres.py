@@ -145,12 +145,14 @@ class PostgresSession:
         self._secrets = secrets
         # Of its own, because the connection's may be closed, and its number be another's, when the time is over.
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._arrivals = select.poll()  # which takes any number of a file, unlike ``select.select``
+        self._arrivals.register(self._socket, select.POLLIN)
         self._translated = cast("Connection", _Translated(connection))
 
     @property
     def is_lost(self) -> bool:
         """See ``Session``. A server that ends writes so, and closes; nothing else is to be read between jobs."""
-        return self._connection.closed or bool(select.select([self._socket], [], [], 0)[0])
+        return self._connection.closed or bool(self._arrivals.poll(0))
 
     def prepare(self) -> None:
         """Bring the tables to the newest form.
