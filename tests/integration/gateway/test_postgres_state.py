@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import resource
@@ -175,3 +176,23 @@ def test_a_process_with_many_connections_uses_the_server(server: PostgresServer)
         stack.callback(database.close_here)
         for _ in range(2):
             assert database.read_here(lambda c: c.execute("SELECT count(*) FROM facts").fetchone()) == (2,)
+
+
+def test_what_took_too_long_for_who_asked_is_not_kept(server: PostgresServer) -> None:
+    has_given_up = threading.Event()
+
+    def write_slowly(connection: Connection) -> None:
+        connection.execute("INSERT INTO facts VALUES ('late', 1)")
+        assert has_given_up.wait(30)
+
+    async def run() -> None:
+        database = Database(server, longest_s=1.0)
+        with pytest.raises(StateError, match="did not answer within 1 s"):
+            await database.write(write_slowly)
+        has_given_up.set()
+        await database.close()
+
+    asyncio.run(run())
+    database = Database(server)
+    assert database.read_here(lambda c: c.execute("SELECT count(*) FROM facts").fetchone()) == (2,)
+    database.close_here()

@@ -87,10 +87,15 @@ class Database:
     async def _run(self, do: Callable[[Job[T]], T], job: Job[T]) -> T:
         given_up = threading.Event()
 
-        def do_in_time(connection: Connection) -> T:
+        def check_wanted() -> None:
             if given_up.is_set():
                 raise StateError("nobody waits for it any more")
-            return job(connection)
+
+        def do_in_time(connection: Connection) -> T:
+            check_wanted()
+            result = job(connection)
+            check_wanted()  # or what was told to have changed nothing would be kept
+            return result
 
         try:
             async with asyncio.timeout(self._longest_s):
