@@ -296,6 +296,32 @@ def test_a_wrong_password_is_said_and_stands_nowhere(open_gate: Open, redis: Red
         wait_shared(gate)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "has a password file that cannot be read: No such file or directory"),
+        (b"\xff\xfe", "has a password file that cannot be read: it is no text"),
+    ],
+)
+def test_a_gateway_starts_without_its_password_file(
+    open_gate: Open, redis: RedisServer, tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    wrong = {"GATEWAY_REDIS_PASSWORD": "", "GATEWAY_REDIS_PASSWORD_FILE": str(file)}
+    with open_gate("a", redis, **wrong) as gate:
+        assert look(gate)["reason"] == reason
+        file.write_text(f"{PASSWORD}\n")
+        wait_shared(gate)
+
+
+def test_a_gateway_starts_with_a_host_that_is_no_name(open_gate: Open, redis: RedisServer) -> None:
+    with open_gate("a", redis, GATEWAY_REDIS_URL="redis://redis..example") as gate:
+        assert look(gate)["reason"] == "cannot be reached: its address has no name of a host"
+        assert ask(gate).status_code == 200
+
+
 def test_without_a_password_it_is_said_that_one_is_wanted(open_gate: Open, redis: RedisServer) -> None:
     with open_gate("a", redis, GATEWAY_REDIS_PASSWORD="") as gate:
         assert look(gate)["reason"] == "refused the password (NOAUTH)"

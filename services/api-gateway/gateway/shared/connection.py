@@ -31,7 +31,7 @@ _PASSWORD_CODES = frozenset({"WRONGPASS", "NOAUTH", "ERR"})
 
 
 class AwayError(Exception):
-    """Redis does not answer."""
+    """Redis does not answer, or for the reason that it says."""
 
 
 class Connection:
@@ -110,7 +110,7 @@ class Connection:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     await self._connect(wire)
-            except (OSError, TimeoutError, AwayError, ErrorReply, MalformedError) as error:
+            except (OSError, UnicodeError, AwayError, ErrorReply, MalformedError) as error:
                 wire.abort()
                 self._note_away(_explain(error))
                 self._first.set()
@@ -127,9 +127,8 @@ class Connection:
             self._note_away("does not answer")
 
     async def _connect(self, wire: _Wire) -> None:
-        place = self.place
+        place, password = self.place, _read_password(self.place)
         await asyncio.get_running_loop().create_connection(lambda: wire, place.host, place.port, ssl=self._trust)
-        password = Path(place.password_file).read_text().strip() if place.password_file else place.password
         if password:
             await wire.demand("AUTH", *([place.user] if place.user else []), password)
         await wire.demand("SELECT", place.database)
@@ -239,8 +238,22 @@ def _forget(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
+def _read_password(place: RedisPlace) -> str:
+    if not place.password_file:
+        return place.password
+    try:
+        return Path(place.password_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        seen = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise AwayError(f"has a password file that cannot be read: {seen}") from None
+
+
 def _explain(error: BaseException) -> str:
     """Why there is no connection, in words that hold no password."""
+    if isinstance(error, AwayError):
+        return str(error) or "does not answer"
+    if isinstance(error, UnicodeError):
+        return "cannot be reached: its address has no name of a host"
     if isinstance(error, ErrorReply):
         is_password = error.code in _PASSWORD_CODES
         return f"refused the {'password' if is_password else 'connection'} ({error.code})"
