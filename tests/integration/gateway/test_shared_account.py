@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from gateway.queue.ledger import Ledger
 from gateway.queue.slots import Slots
 from gateway.redis_place import RedisPlace
 from gateway.shared.limits import SharedLimits
+from gateway.shared.script import SCRIPT, Script
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,8 +47,8 @@ class Timed(SharedLimits):
     def __init__(self, server: RedisServer, clock: Clock) -> None:
         place = RedisPlace("127.0.0.1", server.port, password=server.password)
         super().__init__(Slots(clock=clock, wall=clock), place, clock=lambda: 0.0)
-        self._script = self._script.replace(b"redis.call('TIME')", b"redis.call('LRANGE', 'clock', 0, 1)")
-        self._digest = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
+        text = SCRIPT.read_bytes().replace(b"redis.call('TIME')", b"redis.call('LRANGE', 'clock', 0, 1)")
+        self._script = Script(self._connection, text)
 
     async def turn(self, now_s: float) -> None:
         ask = self._connection.ask

@@ -352,6 +352,27 @@ def test_a_redis_that_takes_no_writes_counts_as_away(open_gate: Open, redis: Red
         assert look(gate)["status"] == "ok"
 
 
+def test_what_a_redis_that_takes_no_writes_was_not_told_is_told_later(
+    open_gate: Open, redis: RedisServer, provider: StandIn
+) -> None:
+    with open_gate("a", redis) as one, open_gate("b", redis) as other:
+        keys = [give_key(gate, budget_tokens=1000, parallel_requests=2) for gate in (one, other)]
+        provider.script("chat", NEVER_ENDS, OK)
+        with one.clients[0].stream("POST", CHAT, json={**BODY, "stream": True}, headers=build_headers(keys[0])) as held:
+            lines = held.iter_lines()  # a generator that is thrown away closes the answer
+            assert next(lines)
+            redis.ask("replicaof", "127.0.0.1", "1")
+        assert [ask(one, keys[0]).status_code for _ in range(3)] == [200] * 3
+        redis.ask("replicaof", "no", "one")
+        assert ask(one, keys[0]).status_code == 200
+        wait_shared(one)
+        kept = "gateway:limits:key ada"
+        wait_for(lambda: redis.ask("hget", f"{kept}:b", "held") == "0", "what ended meanwhile to be settled")
+        assert redis.ask("zcard", f"{kept}:p") == "0"
+        used = int(redis.ask("hget", f"{kept}:b", "used"))
+        assert 4 * COUNTED_TOKENS <= used < 5 * COUNTED_TOKENS + 80, "with the answer that was left"
+
+
 def test_a_script_that_redis_has_forgotten_is_sent_again(open_gate: Open, redis: RedisServer) -> None:
     with open_gate("a", redis) as gate:
         key = give_key(gate, requests_per_minute=2)

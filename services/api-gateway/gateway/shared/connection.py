@@ -91,14 +91,15 @@ class Connection:
         """Send a command whose reply nobody waits for.
 
         Args:
-            on_loss: called where there is no connection, or it is lost before the reply: nobody knows what was done.
+            on_loss: called where there is no connection, or it is lost before the reply, so that nobody knows what was
+                done, and where the command was refused.
         """
         if self._wire is None:
             on_loss()
             return
 
         def look(future: asyncio.Future[Any]) -> None:
-            if not future.cancelled() and future.exception():
+            if not future.cancelled() and (future.exception() or isinstance(future.result(), ErrorReply)):
                 on_loss()
 
         self._wire.send(*words).add_done_callback(look)

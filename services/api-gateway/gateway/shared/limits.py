@@ -7,19 +7,15 @@ it is back.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import logging
 import secrets
 import ssl
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.observe.logs import note
 from gateway.queue.bounds import (
     Admission,
     BaseNeededError,
@@ -37,10 +33,8 @@ from gateway.queue.line import QueueError
 from gateway.queue.slots import Lease, LineState, SlotQueue
 from gateway.redis_place import RedisPlace
 from gateway.shared.connection import AwayError, Connection
-from gateway.shared.resp import ErrorReply
+from gateway.shared.script import SCRIPT, Script
 from gateway.state.values import Period
-
-_LOG = logging.getLogger("gateway.limits")
 
 # How long Redis keeps the places of requests at once for a gateway that it does not hear of.
 LEASE_S = 30.0
@@ -51,7 +45,6 @@ MAX_NAMES = 1024
 _NEWEST = 0.2
 _PREFIX = "gateway:limits:"
 _LIMITS = {1: Limit.REQUESTS, 2: Limit.TOKENS, 3: Limit.PARALLEL, 4: Limit.BUDGET}
-_SCRIPT = Path(__file__).with_name("limits.lua")
 
 
 class LimitsAwayError(QueueError):
@@ -78,9 +71,8 @@ class SharedLimits:
         self, here: SlotQueue, place: RedisPlace, trust: ssl.SSLContext | None = None, clock: Clock = time.monotonic
     ) -> None:
         self._here, self._clock = here, clock
-        self._connection = Connection(place, trust, self._begin, self._renew)
-        self._script = _SCRIPT.read_bytes()
-        self._digest = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
+        self._connection = Connection(place, trust, self._begin, self._watch)
+        self._script = Script(self._connection, SCRIPT.read_bytes())
         self._instance = secrets.token_hex(6)
         self._numbers = itertools.count()
         self._running: dict[str, tuple[str, ...]] = {}
@@ -88,7 +80,6 @@ class SharedLimits:
         self._names: OrderedDict[str, _Seen] = OrderedDict()
         self._owed: dict[tuple[str, Period], int] = {}
         self._renewed_s = 0.0
-        self._refusal = ""
 
     async def open(self) -> None:
         """Reach Redis, or find that it is away; takes about a second at most."""
@@ -100,7 +91,7 @@ class SharedLimits:
 
     def describe_sharing(self) -> dict[str, Any]:
         """How the limits are counted now, for ``/health``."""
-        place, reason = self._connection.place, self._connection.reason or self._refusal
+        place, reason = self._connection.place, self._connection.reason or self._script.refusal
         if not reason:
             return {"redis": place.address, "status": "ok"}
         return {"redis": place.address, "status": "away", "reason": reason, "rule": place.away}
@@ -133,7 +124,7 @@ class SharedLimits:
             words += [-1 if limit is None else limit for limit in limits]
             words.append(its.budget_period)
         try:
-            reply = await self._run(places, *words)
+            reply = await self._script.run(places, *words)
         except AwayError:
             if was_open:  # it may have counted all the same
                 self._untold.append((places, request, 0))
@@ -150,7 +141,9 @@ class SharedLimits:
     async def take_turn(self, name: str, interval_s: float, longest_s: float) -> float:
         """See ``SlotQueue``."""
         try:
-            wait_us = await self._run((build_place(name),), "turn", _to_us(interval_s), _to_us(max(longest_s, 0.0)))
+            wait_us = await self._script.run(
+                (build_place(name),), "turn", _to_us(interval_s), _to_us(max(longest_s, 0.0))
+            )
         except AwayError:
             self._refuse_away()
             return await self._here.take_turn(name, interval_s, longest_s)
@@ -162,7 +155,7 @@ class SharedLimits:
         if not names:
             return {}
         try:
-            found = await self._run(tuple(map(build_place, names)), "look")
+            found = await self._script.run(tuple(map(build_place, names)), "look")
         except AwayError:
             return await self._here.list_taken(most)
         return {
@@ -229,43 +222,23 @@ class SharedLimits:
         """Settle a request with Redis, now or when it is back; told twice it counts once."""
         untold = places, request, tokens
         words = ("leave", request, -1 if tokens is None else tokens)
-        self._say(places, *words, on_loss=lambda: self._untold.append(untold))
-
-    async def _run(self, places: tuple[str, ...], *words: str | int) -> Any:
-        """Run the script.
-
-        Raises:
-            AwayError: Redis does not answer, or cannot run it: it is full, read-only or still loading.
-        """
-        try:
-            try:
-                reply = await self._connection.ask("EVALSHA", self._digest, len(places), *places, *words)
-            except ErrorReply as refused:
-                if refused.code != "NOSCRIPT":
-                    raise
-                reply = await self._connection.ask("EVAL", self._script, len(places), *places, *words)
-        except ErrorReply as refused:
-            self._note_refusal(f"refuses to count ({refused.code})")
-            raise AwayError from None
-        self._note_refusal("")
-        return reply
-
-    def _note_refusal(self, reason: str) -> None:
-        if reason and reason != self._refusal:
-            place = self._connection.place
-            facts = {"redis": place.address, "reason": reason, "rule": place.away}
-            note(_LOG, logging.WARNING, "limits are not shared", facts)
-        self._refusal = reason
-
-    def _say(self, places: tuple[str, ...], *words: str | int, on_loss: Callable[[], None] = lambda: None) -> None:
-        self._connection.say("EVALSHA", self._digest, len(places), *places, *words, on_loss=on_loss)
+        self._script.say(places, *words, on_loss=lambda: self._untold.append(untold))
 
     def _begin(self) -> None:
         """Hand a Redis that is there again the script, and all that it has not been told."""
-        self._connection.say("SCRIPT", "LOAD", self._script)
+        self._script.load()
         self._renew(is_due=True)
+        self._catch_up()
+
+    def _watch(self) -> None:
+        self._renew()
+        if not self._script.refusal:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Tell Redis what it could not be told."""
         for (name, period), owed in self._owed.items():
-            self._say((build_place(name),), "owe", owed, period)
+            self._script.say((build_place(name),), "owe", owed, period)
         self._owed.clear()
         untold, self._untold = self._untold, deque(maxlen=MAX_UNTOLD)
         for places, request, tokens in untold:
@@ -278,7 +251,7 @@ class SharedLimits:
         self._renewed_s = self._clock()
         held = [(place, request) for request, places in self._running.items() for place in places]
         places, requests = zip(*held, strict=True)
-        self._say(places, "renew", _to_us(LEASE_S), *requests)
+        self._script.say(places, "renew", _to_us(LEASE_S), *requests)
 
 
 def build_place(name: str) -> str:
