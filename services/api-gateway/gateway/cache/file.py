@@ -9,19 +9,16 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from gateway.cache.values import CacheError, Entry, Size
+from gateway.sqlite_file import T, do_in_transaction, explain, open_file
 
 FILE_NAME = "cache.db"
-_BUSY_S = 5.0
 # What a row takes beside its answer: its other columns, its indexes, the rest of its last page.
 _OVERHEAD = 8192
-_WAL_BYTES = 4 * 1024 * 1024
-_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# What is removed is overwritten.
+_PRAGMAS = ("synchronous = NORMAL", "secure_delete = ON", f"journal_size_limit = {4 * 1024 * 1024}")
 _COLUMNS = "digest, model, key, target, warning, is_stream, is_local, stored_at, ends_at, answer"
-
-T = TypeVar("T")
 
 
 class CacheFile:
@@ -159,50 +156,23 @@ class CacheFile:
             connection.close()
 
     def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        def run(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = job(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:  # a full disk has rolled back already
-                    connection.execute("ROLLBACK")
-                raise
-            return result
-
-        return self._do(run)
+        return self._do(lambda connection: do_in_transaction(connection, job))
 
     def _do(self, job: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._connection is None:
-                self._connection = _open(self._path)
+                self._connection = open_file(self._path, *_PRAGMAS)
             return job(self._connection)
         except sqlite3.Error as error:
             # Or a file that was replaced meanwhile would never be seen.
             with contextlib.suppress(sqlite3.Error):
                 self.close()
-            raise _explain(error) from error
+            raise CacheError(*explain(error)) from error
 
 
 def _read_version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    # Opened without "create": a file that was removed meanwhile is a failure, not a new and empty one.
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA synchronous = NORMAL")
-        # What is removed is overwritten.
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _make_room(connection: sqlite3.Connection, limit_bytes: int) -> None:
@@ -223,17 +193,3 @@ def _count_used(connection: sqlite3.Connection) -> int:
 def _shrink(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA incremental_vacuum").fetchall()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _explain(error: sqlite3.Error) -> CacheError:
-    # The extended code of an error begins with its kind.
-    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    is_broken = kind in _BROKEN
-    seen = {
-        sqlite3.SQLITE_FULL: "the disk is full",
-        sqlite3.SQLITE_READONLY: "it is read-only",
-        sqlite3.SQLITE_BUSY: "another process holds it",
-        sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
-        sqlite3.SQLITE_IOERR: "the disk does not answer as it should",
-    }.get(kind, "it is damaged" if is_broken else type(error).__name__)
-    return CacheError(seen, is_broken)

@@ -17,16 +17,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from gateway.sqlite_file import do_in_transaction, explain, open_file
 from gateway.state.connection import Connection, Job, Session, StateError, T
 from gateway.state.postgres import CONNECT_S, JOB_S, PostgresServer
 from gateway.state.schema import NewerError, migrate
 
 FILE_NAME = "gateway.db"
-# Another worker's transaction takes milliseconds, a checkpoint a fraction of a second.
-_BUSY_S = 5.0
-_NOT_A_DATABASE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
-# Where a state is: the path of a SQLite file that ``prepare`` made, or a server that ``prepare_server`` made ready.
+# Where a state is: the path of a SQLite file that ``prepare`` made, or a server, whose tables each connection makes.
 Place = Path | PostgresServer
 
 
@@ -134,19 +132,10 @@ class FileSession:
 
     def write(self, job: Job[T]) -> T:
         """See ``Session``."""
-        connection = self._connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = job(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:  # a full disk has rolled back already
-                    connection.execute("ROLLBACK")
-                raise
+            return do_in_transaction(self._connection, job)
         except sqlite3.Error as error:
             raise _explain(self._path, error) from error
-        return result
 
     def close(self) -> None:
         """See ``Session``."""
@@ -198,30 +187,10 @@ def set_aside(folder: Path) -> Path:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    # Opened without "create": a file that was removed meanwhile is a failure, not a new and empty state.
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A commit may be lost when the machine loses power, never when a process dies, and the file stays whole.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    # A commit may be lost when the machine loses power, never when a process dies, and the file stays whole.
+    return open_file(path, "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
 
 
 def _explain(path: Path, error: sqlite3.Error) -> StateError:
-    # The extended code of an error begins with its kind.
-    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    is_broken = kind in _NOT_A_DATABASE
-    seen = {
-        sqlite3.SQLITE_FULL: "the disk is full",
-        sqlite3.SQLITE_READONLY: "it is read-only",
-        sqlite3.SQLITE_BUSY: "another process holds it",
-        sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
-        sqlite3.SQLITE_IOERR: "the disk does not answer as it should",
-    }.get(kind, "it is damaged" if is_broken else type(error).__name__)
+    seen, is_broken = explain(error)
     return StateError(f"the gateway's state {path} cannot be used: {seen}", is_broken)
