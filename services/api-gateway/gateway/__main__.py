@@ -13,17 +13,11 @@ import ssl
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gateway.catalog.parse import parse_catalog
 from gateway.catalog.values import Catalog
 from gateway.proxies import bypass_proxies
 from gateway.settings import METRICS_FOLDER_VARIABLE, Settings, SettingsError, check_references, parse_settings
-
-if TYPE_CHECKING:
-    from gateway.cache.store import Plan
-    from gateway.edge.server import BuildApp
-    from gateway.state.database import Place
 
 CONFIGURATION_WRONG = 3
 STATE_UNUSABLE = 4
@@ -83,6 +77,7 @@ def listen(settings: Settings, catalog: Catalog) -> int:
 def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
     """Serve until a signal arrives; returns the exit status."""
     from gateway.cache.start import prepare_cache
+    from gateway.edge.plan import GatePlan
     from gateway.edge.server import serve
     from gateway.formats.translations import load_dialect, needs_dialect
     from gateway.lanes.pooled import load_trust
@@ -110,56 +105,8 @@ def run(settings: Settings, catalog: Catalog, listener: socket.socket) -> int:
         return STATE_UNUSABLE
 
     apply_setting(state, Path(settings.state.path), settings.log_prompts)
-    cache = prepare_cache(settings, catalog)
-    return serve(plan_gate(settings, catalog, trust, state, cache), settings, listener, catalog.queue_length)
-
-
-def plan_gate(
-    settings: Settings, catalog: Catalog, trust: ssl.SSLContext | bool, state: Place | None, cache: Plan | None
-) -> BuildApp:
-    """What makes the application of one worker, which opens its parts once its event loop runs.
-
-    Args:
-        trust: whom TLS servers are trusted by.
-        state: where the database is; None for a gateway that keeps nothing.
-        cache: where answers are kept; None where no route wants it.
-    """
-    from gateway.cache.store import Cache
-    from gateway.edge.gate import Gate
-    from gateway.edge.parts import Parts, build_parts, share
-    from gateway.lanes.upstream import Upstream
-    from gateway.observe.content import ContentLog
-    from gateway.queue.slots import SlotQueue
-    from gateway.routing.breaker import Breaker
-    from gateway.routing.router import Router
-    from gateway.shared.limits import SharedLimits
-    from gateway.state.database import Database
-
-    secrets = (settings.admin_key, settings.client_key, *catalog.secrets)
-
-    def share_limits(slots: SlotQueue) -> SharedLimits | None:
-        if settings.redis is None:
-            return None
-        known = trust if isinstance(trust, ssl.SSLContext) else ssl.create_default_context()
-        return SharedLimits(slots, settings.redis, known if settings.redis.has_tls else None)
-
-    def build_gate(slots: SlotQueue) -> Gate:
-        def open_parts() -> Parts:
-            upstream, sharing = Upstream(trust), share_limits(slots)
-            counted = sharing or slots
-            router = Router(upstream, counted, Breaker(), catalog.queue_wait_s)
-            content = (
-                ContentLog(Database(state), Path(settings.state.path), catalog.content, secrets)
-                if state
-                else ContentLog()
-            )
-            kept = Cache(cache) if cache else None
-            parts = build_parts(router, counted, state, settings.usage_days, (upstream.close,), content, kept)
-            return share(parts, sharing) if sharing else parts
-
-        return Gate(settings, catalog, open_parts)
-
-    return build_gate
+    plan = GatePlan(settings, catalog, trust, state, prepare_cache(settings, catalog))
+    return serve(plan.build_gate, settings, listener, catalog.queue_length)
 
 
 if __name__ == "__main__":

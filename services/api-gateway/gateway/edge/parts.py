@@ -79,7 +79,7 @@ class Parts:
 
 
 def share(parts: Parts, sharing: SharedLimits) -> Parts:
-    """The same parts, whose slots these are: opened first and closed last."""
+    """The same parts with limits that are shared: reached while the others open, and closed last."""
     return replace(
         parts, sharing=sharing, openers=(sharing.open, *parts.openers), closers=(*parts.closers, sharing.close)
     )
