@@ -15,6 +15,7 @@ from gateway.queue.bounds import Admission, BaseNeededError, Bounds, Cost, OverL
 from gateway.queue.ledger import Ledger
 from gateway.queue.slots import Slots
 from gateway.redis_place import RedisPlace
+from gateway.shared.connection import AwayError
 from gateway.shared.limits import SharedLimits
 from gateway.shared.script import SCRIPT, Script
 from hypothesis import given
@@ -44,9 +45,10 @@ class Clock:
 class Timed(SharedLimits):
     """Limits in a Redis whose script takes the time from a list that the test writes."""
 
-    def __init__(self, server: RedisServer, clock: Clock) -> None:
+    def __init__(self, server: RedisServer, clock: Clock, is_recorded: bool = False) -> None:
         place = RedisPlace("127.0.0.1", server.port, password=server.password)
-        super().__init__(Slots(clock=clock, wall=clock), place, clock=lambda: 0.0)
+        here = Slots(clock=clock, wall=clock)
+        super().__init__(here, place, is_recorded=is_recorded, clock=lambda: 0.0, wall=clock)
         text = SCRIPT.read_bytes().replace(b"redis.call('TIME')", b"redis.call('LRANGE', 'clock', 0, 1)")
         self._script = Script(self._connection, text)
 
@@ -57,8 +59,8 @@ class Timed(SharedLimits):
 
 
 @asynccontextmanager
-async def open_timed(server: RedisServer, clock: Clock) -> AsyncIterator[Timed]:
-    limits = Timed(server, clock)
+async def open_timed(server: RedisServer, clock: Clock, is_recorded: bool = False) -> AsyncIterator[Timed]:
+    limits = Timed(server, clock, is_recorded)
     await limits.open()
     await limits._connection.ask("FLUSHALL")
     await limits.turn(clock.now_s)
@@ -156,6 +158,48 @@ def name_first(error: Exception) -> None:
 async def keep_leases(shared: SharedLimits) -> None:
     shared._renew(is_due=True)
     await shared._connection.ask("PING")
+
+
+@pytest.mark.parametrize(
+    ("is_recorded", "later_s", "base", "left"),
+    [
+        pytest.param(False, 1, 0, 60, id="told when it is back"),
+        pytest.param(False, 3600, 0, 100, id="of yesterday's budget"),
+        pytest.param(True, 1, 40, 60, id="known from the records of all"),
+    ],
+)
+def test_what_one_gateway_used_of_a_budget_while_it_was_cut_off_counts_once(
+    redis: RedisServer, is_recorded: bool, later_s: float, base: int, left: int
+) -> None:
+    async def run() -> None:
+        clock, bounds, name = Clock(), Bounds(budget_tokens=100), "key 1 ada"
+        async with open_timed(redis, clock, is_recorded) as one:
+            other = Timed(redis, clock, is_recorded)
+            await other.open()
+            (await other.enter(name, bounds, Cost(), 0)).leave(0)
+            await one.close()
+            (await one.enter(name, bounds, Cost(40), 0)).leave(40)
+            clock.now_s += later_s
+            await other.turn(clock.now_s)
+            (await other.enter(name, bounds, Cost(), base)).leave(0)
+            await one.open()
+            async with asyncio.timeout(30):
+                while not await is_told(one):
+                    await asyncio.sleep(0.01)
+            standing = (await other.enter(name, bounds, Cost(), base)).standing
+            assert standing.tokens is not None
+            assert standing.tokens.left == left
+            await other.close()
+
+    asyncio.run(run())
+
+
+async def is_told(shared: SharedLimits) -> bool:
+    """Whether Redis has answered what was asked when it was there again."""
+    try:
+        return await shared._connection.ask("PING") == b"PONG"
+    except AwayError:
+        return False
 
 
 @pytest.mark.parametrize("year", [2026, 2027, 2028, 2100])

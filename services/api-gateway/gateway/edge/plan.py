@@ -20,6 +20,7 @@ from gateway.routing.router import Router
 from gateway.settings import Settings
 from gateway.shared.limits import SharedLimits
 from gateway.state.database import Database, Place
+from gateway.state.postgres import PostgresServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class GatePlan:
         if place is None:
             return None
         trust = self.trust if isinstance(self.trust, ssl.SSLContext) else ssl.create_default_context()
-        return SharedLimits(slots, place, trust if place.has_tls else None)
+        is_recorded = isinstance(self.state, PostgresServer)
+        return SharedLimits(slots, place, trust if place.has_tls else None, is_recorded)
 
     def _build_content_log(self) -> ContentLog:
         if self.state is None:

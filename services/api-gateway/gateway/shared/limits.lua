@@ -282,14 +282,10 @@ function act.leave()
   return 1
 end
 
--- Tokens of a budget that were used while this server was away, and the period of each name's budget.
+-- Tokens of a budget that were used while this server was away, and the start of its period, which may be over.
 function act.owe()
-  for i, place in ipairs(KEYS) do
-    local start = find_span(ARGV[2 * i + 1])
-    if tonumber(redis.call('HGET', place .. ':b', 'start') or NONE) == start then
-      redis.call('HINCRBY', place .. ':b', 'used', ARGV[2 * i])
-    end
-  end
+  local budget = KEYS[1] .. ':b'
+  if redis.call('HGET', budget, 'start') == ARGV[3] then redis.call('HINCRBY', budget, 'used', ARGV[2]) end
   return 1
 end
 

@@ -11,7 +11,7 @@ import itertools
 import secrets
 import ssl
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,10 +31,10 @@ from gateway.queue.bounds import (
 from gateway.queue.ledger import Clock
 from gateway.queue.line import QueueError
 from gateway.queue.slots import Lease, LineState, SlotQueue
+from gateway.queue.tally import find_span
 from gateway.redis_place import RedisPlace
 from gateway.shared.connection import AwayError, Connection
 from gateway.shared.script import SCRIPT, Script
-from gateway.state.values import Period
 
 # How long Redis keeps the places of requests at once for a gateway that it does not hear of.
 LEASE_S = 30.0
@@ -64,13 +64,22 @@ class SharedLimits:
     Args:
         here: leases slots, and counts limits while Redis is away.
         trust: whom a Redis behind TLS is trusted by.
+        is_recorded: whether one database has the records of all these gateways, so that budgets learn from there what
+            was used while Redis was away.
         clock: seconds of a clock that never goes back, for how long requests last.
+        wall: seconds since 1970.
     """
 
     def __init__(
-        self, here: SlotQueue, place: RedisPlace, trust: ssl.SSLContext | None = None, clock: Clock = time.monotonic
+        self,
+        here: SlotQueue,
+        place: RedisPlace,
+        trust: ssl.SSLContext | None = None,
+        is_recorded: bool = False,
+        clock: Clock = time.monotonic,
+        wall: Clock = time.time,
     ) -> None:
-        self._here, self._clock = here, clock
+        self._here, self._is_recorded, self._clock, self._wall = here, is_recorded, clock, wall
         self._connection = Connection(place, trust, self._begin, self._watch)
         self._script = Script(self._connection, SCRIPT.read_bytes())
         self._instance = secrets.token_hex(6)
@@ -78,7 +87,8 @@ class SharedLimits:
         self._running: dict[str, tuple[str, ...]] = {}
         self._untold: deque[tuple[tuple[str, ...], str, int | None]] = deque(maxlen=MAX_UNTOLD)
         self._names: OrderedDict[str, _Seen] = OrderedDict()
-        self._owed: dict[tuple[str, Period], int] = {}
+        # Tokens of budgets by their places and the starts of their periods, in seconds since 1970.
+        self._owed: Counter[tuple[str, int]] = Counter()
         self._renewed_s = 0.0
 
     async def open(self) -> None:
@@ -184,13 +194,13 @@ class SharedLimits:
     ) -> Admission:
         self._refuse_away()
         admission = await self._here.enter(name, bounds, cost, base, more)
-        if bounds.budget_tokens is None:
+        if bounds.budget_tokens is None or self._is_recorded:
             return admission
+        budget = build_place(name), int(find_span(bounds.budget_period, self._wall()).start_s)
 
         def leave(tokens: int | None) -> None:
             admission.leave(tokens)
-            owed = cost.prompt + cost.answer if tokens is None else tokens
-            self._owed[name, bounds.budget_period] = self._owed.get((name, bounds.budget_period), 0) + owed
+            self._owed[budget] += cost.prompt + cost.answer if tokens is None else tokens
 
         return Admission(admission.standing, leave)
 
@@ -237,8 +247,8 @@ class SharedLimits:
 
     def _catch_up(self) -> None:
         """Tell Redis what it could not be told."""
-        for (name, period), owed in self._owed.items():
-            self._script.say((build_place(name),), "owe", owed, period)
+        for (place, start_s), owed in self._owed.items():
+            self._script.say((place,), "owe", owed, start_s)
         self._owed.clear()
         untold, self._untold = self._untold, deque(maxlen=MAX_UNTOLD)
         for places, request, tokens in untold:
