@@ -237,6 +237,20 @@ def test_places_of_a_gateway_that_is_never_heard_of_again_come_back(redis: Redis
     asyncio.run(run())
 
 
+def test_a_lease_is_renewed_where_requests_at_once_are_limited_and_never_stays_for_ever(redis: RedisServer) -> None:
+    async def run() -> None:
+        clock = Clock()
+        async with open_timed(redis, clock) as shared:
+            place = ("provider p", Bounds(parallel_requests=2))
+            await shared.enter("target t", Bounds(requests_per_minute=9), Cost(), more=(place,))
+            redis.ask("del", "gateway:limits:provider p:p")  # a Redis that has lost what it knew
+            await keep_leases(shared)
+            assert redis.ask("exists", "gateway:limits:target t:p") == "0"
+            assert int(redis.ask("pttl", "gateway:limits:provider p:p")) > 0
+
+    asyncio.run(run())
+
+
 def test_turns_of_a_provider_are_an_interval_apart(redis: RedisServer) -> None:
     async def run() -> None:
         clock = Clock()

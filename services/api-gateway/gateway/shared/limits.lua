@@ -291,7 +291,10 @@ end
 
 -- The lease, then the id of each name's request: its gateway still answers for it.
 function act.renew()
-  for i, place in ipairs(KEYS) do redis.call('ZADD', place .. ':p', now + tonumber(ARGV[2]), ARGV[i + 2]) end
+  for i, place in ipairs(KEYS) do
+    redis.call('ZADD', place .. ':p', now + tonumber(ARGV[2]), ARGV[i + 2])
+    redis.call('PEXPIRE', place .. ':p', DAY_MS)
+  end
   return 1
 end
 

@@ -143,9 +143,12 @@ class SharedLimits:
             self._tell(places, request, 0)
             raise
         standing = self._read(reply, pairs)
-        is_settled = any(its.counts_tokens or its.parallel_requests is not None for _, its in pairs)
-        if any(its.parallel_requests is not None for _, its in pairs):
-            self._running[request] = places
+        leased = tuple(
+            place for place, (_, its) in zip(places, pairs, strict=True) if its.parallel_requests is not None
+        )
+        is_settled = bool(leased) or any(its.counts_tokens for _, its in pairs)
+        if leased:
+            self._running[request] = leased
         return Admission(standing, partial(self._leave, places, request, began_s, name, is_settled))
 
     async def take_turn(self, name: str, interval_s: float, longest_s: float) -> float:
@@ -161,16 +164,14 @@ class SharedLimits:
 
     async def list_taken(self, most: int) -> dict[str, list[Taken]]:
         """See ``SlotQueue``; of the names that this worker was asked for."""
-        names = list(itertools.islice(reversed(self._names), most))
+        names = list(itertools.islice(reversed(self._names.items()), most))
         if not names:
             return {}
         try:
-            found = await self._script.run(tuple(map(build_place, names)), "look")
+            found = await self._script.run(tuple(build_place(name) for name, _ in names), "look")
         except AwayError:
             return await self._here.list_taken(most)
-        return {
-            name: _list_taken(self._names[name].bounds, found[4 * at : 4 * at + 4]) for at, name in enumerate(names)
-        }
+        return {name: _list_taken(seen.bounds, found[4 * at : 4 * at + 4]) for at, (name, seen) in enumerate(names)}
 
     def _read(self, reply: list[int], pairs: Sequence[Bounded]) -> Standing:
         """What the script says of a request that wants in.
