@@ -112,10 +112,19 @@ class Postgres:
         assert self._process
         self._process.wait()
 
+    def restore(self) -> None:
+        """Let it answer again, whatever was done to it."""
+        assert self._process
+        if self._process.poll() is None:
+            self.thaw()
+        else:
+            self.start()
+
     def stop(self) -> None:
+        """End it at once: nobody reads its data again, so none of it is written out first."""
         if self._process and self._process.poll() is None:
             self.thaw()
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
 
 

@@ -5,50 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from stackctl.adapters.http.stand_in import StandIn, run_stand_in
-from stackctl.core.drill.faults import OK
 from stackctl.errors import RuntimeFailure
 from tests.integration.gateway.gates import Gate
-from tests.integration.gateway.shared_gates import (
+from tests.integration.gateway.postgres.shared_gates import (
     BOUND_S,
     Open,
-    build_open,
     look,
     report,
     wait_until_away,
     wait_until_back,
 )
-from tests.postgres_server import Postgres, run_postgres
+from tests.postgres_server import Postgres
 from tests.waiting import wait_for
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[StandIn]:
-    with run_stand_in(lambda request, number: OK) as running:
-        yield running
-
-
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    with run_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def database(postgres: Postgres) -> str:
-    return postgres.make_database()
-
-
-@pytest.fixture
-def open_gate(postgres: Postgres, database: str, provider: StandIn, tmp_path: Path) -> Open:
-    return build_open(postgres.build_url(database), provider, tmp_path)
 
 
 def test_gateways_share_keys_their_ends_and_their_usage(open_gate: Open) -> None:

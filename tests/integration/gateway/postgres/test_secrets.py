@@ -6,46 +6,20 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.http.stand_in import StandIn, run_stand_in
-from stackctl.core.drill.faults import OK
 from stackctl.errors import RuntimeFailure
-from tests.integration.gateway.shared_gates import (
+from tests.integration.gateway.postgres.shared_gates import (
     Open,
-    build_open,
     look,
     report,
     wait_until_away,
     wait_until_back,
 )
-from tests.postgres_server import Postgres, run_postgres
+from tests.postgres_server import Postgres
 from tests.waiting import wait_for
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[StandIn]:
-    with run_stand_in(lambda request, number: OK) as running:
-        yield running
-
-
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    with run_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def database(postgres: Postgres) -> str:
-    return postgres.make_database()
-
-
-@pytest.fixture
-def open_gate(postgres: Postgres, database: str, provider: StandIn, tmp_path: Path) -> Open:
-    return build_open(postgres.build_url(database), provider, tmp_path)
 
 
 @pytest.mark.parametrize("wrong", ["password", "database", "authority", "file"])

@@ -21,10 +21,11 @@ from gateway.state.usage import add_usage, report_usage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.postgres_server import Postgres, run_postgres
+from tests.postgres_server import Postgres
 from tests.unit.gateway import test_keys, test_usage_table
 from tests.unit.gateway.test_keys import State
 from tests.unit.gateway.test_usage_table import NOON, check_span, row, times
+
 
 # Of these the file itself is what they are about.
 OF_FILES = ("test_an_older_copy", "test_the_newest_state")
@@ -42,14 +43,16 @@ take(test_usage_table, "connection")
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with run_postgres() as running:
-        yield running
+def emptied(postgres_server: Postgres) -> str:
+    """The name of one database for every test here: making one takes longer than most of them."""
+    return postgres_server.make_database()
 
 
 @pytest.fixture
-def server(postgres: Postgres, tmp_path: Path) -> PostgresServer:
-    return PostgresServer(postgres.build_url(postgres.make_database()), tmp_path)
+def server(postgres: Postgres, emptied: str, tmp_path: Path) -> PostgresServer:
+    """A database with nothing of a gateway's in it."""
+    postgres.run(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE", emptied)
+    return PostgresServer(postgres.build_url(emptied), tmp_path)
 
 
 class ServerState(State):
