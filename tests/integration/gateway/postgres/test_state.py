@@ -22,23 +22,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.postgres_server import Postgres
-from tests.unit.gateway import test_keys, test_usage_table
-from tests.unit.gateway.test_keys import State
+from tests.unit.gateway import test_key_secrets, test_keys, test_usage_table
+from tests.unit.gateway.key_state import State
 from tests.unit.gateway.test_usage_table import NOON, check_span, row, times
-
-
-# Of these the file itself is what they are about.
-OF_FILES = ("test_an_older_copy", "test_the_newest_state")
 
 
 def take(module: ModuleType, fixture: str) -> None:
     """Run a module's tests again, with this module's fixture."""
     for name, test in vars(module).items():
-        if name.startswith("test_") and not name.startswith(OF_FILES) and fixture in inspect.signature(test).parameters:
+        if name.startswith("test_") and fixture in inspect.signature(test).parameters:
             globals()[name] = test
 
 
 take(test_keys, "state")
+take(test_key_secrets, "state")
 take(test_usage_table, "connection")
 
 
