@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from stackctl.core.apps.observability.alerts import list_alerts
+from tests.integration.app_site import find_result, run_app_site
 from tests.integration.observability.prometheus_server import PrometheusServer
 from tests.integration.stack_site import Site
 from tests.ports import claim_ports
@@ -26,25 +27,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     require_program("prometheus", "prometheus")
     port, gpu_port, *_ = claim_ports()
     settings = {"PROMETHEUS_PORT": str(port), "GPU_METRICS_PORT": str(gpu_port)}
-    site = Site.create(tmp_path_factory.mktemp("it's: a [site]"), STACK_APPS="observability", **settings)
-    site.run("init")
-    site.run("up")
-    yield site
-    site.stop()
+    with run_app_site(tmp_path_factory.mktemp("it's: a [site]"), "observability", **settings) as site:
+        yield site
 
 
 def find_server(site: Site) -> PrometheusServer:
     return PrometheusServer(f"http://127.0.0.1:{site.settings['PROMETHEUS_PORT']}")
 
 
-def find_app(site: Site, service: str = "prometheus") -> tuple[str, str]:
-    """What health says of a service of its: status and detail."""
-    found = {item["subject"]: item for item in site.load_health()["results"] if item["layer"] == "app"}[service]
-    return found["status"], found["detail"]
-
-
 def test_it_watches_the_gateway_with_the_admin_key_and_listens_on_loopback_alone(site: Site) -> None:
-    assert find_app(site) == ("ok", "answers queries")
+    assert find_result(site, "app", "prometheus") == ("ok", "answers queries")
     server = find_server(site)
     wait_for(lambda: server.read('up{job="gateway"}') == 1, "the gateway is asked")
     assert server.query("gateway_info")
@@ -80,7 +72,7 @@ def test_up_says_that_grafana_is_not_run_and_writes_its_files(site: Site) -> Non
 
 
 def test_gpus_are_looked_at(site: Site) -> None:
-    assert find_app(site, "gpu-metrics") == ("ok", "GPUs that answer: 0")
+    assert find_result(site, "app", "gpu-metrics") == ("ok", "GPUs that answer: 0")
     server = find_server(site)
     assert wait_for(lambda: server.query("stack_gpus"), "the GPUs")
     assert {address for address, _ in list_listening([site.find_pids()["gpu-metrics"]])} == {LOOPBACK}
@@ -90,7 +82,7 @@ def test_a_frozen_one_is_said_to_be(site: Site) -> None:
     pid = site.find_pids()["prometheus"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        assert find_app(site) == ("failed", "no answer to a query within 4 s")
+        assert find_result(site, "app", "prometheus") == ("failed", "no answer to a query within 4 s")
     finally:
         os.kill(pid, signal.SIGCONT)
 

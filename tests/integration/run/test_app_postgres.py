@@ -15,6 +15,7 @@ import pytest
 from stackctl.core.apps.app import AppPlaces
 from stackctl.core.apps.postgres import build_services
 from stackctl.core.settings.settings import Settings
+from tests.integration.app_site import find_result, run_app_site
 from tests.integration.stack_site import Site
 from tests.ports import claim_ports
 from tests.postgres_server import run_postgres
@@ -29,11 +30,9 @@ LOOPBACK = "0100007F"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     require_program("postgres", "postgresql")
     port, *_ = claim_ports()
-    site = Site.create(tmp_path_factory.mktemp('a "quoted" $site\'s'), STACK_APPS="postgres", POSTGRES_PORT=str(port))
-    site.run("init")
-    site.run("up")
-    yield site
-    site.stop()
+    folder = tmp_path_factory.mktemp('a "quoted" $site\'s')
+    with run_app_site(folder, "postgres", POSTGRES_PORT=str(port)) as site:
+        yield site
 
 
 def ask(site: Site, query: str, password: str = "", user: str = "gateway") -> str:
@@ -45,13 +44,8 @@ def ask(site: Site, query: str, password: str = "", user: str = "gateway") -> st
     return (done.stdout + done.stderr).strip()
 
 
-def find_app(site: Site) -> dict[str, str]:
-    return next(item for item in site.load_health()["results"] if item["layer"] == "app")
-
-
 def test_it_answers_the_gateways_user_alone_on_loopback_alone(site: Site) -> None:
-    found = find_app(site)
-    assert (found["status"], found["detail"]) == ("ok", "answers SELECT 1")
+    assert find_result(site, "app") == ("ok", "answers SELECT 1")
     assert ask(site, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == "f"
     assert "password authentication failed" in ask(site, "SELECT 1", password="wrong")
     assert "no pg_hba.conf entry" in ask(site, "SELECT 1", user="postgres")
@@ -92,31 +86,27 @@ def test_a_frozen_one_is_said_to_be_and_keys_go_on(site: Site) -> None:
     pid = site.find_pids()["postgres"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        found = find_app(site)
-        assert (found["status"], "SELECT 1" in found["detail"] or "timeout" in found["detail"]) == ("failed", True)
+        status, detail = find_result(site, "app")
+        assert (status, "SELECT 1" in detail or "timeout" in detail) == ("failed", True)
     finally:
         os.kill(pid, signal.SIGCONT)
-    wait_for(lambda: find_app(site)["status"] == "ok", "its answer")
-
-
-def find_state(site: Site) -> dict[str, str]:
-    return next(item for item in site.load_health()["results"] if item["layer"] == "state")
+    wait_for(lambda: find_result(site, "app")[0] == "ok", "its answer")
 
 
 def test_health_and_status_say_that_it_is_away_and_that_it_is_back(site: Site) -> None:
-    assert find_state(site)["detail"] == "postgresql answers"
+    assert find_result(site, "state")[1] == "postgresql answers"
     pid = site.find_pids()["postgres"]
     frozen = [pid, *list_descendants(pid)]
     for one in frozen:
         os.kill(one, signal.SIGSTOP)
     try:
-        wait_for(lambda: find_state(site)["status"] == "warning", "the gateway to notice")
-        assert "records of usage wait" in find_state(site)["detail"]
+        wait_for(lambda: find_result(site, "state")[0] == "warning", "the gateway to notice")
+        assert "records of usage wait" in find_result(site, "state")[1]
         assert "the gateway's database cannot be used" in site.run("status", code=None).stderr
     finally:
         for one in frozen:
             os.kill(one, signal.SIGCONT)
-    wait_for(lambda: find_state(site)["status"] == "ok", "the gateway to find it again")
+    wait_for(lambda: find_result(site, "state")[0] == "ok", "the gateway to find it again")
 
 
 def test_keys_of_a_database_elsewhere_can_be_made_while_the_stack_is_stopped(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.integration.app_site import find_result, run_app_site
 from tests.integration.stack_site import Site
 from tests.ports import claim_ports
 from tests.processes import is_alive, list_listening
@@ -25,11 +26,8 @@ LOOPBACK = "0100007F"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     require_program("redis-server", "redis-server")
     port, *_ = claim_ports()
-    site = Site.create(tmp_path_factory.mktemp('a "quoted" site'), STACK_APPS="redis", REDIS_PORT=str(port))
-    site.run("init")
-    site.run("up")
-    yield site
-    site.stop()
+    with run_app_site(tmp_path_factory.mktemp('a "quoted" site'), "redis", REDIS_PORT=str(port)) as site:
+        yield site
 
 
 def ask_redis(site: Site, *words: str, password: str = "") -> str:
@@ -40,13 +38,8 @@ def ask_redis(site: Site, *words: str, password: str = "") -> str:
     return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def find_app(site: Site) -> dict[str, str]:
-    """What health says of redis."""
-    return next(item for item in site.load_health()["results"] if item["layer"] == "app")
-
-
 def test_it_answers_who_knows_the_password_on_loopback_alone(site: Site) -> None:
-    assert find_app(site)["status"] == "ok"
+    assert find_result(site, "app")[0] == "ok"
     assert ask_redis(site, "ping") == "PONG"
     assert "NOAUTH" in ask_redis(site, "ping", password="wrong")
     pid = site.find_pids()["redis"]
@@ -95,8 +88,7 @@ def test_a_frozen_one_is_said_to_be(site: Site) -> None:
             lambda: [item for item in site.run_json("status")["warnings"] if item["subject"] == "limits"], "it"
         )
         assert warned[0]["message"].endswith("does not answer; meanwhile each gateway counts alone")
-        found = find_app(site)
-        assert (found["status"], found["detail"]) == ("failed", "no answer to PING within 4 s")
+        assert find_result(site, "app") == ("failed", "no answer to PING within 4 s")
     finally:
         os.kill(pid, signal.SIGCONT)
 
