@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stackctl.core.apps.catalog import choose_apps
+from stackctl.core.apps.catalog import choose_apps, list_image_settings
 from stackctl.core.apps.postgres import POSTGRES
 from stackctl.core.engine.engines import can_use_gpu
 from stackctl.core.machine.host import (
@@ -79,6 +79,8 @@ def place_stack(
         raise_config_error("A program is missing.", check_app_programs(effects.machine, loaded.settings))
         apps = _explain_apps(loaded.settings, str(effects.paths.rendered_dir))
         warnings = (*warnings, *apps, *_find_left_state(effects, loaded.settings))
+    else:
+        raise_config_error("An image is missing.", _check_app_images(loaded))
     if wanted == "auto" and runtime.value == "process":
         warnings = (*check_docker(host.docker), *warnings)
     _check_ports(effects, host, loaded, effects.runtimes.make(runtime.value, loaded, gpu.value))
@@ -138,6 +140,22 @@ def check_app_programs(machine: Machine, settings: Settings) -> list[Finding]:
         for app in choose_apps(settings)
         for program in app.programs
         if machine.find_program(program.name, program.folders) is None
+    ]
+
+
+def _check_app_images(loaded: LoadedSite) -> list[Finding]:
+    """Check that the installed release has an image for each service of the site's apps that does not name one."""
+    settings = list_image_settings(loaded.settings)
+    title = loaded.release.title if loaded.release else ""
+    return [
+        Finding(
+            settings[service],
+            f"release {title} has no image for {service}",
+            f"pack again with STACK_APPS={loaded.settings.stack_apps}, or name an image that is here by"
+            f" {settings[service]}",
+        )
+        for service, image in loaded.images.apps.items()
+        if not image
     ]
 
 

@@ -154,6 +154,18 @@ def test_a_gpu_that_the_release_has_no_image_for(
     assert "STACK_GPU=none" in error.hint
 
 
+def test_an_app_that_the_release_has_no_image_for(world: World, release: Manifest) -> None:
+    world.answers["/v1/chat/completions"] = ANSWER
+    world.environment |= {"STACK_RUNTIME": "compose", "STACK_APPS": "redis", "REDIS_PASSWORD": "planted-redis-password"}
+    error = raised_by(lambda: run_up(world.effects))
+    assert isinstance(error, ConfigError)
+    assert f"REDIS_IMAGE: release test-stack 1 ({release.short_id}) has no image for redis" in str(error)
+    assert "REDIS_IMAGE" in error.hint
+    assert world.runtimes["compose"].calls == []
+    world.environment["REDIS_IMAGE"] = "here.example/redis:7"
+    assert "redis" in run_up(world.effects).started
+
+
 @pytest.mark.parametrize(("runtimes", "chosen"), [(("process",), "process"), (("compose",), "compose")])
 def test_a_release_for_one_runtime_runs_in_that_one(
     world: World, tmp_path: Path, runtimes: tuple[str, ...], chosen: str
