@@ -44,14 +44,19 @@ class ScriptedRouter:
     Args:
         chunks: streamed; none answers ``{}`` in one piece.
         raised: raised after the chunks.
+        is_streamed: whether an error can end what was begun.
     """
 
-    def __init__(self, chunks: tuple[bytes, ...] = (), raised: BaseException | None = None) -> None:
-        self.chunks, self.raised = chunks, raised
+    def __init__(
+        self, chunks: tuple[bytes, ...] = (), raised: BaseException | None = None, is_streamed: bool = False
+    ) -> None:
+        self.chunks, self.raised, self.is_streamed = chunks, raised, is_streamed
         self.calls: list[Call] = []
 
     async def serve(self, call: Call, route: Route, reply: Reply) -> None:
         self.calls.append(call)
+        if self.is_streamed:
+            reply.fail = lambda error: f"data: {error.code}\n\n".encode()
         for chunk in self.chunks:
             await reply.write(chunk)
         if self.raised:

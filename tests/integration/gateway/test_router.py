@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,7 @@ class KeptReply:
     usage: Mapping[str, Any] | None = None
     code: str = ""
     course: Course = field(default_factory=Course)
+    fail: Callable[[ApiError], bytes] | None = None
     body: bytes = field(default=b"")
 
     async def write(self, data: bytes) -> None:

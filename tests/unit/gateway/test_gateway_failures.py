@@ -39,6 +39,15 @@ def test_an_exception_before_the_answer_is_500_and_after_its_begin_leaves_it_unf
     assert after[-1]["more_body"] is True
 
 
+@pytest.mark.parametrize(
+    ("raised", "code"), [(RuntimeError(SECRET), "internal_error"), (asyncio.CancelledError(), "shutting_down")]
+)
+def test_a_stream_that_has_begun_ends_with_the_error(raised: BaseException, code: str) -> None:
+    sent = call_raw(build_gate(ScriptedRouter(chunks=(b"data: 1\n\n",), raised=raised, is_streamed=True)))
+    assert sent[-1].get("more_body", False) is False
+    assert b"".join(message.get("body", b"") for message in sent).decode() == f"data: 1\n\ndata: {code}\n\n"
+
+
 def test_a_request_cancelled_at_shutdown_is_503() -> None:
     sent = call_raw(build_gate(ScriptedRouter(raised=asyncio.CancelledError())))
     assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]["code"]) == (503, "shutting_down")

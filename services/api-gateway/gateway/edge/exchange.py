@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -49,6 +49,7 @@ class Exchange:
         cache: what the cache had, as a word; empty for a route without one.
         call: the request, once it is checked.
         course: how it fared at the servers.
+        fail: writes an error into its stream, in the client's format; None before a stream can begin.
         admission: the right to run within the limits of the caller's key; None where it has none.
         recorder: where what it took is kept; None for a request that asks no model, or before its key is known.
     """
@@ -70,6 +71,7 @@ class Exchange:
         self.listener: Listener | None = None
         self.call: Call | None = None
         self.course = Course()
+        self.fail: Callable[[ApiError], bytes] | None = None
         self.admission: Admission | None = None
         self.recorder: Recorder | None = None
         self.has_begun = False

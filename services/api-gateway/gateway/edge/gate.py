@@ -234,10 +234,12 @@ class Gate:
         await exchange.refuse(error, list_error_headers(error, exchange.endpoint))
 
     async def _give_up(self, exchange: Exchange, error: ApiError) -> None:
-        """Answer with the error or, when the answer had begun, leave it unfinished: the server cuts the connection."""
+        """Answer with the error; a stream that has begun ends with it, and any other answer is cut."""
         exchange.code = error.code
         if not exchange.has_begun:
             await self._refuse(exchange, error)
+        elif exchange.fail and not exchange.is_complete:
+            await exchange.end(exchange.fail(error))
 
 
 def _switch_off(reason: str) -> ApiError:

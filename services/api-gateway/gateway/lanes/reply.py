@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from gateway.errors import ApiError
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Reply(Protocol):
         target: name of the target that answers.
         code: why an answer that had begun is unfinished, as an outcome's word.
         course: how the request fared at the servers.
+        fail: writes an error into the stream, in the client's format; None before a stream can begin.
     """
 
     has_begun: bool
@@ -48,6 +51,7 @@ class Reply(Protocol):
     code: str
     course: Course
     usage: Mapping[str, Any] | None
+    fail: Callable[[ApiError], bytes] | None
 
     async def write(self, data: bytes) -> None:
         """Send a piece of a stream; the first one opens it."""

@@ -214,6 +214,7 @@ class Router:
             await carry_count(call, target, self._upstream, reply, left_s)
         else:
             request = build_stream_request(call, target, journey.route)
+            reply.fail = request.reader.fail
             try:
                 await carry_stream(request, target, self._upstream, reply, left_s)
             except TargetError as error:
