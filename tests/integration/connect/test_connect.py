@@ -159,14 +159,7 @@ def test_two_at_once_leave_one_whole_file(person: Person) -> None:
 
 
 def test_where_a_tool_was_told_to_keep_its_files(person: Person) -> None:
-    done = subprocess.run(
-        [*STACKCTL, "--site", str(person.site.path), "connect", "codex", "--write"],
-        env=clean_environment(HOME=str(person.home), CODEX_HOME=str(person.home / "other")),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    person.run("codex", "--write", CODEX_HOME=str(person.home / "other"))
     assert (person.home / "other/config.toml").exists()
 
 

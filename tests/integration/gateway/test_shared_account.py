@@ -197,7 +197,7 @@ def test_what_one_gateway_used_of_a_budget_while_it_was_cut_off_counts_once(
 async def is_told(shared: SharedLimits) -> bool:
     """Whether Redis has answered what was asked when it was there again."""
     try:
-        return await shared._connection.ask("PING") == b"PONG"
+        return bool(await shared._connection.ask("PING") == b"PONG")
     except AwayError:
         return False
 

@@ -159,7 +159,11 @@ def test_a_database_that_takes_no_writes_keeps_usage_waiting(
     """As a standby does, or one whose disk is full."""
     with open_gate() as gate:
         key = gate.create("anna")
-        leave = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        # Each is waited for: one that still ends would take the gateway's next question with it.
+        leave = (
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            " WHERE datname = %s AND pid <> pg_backend_pid()"
+        )
         postgres.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on", "postgres")
         postgres.run(leave, "postgres", database)
         assert gate.ask(key) == ["200"]
@@ -170,6 +174,7 @@ def test_a_database_that_takes_no_writes_keeps_usage_waiting(
         assert gate.order(do="keys.list").status_code == 200
         postgres.run(f"ALTER DATABASE {database} RESET default_transaction_read_only", "postgres")
         postgres.run(leave, "postgres", database)
+        wait_until_back(gate)
         wait_for(lambda: report(gate).get("anna") == 1, "the record")
 
 
