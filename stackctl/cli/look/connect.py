@@ -15,6 +15,7 @@ from stackctl.errors import ConfigError, UnhealthyError
 if TYPE_CHECKING:
     from stackctl.operations.effects import Effects
     from stackctl.operations.look.connect import Connected
+    from stackctl.operations.look.connect_aliases import AliasChange
 
 
 @click.command(short_help="Connect an editor, an agent or a library to the gateway.")
@@ -43,10 +44,7 @@ def connect(context: Context, /, words: tuple[str, ...], **options: Any) -> None
         if tool is None:
             _list(effects, as_json=options["as_json"])
         elif options["do_undo"]:
-            from stackctl.operations.look.connect import undo
-
-            path, is_there = undo(effects, tool, force=options["force"])
-            print_note(f"{path} is {'as it was before' if is_there else 'gone again: it was not there before'}")
+            _undo(effects, tool, force=options["force"])
         else:
             _connect(effects, tool, options)
 
@@ -121,19 +119,66 @@ def _connect(effects: Effects, tool: str, options: dict[str, Any]) -> None:
         _test(effects, connected, key, as_json=options["as_json"])
         return
     if not options["do_write"]:
-        _show(connected, key, reveal=options["reveal"] or bool(options["new_key"]), as_json=options["as_json"])
+        is_shown = options["reveal"] or bool(options["new_key"])
+        _show(connected, key, reveal=is_shown, as_json=options["as_json"], url=options["url"])
         return
-    difference = write(effects, connected, key, dry_run=options["dry_run"], force=options["force"])
+    _write(effects, connected, key, options)
+
+
+def _write(effects: Effects, connected: Connected, key: str, options: dict[str, Any]) -> None:
+    from stackctl.core.connect.names import list_missing
+    from stackctl.operations.look.connect import write
+    from stackctl.operations.look.connect_aliases import write_aliases
+
+    tool, dry_run, change, difference = connected.tool.name, options["dry_run"], None, ""
+    missing = {} if options["url"] else list_missing(connected.aliases)
+    if missing:  # whatever speaks against it: the tool's file is not written either
+        change = write_aliases(effects, tool, missing, dry_run=True)
+    has_file = connected.guide.settings is not None
+    if has_file or not missing:  # a tool without a file may still need its aliases
+        difference = write(effects, connected, key, dry_run=dry_run, force=options["force"])
+    if missing and not dry_run:
+        change = write_aliases(effects, tool, missing, dry_run=False)
     if options["as_json"]:
-        print_json({"path": str(connected.path), "changed": bool(difference) and not options["dry_run"]})
-    elif difference:
-        print_text(difference)
-    if options["dry_run"]:
-        print_note("nothing was written")
-    elif not difference:
-        print_note(f"{connected.path} says all of this already")
+        path, is_changed = connected.path and str(connected.path), bool(difference or missing) and not dry_run
+        print_json({"path": path, "changed": is_changed, "aliases": missing})
     else:
-        print_note(f"{connected.path} was written; 'stackctl connect {tool} --undo' puts it back")
+        for text in filter(None, (difference, change.difference if change else "")):
+            print_text(text)
+    if dry_run:
+        print_note("nothing was written")
+        return
+    _note_written(connected, has_file=has_file, has_changed=bool(difference))
+    if change:
+        print_note(f"{change.path} has {_describe_aliases(change)}; 'stackctl up' applies it, and --undo takes it out")
+
+
+def _note_written(connected: Connected, *, has_file: bool, has_changed: bool) -> None:
+    tool = connected.tool
+    if not has_file:
+        print_note(f"{tool.title} keeps its settings in no file: set what 'stackctl connect {tool.name}' prints")
+    elif has_changed:
+        print_note(f"{connected.path} was written; 'stackctl connect {tool.name} --undo' puts it back")
+    else:
+        print_note(f"{connected.path} says all of this already")
+
+
+def _undo(effects: Effects, tool: str, *, force: bool) -> None:
+    from stackctl.operations.look.connect import undo
+
+    undone = undo(effects, tool, force=force)
+    if undone.path:
+        state = "as it was before" if undone.is_there else "gone again: it was not there before"
+        print_note(f"{undone.path} is {state}")
+    for change in undone.aliases:
+        if change.aliases:
+            print_note(f"{change.path} is without {_describe_aliases(change)}; 'stackctl up' applies it")
+        else:
+            print_note(f"{change.path} stays as it is: its aliases were changed since")
+
+
+def _describe_aliases(change: AliasChange) -> str:
+    return ", ".join(f"{name}: {model}" for name, model in change.aliases.items())
 
 
 def _test(effects: Effects, connected: Connected, key: str, *, as_json: bool) -> None:
@@ -155,6 +200,18 @@ def _test(effects: Effects, connected: Connected, key: str, *, as_json: bool) ->
         )
 
 
+def _show_aliases(connected: Connected, *, has_site: bool) -> None:
+    """Each name that the tool asks for by itself, and what answers to it."""
+    if not connected.aliases:
+        return
+    file = "stack.yml" if has_site else "stack.yml where the gateway runs"
+    ways = {"answered": "", "written": " (in stack.yml: 'stackctl up' applies it)"}
+    missing = f" (not in {file} yet" + (": --write puts it there)" if has_site else ")")
+    print_note(f"names that {connected.tool.title} asks for by itself:")
+    for alias in connected.aliases:
+        print_note(f"  {alias.name} -> {alias.model}{ways.get(alias.state, missing)}")
+
+
 def _read_key(file: Any) -> str:
     key = str(file.read()).strip()
     if not key or any(not 33 <= ord(character) <= 126 for character in key):
@@ -162,7 +219,7 @@ def _read_key(file: Any) -> str:
     return key
 
 
-def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool) -> None:
+def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool, url: str) -> None:
     from stackctl.core.connect.show import list_parts
     from stackctl.core.connect.values import KEY
 
@@ -175,6 +232,7 @@ def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool) -> Non
                 "url": connected.gateway.url,
                 "model": connected.gateway.chat.name,
                 "context": connected.gateway.chat.context,
+                "aliases": [asdict(alias) for alias in connected.aliases],
                 "parts": [{"title": title, "text": text} for title, text in parts],
                 "notes": list(connected.guide.notes),
             }
@@ -186,6 +244,7 @@ def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool) -> Non
         print_text()
     for note in connected.guide.notes:
         print_note(note)
+    _show_aliases(connected, has_site=not url)
     print_note(f"{connected.tool.title}: tried with {_describe_checked(connected.tool.checked)}")
     if not reveal and any(KEY in text for _, text in parts):
         print_note(f"{KEY} stands for the key: --reveal shows it")

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 
 from stackctl.core.connect.choice import choose_models, find_troubles, read_model, read_url
 from stackctl.core.connect.edit import edit_text
+from stackctl.core.connect.names import Alias, find_aliases
 from stackctl.core.connect.show import render_difference
 from stackctl.core.connect.tools import TOOLS
 from stackctl.core.connect.values import Gateway, Guide, Model, Settings, Tool, fill
@@ -19,7 +20,8 @@ from stackctl.core.health.probes import read_json
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, Finding, NotRunning, UnhealthyError, suggest_nearest
 from stackctl.operations.effects import Effects
-from stackctl.operations.look.connect_files import ToolFile, find_home
+from stackctl.operations.look.connect_aliases import AliasChange, load_written_aliases, undo_aliases
+from stackctl.operations.look.connect_files import ToolFile, find_home, name_nothing, read_folder
 from stackctl.operations.site.load_settings import load_settings
 
 ASK_S = 10.0
@@ -33,6 +35,7 @@ class Connected:
         guide: what it needs to be told; ``KEY`` stands for the key.
         path: its own file on this machine, where it has one.
         findings: what will go wrong with it.
+        aliases: names that it asks for by itself, and the models that answer or would have to.
     """
 
     tool: Tool
@@ -40,6 +43,22 @@ class Connected:
     guide: Guide
     path: Path | None
     findings: tuple[Finding, ...]
+    aliases: tuple[Alias, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was taken back of a tool.
+
+    Attributes:
+        path: its own file; None where it was not written.
+        is_there: whether that file was there before it was written.
+        aliases: what was taken out of each `stack.yml`.
+    """
+
+    path: Path | None
+    is_there: bool
+    aliases: tuple[AliasChange, ...]
 
 
 def find_tool(name: str) -> Tool:
@@ -80,10 +99,12 @@ def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str 
     """
     tool = find_tool(name)
     address = read_url(url) if url else find_gateway_url(load_settings(effects)[0].values)
-    gateway = choose_models(tool, address, _load_models(effects, key, address), model)
+    models, answered = _load_models(effects, key, address)
+    gateway = choose_models(tool, address, models, model)
     guide = tool.build(gateway)
     path = find_path(guide.settings, effects.given.environment) if guide.settings else None
-    return Connected(tool, gateway, guide, path, find_troubles(tool, gateway))
+    aliases = find_aliases(tool, gateway, answered, None if url else load_written_aliases(effects))
+    return Connected(tool, gateway, guide, path, find_troubles(tool, gateway), aliases)
 
 
 def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, force: bool) -> str:
@@ -111,20 +132,24 @@ def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, fo
     return render_difference(str(connected.path), before or "", after, key)
 
 
-def undo(effects: Effects, name: str, *, force: bool) -> tuple[Path, bool]:
-    """Put a tool's file back as it was before it was first written; its path, and whether it is there.
+def undo(effects: Effects, name: str, *, force: bool) -> Undone:
+    """Put a tool's file back as it was before it was first written, and take its aliases out of `stack.yml`.
 
     Args:
-        force: also where it was changed since, whose changes are lost.
+        force: also where the file was changed since, whose changes are lost.
 
     Raises:
         ConfigError: nothing was written, or the file was changed since.
     """
     find_tool(name)
-    file = ToolFile.find(effects, name)
-    with file.hold():
-        is_there = file.restore(force=force)
-    return file.path, is_there
+    file, is_there = ToolFile.find(effects, name), False
+    if file:
+        with file.hold():
+            is_there = file.restore(force=force)
+    changes = undo_aliases(effects, name)
+    if not file and not changes:
+        raise name_nothing(name)
+    return Undone(file.path if file else None, is_there, changes)
 
 
 def find_path(settings: Settings, environment: Mapping[str, str]) -> Path:
@@ -136,7 +161,7 @@ def find_path(settings: Settings, environment: Mapping[str, str]) -> Path:
     path = PurePath(settings.path)
     for variable, folder in _MOVED.items():
         if environment.get(variable) and path.is_relative_to(folder):
-            return Path(environment[variable]) / path.relative_to(folder)
+            return read_folder(variable, environment[variable]) / path.relative_to(folder)
     return find_home(environment) / path
 
 
@@ -153,8 +178,9 @@ def _edit(connected: Connected, settings: Settings, text: str, key: str) -> str:
         ) from error
 
 
-def _load_models(effects: Effects, key: str, url: str) -> list[Model]:
-    answer = effects.network.fetch(f"{url}/v1/models", key=key, timeout_s=ASK_S)
+def _load_models(effects: Effects, key: str, url: str) -> tuple[list[Model], dict[str, str]]:
+    """The models that the key may ask for, and the aliases with the model of each."""
+    answer = effects.network.fetch(f"{url}/v1/models?aliases=true", key=key, timeout_s=ASK_S)
     if not answer.status:
         raise NotRunning(f"Nothing answers at {url}: {answer.error}.", "run 'stackctl up', or name another with --url")
     if answer.status == 401:
@@ -163,4 +189,6 @@ def _load_models(effects: Effects, key: str, url: str) -> list[Model]:
     items = body.get("data") if answer.status == 200 and body else None
     if not isinstance(items, list):
         raise UnhealthyError(f"{url}/v1/models answered {answer.status}, and no list of models.", "check the address")
-    return [read_model(item) for item in items if isinstance(item, Mapping)]
+    entries = [item for item in items if isinstance(item, Mapping)]
+    aliases = {str(item.get("id")): str(item["alias_of"]) for item in entries if "alias_of" in item}
+    return [read_model(item) for item in entries if "alias_of" not in item], aliases

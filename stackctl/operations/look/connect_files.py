@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from stackctl.core.connect.show import render_difference
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
 
 _MODE = 0o600
+# Lines of a difference that an error shows.
+_SHOWN = 20
+_WINDOWS = re.compile(r"([A-Za-z]):[\\/]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,20 @@ class _Record:
         before: what it held before it was first written; None when it did not exist.
         written: digests of what it may hold if nobody else changed it: before and after the last time it was written,
             as that may have failed.
+        after: what was written last.
+        mode: permission bits that it had before it was first written.
     """
 
     path: str
     before: str | None
     written: list[str]
+    after: str = ""
+    mode: int = _MODE
+
+    def is_whole(self) -> bool:
+        """Whether each part is what it has to be."""
+        texts = (self.path, self.before or "", self.after, *self.written)
+        return isinstance(self.written, list) and isinstance(self.mode, int) and all(isinstance(t, str) for t in texts)
 
 
 class ToolFile:
@@ -38,21 +52,15 @@ class ToolFile:
 
     def __init__(self, effects: Effects, tool: str, path: Path) -> None:
         self._effects = effects
-        self._record = _find_record(effects, tool)
+        self._record = find_record(effects, tool)
         self._tool = tool
         self.path = path
 
     @classmethod
-    def find(cls, effects: Effects, tool: str) -> ToolFile:
-        """The file that was written for a tool.
-
-        Raises:
-            ConfigError: none was.
-        """
-        record = _load_record(effects, _find_record(effects, tool))
-        if record is None:
-            raise _name_nothing(tool)
-        return cls(effects, tool, Path(record.path))
+    def find(cls, effects: Effects, tool: str) -> ToolFile | None:
+        """The file that was written for a tool; None where none was."""
+        record = _load_record(effects, find_record(effects, tool))
+        return cls(effects, tool, Path(record.path)) if record else None
 
     def hold(self) -> AbstractContextManager[None]:
         """While it is entered, no other command changes this file."""
@@ -62,10 +70,10 @@ class ToolFile:
         """Look whether the file may be written.
 
         Raises:
-            ConfigError: it is a link, or lies in a repository of git, where the key in it might be committed.
+            ConfigError: it is a link or read-only, or lies in a repository of git, where the key in it might be
+                committed.
         """
-        if self._effects.files.is_link(self.path):
-            raise ConfigError(f"{self.path} is a link, and what it leads to is not ours.", "write to the file itself")
+        check_writable(self._effects, self.path)
         for folder in self._effects.files.find_real(self.path).parents:
             if not force and self._effects.files.load_facts(folder / ".git").mode is not None:
                 raise ConfigError(
@@ -83,8 +91,11 @@ class ToolFile:
         now = _hash(before or "")
         # After somebody else's change, what is put back is what that change left.
         is_ours = known is not None and known.path == str(self.path) and now in known.written
-        first = known.before if known and is_ours else before
-        record = _Record(str(self.path), first, [now, _hash(after)] if is_ours else [_hash(after)])
+        mode = self._effects.files.load_facts(self.path).mode
+        if is_ours and known:
+            record = replace(known, written=[now, _hash(after)], after=after)
+        else:
+            record = _Record(str(self.path), before, [_hash(after)], after, _MODE if mode is None else mode & 0o777)
         self._effects.files.save_text(self._record, json.dumps(asdict(record)), _MODE)
         self._effects.files.save_text(self.path, after, _MODE)
 
@@ -92,22 +103,55 @@ class ToolFile:
         """Put back what was there; whether that was a file.
 
         Raises:
-            ConfigError: nothing was written, or it was changed since.
+            ConfigError: nothing was written, it was changed since (names what would be lost), or it became a link or
+                read-only.
         """
+        check_writable(self._effects, self.path)
         record, now = _load_record(self._effects, self._record), self.load()
         if record is None:
-            raise _name_nothing(self._tool)
+            raise name_nothing(self._tool)
         if not force and now not in (None, record.before) and _hash(now or "") not in record.written:
             raise ConfigError(
-                f"{self.path} was changed since it was written here; putting it back would lose that.",
+                f"{self.path} was changed since it was written here; putting it back would lose that.\n"
+                + _cut_short(render_difference(str(self.path), record.after, now or "", "")),
                 "take out by hand what was put in, or give --force",
             )
         if record.before is None:
             self._effects.files.remove_file(self.path)
         elif now != record.before:
-            self._effects.files.save_text(self.path, record.before, _MODE)
+            self._effects.files.save_text(self.path, record.before, record.mode)
         self._effects.files.remove_file(self._record)
         return record.before is not None
+
+
+def check_writable(effects: Effects, path: Path) -> None:
+    """Look whether a file is one that a person lets others change.
+
+    Raises:
+        ConfigError: it is a link, or nobody may write to it, which a file that takes its place would not heed.
+    """
+    if effects.files.is_link(path):
+        raise ConfigError(f"{path} is a link, and what it leads to is not ours.", "write to the file itself")
+    mode = effects.files.load_facts(path).mode
+    if mode is not None and not mode & 0o200:
+        raise ConfigError(f"{path} is read-only (mode {mode & 0o777:04o}); it stays as it is.", f"chmod u+w '{path}'")
+
+
+def read_folder(variable: str, text: str) -> Path:
+    """The folder that a variable names.
+
+    Raises:
+        ConfigError: it is none of this system's, as where WSL2 hands on a variable of Windows.
+    """
+    if windows := _WINDOWS.match(text):
+        here = f"/mnt/{windows[1].lower()}/{text[3:].replace(chr(92), '/')}"
+        raise ConfigError(
+            f"{variable} is '{text}', a path of Windows, which leads nowhere on this side.",
+            f"set {variable}='{here}', or unset it for a file in your Linux home",
+        )
+    if not text.startswith("/"):
+        raise ConfigError(f"{variable} is '{text}', and the path of a folder was expected.", f"correct {variable}")
+    return Path(text)
 
 
 def find_home(environment: Mapping[str, str]) -> Path:
@@ -116,22 +160,22 @@ def find_home(environment: Mapping[str, str]) -> Path:
     Raises:
         ConfigError: nothing says where it is.
     """
-    home = environment.get("HOME", "")
-    if not home.startswith("/"):
-        raise ConfigError(f"HOME is '{home}', and the path of a folder was expected.", "set HOME to your home")
-    return Path(home)
+    return read_folder("HOME", environment.get("HOME", ""))
 
 
-def _find_record(effects: Effects, tool: str) -> Path:
+def find_record(effects: Effects, name: str) -> Path:
+    """Where it is remembered what files held before ``connect`` wrote them."""
     environment = effects.given.environment
     base = environment.get("XDG_STATE_HOME") or find_home(environment) / ".local" / "state"
-    return Path(base) / "stackctl" / "connect" / f"{tool}.json"
+    return Path(base) / "stackctl" / "connect" / f"{name}.json"
 
 
 def _load_record(effects: Effects, path: Path) -> _Record | None:
     text = effects.files.load_text(path)
     try:
         record = None if text is None else _Record(**json.loads(text))
+        if record and not record.is_whole():
+            raise TypeError(text)
     except (ValueError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"{path} is no record of what a tool's file held before, as stackctl writes it.",
@@ -140,8 +184,15 @@ def _load_record(effects: Effects, path: Path) -> _Record | None:
     return record
 
 
-def _name_nothing(tool: str) -> ConfigError:
+def name_nothing(tool: str) -> ConfigError:
+    """The error where there is nothing to undo."""
     return ConfigError(f"Nothing was written for '{tool}', so there is nothing to undo.", "")
+
+
+def _cut_short(text: str) -> str:
+    lines = text.splitlines()[2:]
+    more = [f"(and {len(lines) - _SHOWN} lines more)"] if len(lines) > _SHOWN else []
+    return "\n".join(f"  {line}" for line in (*lines[:_SHOWN], *more))
 
 
 def _hash(text: str) -> str:

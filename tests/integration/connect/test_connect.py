@@ -14,44 +14,10 @@ import pytest
 from stackctl.core.connect.tools import TOOLS
 from tests.certificates import make_company
 from tests.http_server import QuietHandler, serve_http
-from tests.integration.stack_site import STACKCTL, Site, clean_environment
+from tests.integration.connect.person import Person
+from tests.integration.stack_site import clean_environment
 
-Done = subprocess.CompletedProcess[str]
 CLAUDE = ".claude/settings.json"
-
-
-class Person:
-    """Somebody with a home of their own, in a folder that is no site."""
-
-    def __init__(self, site: Site, home: Path) -> None:
-        self.site, self.home = site, home
-        self.key = site.keys["GATEWAY_KEY"]
-
-    def run(self, *arguments: str, code: int | None = 0, stdin: str = "", in_site: bool = True, **more: str) -> Done:
-        done = subprocess.run(
-            [*STACKCTL, *(["--site", str(self.site.path)] if in_site else []), "connect", *arguments],
-            cwd=self.home,
-            env=clean_environment(HOME=str(self.home), XDG_STATE_HOME=str(self.home / "state"), **more),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert code in (None, done.returncode), f"{done.stdout}\n{done.stderr}"
-        return done
-
-    def file(self, path: str, text: str | None = None) -> Path:
-        file = self.home / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if text is not None:
-            file.write_text(text, encoding="utf-8")
-        return file
-
-
-@pytest.fixture
-def person(stack: Site, tmp_path: Path) -> Person:
-    return Person(stack, tmp_path)
 
 
 def list_files(home: Path) -> list[str]:
@@ -108,11 +74,32 @@ def test_a_file_that_was_not_there_is_gone_again(person: Person) -> None:
     assert not (person.home / ".codex/config.toml").exists()
 
 
+def test_a_name_that_a_tool_insists_on_becomes_an_alias(person: Person) -> None:
+    file = person.site.path / "stack.yml"
+    before = file.read_bytes()
+    assert "claude-* -> local-chat (not in stack.yml yet: --write puts it there)" in person.run("claude-code").stderr
+    assert "+  claude-*: local-chat" in person.run("claude-code", "--write", "--dry-run").stdout
+    assert file.read_bytes() == before
+    done = person.run("claude-code", "--write")
+    assert f"{file} has claude-*: local-chat; 'stackctl up' applies it" in done.stderr
+    assert file.read_bytes().startswith(before)
+    assert "(in stack.yml: 'stackctl up' applies it)" in person.run("claude-code").stderr
+    person.run("claude-code", "--undo")
+    assert file.read_bytes() == before
+    # A tool that has no file of its own.
+    assert json.loads(person.run("goose", "--write", "--json").stdout)["aliases"] == {"gpt-*": "local-chat"}
+    person.run("goose", "--undo")
+    assert file.read_bytes() == before
+
+
 def test_later_changes_are_not_lost_without_a_word(person: Person) -> None:
     person.run("codex", "--write")
     file = person.file(".codex/config.toml")
     file.write_text(file.read_text(encoding="utf-8") + 'approval_policy = "never"\n', encoding="utf-8")
-    assert "would lose that" in person.run("codex", "--undo", code=3).stderr
+    done = person.run("codex", "--undo", code=3)
+    assert "would lose that" in done.stderr
+    assert '+approval_policy = "never"' in done.stderr
+    assert person.key not in done.stderr
     assert "approval_policy" in file.read_text(encoding="utf-8")
     person.run("codex", "--undo", "--force")
     assert not file.exists()

@@ -99,7 +99,10 @@ def test_a_write_that_fails_loses_nothing(effects: Effects, home: Path, monkeypa
     assert file.read_text() == first
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"path": 1}', "null"])
+DAMAGED = '{"path": "/x", "before": 1, "written": [], "mode": "x"}'
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"path": 1}', "null", DAMAGED])
 def test_a_record_that_cannot_be_read_is_named(effects: Effects, home: Path, text: str) -> None:
     put(effects, "codex")
     record, file = home / ".local/state/stackctl/connect/codex.json", home / ".codex/config.toml"
@@ -148,3 +151,50 @@ def test_what_is_no_text_stays_as_it_is(effects: Effects, home: Path, kind: str)
     assert isinstance(error, ConfigError)
     assert "config.toml" in error.message
     assert not (home / ".local/state/stackctl/connect/codex.json").exists()
+
+
+def test_a_read_only_file_is_not_replaced(effects: Effects, home: Path) -> None:
+    file = make_file(home, ".codex/config.toml", b"model = 'mine'\n")
+    file.chmod(0o444)
+    assert "is read-only (mode 0444)" in raised_by(lambda: put(effects, "codex")).message
+    file.chmod(0o644)
+    put(effects, "codex")
+    file.chmod(0o400)
+    assert "is read-only (mode 0400)" in raised_by(lambda: undo(effects, "codex", force=True)).message
+    file.chmod(0o600)
+    undo(effects, "codex", force=False)
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"model = 'mine'\n", 0o644)
+
+
+@pytest.mark.parametrize("chain", [("elsewhere",), ("one", "two", "elsewhere"), ("nowhere",)])
+def test_what_became_a_link_is_not_undone(effects: Effects, home: Path, chain: tuple[str, ...]) -> None:
+    put(effects, "codex")
+    file = home / ".codex/config.toml"
+    elsewhere = make_file(home, "elsewhere", file.read_bytes())
+    file.unlink()
+    for name in chain:  # each leads to the next
+        file.symlink_to(home / name)
+        file = home / name
+    before = elsewhere.read_bytes()
+    for change in (lambda: undo(effects, "codex", force=True), lambda: put(effects, "codex", "another")):
+        assert "is a link" in raised_by(change).message
+    assert elsewhere.read_bytes() == before
+    assert (home / ".codex/config.toml").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("folder", "said", "hint"),
+    [
+        (r"C:\Users\me\.codex", "a path of Windows", "CODEX_HOME='/mnt/c/Users/me/.codex'"),
+        ("D:/me", "a path of Windows", "CODEX_HOME='/mnt/d/me'"),
+        ("codex", "the path of a folder was expected", "CODEX_HOME"),
+    ],
+)
+def test_a_folder_that_is_none_here_is_refused(
+    effects: Effects, home: Path, monkeypatch: pytest.MonkeyPatch, folder: str, said: str, hint: str
+) -> None:
+    monkeypatch.setenv("CODEX_HOME", folder)
+    error = raised_by(lambda: put(effects, "codex"))
+    assert said in error.message
+    assert hint in error.hint
+    assert not home.exists()
