@@ -154,7 +154,11 @@ def test_models_says_what_it_would_serve_while_the_stack_is_down(stackctl: Comma
     rows = {row["served_name"]: row for row in stackctl("models", "--json").read_json()}
     assert set(rows) == {"local-chat", "local-embed"}
     chat = rows["local-chat"]
-    assert (chat["file"], chat["listed"], chat["note"]) == ("demo.gguf", False, "demo model, no tools")
+    assert (chat["file"], chat["listed"], chat["note"]) == (
+        "demo.gguf",
+        False,
+        "demo model, this model cannot call tools",
+    )
     assert chat["context_length"] > 0
     assert "MiB" in stackctl("models").out
 

@@ -25,10 +25,10 @@ def list_commands(text: str) -> list[str]:
     return [line for line in lines if line.startswith((".venv/bin/", "make ", "echo "))]
 
 
-def list_messages(text: str) -> list[str]:
-    """What a table's first column says is seen, up to the table's end."""
-    table = text.split("\n\n| ", 1)[1].split("\n\n", 1)[0]
-    return [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:]]
+def list_messages(text: str) -> list[list[str]]:
+    """What the first column of each table says is seen."""
+    tables = [part.split("\n\n", 1)[0].splitlines() for part in text.split("\n\n| ")[1:]]
+    return [[line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] for lines in tables]
 
 
 @pytest.mark.parametrize(("english", "korean"), PAIRS.items())
@@ -55,6 +55,13 @@ def test_troubleshooting_explains_the_same_messages() -> None:
         list_messages(read(name)) for name in ("docs/guides/troubleshooting.md", "docs/ko/troubleshooting.md")
     )
     assert english == korean
+    assert len(english) == 2
+
+
+def test_what_people_search_for_is_explained() -> None:
+    shown = "\n".join(list_messages(read("docs/guides/troubleshooting.md"))[1])
+    for words in ("`context_length_exceeded`", "issue with the selected model", "`model_not_found`", "401", "429"):
+        assert words in shown
 
 
 def test_each_code_that_is_explained_is_one_of_the_gateway() -> None:

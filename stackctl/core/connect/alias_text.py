@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from stackctl.core.connect.edit import edit_text
-from stackctl.core.text.yamltree import SafeLoader
 
 _MARK = "\ufeff"
 _SECTION = "aliases"
@@ -27,7 +26,7 @@ def add_aliases(text: str, aliases: Mapping[str, str]) -> str:
     before = _read(body)
     meant = {**before, _SECTION: {**(before.get(_SECTION) or {}), **aliases}}
     after = _insert(body, aliases)
-    if after is None or _read(after, default=None) != meant:
+    if after is None or not _holds(after, meant):
         return edit_text("yaml", text, {_SECTION: aliases})
     return text[: text.startswith(_MARK)] + after
 
@@ -47,25 +46,35 @@ def remove_aliases(text: str, aliases: Mapping[str, str]) -> tuple[str, dict[str
     rest = {name: model for name, model in section.items() if name not in gone}
     meant = {name: value for name, value in before.items() if name != _SECTION} | ({_SECTION: rest} if rest else {})
     after = _cut(body, gone, with_section=not rest) if gone else body
-    if gone and _read(after, default=None) != meant:
+    if gone and not _holds(after, meant):
         raise ValueError("they stand in no lines of their own")
     return text[: text.startswith(_MARK)] + after, gone
 
 
-def _read(text: str, default: Any = ...) -> dict[str, Any]:
-    """The document as a mapping of plain values; ``default``, where one is given, for what cannot be read."""
+def _read(text: str) -> dict[str, Any]:
+    """The document as a mapping of plain values.
+
+    Raises:
+        ValueError: it cannot be read, or is none.
+    """
     try:
-        value = yaml.load(text, SafeLoader)  # noqa: S506 - a safe loader, by whichever name it is imported
+        value: Any = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if default is ...:
-            mark = getattr(error, "problem_mark", None)
-            raise ValueError(f"line {mark.line + 1}: it is no YAML" if mark else "it is no YAML") from error
-        return default
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError(f"line {mark.line + 1}: it is no YAML" if mark else "it is no YAML") from error
     if value is None:
         return {}
     if not isinstance(value, dict) or not isinstance(value.get(_SECTION) or {}, dict):
         raise ValueError("it holds no names and values where 'aliases' would stand")
-    return value
+    return dict(value)
+
+
+def _holds(text: str | None, meant: dict[str, Any]) -> bool:
+    """Whether a text says what was meant, and nothing else."""
+    try:
+        return text is not None and _read(text) == meant
+    except ValueError:
+        return False
 
 
 def _compose(text: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from stackctl.core.connect.values import Gateway, Model, Tool
+from stackctl.core.models.served import NO_TOOLS
 from stackctl.errors import ConfigError, Finding, Severity, suggest_nearest
 
 
@@ -58,22 +59,32 @@ def read_model(item: Mapping[str, object]) -> Model:
     )
 
 
-def find_troubles(tool: Tool, gateway: Gateway) -> tuple[Finding, ...]:
-    """What will go wrong with this tool, each as a warning."""
+def is_too_short(tool: Tool, gateway: Gateway) -> bool:
+    """Whether a tool's first request has more tokens than the model."""
+    return gateway.chat.context is not None and gateway.chat.context < tool.needs_context
+
+
+def find_troubles(tool: Tool, gateway: Gateway, advice: str = "") -> tuple[Finding, ...]:
+    """What will go wrong with this tool, each as a warning.
+
+    Args:
+        advice: how the model is given a longer context, and what that costs; empty where the gateway is another
+            machine's.
+    """
     model, context = gateway.chat, gateway.chat.context
     found: list[tuple[str, str]] = []
     if tool.needs_tools and model.tools is False:
         found.append(
             (
-                f"{tool.title} works by calling tools, and the model's chat template has no place for them",
+                f"{NO_TOOLS}, and {tool.title} works by calling them",
                 "choose a model that was trained for tool use: 'stackctl models recommend'",
             )
         )
-    if context is not None and context < tool.needs_context:
+    if is_too_short(tool, gateway):
         found.append(
             (
                 f"{tool.title} begins with about {tool.needs_context:,} tokens, and the model has {context:,}",
-                f"set CONTEXT_LENGTH={_round_up(tool.needs_context)}; 'stackctl doctor' says what it costs",
+                advice or "raise it where the gateway runs: 'stackctl doctor' there says how, and what it costs",
             )
         )
     host = urlsplit(gateway.url).hostname or ""
@@ -85,8 +96,3 @@ def find_troubles(tool: Tool, gateway: Gateway) -> tuple[Finding, ...]:
             )
         )
     return tuple(Finding(model.name, message, hint, Severity.WARNING) for message, hint in found)
-
-
-def _round_up(tokens: int) -> int:
-    """The next power of two."""
-    return 1 << (tokens - 1).bit_length()

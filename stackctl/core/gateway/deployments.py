@@ -19,8 +19,6 @@ from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.stackfile import ContentLog, ModelLimits, StackFile
 
 _NO_LIMITS = ModelLimits()
-# Arguments after which an engine's template is another than its file's.
-_TEMPLATE_ARGUMENTS = ("--chat-template", "--chat-template-file", "--no-jinja")
 _PROJECTOR_ARGUMENTS = ("--mmproj", "-mm", "--mmproj-url", "-mmu")
 _PROJECTOR_VARIABLES = ("LLAMA_ARG_MMPROJ", "LLAMA_ARG_MMPROJ_URL")
 
@@ -103,7 +101,7 @@ def _build_local(model: ServedModel, limits: ModelLimits) -> Deployment:
         rpm=limits.requests_per_minute,
         tpm=limits.tokens_per_minute,
         max_parallel_requests=limits.parallel_requests,
-        takes_tools=_find_tools(model) if is_chat else None,
+        takes_tools=model.takes_tools if is_chat else None,
         takes_images=_find_images(model) if is_chat else None,
         revision=_describe_revision(model),
     )
@@ -120,20 +118,11 @@ def _describe_revision(model: ServedModel) -> str:
     return sha256(repr((*facts, model.tool_call_parser)).encode()).hexdigest()[:16]
 
 
-def _find_tools(model: ServedModel) -> bool | None:
-    """Whether the model's template takes tools; None where the engine was given another template."""
-    return None if _has_argument(model, _TEMPLATE_ARGUMENTS) else model.header.has_tools
-
-
 def _find_images(model: ServedModel) -> bool | None:
     """Whether the engine was given a projector, without which it refuses every image; not known of vLLM's models."""
     if model.is_vllm:
         return None
-    return _has_argument(model, _PROJECTOR_ARGUMENTS) or any(name in model.environment for name in _PROJECTOR_VARIABLES)
-
-
-def _has_argument(model: ServedModel, names: tuple[str, ...]) -> bool:
-    return any(argument.partition("=")[0] in names for argument in model.arguments)
+    return model.has_argument(_PROJECTOR_ARGUMENTS) or any(name in model.environment for name in _PROJECTOR_VARIABLES)
 
 
 def _build_remote(endpoint: RemoteEndpoint, limits: ModelLimits) -> Deployment:

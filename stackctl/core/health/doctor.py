@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from stackctl.core.health.doctor_context import check_agents
 from stackctl.core.health.doctor_engine import check_gpu, check_runtime
 from stackctl.core.health.doctor_input import DoctorInput, FileFacts
 from stackctl.core.health.doctor_models import check_models
@@ -28,6 +29,7 @@ def check_host(facts: DoctorInput) -> tuple[Finding, ...]:
         *facts.engine_findings,
         *check_gpu(facts),
         *check_models(facts),
+        *check_agents(facts),
         *check_disks(facts),
         *check_ports(facts),
         *check_files(facts),

@@ -70,6 +70,14 @@ class VllmEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentNeed:
+    """An agent, and the tokens of its first request with a short answer."""
+
+    title: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One model that is to be served.
 
@@ -81,6 +89,7 @@ class ModelEntry:
         gpu_layers: layers to offload; None lets the engine decide, 0 keeps the model on the CPU.
         permissions: facts of each file, as far as they are known.
         vllm: what only vLLM is told; None where another engine serves the model.
+        tools: whether the model can call tools; None where nobody knows.
     """
 
     served_name: str
@@ -93,6 +102,7 @@ class ModelEntry:
     gpu_layers: int | None = None
     permissions: tuple[FileFacts, ...] = ()
     vllm: VllmEntry | None = None
+    tools: bool | None = None
 
     @property
     def context_setting(self) -> str:
@@ -131,6 +141,7 @@ class DoctorInput:
         ca_bundle: facts of the CA bundle with its first bytes, when one is configured; ``ca_setting`` names its
             setting.
         settings_findings: findings of the parser of ``.env``, passed on as they are.
+        agents: what is compared with the context of each chat model.
         engine_findings: findings about the process runtime's engine, passed on as they are.
     """
 
@@ -154,6 +165,7 @@ class DoctorInput:
     ca_setting: str = "BUILD_CA_BUNDLE"
     settings_findings: tuple[Finding, ...] = ()
     engine_findings: tuple[Finding, ...] = ()
+    agents: tuple[AgentNeed, ...] = ()
 
     def select_gpus(self) -> tuple[Gpu, ...]:
         """GPUs of the chosen kind that ``gpu_devices`` names, by index, UUID or a slice's UUID."""

@@ -16,6 +16,7 @@ from stackctl.core.models.files import build_model_header, check_model_files
 from stackctl.core.models.fit import GATEWAY_BYTES, GIB, MIB, Device, Fit, build_fit, default_context
 from stackctl.core.models.gguf import GGUFHeader
 from stackctl.core.models.kv_cache import CONTEXT_STEP
+from stackctl.core.models.served import NO_TOOLS
 from stackctl.errors import Finding, Severity
 
 _WINDOWS_FILE_SYSTEMS: Final = frozenset({"9p", "drvfs", "v9fs"})
@@ -47,7 +48,7 @@ def _render_model(entry: ModelEntry, header: GGUFHeader) -> Finding:
     gib, mib = header.size_bytes / GIB, header.size_bytes / MIB
     size = f"{gib:.1f} GiB" if gib >= 1 else f"{mib:.0f} MiB"
     kind = " ".join(part for part in (header.architecture, header.quantisation) if part)
-    tools = ", no tools" if entry.mode == "chat" and not header.has_tools else ""
+    tools = f"; {NO_TOOLS}" if entry.mode == "chat" and entry.tools is False else ""
     message = f"{entry.served_name}: {kind}, {size}, trained for {header.context_length} tokens{tools}"
     return Finding(entry.setting, message, severity=Severity.OK, file=entry.path)
 
@@ -75,6 +76,36 @@ def _check_readable(entry: ModelEntry, facts: DoctorInput) -> Iterator[Finding]:
             message = f"the container's user {user_id}:{group_id} may not read the file ({owner})"
             hint = f"chmod o+r '{file.path}', or chown {user_id} '{file.path}' where others must not read it"
             yield Finding(entry.setting, message, hint, file=file.path)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What the models of one device take together, in bytes.
+
+    Attributes:
+        used_bytes: what they hold.
+        needed_bytes: what must be free for them: also the largest of their margins.
+    """
+
+    name: str
+    used_bytes: int
+    needed_bytes: int
+    available_bytes: int
+
+
+def measure_memory(facts: DoctorInput) -> tuple[MemoryUse, ...]:
+    """What the models take on the GPU and in the host's memory, each where there are some; without those of vLLM."""
+    on_gpu, on_host = _split_loads(facts)
+    uses = []
+    for name, loads, device in (
+        ("GPU memory", on_gpu, _gpu_device(facts)),
+        ("memory", on_host, _host_device(facts)),
+    ):
+        fits = _build_fits(loads, device, facts)
+        if fits:
+            used = sum(fit.used_bytes for fit in fits)
+            uses.append(MemoryUse(name, used, _sum_up(fits), device.available_bytes))
+    return tuple(uses)
 
 
 def check_memory(facts: DoctorInput) -> tuple[Finding, ...]:

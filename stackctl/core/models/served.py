@@ -24,6 +24,10 @@ from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.stackfile import Mode
 
 MAX_DEFAULT_CONTEXT = 8192
+# What is said of a model whose template has no place for tools: the engine answers as if none had been sent.
+NO_TOOLS = "this model cannot call tools"
+# Arguments after which an engine's template is another than its file's.
+_TEMPLATE_ARGUMENTS = ("--chat-template", "--chat-template-file", "--no-jinja")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,15 @@ class ServedModel:
     def is_vllm(self) -> bool:
         """Whether vLLM serves the model, which is then a folder and no file."""
         return self.engine == VLLM.name
+
+    @property
+    def takes_tools(self) -> bool | None:
+        """Whether the model's template takes tools; None where the engine was given another template."""
+        return None if self.has_argument(_TEMPLATE_ARGUMENTS) else self.header.has_tools
+
+    def has_argument(self, names: Sequence[str]) -> bool:
+        """Whether its engine is given one of these arguments."""
+        return any(argument.partition("=")[0] in names for argument in self.arguments)
 
     @property
     def path(self) -> str:

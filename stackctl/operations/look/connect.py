@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from stackctl.core.connect.choice import choose_models, find_troubles, read_model, read_url
+from stackctl.core.connect.choice import choose_models, find_troubles, is_too_short, read_model, read_url
 from stackctl.core.connect.edit import edit_text
 from stackctl.core.connect.names import Alias, find_aliases
 from stackctl.core.connect.show import render_difference
@@ -21,6 +21,7 @@ from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, Finding, NotRunning, UnhealthyError, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.look.connect_aliases import AliasChange, load_written_aliases, undo_aliases
+from stackctl.operations.look.connect_context import advise_context
 from stackctl.operations.look.connect_files import ToolFile, find_home, name_nothing, read_folder
 from stackctl.operations.site.load_settings import load_settings
 
@@ -104,7 +105,9 @@ def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str 
     guide = tool.build(gateway)
     path = find_path(guide.settings, effects.given.environment) if guide.settings else None
     aliases = find_aliases(tool, gateway, answered, None if url else load_written_aliases(effects))
-    return Connected(tool, gateway, guide, path, find_troubles(tool, gateway), aliases)
+    is_ours_to_raise = not url and is_too_short(tool, gateway)
+    advice = advise_context(effects, gateway.chat, tool.needs_context) if is_ours_to_raise else ""
+    return Connected(tool, gateway, guide, path, find_troubles(tool, gateway, advice), aliases)
 
 
 def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, force: bool) -> str:

@@ -9,10 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackctl.core.connect.tools import TOOLS
 from stackctl.core.engine.engines import LLAMA_CPP
 from stackctl.core.engine.vllm import count_gpus
 from stackctl.core.health.doctor import check_host
-from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, ImageFacts, ModelEntry, PortNeed, VllmEntry
+from stackctl.core.health.doctor_input import (
+    AgentNeed,
+    DiskNeed,
+    DoctorInput,
+    ImageFacts,
+    ModelEntry,
+    PortNeed,
+    VllmEntry,
+)
 from stackctl.core.health.doctor_models import build_context_advice
 from stackctl.core.images.build import list_builds, list_pulls
 from stackctl.core.machine.host import Choice, GpuKind, Host, choose_runtime
@@ -42,6 +51,7 @@ GPU_IMAGE_BYTES = 8 * GIB
 VLLM_EXTRA_BYTES = 16 * GIB
 INSTALLATION_BYTES = GIB
 CA_HEAD_BYTES = 65_536
+_AGENTS = tuple(AgentNeed(tool.title, tool.needs_context) for tool in TOOLS.values() if tool.needs_context)
 
 
 def run_doctor(effects: Effects) -> tuple[Finding, ...]:
@@ -52,7 +62,7 @@ def run_doctor(effects: Effects) -> tuple[Finding, ...]:
     except ConfigError as error:
         problems = error.findings or (Finding("configuration", error.message, error.hint),)
         return (*problems, *check_host(DoctorInput(host)))
-    facts, problems = _build_input(effects, host, loaded)
+    facts, problems = build_input(effects, host, loaded)
     return (*problems, *check_state(effects), *check_host(facts))
 
 
@@ -62,7 +72,7 @@ def set_fitting_context(effects: Effects) -> Mapping[str, int]:
     Raises:
         ConfigError: a model of `stack.yml` does not fit; its context is for a person to change.
     """
-    facts, _ = _build_input(effects, effects.machine.load_host(True), load_site(effects))
+    facts, _ = build_input(effects, effects.machine.load_host(True), load_site(effects))
     advice = build_context_advice(facts)
     foreign = [name for name in advice if not name.isupper()]
     if foreign:
@@ -75,7 +85,8 @@ def set_fitting_context(effects: Effects) -> Mapping[str, int]:
     return advice
 
 
-def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[DoctorInput, tuple[Finding, ...]]:
+def build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[DoctorInput, tuple[Finding, ...]]:
+    """What is checked of this machine and this site, and findings that came of looking."""
     settings, files = loaded.settings, effects.files
     runtime_name = _try_runtime(host, loaded)
     gpu, gpu_problems = _try_device(effects, host, loaded, runtime_name)
@@ -104,6 +115,7 @@ def _build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Doct
         ca_bundle=files.load_facts(ca_bundle, CA_HEAD_BYTES) if ca_bundle else None,
         settings_findings=loaded.warnings,
         engine_findings=_list_engine_findings(loaded) if runtime_name == "process" and uses_engine else (),
+        agents=_AGENTS,
     )
     return facts, (*_check_images(loaded), *gpu_problems, *vllm_problems, *check_places(loaded, runtime_name))
 
@@ -197,6 +209,7 @@ def _build_entry(files: Files, model: ServedModel) -> ModelEntry:
         gpu_layers=model.gpu_layers,
         permissions=tuple(files.load_facts(Path(path)) for path in model.shards),
         vllm=VllmEntry(model.gpu_memory_share, count_gpus(model.arguments)) if model.is_vllm else None,
+        tools=model.takes_tools,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stackctl.core.health.probes import list_model_names
-from stackctl.core.models.served import ServedModel
+from stackctl.core.models.served import NO_TOOLS, ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.runtime import ServiceState
 from stackctl.core.stack.stack import find_gateway_url
@@ -124,8 +124,7 @@ def _describe_origin(loaded: LoadedSite, model: ServedModel) -> str:
     """Where a model of ours comes from, when the operator did not put its file there."""
     release = loaded.release
     brought = f"release {release.title}" if release and model.path.startswith(f"{release.store}/") else ""
-    # Its template has no place for them, so the engine answers as if none had been sent.
-    tools = "no tools" if model.mode == "chat" and not model.header.has_tools else ""
+    tools = NO_TOOLS if model.mode == "chat" and model.takes_tools is False else ""
     return ", ".join(filter(None, ("demo model" if model.is_demo else "", brought, tools)))
 
 

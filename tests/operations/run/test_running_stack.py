@@ -262,7 +262,7 @@ def test_models_are_joined_with_what_the_gateway_lists(up: World) -> None:
         "demo.gguf",
         2048,
         4,
-        "demo model, no tools",
+        "demo model, this model cannot call tools",
     )
     run_down(up.effects)
     assert [row.listed for row in list_models(up.effects)] == [False, False]

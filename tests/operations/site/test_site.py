@@ -226,9 +226,9 @@ def test_a_model_without_tools_says_so() -> None:
     for path, has_tools in ((plain, False), (able, True)):
         world.broken_models[path] = (ModelFile(str(path), build_header(has_tools=has_tools)),)
     assert {row.served_name: row.note for row in list_models(world.effects)} == {
-        "local-chat": "no tools",
+        "local-chat": "this model cannot call tools",
         "local-code": "",
         "local-embed": "demo model",
     }
     told = [finding.message for finding in run_doctor(world.effects) if "trained for" in finding.message]
-    assert [text.endswith(", no tools") for text in told] == [True, False, False]
+    assert [text.endswith("; this model cannot call tools") for text in told] == [True, False, False]
