@@ -32,8 +32,9 @@ def edit_json(text: str, values: Mapping[str, Any]) -> str:
     Raises:
         ValueError: the text is no JSON object; the message says what was seen and on which line.
     """
-    if not text.strip():
-        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    if _skip(text, 0) == len(text):  # nothing, or comments alone
+        head = text if not text.strip() or text.endswith("\n") else f"{text}\n"
+        return head.lstrip() + json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     node = _read_document(text)
     if not isinstance(node.value, dict):
         raise ValueError("it holds no object")
@@ -45,12 +46,12 @@ def edit_json(text: str, values: Mapping[str, Any]) -> str:
 
 
 def read_json_text(text: str) -> Any:
-    """The value of a text in JSON with comments; None for an empty one.
+    """The value of a text in JSON with comments; None where it holds none.
 
     Raises:
         ValueError: it is none.
     """
-    return _read_document(text).value if text.strip() else None
+    return _read_document(text).value if _skip(text, 0) < len(text) else None
 
 
 def _read_document(text: str) -> _Node:

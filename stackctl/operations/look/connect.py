@@ -6,7 +6,7 @@ looks for programs, and reads and writes a file below the person's home.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -18,7 +18,7 @@ from stackctl.core.connect.tools import TOOLS
 from stackctl.core.connect.values import Gateway, Guide, Model, Settings, Tool, fill
 from stackctl.core.health.probes import read_json
 from stackctl.core.stack.stack import find_gateway_url
-from stackctl.errors import ConfigError, Finding, NotRunning, UnhealthyError, suggest_nearest
+from stackctl.errors import ConfigError, Finding, NotRunning, Severity, UnhealthyError, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.look.connect_aliases import AliasChange, load_written_aliases, undo_aliases
 from stackctl.operations.look.connect_context import advise_context
@@ -80,6 +80,20 @@ def list_installed(effects: Effects) -> dict[str, str]:
     return {name: next(filter(None, map(find, tool.programs)), "") for name, tool in TOOLS.items()}
 
 
+def _find_twins(effects: Effects, tool: Tool) -> Iterator[Finding]:
+    """A warning where a tool is on PATH more than once, as two versions may want different settings."""
+    folders = [Path(name) for name in effects.given.environment.get("PATH", "").split(":") if name]
+    for program in tool.programs:
+        found: dict[Path, Path] = {}
+        for path in (folder / program for folder in folders):
+            if (effects.files.load_facts(path).mode or 0) & 0o111:
+                found.setdefault(effects.files.find_real(path), path)
+        if len(found) > 1:
+            first, *others = map(str, found.values())
+            message = f"{first} is started, and {', '.join(others)} is another; both read the same settings"
+            yield Finding(program, message, "remove the one that you do not use", Severity.WARNING)
+
+
 def load_key(effects: Effects) -> str:
     """The key that opens the gateway for every client."""
     return load_settings(effects)[0].values.gateway_key
@@ -107,7 +121,8 @@ def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str 
     aliases = find_aliases(tool, gateway, answered, None if url else load_written_aliases(effects))
     is_ours_to_raise = not url and is_too_short(tool, gateway)
     advice = advise_context(effects, gateway.chat, tool.needs_context) if is_ours_to_raise else ""
-    return Connected(tool, gateway, guide, path, find_troubles(tool, gateway, advice), aliases)
+    findings = (*find_troubles(tool, gateway, advice), *_find_twins(effects, tool))
+    return Connected(tool, gateway, guide, path, findings, aliases)
 
 
 def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, force: bool) -> str:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from stackctl.core.models.files import ModelFile
 from stackctl.core.stack.runtime import Answer
 from stackctl.errors import ConfigError
 from stackctl.operations.look.connect import connect, undo
 from stackctl.operations.look.connect_aliases import write_aliases
+from stackctl.operations.look.doctor import run_doctor
 from stackctl.operations.run.up import run_up
 from tests.fakes import KEYS, SITE, World, raised_by, write_env
+from tests.gguf_files import build_header
 
 STACK = "# mine\nversion: 1\naliases:\n  team: local-chat   # ours\nlimits: {retries:   2}\n"
 FILE, HOME = SITE / "stack.yml", Path("/home/me")
@@ -140,3 +143,34 @@ def test_a_record_that_cannot_be_read_is_named(world: World, text: str) -> None:
     error = raised_by(lambda: undo(world.effects, "claude-code", force=False))
     assert str(RECORD) in error.message
     assert world.files[FILE] == WRITTEN
+
+
+def test_a_tool_that_is_here_twice_is_named(world: World) -> None:
+    world.environment["PATH"] = "/home/me/bin:/usr/bin:/other"
+    world.modes |= {Path("/home/me/bin/claude"): 0o755, Path("/usr/bin/claude"): 0o755, Path("/other/claude"): 0o644}
+    connected = connect(world.effects, "claude-code", KEYS["GATEWAY_KEY"])
+    (found,) = [finding for finding in connected.findings if finding.subject == "claude"]
+    assert found.message.startswith("/home/me/bin/claude is started, and /usr/bin/claude is another")
+
+
+def test_what_more_context_costs_is_said_by_the_model_s_own_header(world: World) -> None:
+    world.files[SITE / ".env"] = write_env(STACK_RUNTIME="process", CHAT_MODEL="mine.gguf", CONTEXT_LENGTH=8192)
+    header = build_header(context_length=131_072, has_tools=True)
+    path = SITE / "models" / "mine.gguf"
+    world.broken_models[path] = (ModelFile(str(path), header),)
+    short = json.loads(answer_models().body)
+    short["data"][0]["context_length"] = 8192
+    world.answers["/v1/models?aliases=true"] = Answer(200, json.dumps(short))
+
+    def advise() -> str:
+        findings = connect(world.effects, "codex", KEYS["GATEWAY_KEY"]).findings
+        return next(finding.hint for finding in findings if "24,576" in finding.message)
+
+    assert advise().startswith("set CONTEXT_LENGTH=32768 in .env and run 'stackctl up': it takes ")
+    (warned,) = [finding for finding in run_doctor(world.effects) if finding.subject == "CONTEXT_LENGTH"]
+    assert "Claude Code, Codex CLI, opencode and" in warned.message
+    assert warned.hint == advise()
+
+    world.files[SITE / ".env"] = write_env(STACK_RUNTIME="process", CHAT_MODEL="mine.gguf", CONTEXT_LENGTH=32768)
+    assert advise() == "CONTEXT_LENGTH is long enough already: 'stackctl up' applies it"
+    assert [finding for finding in run_doctor(world.effects) if finding.subject == "CONTEXT_LENGTH"] == []

@@ -58,6 +58,7 @@ def test_comments_order_and_indentation_stay() -> None:
     ("before", "after"),
     [
         ("", '{\n  "a": 1\n}\n'),
+        ("// nothing but this", '// nothing but this\n{\n  "a": 1\n}\n'),
         ("{}", '{\n  "a": 1\n}'),
         ('{"b": 2}\n', '{"b": 2,\n  "a": 1\n}\n'),
         ('{\n\t"b": 2\n}', '{\n\t"b": 2,\n\t"a": 1\n}'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from gateway import outcomes
@@ -57,8 +58,10 @@ def test_an_overflow_is_one_sentence_with_both_numbers(message: str) -> None:
     for details in ({"message": message}, OVERFLOW):
         error = classify_refusal(400, {}, body(**details))
         assert error.outcome is outcomes.CONTEXT_LENGTH_EXCEEDED
-        assert "9000" in error.text
-        assert "8192" in error.text
+        # What Claude Code 2.1.197 looks for before it shortens its conversation.
+        found = re.search(r"prompt is too long[^0-9]*(\d+)\s*tokens?\s*>\s*(\d+)", error.text)
+        assert found
+        assert found.groups() == ("9000", "8192")
         assert "CONTEXT_LENGTH" in error.text
 
 

@@ -79,12 +79,11 @@ def find_overflow(details: Mapping[str, Any]) -> TargetError | None:
             return TargetError(CONTEXT_LENGTH_EXCEEDED)
         else:
             return None
-    text = (
-        f"The prompt has {needed} tokens; model '{{model}}' takes {limit} (CONTEXT_LENGTH of a model of this stack)."
-        if needed > limit
-        else f"The prompt has {needed} tokens and leaves no room for an answer: model '{{model}}' takes {limit} "
-        "(CONTEXT_LENGTH of a model of this stack)."
-    )
+    where = "of model '{model}' (CONTEXT_LENGTH of a model of this stack)."
+    # Agents look for these words with the two numbers, to shorten their conversation by themselves.
+    text = f"The prompt is too long: {needed} tokens > {limit} {where}"
+    if needed <= limit:
+        text = f"The prompt has {needed} tokens and leaves no room for an answer in the {limit} {where}"
     return TargetError(CONTEXT_LENGTH_EXCEEDED, text=text)
 
 
