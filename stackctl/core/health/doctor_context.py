@@ -30,7 +30,7 @@ class ContextNeed:
         more_bytes: what all models that the setting is for take beside what they take now; None where vLLM serves it,
             which takes it from the share of the GPU's memory that it has.
         needed_bytes, available_bytes: what all models would take on the device where least would be left, and what is
-            free there for them.
+            free there for them; None where nobody knows.
         device: the name of that device's memory.
     """
 
@@ -39,7 +39,7 @@ class ContextNeed:
     trained: int
     more_bytes: int | None = None
     needed_bytes: int = 0
-    available_bytes: int = 0
+    available_bytes: int | None = None
     device: str = "memory"
 
     def render_hint(self) -> str:
@@ -51,9 +51,11 @@ class ContextNeed:
             place = f"{self.setting}: {self.tokens} in stack.yml"
         if self.more_bytes is None:
             return f"set {place} and run 'stackctl up'; vLLM takes it from its share of the GPU's memory"
-        needed, free = self.needed_bytes / GIB, self.available_bytes / GIB
-        cost = f"{_render_size(self.more_bytes)} more, {needed:.1f} of {free:.1f} GiB {self.device} in all"
-        if self.needed_bytes <= self.available_bytes:
+        cost = f"{_render_size(self.more_bytes)} more"
+        if self.available_bytes is not None:
+            needed, free = self.needed_bytes / GIB, self.available_bytes / GIB
+            cost += f", {needed:.1f} of {free:.1f} GiB {self.device} in all"
+        if self.available_bytes is None or self.needed_bytes <= self.available_bytes:
             return f"set {place} and run 'stackctl up': it takes {cost}"
         return f"{place} takes {cost}: set fewer INFERENCE_SLOTS or KV_CACHE_TYPE=q8_0 with it, or see {_RECOMMEND}"
 
@@ -90,7 +92,12 @@ def count_context(facts: DoctorInput, served_name: str, tokens: int) -> ContextN
     raised = tuple(_raise(item, setting, wanted) for item in facts.models)
     before, after = measure_memory(facts), measure_memory(replace(facts, models=raised))
     more = sum(memory.used_bytes for memory in after) - sum(memory.used_bytes for memory in before)
-    tightest = min(after, key=lambda memory: memory.available_bytes - memory.needed_bytes)
+    left = {
+        memory.available_bytes - memory.needed_bytes: memory for memory in after if memory.available_bytes is not None
+    }
+    if not left:
+        return ContextNeed(setting, wanted, trained, more)
+    tightest = left[min(left)]
     return ContextNeed(setting, wanted, trained, more, tightest.needed_bytes, tightest.available_bytes, tightest.name)
 
 

@@ -85,12 +85,13 @@ class MemoryUse:
     Attributes:
         used_bytes: what they hold.
         needed_bytes: what must be free for them: also the largest of their margins.
+        available_bytes: what is free there for them; None where nobody knows.
     """
 
     name: str
     used_bytes: int
     needed_bytes: int
-    available_bytes: int
+    available_bytes: int | None
 
 
 def measure_memory(facts: DoctorInput) -> tuple[MemoryUse, ...]:
@@ -104,7 +105,8 @@ def measure_memory(facts: DoctorInput) -> tuple[MemoryUse, ...]:
         fits = _build_fits(loads, device, facts)
         if fits:
             used = sum(fit.used_bytes for fit in fits)
-            uses.append(MemoryUse(name, used, _sum_up(fits), device.available_bytes))
+            is_known = device.is_gpu or facts.host.memory_total_bytes
+            uses.append(MemoryUse(name, used, _sum_up(fits), device.available_bytes if is_known else None))
     return tuple(uses)
 
 

@@ -77,6 +77,11 @@ def test_what_does_not_fit_is_said() -> None:
     assert "fewer INFERENCE_SLOTS or KV_CACHE_TYPE=q8_0" in found.hint
 
 
+def test_where_nobody_knows_the_memory_only_the_cost_is_said() -> None:
+    (found,) = warn(make(context_length=8192), host=build_host(memory_total_bytes=0))
+    assert found.hint.endswith(" GiB more")
+
+
 def test_on_a_gpu_its_memory_is_named() -> None:
     (found,) = warn(make(context_length=8192), gpu=NVIDIA)
     assert "GiB GPU memory in all" in found.hint
