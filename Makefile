@@ -97,6 +97,7 @@ docs: $(VENV)/.dev ## Write .env.example, the reference pages and the schema aga
 	@$(call write_page,--reference,docs/reference/settings.md)
 	@$(call write_page,--names,docs/reference/environment-names.md)
 	@$(call write_page,--schema,docs/reference/stack.schema.json)
+	@$(VENV)/bin/python scripts/page_tools.py > $(VENV)/page && mv $(VENV)/page services/api-gateway/gateway/page/files/tools.json
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.reference > $(VENV)/page && mv $(VENV)/page docs/reference/outcomes.md
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.policy.page > $(VENV)/page && mv $(VENV)/page docs/reference/fields.md
 

@@ -72,6 +72,7 @@ class Settings:
         usage_days: days after which records of usage are removed; 0 for never.
         redis: where limits are counted together with other gateways; None to count them here.
         cache_key: what kept answers are encrypted with; empty for not at all.
+        page_hosts: lower-case names under which the page is shown, beside loopback's and addresses.
     """
 
     host: str
@@ -91,6 +92,7 @@ class Settings:
     usage_days: int = DEFAULT_USAGE_DAYS
     redis: RedisPlace | None = None
     cache_key: str = field(default="", repr=False)
+    page_hosts: frozenset[str] = frozenset()
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -118,6 +120,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         usage_days=_read_int(environ, "GATEWAY_USAGE_DAYS", DEFAULT_USAGE_DAYS, 0, 36_500),
         redis=_read_redis(environ),
         cache_key=environ.get("GATEWAY_CACHE_KEY", "").strip(),
+        page_hosts=frozenset(filter(None, environ.get("GATEWAY_HOSTS", "").lower().split(","))),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")

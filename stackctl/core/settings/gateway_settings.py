@@ -13,6 +13,8 @@ _FORMAT = "(chat|completions|embeddings|rerank|messages|responses)"
 _FORMATS = f"{_FORMAT}(,{_FORMAT})*"
 _ORIGIN = r"https?://[A-Za-z0-9.:\[\]-]+"
 _ORIGINS = rf"\*|{_ORIGIN}(,{_ORIGIN})*"
+_HOST = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
+_HOSTS = rf"{_HOST}(,{_HOST})*"
 _REDIS_URL = r"rediss?://([^\s:/@?#]+@)?([^\s:/@?#\[\]]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[0-9]{0,4})?"
 
 
@@ -78,6 +80,14 @@ class GatewaySettings(StackSettings):
         group="Gateway",
         pattern=_ORIGINS,
         expected="a list such as https://chat.example,http://localhost:3000",
+    )
+    gateway_hosts: str = declare(
+        "",
+        "Names by which browsers reach the gateway's page, separated by commas, beside localhost and addresses; under"
+        " any other name it is not shown.",
+        group="Gateway",
+        pattern=_HOSTS,
+        expected="a list of names such as gpu.example,ai.local, without a port",
     )
     gateway_log_level: str = declare(
         "info",

@@ -251,6 +251,8 @@ def _build_gateway_environment(stack: Stack, paths: RuntimePaths, config_digest:
         "GATEWAY_USAGE_DAYS": str(settings.gateway_usage_days),
         "HOME": paths.scratch,
     }
+    if settings.gateway_hosts:
+        environment["GATEWAY_HOSTS"] = settings.gateway_hosts
     if settings.gateway_log_level != default_value("GATEWAY_LOG_LEVEL"):
         environment["GATEWAY_LOG_LEVEL"] = settings.gateway_log_level
     if paths.python_path:

@@ -18,7 +18,6 @@ SERVICES = {CHAT_SERVICE, EMBEDDING_SERVICE, GATEWAY_SERVICE}
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
 # What LiteLLM and its web framework would answer, one of each kind.
 FOREIGN_ROUTES = (
-    "/",
     "/docs",
     "/openapi.json",
     "/routes",

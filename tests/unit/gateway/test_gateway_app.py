@@ -29,7 +29,6 @@ from tests.gateway_calls import (
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/docs",
         "/openapi.json",
         "/ui/",

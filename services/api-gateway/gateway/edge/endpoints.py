@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from gateway.page.render import FILES
+
 MODELS_PATH = "/v1/models"
 
 
@@ -29,6 +31,8 @@ class Endpoint:
         format: format of its requests and answers; empty where no model is asked.
         mode: mode of the models that it is for: ``chat``, ``embedding`` or ``rerank``.
         is_anthropic: whether its errors have Anthropic's form.
+        is_for_people: whether it is what a person's browser shows, which is given to no other origin, and only under
+            the gateway's own names.
     """
 
     name: str
@@ -37,8 +41,11 @@ class Endpoint:
     format: str = ""
     mode: str = "chat"
     is_anthropic: bool = False
+    is_for_people: bool = False
 
 
+PAGE = Endpoint("/", "GET", Access.OPEN, is_for_people=True)
+USAGE = Endpoint("/usage", "GET", is_for_people=True)
 ONE_MODEL = Endpoint(f"{MODELS_PATH}/{{model}}", "GET")
 ADMIN = Endpoint("/admin", "POST", Access.ADMIN_KEY)
 ENDPOINTS = {
@@ -58,8 +65,12 @@ ENDPOINTS = {
         Endpoint("/health/liveness", "GET", Access.OPEN),
         Endpoint("/health/readiness", "GET", Access.OPEN),
         Endpoint("/metrics", "GET", Access.ADMIN_KEY),
+        USAGE,
         ADMIN,
     )
+}
+_PAGES = {"/": PAGE} | {
+    f"/page/{file}": Endpoint(f"/page/{file}", "GET", Access.OPEN, is_for_people=True) for file in FILES
 }
 
 
@@ -67,4 +78,4 @@ def find_endpoint(path: str) -> Endpoint | None:
     """The endpoint at exactly this path."""
     if path.startswith(f"{MODELS_PATH}/") and len(path) > len(MODELS_PATH) + 1:
         return ONE_MODEL
-    return ENDPOINTS.get(path)
+    return ENDPOINTS.get(path) or _PAGES.get(path)

@@ -18,10 +18,11 @@ from gateway.edge.administration import NOT_STORED, administer, check_no_page
 from gateway.edge.asgi import PUSH
 from gateway.edge.bodies import DisconnectedError, parse_object, read_body
 from gateway.edge.cached import serve_cached
-from gateway.edge.endpoints import ADMIN, MODELS_PATH, ONE_MODEL, Access, Endpoint, find_endpoint
+from gateway.edge.endpoints import ADMIN, MODELS_PATH, ONE_MODEL, USAGE, Access, Endpoint, find_endpoint
 from gateway.edge.exchange import Exchange
 from gateway.edge.leaving import do_until_left
 from gateway.edge.limited import serve
+from gateway.edge.pages import serve_page, serve_usage
 from gateway.edge.parts import Parts
 from gateway.edge.scrape import describe_present, describe_state
 from gateway.edge.wire import (
@@ -83,7 +84,7 @@ class Gate:
         exchange = Exchange(find_endpoint(scope["path"]), scope["method"], request_id, send, push)
         if exchange.endpoint is ADMIN:
             exchange.headers.append(NOT_STORED)
-        else:
+        elif exchange.endpoint is None or not exchange.endpoint.is_for_people:
             exchange.headers += list_cors_headers(scope["headers"], self._catalog.cors_origins)
         try:
             await self._serve(exchange, scope, receive)
@@ -118,7 +119,8 @@ class Gate:
         if endpoint is ADMIN:
             check_no_page(scope["headers"])
         if scope["method"] == "OPTIONS":
-            headers = list_options_headers(scope["headers"], endpoint, self._catalog.cors_origins)
+            origins = () if endpoint.is_for_people else self._catalog.cors_origins
+            headers = list_options_headers(scope["headers"], endpoint, origins)
             await exchange.answer(204, b"", b"text/plain", headers)
             return
         if scope["method"] != endpoint.method and (scope["method"], endpoint.method) != ("HEAD", "GET"):
@@ -193,7 +195,11 @@ class Gate:
 
     async def _answer(self, exchange: Exchange, endpoint: Endpoint, scope: Scope) -> None:
         """Answer the endpoints that need no model."""
-        if endpoint.name == "/metrics":
+        if endpoint is USAGE:
+            await serve_usage(exchange, self._parts, scope, self._settings.page_hosts)
+        elif endpoint.is_for_people:
+            await serve_page(exchange, endpoint, scope, self._settings.page_hosts)
+        elif endpoint.name == "/metrics":
             present = await describe_present(self._parts, self._settings, len(self._catalog.routes))
             await exchange.answer(200, render_metrics(present), CONTENT_TYPE.encode())
         elif endpoint.name == MODELS_PATH:

@@ -79,12 +79,13 @@ _KEY_SUMS, _MODEL_SUMS = ("key", "day"), ("day", "model", "provider")
 # Whole days from their sums, and what begins or ends within a day from its records.
 _REPORT = f"""
     SELECT name, {_ADDED_UP} FROM (
-        SELECT {{name}} AS name, {_ADDED_UP} FROM {{table}} WHERE day >= :first_day AND day < :end_day GROUP BY 1
+        SELECT {{name}} AS name, {_ADDED_UP} FROM {{table}}
+        WHERE day >= :first_day AND day < :end_day{{only}} GROUP BY 1
         UNION ALL
         SELECT {{of_record}}, 1, CASE WHEN outcome IN (:ok, :left) THEN 0 ELSE 1 END, prompt_tokens, completion_tokens,
             coalesce(cached_tokens, 0), duration_s
         FROM usage
-        WHERE ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until
+        WHERE (ended_at >= :since AND ended_at < :head_end OR ended_at >= :tail AND ended_at < :until){{only}}
     ) AS found
     GROUP BY 1
 """  # noqa: S608, names of our own
@@ -149,14 +150,23 @@ def report_usage(
     Args:
         since, until: the first time that counts, and the first that does not; None for no bound.
     """
-    table = "usage_of_keys" if by == "key" else "usage_of_models"
-    of_record = "CASE WHEN ended_at < :head_end THEN :head_day ELSE :end_day END" if by == "day" else by
-    query = _REPORT.format(name=by, table=table, of_record=of_record)
-    found = connection.execute(query, _split(since, until)).fetchall()
     if by == "day":
-        return [UsageSum(_name_day(row[0]), *row[1:]) for row in sorted(found)]
+        return _report_days(connection, "usage_of_models", "", _split(since, until))
+    query = _REPORT.format(name=by, table="usage_of_keys" if by == "key" else "usage_of_models", of_record=by, only="")
+    found = connection.execute(query, _split(since, until)).fetchall()
     sums = [UsageSum(*row) for row in found]
     return sorted(sums, key=lambda item: (-item.prompt_tokens - item.completion_tokens, item.name))
+
+
+def report_days_of_key(connection: Connection, key: str, since: float) -> list[UsageSum]:
+    """What one key took on each day from this time on, days in their order."""
+    return _report_days(connection, "usage_of_keys", " AND key = :key", {**_split(since, None), "key": key})
+
+
+def _report_days(connection: Connection, table: str, only: str, values: dict[str, float | str]) -> list[UsageSum]:
+    of_record = "CASE WHEN ended_at < :head_end THEN :head_day ELSE :end_day END"
+    query = _REPORT.format(name="day", table=table, of_record=of_record, only=only)
+    return [UsageSum(_name_day(row[0]), *row[1:]) for row in sorted(connection.execute(query, values).fetchall())]
 
 
 def sum_tokens(connection: Connection, key: str, since: float, until: float) -> int:

@@ -43,6 +43,7 @@ MACHINE_SETTINGS = frozenset(
         "GRAFANA_PORT",
         "GATEWAY_IMAGE",
         "GATEWAY_CA_BUNDLE",
+        "GATEWAY_HOSTS",
         "BIND_ADDRESS",
         "API_GATEWAY_PORT",
         "INFERENCE_PORT",
