@@ -16,6 +16,8 @@ _LANE_OF_FILE = {
     "tests/integration/run/test_process_runtime.py": STACK,
     "tests/integration/bundle/test_offline_prove.py": STACK,
     "tests/integration/gateway/test_clients.py": STACK,
+    "tests/integration/page/test_page_in_browser.py": STACK,
+    "tests/integration/page/test_hostile_answers.py": STACK,
     "tests/integration/gateway/test_answers.py": TOOLS,
     "tests/integration/gateway/test_lanes.py": TOOLS,
     "tests/integration/gateway/test_leaving.py": TOOLS,

@@ -92,7 +92,7 @@ def _render_part(part: dict[str, str], words: dict[str, Any], origin: str, title
     label = html.escape(words["settings_of"].replace("{tool}", title))
     return (
         f"<p>{heading}</p>"
-        f'<div class="copied"><pre tabindex="0" role="region" aria-label="{label}"><code>{_fill(part["text"], origin)}'
+        f'<div class="copied"><pre tabindex="0" role="group" aria-label="{label}"><code>{_fill(part["text"], origin)}'
         f'</code></pre><button type="button" data-copy hidden>{html.escape(words["copy"])}</button></div>'
     )
 

@@ -7,11 +7,14 @@ import { showSettings, startSettings } from "./settings.js";
 import { say } from "./words.js";
 
 const LOOK_EVERY_MS = 5000;
+// The gateway writes its records in batches.
+const RECORDED_AFTER_MS = 1000;
 const find = (id) => document.getElementById(id);
 const field = find("key");
 
 startSettings();
-startChat(loadUsage);
+startChat(() => setTimeout(loadUsage, RECORDED_AFTER_MS));
+find("script-needed").hidden = true;
 find("key-form").hidden = false;
 find("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -52,6 +55,7 @@ async function open(value, isKept) {
 function close(text) {
   forgetKey();
   clearChat();
+  showChat([]);
   showModels([]);
   showSettings([]);
   showUsage(null);
@@ -63,6 +67,7 @@ function close(text) {
 }
 
 async function loadUsage() {
+  if (!readKey()) return null;
   const { status, body } = await ask("/usage");
   const usage = status === 200 ? body : null;
   if (readKey()) showUsage(usage);

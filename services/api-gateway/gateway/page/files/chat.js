@@ -55,11 +55,10 @@ async function talk(text) {
     for await (const event of streamChat({ model, messages: asked }, control.signal)) answer.take(event);
     outcome = answer.sayEnd();
   } catch (error) {
-    outcome = control.signal.aborted ? say("stopped") : error.message || say("cut");
-    if (!control.signal.aborted) turn.box.classList.add("failed-turn");
-    if (!answer.text && !control.signal.aborted) input.value ||= text;
+    outcome = control.signal.aborted ? say("stopped") : sayFailure(error);
   }
   answer.close(outcome);
+  if (outcome && !answer.text && !control.signal.aborted) input.value ||= text; // to be sent again
   // A conversation that was begun anew meanwhile has nothing of this.
   if (running === control && answer.text) messages = [...asked, { role: "assistant", content: answer.text }];
   end(control, outcome);
@@ -83,6 +82,12 @@ function end(control, outcome) {
   if (log.childElementCount) find("chat-state").textContent = outcome || say("answered");
 }
 
+// The gateway's own words, or ours for what browsers have theirs for.
+function sayFailure(error) {
+  if (error instanceof TypeError) return say("unreachable");
+  return error instanceof SyntaxError || !error.message ? say("cut") : error.message;
+}
+
 function addTurn(kind, who) {
   const box = document.createElement("div");
   box.className = `turn ${kind}`;
@@ -104,7 +109,9 @@ class Answer {
   finish = "";
   tokens = 0;
   pieces = 0;
-  begun = 0;
+  askedAt = performance.now();
+  begunAt = 0;
+  lastAt = 0;
   timer = 0;
   nextDrawing = 0;
 
@@ -122,7 +129,7 @@ class Answer {
     if (event.usage?.completion_tokens) this.tokens = event.usage.completion_tokens;
     if (choice?.finish_reason) this.finish = choice.finish_reason;
     if (!text && !thought) return;
-    this.begun ||= performance.now();
+    this.begunAt ||= performance.now();
     this.pieces += 1;
     this.text += text;
     this.thoughts += thought;
@@ -157,10 +164,10 @@ class Answer {
 
   saySpeed() {
     const tokens = this.tokens || this.pieces;
-    const seconds = (this.lastAt - this.begun) / 1000;
-    // The first token comes with the prompt's time, which is another figure.
-    const rate = seconds > 0 ? Math.round(((tokens - 1) / seconds) * 10) / 10 : 0;
-    return tokens > 1 && rate > 0 ? say("speed", { tokens, rate }) : "";
+    if (tokens < 2) return "";
+    // The first token comes with the prompt's time, which is another figure; unless all came at once.
+    const seconds = (this.lastAt - this.begunAt || this.lastAt - this.askedAt) / 1000;
+    return say("speed", { tokens, rate: Math.round(((tokens - 1) / seconds) * 10) / 10 });
   }
 
   sayEnd() {

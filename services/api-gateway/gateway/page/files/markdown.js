@@ -11,7 +11,7 @@ const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
 const RULE = /^ {0,3}(?:-[ \t]*){3,}$|^ {0,3}(?:\*[ \t]*){3,}$|^ {0,3}(?:_[ \t]*){3,}$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])[ \t]+/;
-const BAR = /^[ \t]*\|?[ \t:|-]*-[ \t:|-]*$/;
+const BAR = /^[ \t:|-]+$/;
 const BARE_LINK = /https?:\/\/[^\s<>"'`]+/y;
 const MARKS = [["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
 
@@ -156,7 +156,7 @@ class Reader {
 
   readLink(text, at, depth) {
     const found = splitLink(text, at);
-    const href = found ? checkAddress(found.address) : "";
+    const href = found && !found.label.includes("[") ? checkAddress(found.address) : "";
     if (!href) return null;
     return [makeLink(href, this.readInline(found.label, depth + 1)), found.next];
   }
@@ -184,7 +184,7 @@ function readSpan(text, at) {
 
 function readBareLink(text, at) {
   BARE_LINK.lastIndex = at;
-  const found = /\w/.test(text[at - 1] ?? "") ? null : BARE_LINK.exec(text);
+  const found = /[\w:]/.test(text[at - 1] ?? "") ? null : BARE_LINK.exec(text);
   const address = found?.[0].replace(/[.,:;!?)\]}*_~]{1,8}$/, "");
   const href = address ? checkAddress(address) : "";
   return href ? [makeLink(href, [address]), at + address.length] : null;
@@ -232,7 +232,7 @@ function dedent(line, width) {
 
 function isTable(lines, at) {
   const bar = lines[at + 1] ?? "";
-  return lines[at].includes("|") && bar.length <= LONGEST_LINE && bar.includes("|") && BAR.test(bar);
+  return lines[at].includes("|") && bar.length <= LONGEST_LINE && bar.includes("|") && bar.includes("-") && BAR.test(bar);
 }
 
 function splitCells(line) {
