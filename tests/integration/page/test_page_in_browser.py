@@ -89,7 +89,7 @@ def ask_for_the_likeliest(page: Page) -> None:
     """Send every chat on with a temperature of 0, so that the demo model says what it always says."""
 
     def send(route: Route) -> None:
-        route.continue_(post_data=json.dumps({**route.request.post_data_json, "temperature": 0}))
+        route.continue_(post_data=json.dumps({**(route.request.post_data_json or {}), "temperature": 0}))
 
     page.route("**/v1/chat/completions", send)
 

@@ -12,6 +12,8 @@ const stop = find("chat-stop");
 const send = form.querySelector("[type=submit]");
 // A drawing takes no more than this part of the time, however long the answer gets.
 const REST = 5;
+// A shorter time says nothing of a model's speed.
+const SHORTEST_MS = 250;
 
 let messages = [];
 let running = null;
@@ -165,8 +167,9 @@ class Answer {
   saySpeed() {
     const tokens = this.tokens || this.pieces;
     if (tokens < 2) return "";
-    // The first token comes with the prompt's time, which is another figure; unless all came at once.
-    const seconds = (this.lastAt - this.begunAt || this.lastAt - this.askedAt) / 1000;
+    // The first token comes with the prompt's time, which is another figure; a short answer comes all at once.
+    const writing = this.lastAt - this.begunAt;
+    const seconds = (writing > SHORTEST_MS ? writing : this.lastAt - this.askedAt) / 1000;
     return say("speed", { tokens, rate: Math.round(((tokens - 1) / seconds) * 10) / 10 });
   }
 
