@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from gateway.observe import metrics
 from gateway.observe.present import Present
 from gateway.observe.usage_rows import Record
 from gateway.routing.breaker import Breaker
+from gateway.settings import METRICS_FOLDER_VARIABLE
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes import CHECKOUT
@@ -138,3 +140,10 @@ def test_the_guide_names_every_series() -> None:
     ours = {family.name for family in families if re.match("gateway_(?!.*_created$)", family.name)}
     assert len(ours) > 20
     assert {name for name in ours if f"`{name}`" not in guide and f"`{name}_total`" not in guide} == set()
+
+
+def test_a_file_that_a_worker_is_just_making_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(METRICS_FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / "counter_1.db").touch()
+    assert b"gateway_info" in metrics.render_metrics(PRESENT)
+    assert metrics.count_unwritten() == (0, 0)

@@ -8,11 +8,14 @@ of the code, and of keys the first ``MAX_KEYS`` that a worker sees.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 from prometheus_client import generate_latest as _write
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from gateway.observe.present import MAX_NAMES, Present, build_registry
 from gateway.observe.usage_rows import CACHE, Record, is_count
@@ -127,5 +130,22 @@ def _gather() -> CollectorRegistry:
     if not os.environ.get(METRICS_FOLDER_VARIABLE):
         return REGISTRY
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(_Workers())
     return registry
+
+
+class _Workers(Collector):
+    """Collects from the files of all workers; one that a worker is just making is empty, which the library refuses."""
+
+    def collect(self) -> Iterable[Metric]:
+        """See ``Collector``."""
+        folder = Path(os.environ[METRICS_FOLDER_VARIABLE])
+        files = [str(path) for path in folder.glob("*.db") if _has_content(path)]
+        return multiprocess.MultiProcessCollector.merge(files)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # a worker has ended
+        return False
