@@ -46,6 +46,8 @@ class RedisServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         lines = ["bind 127.0.0.1", f"requirepass {self.password}", f"dir {self.folder}", 'save ""', "appendonly yes"]
+        # By default what was answered may be written later, and a server that is killed would have forgotten it.
+        lines.append("appendfsync always")
         if self.chain:
             lines += [f"tls-port {self.port}", "port 0", "tls-auth-clients no"]
             lines += [f"tls-cert-file {self.chain}", f"tls-key-file {self.chain}"]
