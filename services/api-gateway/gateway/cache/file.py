@@ -113,6 +113,14 @@ class CacheFile:
             )
         )
 
+    def count_bytes(self) -> int:
+        """The bytes that all answers take, without a look at each.
+
+        Raises:
+            CacheError: the file cannot be read.
+        """
+        return self._do(_count_used)
+
     def list_models(self) -> list[tuple[str, int, int]]:
         """Name, answers and bytes of answers of each route that has some.
 

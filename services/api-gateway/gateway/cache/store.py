@@ -21,7 +21,7 @@ from gateway.cache.digest import DigestBuilder, hash_keyed, hash_plain
 from gateway.cache.file import CacheFile
 from gateway.cache.outage import Outage
 from gateway.cache.seal import Seal
-from gateway.cache.values import CacheError, Entry, Size
+from gateway.cache.values import CacheError, Entry
 from gateway.catalog.values import Route
 from gateway.formats.call import Call
 from gateway.observe.metrics import CACHE_BYTES
@@ -36,6 +36,8 @@ _MAX_WAITING_BYTES = 32 * 1024 * 1024
 _FIND_S = 0.25
 # When answers were used is noted together, and what is too old is looked for as often.
 _NOTE_EVERY_S = 5.0
+# New answers wait this long for others: a transaction for each would take as long as answering it.
+_GATHER_S = 0.1
 
 T = TypeVar("T")
 
@@ -90,7 +92,7 @@ class Cache:
         self._waiting_bytes = 0
         self._used: dict[bytes, float] = {}
         self._wake = asyncio.Event()
-        self._is_closing = False
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -128,7 +130,7 @@ class Cache:
 
     async def close(self) -> None:
         """Write what waits, and close the file."""
-        self._is_closing = True
+        self._closing.set()
         self._wake.set()
         if self._task:
             await self._task
@@ -158,9 +160,10 @@ class Cache:
         return None if answer is None else entry._replace(answer=answer)
 
     async def _write_until_closed(self) -> None:
-        while not self._is_closing:
+        while not self._closing.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _NOTE_EVERY_S)
+                await asyncio.wait_for(self._closing.wait(), _GATHER_S)
             self._wake.clear()
             await self._write()
         await self._write()
@@ -170,15 +173,16 @@ class Cache:
         used, self._used = self._used, {}
         if not self._writing.allows():
             return
-        size = await self._try(self._writing, self._run(self._write_thread, self._write_here, entries, used))
-        if size:
-            CACHE_BYTES.set(size.bytes)
+        taken = await self._try(self._writing, self._run(self._write_thread, self._write_here, entries, used))
+        if taken is not None:
+            CACHE_BYTES.set(taken)
 
-    def _write_here(self, entries: list[Entry], used: dict[bytes, float]) -> Size:
+    def _write_here(self, entries: list[Entry], used: dict[bytes, float]) -> int:
+        """Returns the bytes that kept answers take."""
         if seal := self._seal:
             entries = [entry._replace(answer=seal.close(entry.answer, entry.about)) for entry in entries]
         self._writer.put(entries, used, time.time())
-        return self._writer.measure()
+        return self._writer.count_bytes()
 
     async def _try(self, outage: Outage, work: Awaitable[T]) -> T | None:
         """What the work gives; None where it fails, which the log is told of once."""
