@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from functools import cache
 from pathlib import Path
 
 from stackctl.core.site.loaded_site import LoadedSite
@@ -25,6 +26,7 @@ def load_world(name: str) -> World:
     return World((CASES / name / ".env").read_text(), stack.read_text() if stack.is_file() else "")
 
 
+@cache
 def load_case(name: str) -> tuple[LoadedSite, RenderedFiles]:
     """The site of one case, and what is rendered for it."""
     world = load_world(name)

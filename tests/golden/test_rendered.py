@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -64,14 +65,14 @@ def test_docker_compose_takes_the_file_with_each_overlay(name: str, docker_compo
     variables = {variable: "x" for service in rendered.compose_services for variable in service.secrets.values()}
     for overlays in ([], *([overlay] for overlay in GPU_OVERLAYS.values())):
         files = [part for file in (COMPOSE_FILE, *overlays) for part in ("--file", str(tmp_path / file))]
-        argv = [docker_compose, "compose", *files, "--env-file", "/dev/null", "config", "--no-path-resolution"]
+        argv = [docker_compose, "compose", *files, "--env-file", "/dev/null", "config", "--no-path-resolution", "--format", "json"]
         done = subprocess.run(argv, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        read = yaml.safe_load(done.stdout)
+        # Compose doubles every $ of what it prints, as it must be written in a file.
+        read = json.loads(done.stdout.replace("$$", "$"))
         assert read["name"] == loaded.settings.stack_name
         for service in rendered.compose_services:
-            # Compose doubles every $ of what it prints, as it must be written in a file.
-            container = yaml.safe_load(yaml.safe_dump(read["services"][service.name]).replace("$$", "$"))
+            container = read["services"][service.name]
             entrypoint = tuple(container["entrypoint"]) if service.app else ()
             assert (*entrypoint, *(container.get("command") or ())) == service.arguments
             assert {name: container["environment"][name] for name in service.environment} == service.environment
