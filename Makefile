@@ -83,7 +83,7 @@ format: $(VENV)/.dev ## Format the code
 	@$(VENV)/bin/ruff check --quiet --fix .
 
 bench: $(VENV)/.dev ## Measure, and write docs/benchmarks.md and docs/benchmarks.json
-	@$(VENV)/bin/python -m tests.bench
+	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m tests.bench
 
 soak: $(VENV)/.dev ## Send the gateway REQUESTS=10000 while everything fails; then load a stack for MINUTES=30
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m tests.soak --requests '$(or $(REQUESTS),10000)' --minutes '$(or $(MINUTES),30)'

@@ -22,12 +22,13 @@ from tests.bench.groups import (
 from tests.bench.model import make_model
 from tests.bench.offline import measure_offline
 from tests.bench.offline_images import measure_images
+from tests.bench.policy import measure_policy
 from tests.bench.report import Figure, write_report
 from tests.bench.sites import run_stackctl
 from tests.ports import claim_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = ("cli", "start", "health", "gateway", "engines", "offline", "images")
+GROUPS = ("cli", "start", "health", "gateway", "policy", "engines", "offline", "images")
 
 
 def main() -> int:
@@ -48,6 +49,7 @@ def main() -> int:
             "start": lambda: measure_start(site, options.rounds),
             "health": lambda: _with_stack(site, lambda: measure_health(site)),
             "gateway": lambda: _measure_gateway(site, options.rounds),
+            "policy": lambda: measure_policy(Path(name) / "policy"),
             "engines": lambda: measure_engines(
                 make_model(ROOT / "models" / "demo.gguf", cache / "bench" / "random-160m.gguf"), Path(name), cache
             ),

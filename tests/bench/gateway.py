@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from stackctl.core.stack.runtime import StartPlan
 from tests.bench.load import Load, Target, run_load
-from tests.bench.paced import PACE_S, TOKENS
+from tests.bench.paced import PACE_S, TOKENS, run_paced
 from tests.bench.peers import run_litellm, run_portkey
 from tests.bench.report import Figure
 from tests.bench.services import run_service
@@ -50,7 +48,7 @@ def measure_gateway(site: Path) -> Iterator[Figure]:
             peers = {"ours": ours, "LiteLLM": running.enter_context(run_litellm(engine, MODEL, site))}
             if portkey := running.enter_context(run_portkey(engine, site)):
                 peers["Portkey"] = portkey
-            running.enter_context(_run_paced(paced_port))
+            running.enter_context(run_paced(paced_port))
             yield from _compare_streams(engine, peers)
             yield _compare_answers(engine, peers)
             yield from _compare_paced(Target(paced_port, ""), ours)
@@ -87,17 +85,6 @@ def _start_once(plan: StartPlan, site: Path) -> tuple[float, float]:
 
 def _list_children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-@contextmanager
-def _run_paced(port: int) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.paced", str(port)])
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _compare_streams(engine: Target, peers: Peers) -> Iterator[Figure]:

@@ -1,14 +1,18 @@
-"""``python -m tests.bench.paced PORT``: a server that streams at a fixed pace and costs next to nothing, until killed.
+"""``python -m tests.bench.paced PORT``: a server that streams at a fixed pace, or at once, until it is killed.
 
 What a gateway costs shows best before a server whose own work is not on the same cores: here every stream has 100
-tokens, one each 10 ms, whatever is asked.
+tokens, one each 10 ms, and costs next to nothing. A request for one token at most is answered at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 TOKENS, PACE_S = 100, 0.01
 
@@ -31,8 +35,11 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            await reader.readexactly(int(length.partition(b":")[2]))
-            await _stream(writer)
+            body = json.loads(await reader.readexactly(int(length.partition(b":")[2])))
+            if body.get("max_tokens") == 1:
+                writer.write(_HEAD + _TOKEN + _END)
+            else:
+                await _stream(writer)
     writer.close()
 
 
@@ -46,6 +53,18 @@ async def _stream(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
     writer.write(_END)
     await writer.drain()
+
+
+@contextlib.contextmanager
+def run_paced(port: int) -> Iterator[None]:
+    """Run the server until the end of the block."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.paced", str(port)])
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def _serve(port: int) -> None:
