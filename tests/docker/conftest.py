@@ -23,6 +23,7 @@ from tests.docker.registry import ServedRegistry, open_registry
 from tests.docker.required import give_up
 from tests.docker.sites import CA_BUNDLE, IMAGES, MakeSite, Site
 from tests.ports import claim_port
+from tests.site_folders import make_site_folder
 
 # The helper container with which testcontainers cleans up comes from a registry; fixtures clean up here.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -54,7 +55,7 @@ def make_site(client: DockerClient, tmp_path_factory: pytest.TempPathFactory) ->
         name = name or f"stack-test-{uuid.uuid4().hex[:8]}"
         site = Site(tmp_path_factory.mktemp("site"), name, claim_port(), client)
         made.append(site)
-        site.run_well("init")
+        make_site_folder(site.folder)
         defaults = {**IMAGES, "BUILD_CA_BUNDLE": CA_BUNDLE, "STACK_RUNTIME": "compose", "STACK_GPU": "none"}
         site.set(**{**defaults, "STACK_NAME": site.name, "API_GATEWAY_PORT": site.port, **settings})
         return site

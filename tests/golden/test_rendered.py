@@ -65,7 +65,7 @@ def test_docker_compose_takes_the_file_with_each_overlay(name: str, docker_compo
     variables = {variable: "x" for service in rendered.compose_services for variable in service.secrets.values()}
     for overlays in ([], *([overlay] for overlay in GPU_OVERLAYS.values())):
         files = [part for file in (COMPOSE_FILE, *overlays) for part in ("--file", str(tmp_path / file))]
-        argv = [docker_compose, "compose", *files, "--env-file", "/dev/null", "config", "--no-path-resolution", "--format", "json"]
+        argv = [docker_compose, "compose", *files, "--env-file", "/dev/null", "config", "--format", "json"]
         done = subprocess.run(argv, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         # Compose doubles every $ of what it prints, as it must be written in a file.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.stack_site import Site
+from tests.site_folders import make_site_folder
 
 
 @contextmanager
@@ -14,7 +15,7 @@ def run_app_site(folder: Path, apps: str, **settings: str) -> Iterator[Site]:
     """Run it until the end of the block."""
     site = Site.create(folder, STACK_APPS=apps, **settings)
     try:
-        site.run("init")
+        make_site_folder(folder)  # again: what its apps need is made now
         site.run("up")
         yield site
     finally:

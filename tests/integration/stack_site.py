@@ -22,6 +22,7 @@ from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.supervisor_view import find_socket
 from tests.ports import claim_ports
 from tests.processes import is_alive, list_descendants
+from tests.site_folders import make_site_folder
 from tests.waiting import wait_for
 
 T = TypeVar("T")
@@ -90,10 +91,12 @@ class Site:
 
     @classmethod
     def create(cls, path: Path, command: Sequence[str] = STACKCTL, **settings: str) -> Site:
-        """Make the folder a site with ``stackctl init``, on ports that nobody uses."""
+        """Make the folder a site, on ports that nobody uses."""
         site = cls(path, command)
-        done = subprocess.run([*command, "init", str(path)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        if command is STACKCTL:
+            make_site_folder(path)
+        else:
+            subprocess.run([*command, "init", str(path)], capture_output=True, check=True)
         gateway, *_ = ports = claim_ports()
         site.configure(
             STACK_NAME=f"test-{gateway}",
@@ -208,6 +211,7 @@ class Site:
         for command in self.started:
             command.interrupt()
         left = self.list_processes()
-        self.run("down", code=None)
+        if left or self.started or self.state.exists():
+            self.run("down", code=None)
         for pid in filter(is_alive, left):
             os.kill(pid, signal.SIGKILL)
