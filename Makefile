@@ -71,11 +71,12 @@ test-clients: $(VENV)/.dev ## Install SDKs and coding agents for Node (600 MB, i
 coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach in their own process
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) --cov --cov-report=term $(TESTS)
 
-check: $(VENV)/.dev ## Check format, lint, types and the import contract
+check: $(VENV)/.dev ## Check format, lint, types, the import contract and that the Korean pages follow
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy --no-error-summary
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@$(VENV)/bin/pytest -n 0 -q tests/unit/korean > $(VENV)/korean.log || { cat $(VENV)/korean.log; exit 1; }
 	@echo "check: clean"
 
 format: $(VENV)/.dev ## Format the code

@@ -11,10 +11,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from stackctl.core.models.served import ServedModel
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
+
+# From the bottom up: a layer that fails explains those above it.
+LAYER_ORDER: Final = (
+    "service",
+    "port",
+    "app",
+    "engine",
+    "model",
+    "context",
+    "gpu",
+    "gateway",
+    "state",
+    "route",
+    "completion",
+    "stream",
+    "embeddings",
+    "rerank",
+)
 
 
 class Status(StrEnum):
@@ -230,23 +248,7 @@ def write_duration(seconds: float) -> str:
 
 def sort_results(results: Iterable[ProbeResult]) -> tuple[ProbeResult, ...]:
     """Results from the bottom layer up, names in order within one."""
-    order = (
-        "service",
-        "port",
-        "app",
-        "engine",
-        "model",
-        "context",
-        "gpu",
-        "gateway",
-        "state",
-        "route",
-        "completion",
-        "stream",
-        "embeddings",
-        "rerank",
-    )
-    return tuple(sorted(results, key=lambda result: (order.index(result.layer), result.subject)))
+    return tuple(sorted(results, key=lambda result: (LAYER_ORDER.index(result.layer), result.subject)))
 
 
 def read_json(answer: Answer) -> dict[str, Any] | None:
