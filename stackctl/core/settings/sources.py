@@ -5,7 +5,7 @@ In: the parsed `.env`, the environment and the flags, as mappings. Out: ``Settin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -117,13 +117,18 @@ def list_possible_variables(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in names if name not in known and not suggest_nearest(name, known))
 
 
-def check_secrets(settings: Settings, env_file: str) -> None:
+def check_secrets(settings: Settings, env_file: str, used: Collection[str] = ()) -> None:
     """Refuse to start without the keys: an empty key would leave the gateway open or closed to everyone.
+
+    Args:
+        used: secrets that services read, as settings are named in `.env`; an app's password is asked for where it is
+            among them, since not every service of an app runs in every runtime.
 
     Raises:
         ConfigError: a key is not set; names each.
     """
-    needed = [item.name for item in fields(Settings) if is_generated(item, settings.stack_apps)]
+    made = [item for item in fields(Settings) if is_generated(item, settings.stack_apps)]
+    needed = [item.name for item in made if not item.metadata["app"] or item.name.upper() in used]
     missing = [name.upper() for name in needed if not getattr(settings, name)]
     findings = [
         Finding(

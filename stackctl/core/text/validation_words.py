@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from stackctl.core.text.moments import parse_duration_s
 from stackctl.core.text.printable import hide_user
 from stackctl.errors import suggest_nearest
 
@@ -36,6 +37,8 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "list_type": _LIST,
     "too_short": "expected at least one entry",
 }
+# Keys whose number is of seconds; people write 1h there, which YAML reads as a text.
+_IN_SECONDS: Final = frozenset({"between_tokens", "connect", "deadline", "first_token", "max_age", "whole"})
 # The name that a key or a value has in other programs -> ours.
 _ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "context_length": ("ctx", "n_ctx", "num_ctx", "ctx_size", "context", "max_model_len", "max_context"),
@@ -93,8 +96,18 @@ def describe_error(error: Mapping[str, Any], subject: str, written: str) -> tupl
         return f"is {_show(seen)}; expected {bound}", f"correct {subject}"
     if kind == "expected":  # of our own: see ``Matches``
         return f"is {_show(seen)}; expected {error['msg']}", f"correct {subject}"
+    if kind in ("float_type", "float_parsing") and subject.rpartition(".")[2] in _IN_SECONDS:
+        return f"is {_show(seen)}; expected a number of seconds", _suggest_seconds(seen) or f"correct {subject}"
     message = f"is {_show(seen)}; {_EXPECTED.get(kind, 'expected another value')}"
     return message, _suggest_quotes(kind, seen, written) or f"correct {subject}"
+
+
+def _suggest_seconds(seen: Any) -> str:
+    try:
+        seconds = parse_duration_s(str(seen))
+    except ValueError:
+        return ""
+    return f"write {seconds}" if seconds else ""
 
 
 def _suggest_quotes(kind: str, seen: Any, written: str) -> str:

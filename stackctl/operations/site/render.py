@@ -115,9 +115,9 @@ def build_plan(
     Raises:
         ConfigError: a key is not set.
     """
-    check_secrets(loaded.settings, ".env")
-    variables = collect_secrets(loaded)
     services = rendered.compose_services if runtime == "compose" else rendered.process_services
+    check_secrets(loaded.settings, ".env", {source for service in services for source in service.secrets.values()})
+    variables = collect_secrets(loaded)
     secrets = {
         service.name: {name: variables.get(source, "") for name, source in service.secrets.items()}
         for service in services

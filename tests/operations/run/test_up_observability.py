@@ -6,6 +6,7 @@ import pytest
 
 from stackctl.core.machine.host import Host, PortHolder
 from stackctl.errors import ConfigError
+from stackctl.operations.run.down import run_down
 from stackctl.operations.run.up import run_up
 from tests.fakes import DOCKER, World, raised_by
 
@@ -54,6 +55,18 @@ def test_grafana_s_port_is_taken_where_it_runs_alone(watched: World, runtime: st
         assert "GRAFANA_PORT: port 13000 is in use by node" in str(raised_by(lambda: run_up(watched.effects)))
     else:
         assert run_up(watched.effects).started
+
+
+def test_grafana_s_password_is_asked_for_where_it_runs_alone(watched: World) -> None:
+    del watched.environment["GRAFANA_PASSWORD"]
+    watched.environment["STACK_RUNTIME"] = "process"
+    assert run_up(watched.effects).started
+    run_down(watched.effects)
+    watched.environment["STACK_RUNTIME"] = "compose"
+    error = raised_by(lambda: run_up(watched.effects))
+    assert "GRAFANA_PASSWORD: is not set" in str(error)
+    assert error.hint == "run 'stackctl init' to generate GRAFANA_PASSWORD"
+    assert watched.runtimes["compose"].calls == []
 
 
 def test_two_services_on_one_port_are_refused(watched: World) -> None:

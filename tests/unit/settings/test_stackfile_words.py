@@ -38,6 +38,17 @@ from tests.unit.settings.stackfiles import find_problems, scalars
         ("models: {m: {file: a, slots: 999}}", "is 999; expected at most 256", "correct models.m.slots"),
         ("cache: {size_mb: 0}", "is 0; expected at least 1", "correct cache.size_mb"),
         ("routes: {a: {cache: {max_age: 0}}}", "is 0; expected at least 1", "correct routes.a.cache.max_age"),
+        ("routes: {a: {cache: {max_age: 1h}}}", "is '1h'; expected a number of seconds", "write 3600"),
+        ("routes: {a: {cache: {max_age: long}}}", "is 'long'; expected a number of seconds", "correct routes.a.cache"),
+        ("routes: {a: {deadline: 2m}}", "is '2m'; expected a number of seconds", "write 120"),
+        *(
+            (
+                f"providers: {{p: {{kind: openai, timeouts: {{{key}: 30s}}}}}}",
+                "is '30s'; expected a number of seconds",
+                "write 30",
+            )
+            for key in ("connect", "first_token", "between_tokens", "whole")
+        ),
         ("limits: {retries: -1}", "is -1; expected at least 0", "correct limits.retries"),
         (
             "routes: {r: {defaults: {temperature: hot}}}",
