@@ -106,7 +106,7 @@ def test_each_row_has_a_name_of_its_own_and_a_fault_where_the_stand_in_makes_it(
 
 
 def test_every_outcome_of_the_gateways_table_has_a_row() -> None:
-    # These are no provider's doing: tests/integration/gateway/test_router.py and test_shared_limits.py, and
+    # These are no provider's doing: tests/integration/gateway: test_router.py and shared/test_shared_limits.py, and
     # tests/unit/gateway/test_limits.py.
     others = {"upstream_left_out", "queue_full", "rate_limit_exceeded", "limits_unavailable"}
     table = {outcome.code: outcome for outcome in OUTCOMES if outcome.code not in others}
