@@ -25,6 +25,8 @@ from tests.docker.sites import ANSWERS, SERVICE_LABEL, MakeSite
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("networks_without_routes")]
 
+# For what says nothing of how an engine keeps its images.
+one_store = pytest.mark.parametrize("arrived", STORES[:1], indirect=True)
 DELTA_BYTES = 1024 * 1024
 PUBLIC_LINE = render_public_key(SECRET.public).splitlines()[-1]  # of bundles that tests make up
 
@@ -153,6 +155,7 @@ def test_a_damaged_bundle_disturbs_nothing_that_runs(
     assert (list_ids(started), started.current) == before
 
 
+@one_store
 def test_a_bundle_for_another_machine_is_refused(started: OfflineSite, packed: Packed, tmp_path: Path) -> None:
     manifest = build_next_bundle(tmp_path, packed, architecture="arm64")
     before = (list_ids(started), started.current)
@@ -178,6 +181,7 @@ def build_next_bundle(folder: Path, packed: Packed, architecture: str = "amd64",
     )
 
 
+@one_store
 def test_a_changed_setting_travels_alone_and_can_be_taken_back(
     started: OfflineSite, packed: Packed, delta: Packed
 ) -> None:
@@ -217,6 +221,7 @@ def check_proof(site: OfflineSite, packed: Packed, runtime: str) -> None:
     verify(public, files["receipt"].read_bytes(), files["signature"].read_text())
 
 
+@one_store
 def test_a_changed_byte_of_an_installed_model_is_found(arrived: OfflineSite, packed: Packed) -> None:
     check = ("offline-verify", "--installed", "--key", str(packed.public_key))
     arrived.run_well(*check)
