@@ -33,6 +33,7 @@ COMMANDS = {
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
     "connect": "Connect an editor, an agent or a library to the gateway.",
+    "lan": "Let other machines reach the gateway by TLS.",
     "keys": "Give out keys to the gateway; list, change, revoke and rotate them.",
     "usage": "Show what was used, by key, model, provider or day.",
     "cache": "See and remove the answers that the gateway keeps.",
@@ -52,7 +53,7 @@ COMMANDS = {
 }
 # Where commands lie that are not in this folder itself; those on bundles are told by their name.
 _ROOMS = {
-    **dict.fromkeys(("init", "up", "down", "restart", "render"), "run."),
+    **dict.fromkeys(("init", "up", "down", "restart", "render", "lan"), "run."),
     **dict.fromkeys(
         ("status", "health", "doctor", "providers", "drill", "top", "logs", "chat", "connect", "config"), "look."
     ),

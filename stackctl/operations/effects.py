@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -184,10 +185,11 @@ class Terminal(Protocol):
 
 
 class Clock(Protocol):
-    """Time in seconds, from an unknown beginning."""
+    """Time in seconds, from an unknown beginning; and the date, with its zone, as this machine's clock has it."""
 
     def monotonic(self) -> float: ...
     def sleep(self, seconds: float, /) -> None: ...
+    def now(self) -> datetime: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +205,9 @@ class FakeClock:
     def sleep(self, seconds: float, /) -> None:
         self.world.now += seconds
         self.world.on_sleep()
+
+    def now(self) -> datetime:
+        return self.world.date
 
 
 def _answer(path: str, plan: StartPlan) -> dict[str, Any]:

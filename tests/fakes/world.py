@@ -7,6 +7,7 @@ The project's own templates are the checkout's, under a path that is the same on
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ class World:
         self.action_answers: dict[str, dict[str, Any]] = {}
         self.gateway_failure: StackError | None = None
         self.now = 0.0
+        self.date = datetime(2027, 1, 1, tzinfo=UTC)
         self._files, self._machine, self._runtimes = FakeFiles(self), FakeMachine(self), FakeRuntimes(self)
         self._network, self._terminal, self._clock = FakeNetwork(self), FakeTerminal(self), FakeClock(self)
 

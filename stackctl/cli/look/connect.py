@@ -115,6 +115,8 @@ def _connect(effects: Effects, tool: str, options: dict[str, Any]) -> None:
             write(effects, connected, key, dry_run=True, force=options["force"])
         key = create_key(effects, options["new_key"], {}).secret
     print_warnings(connected.findings)
+    if connected.trust:
+        print_note(f"{connected.tool.title}: {connected.trust}")
     if options["do_test"]:
         _test(effects, connected, key, as_json=options["as_json"])
         return

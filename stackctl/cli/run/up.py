@@ -9,6 +9,7 @@ import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.context import Context
+from stackctl.core.apps.lan import find_url as find_lan_url
 from stackctl.core.stack.stack import find_gateway_url
 
 if TYPE_CHECKING:
@@ -101,9 +102,11 @@ def _show(result: UpResult, site: Path) -> None:
     answers = [item for item in result.report.results if item.layer in ("completion", "embeddings", "rerank")]
     print_table(("model", "proof", ""), [(item.subject, item.layer, item.detail) for item in answers])
     url = find_gateway_url(result.running.loaded.settings)
+    others = find_lan_url(result.running.loaded.settings)
     print_text(
         f"\n  URL   {url}/v1  (OpenAI)   {url}  (Anthropic)"
-        f"\n  key   GATEWAY_KEY in {site / '.env'}"
+        + (f"\n  LAN   {others}/v1; 'stackctl lan show' says how other machines connect" if others else "")
+        + f"\n  key   GATEWAY_KEY in {site / '.env'}"
         "\n\nTry next:"
         "\n  stackctl chat 'What are you?'"
         "\n  stackctl health"

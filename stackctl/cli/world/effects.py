@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,10 @@ class _Network:
 
 
 class _Clock:
-    """The system's clock that never goes back."""
+    """The system's clock that never goes back, and the one that tells the date."""
 
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)

@@ -27,6 +27,9 @@ class AppPlaces:
         gateway_python: Python of the gateway's environment, which an app's service may be a program of.
         gateway_source: the folder above the gateway's package; empty in a container, whose image knows.
         gateway_digest: digest of that package; empty in a container, whose image's name holds it.
+        programs: folder of what was installed beside stackctl, which PATH need not name; empty in a container.
+        certificate_mark: digest of the certificate that the app lan starts with; empty in a container, which is given
+            the certificate itself.
     """
 
     in_container: bool
@@ -34,6 +37,8 @@ class AppPlaces:
     gateway_python: str = "/opt/venv/bin/python"
     gateway_source: str = ""
     gateway_digest: str = ""
+    programs: str = ""
+    certificate_mark: str = ""
 
     def choose_folder(self, service: str, inside: str) -> str:
         """The folder in which a service keeps its data.
@@ -73,7 +78,9 @@ class AppService:
         folder: folder in the container that a volume of the service's name is mounted at; empty where it keeps nothing.
         files: path in the container of each rendered file that it reads, by the file's name.
         sees_gpus: whether its container is shown the GPUs that the engines have, to look at.
-        is_published: whether people open its port; then containers publish it on loopback.
+        is_published: whether people open its port; then containers publish it.
+        published_address: address of this machine that it is published on.
+        capabilities: what Linux must not take from its container, without CAP.
         memory_bytes: memory limit of its container.
         stop_signal: name, without SIG, of the signal that ends it in an orderly way.
     """
@@ -90,6 +97,8 @@ class AppService:
     files: Mapping[str, str] = field(default_factory=dict)
     sees_gpus: bool = False
     is_published: bool = False
+    published_address: str = "127.0.0.1"
+    capabilities: tuple[str, ...] = ()
     memory_bytes: int = 512 << 20
     ready_timeout_s: float = 60.0
     stop_signal: str = "TERM"
@@ -138,7 +147,7 @@ class App:
         programs: programs that its services are in the process runtime.
         images: setting that names each service's image, by the service.
         ports: settings of the ports of this machine that its services take as processes.
-        published: those that containers publish on loopback.
+        published: those that containers publish.
         build: the services in one runtime.
         link: what the gateway is told.
         render: the files that its services read, text by name, in one runtime; two runtimes have two files under one

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stackctl.core.apps.app import App, AppPlaces, AppService, GatewayLink
+from stackctl.core.apps.lan import LAN
 from stackctl.core.apps.observability.app import OBSERVABILITY
 from stackctl.core.apps.postgres import POSTGRES
 from stackctl.core.apps.redis import REDIS
@@ -19,6 +20,7 @@ APPS = (
     REDIS,
     POSTGRES,
     OBSERVABILITY,
+    LAN,
 )
 
 

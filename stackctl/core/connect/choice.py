@@ -96,3 +96,37 @@ def find_troubles(tool: Tool, gateway: Gateway, advice: str = "") -> tuple[Findi
             )
         )
     return tuple(Finding(model.name, message, hint, Severity.WARNING) for message, hint in found)
+
+
+def explain_no_answer(url: str, error: str) -> tuple[str, str] | None:
+    """Why TLS came to nothing, and what to do; None where it was not for its certificate.
+
+    Args:
+        error: in the words of OpenSSL.
+    """
+    host = urlsplit(url).hostname or ""
+    if "not yet valid" in error or "has expired" in error:
+        said = "is not yet valid" if "not yet" in error else "has expired"
+        return (
+            f"The certificate of {host} {said}, by this machine's clock.",
+            "compare both clocks; on that machine 'stackctl doctor' says when its certificate ends",
+        )
+    if "ALERT_INTERNAL_ERROR" in error or "alert internal error" in error:
+        return (
+            f"The server at {host} has no certificate for that name.",
+            "use a name that 'stackctl lan show' lists on that machine",
+        )
+    if "mismatch" in error:
+        return (
+            f"The certificate of {host} is for other names.",
+            "use a name that 'stackctl lan show' lists on that machine",
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in error:
+        return (
+            f"The certificate of {host} is not trusted here: {error.rpartition(': ')[2]}.",
+            "fetch the CA's certificate, which 'stackctl lan show' names on that machine, and put"
+            " SSL_CERT_FILE=stack-ca.pem before this command",
+        )
+    if "WRONG_VERSION_NUMBER" in error or "wrong version number" in error:
+        return f"{host} speaks no TLS there.", "check the port, or write http:// where the network may read along"
+    return None

@@ -107,6 +107,36 @@ class Settings(GatewaySettings):
         "docker.io/grafana/grafana:11.3.0", "Image of Grafana.", group="Apps", app="observability"
     )
 
+    lan_names: str = declare(
+        "",
+        "Names and addresses by which other machines reach this one, separated by commas; 'stackctl lan enable' writes"
+        " them.",
+        group="Apps",
+        pattern=r"[A-Za-z0-9.:-]+(,[A-Za-z0-9.:-]+)*",
+        expected="a list such as gpu.example,192.168.1.20",
+        app="lan",
+    )
+    lan_port: int = declare(
+        8443, "Port of the gateway by TLS.", group="Apps", bounds=(1, 65_535), unit="port", app="lan"
+    )
+    lan_address: str = declare(
+        "0.0.0.0",  # noqa: S104  # for whoever asks for the app
+        "Address of this machine on which the gateway is reached by TLS; 0.0.0.0 is every one.",
+        group="Apps",
+        pattern=r"[0-9a-fA-F:.]+",
+        expected="an IP address",
+        app="lan",
+    )
+    lan_certificate: str = declare(
+        "",
+        "PEM file of the company's certificate for LAN_NAMES, its issuers after it; empty takes an authority of"
+        " the site's own.",
+        group="Apps",
+        app="lan",
+    )
+    lan_certificate_key: str = declare("", "PEM file of that certificate's private key.", group="Apps", app="lan")
+    caddy_image: str = declare("docker.io/library/caddy:2.11.7", "Image of the app lan.", group="Apps", app="lan")
+
     bundle_public_key: str = declare(
         "", "Public key that bundles must be signed with: its file, or its line.", group="Bundles"
     )

@@ -34,6 +34,7 @@ class StackSettings:
             "redis",
             "postgres",
             "observability",
+            "lan",
         ),
         several=True,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stackctl.core.engine.choice import EngineChoice
+from stackctl.core.lan.checks import Pair
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import ResolvedSettings
 from stackctl.core.settings.stackfile import StackFile
@@ -28,6 +29,7 @@ class LoadedSite:
         choice: the engine of the process runtime, in the form that works on this machine.
         warnings: findings that stop nothing.
         release: what a bundle brought and 'offline-load' made current; ``None`` where the site's own files decide.
+        pair: what the app lan starts with; None where there is no such app, or the files are not there.
         override: text of the site's own `compose.override.yml`; empty where there is none.
     """
 
@@ -41,6 +43,7 @@ class LoadedSite:
     warnings: tuple[Finding, ...]
     release: Release | None = None
     override: str = ""
+    pair: Pair | None = None
 
     @property
     def settings(self) -> Settings:

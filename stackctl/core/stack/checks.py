@@ -18,7 +18,7 @@ from stackctl.core.settings.engine_environment import list_references
 from stackctl.core.settings.settings import Settings, default_value
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.text.printable import is_text
-from stackctl.errors import ConfigError, Finding, suggest_nearest
+from stackctl.errors import ConfigError, Finding, Severity, suggest_nearest
 
 LAST_PORT = 65_535
 
@@ -183,6 +183,21 @@ def check_address(settings: Settings) -> list[Finding]:
             )
         ]
     return []
+
+
+def check_open_address(settings: Settings) -> list[Finding]:
+    """A warning where BIND_ADDRESS opens the gateway's plain HTTP to other machines."""
+    try:
+        is_open = not ip_address(settings.bind_address).is_loopback
+    except ValueError:  # for another check to say
+        is_open = False
+    if not is_open:
+        return []
+    message = (
+        f"is {settings.bind_address}: keys, prompts and answers travel so that others in the network can read them"
+    )
+    hint = "set BIND_ADDRESS=127.0.0.1, and run 'stackctl lan enable' for TLS"
+    return [Finding("BIND_ADDRESS", message, hint, Severity.WARNING)]
 
 
 def check_bind_address(settings: Settings, runtime: str) -> list[Finding]:

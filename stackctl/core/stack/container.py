@@ -53,6 +53,7 @@ class Container:
         log_verbosity: verbosity of an engine on a GPU; empty where a variable of `.env` says it, and for vLLM.
         memlock: bytes that may be locked, -1 for no limit; ``None`` leaves the Docker engine's default.
         shm_size: bytes of shared memory, 0 leaves the Docker engine's default.
+        capabilities: what the container keeps of root's rights for its programs' files, without CAP.
         stop_signal: signal that ends it; empty leaves the image's own.
     """
 
@@ -82,4 +83,5 @@ class Container:
     log_verbosity: str = GPU_LOG_VERBOSITY
     memlock: int | None = None
     shm_size: int = 0
+    capabilities: tuple[str, ...] = ()
     stop_signal: str = ""

@@ -89,6 +89,8 @@ class RuntimePaths:
         gateway_source: digest of that package, so that an upgrade restarts the gateway; an image's name holds its own.
         gateway_config: path of the rendered LiteLLM configuration as the gateway sees it.
         gateway_state: folder of the gateway's database as the gateway sees it.
+        programs: folder of programs that were installed beside stackctl; empty in a container.
+        certificate_mark: digest of the certificate that the app lan starts with; empty in a container.
         state: absolute path of the site's state folder, below which apps keep their data; empty in a container.
         scratch: path of a folder that services may write to.
     """
@@ -103,6 +105,8 @@ class RuntimePaths:
     gateway_source: str = ""
     gateway_config: str = "/etc/api-gateway/config.yaml"
     gateway_state: str = "/var/lib/api-gateway"
+    programs: str = ""
+    certificate_mark: str = ""
     state: str = ""
     scratch: str = "/tmp"  # noqa: S108  # inside a container: its own tmpfs
 
@@ -116,7 +120,15 @@ class RuntimePaths:
         if self.runtime == "compose":
             return AppPlaces(in_container=True)
         python = self.gateway_command[0] if self.gateway_command else ""
-        return AppPlaces(False, self.state, python, self.python_path, self.gateway_source)
+        return AppPlaces(
+            False,
+            self.state,
+            python,
+            self.python_path,
+            self.gateway_source,
+            self.programs,
+            self.certificate_mark,
+        )
 
     def choose_host(self, service: str) -> str:
         """The name or address under which one service reaches another."""

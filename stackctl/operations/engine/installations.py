@@ -67,7 +67,9 @@ def find_vllm(machine: Machine, settings: Settings) -> str:
     return machine.find_program(settings.vllm_program or SERVE[0]) or ""
 
 
-def build_runtime_paths(effects: Effects, settings: Settings, choice: EngineChoice) -> RuntimePaths:
+def build_runtime_paths(
+    effects: Effects, settings: Settings, choice: EngineChoice, certificate_mark: str = ""
+) -> RuntimePaths:
     """Where a process finds each program: in an environment made from the service's lock, or as a binary."""
     services = effects.paths.data_root / "services"
     gateway = effects.engines.find_environment(services / GATEWAY / "requirements.lock", {})
@@ -82,6 +84,8 @@ def build_runtime_paths(effects: Effects, settings: Settings, choice: EngineChoi
         gateway_source=effects.files.hash_folder(services / GATEWAY),
         gateway_config=str(effects.paths.rendered_dir / GATEWAY_CONFIG),
         gateway_state=str(effects.paths.state_dir / "gateway"),
+        programs=str(Path(effects.paths.python).parent),
+        certificate_mark=certificate_mark,
         state=str(effects.paths.state_dir),
         scratch=str(effects.paths.state_dir / "scratch"),
     )

@@ -10,13 +10,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from stackctl.core.connect.choice import choose_models, find_troubles, is_too_short, read_model, read_url
+from stackctl.core.connect.choice import (
+    choose_models,
+    explain_no_answer,
+    find_troubles,
+    is_too_short,
+    read_model,
+    read_url,
+)
 from stackctl.core.connect.edit import edit_text
 from stackctl.core.connect.names import Alias, find_aliases
 from stackctl.core.connect.show import render_difference
 from stackctl.core.connect.tools import TOOLS
 from stackctl.core.connect.values import Gateway, Guide, Model, Settings, Tool, fill
 from stackctl.core.health.probes import read_json
+from stackctl.core.lan.trust import write_note
 from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, Finding, NotRunning, Severity, UnhealthyError, suggest_nearest
 from stackctl.operations.effects import Effects
@@ -37,6 +45,7 @@ class Connected:
         path: its own file on this machine, where it has one.
         findings: what will go wrong with it.
         aliases: names that it asks for by itself, and the models that answer or would have to.
+        trust: how it is told of the certificate authority that this command trusted; empty where it need not be.
     """
 
     tool: Tool
@@ -45,6 +54,7 @@ class Connected:
     path: Path | None
     findings: tuple[Finding, ...]
     aliases: tuple[Alias, ...] = ()
+    trust: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,8 @@ def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str 
     is_ours_to_raise = not url and is_too_short(tool, gateway)
     advice = advise_context(effects, gateway.chat, tool.needs_context) if is_ours_to_raise else ""
     findings = (*find_troubles(tool, gateway, advice), *_find_twins(effects, tool))
-    return Connected(tool, gateway, guide, path, findings, aliases)
+    trust = write_note(name, address, effects.given.environment.get("SSL_CERT_FILE", ""))
+    return Connected(tool, gateway, guide, path, findings, aliases, trust)
 
 
 def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, force: bool) -> str:
@@ -200,6 +211,8 @@ def _load_models(effects: Effects, key: str, url: str) -> tuple[list[Model], dic
     """The models that the key may ask for, and the aliases with the model of each."""
     answer = effects.network.fetch(f"{url}/v1/models?aliases=true", key=key, timeout_s=ASK_S)
     if not answer.status:
+        if found := explain_no_answer(url, answer.error):
+            raise UnhealthyError(*found)
         raise NotRunning(f"Nothing answers at {url}: {answer.error}.", "run 'stackctl up', or name another with --url")
     if answer.status == 401:
         raise UnhealthyError(f"The gateway at {url} refuses the key.", "take one that 'stackctl keys create' gave out")

@@ -23,7 +23,7 @@ from stackctl.core.settings.sources import (
 )
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.checks import check_engine_variables, check_site_path
+from stackctl.core.stack.checks import check_engine_variables, check_open_address, check_site_path
 from stackctl.core.stack.render import (
     OVERRIDE_FILE,
     OVERRIDE_NAMES,
@@ -36,6 +36,7 @@ from stackctl.operations.engine.engines import choose_compose_engine, choose_pro
 from stackctl.operations.engine.installations import build_runtime_paths
 from stackctl.operations.site.catalog import suggest_pulls
 from stackctl.operations.site.image_choice import load_images
+from stackctl.operations.site.lan import load_pair, mark_pair, place_certificate
 from stackctl.operations.site.load_settings import load_dotenv, load_release, load_stack_text, resolve_site
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def load_site(
 def _build_site(
     effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, release: Release | None, memory_bytes: int
 ) -> LoadedSite:
-    settings, untrusted = _load_ca_bundle(effects, resolved.values)
+    settings, untrusted = _load_ca_bundle(effects, place_certificate(effects, resolved.values))
+    pair = load_pair(effects, settings)
     check_site_path(str(effects.paths.site))
     demo = str(effects.paths.data_root / "models" / DEMO_MODEL_FILE)
     requests = build_requests(settings, stackfile, str(effects.paths.site), demo)
@@ -88,8 +90,14 @@ def _build_site(
             stacks[runtime] = build_stack(settings, stackfile, engine, models)
     images, unpinned = load_images(effects, resolved, stackfile, engines["compose"], release)
     images = replace(images, needs_inference=stacks["compose"].uses_engine)
-    paths = build_runtime_paths(effects, settings, choice)
-    findings = (*resolved.findings, *warnings, *unpinned, *check_contexts(requests, headers))
+    paths = build_runtime_paths(effects, settings, choice, mark_pair(pair))
+    findings = (
+        *resolved.findings,
+        *check_open_address(settings),
+        *warnings,
+        *unpinned,
+        *check_contexts(requests, headers),
+    )
     return LoadedSite(
         resolved,
         stackfile,
@@ -101,6 +109,7 @@ def _build_site(
         findings,
         release,
         load_override(effects),
+        pair,
     )
 
 

@@ -30,6 +30,7 @@ from stackctl.errors import ConfigError, Finding, Severity, raise_config_error
 from stackctl.operations.effects import Effects, Machine, Runtime
 from stackctl.operations.engine.gpu_engine import suggest_engine
 from stackctl.operations.engine.installations import find_vllm
+from stackctl.operations.site.lan import check_lan
 from stackctl.operations.site.state import load_state
 
 if TYPE_CHECKING:
@@ -75,8 +76,13 @@ def place_stack(
     raise_config_error(
         "A model cannot be served by vLLM here.", check_vllm(effects.machine, loaded, runtime.value, gpu)
     )
+    lan = check_lan(effects, loaded)
+    raise_config_error("The gateway cannot be brought into the network.", lan)
+    warnings = (*warnings, *lan)
     if runtime.value == "process":
-        raise_config_error("A program is missing.", check_app_programs(effects.machine, loaded.settings))
+        raise_config_error(
+            "A program is missing.", check_app_programs(effects.machine, loaded.settings, (loaded.paths.programs,))
+        )
         apps = _explain_apps(loaded.settings, str(effects.paths.rendered_dir))
         warnings = (*warnings, *apps, *_find_left_state(effects, loaded.settings))
     else:
@@ -133,13 +139,17 @@ def check_vllm(machine: Machine, loaded: LoadedSite, runtime: str, gpu: Choice[G
     return [Finding(f"models.{model.served_name}.engine", message, hint, file="stack.yml") for model in models]
 
 
-def check_app_programs(machine: Machine, settings: Settings) -> list[Finding]:
-    """Check that the programs of the site's apps are on this machine: the process runtime installs none of Debian's."""
+def check_app_programs(machine: Machine, settings: Settings, folders: tuple[str, ...] = ()) -> list[Finding]:
+    """Check that the programs of the site's apps are on this machine: the process runtime installs none of Debian's.
+
+    Args:
+        folders: where programs of apps may also be.
+    """
     return [
         Finding("STACK_APPS", f"{app.name} needs {program.name}", f"apt-get install {program.package}")
         for app in choose_apps(settings)
         for program in app.programs
-        if machine.find_program(program.name, program.folders) is None
+        if machine.find_program(program.name, (*program.folders, *folders)) is None
     ]
 
 

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stackctl.core.apps.lan import CHAIN_VARIABLE, KEY_VARIABLE
 from stackctl.core.bundle.format.installed_paths import FILES, KNOWN_ANSWER_FILE
 from stackctl.core.gateway.config import NO_KEY
 from stackctl.core.gateway.config_check import check_gateway_config
@@ -134,8 +135,9 @@ def collect_secrets(loaded: LoadedSite) -> dict[str, str]:
         for item in fields(Settings)
         if item.metadata["secret"]
     }
+    pair = {CHAIN_VARIABLE: loaded.pair.chain, KEY_VARIABLE: loaded.pair.key} if loaded.pair else {}
     # Compose and LiteLLM take no empty secret, and a server that wants none takes any.
-    return {**dict.fromkeys(loaded.resolved.blank, NO_KEY), **loaded.resolved.variables, **own}
+    return {**dict.fromkeys(loaded.resolved.blank, NO_KEY), **loaded.resolved.variables, **own, **pair}
 
 
 def load_known_answer(effects: Effects, release: Release | None) -> tuple[str, str]:

@@ -44,7 +44,8 @@ def test_no_service_is_told_a_secret_or_a_path_on_its_command_line(places: AppPl
             written = (service.script, service.probe, *service.environment.values())
             assert not any("planted" in text for text in written)
             assert "$c" not in service.script
-            assert set(service.secrets.values()) <= set(setting_names())
+            # The app lan is given the text of two files.
+            assert set(service.secrets.values()) <= {*setting_names(), "LAN_CHAIN", "LAN_KEY"}
 
 
 def test_a_service_keeps_its_data_in_the_site_or_in_a_volume() -> None:
