@@ -58,19 +58,7 @@ def place_stack(
     settings = loaded.settings
     wanted = fixed.value if fixed else settings.stack_runtime
     host = effects.machine.load_host(wanted != "process")
-    running_in = _find_running(effects, loaded)
-    # 'auto' is for a stack that does not run yet; one that runs stays where it is.
-    asked, reason = choose_for_release(loaded, wanted, running_in)
-    problem = explain_no_compose(host.docker)
-    if reason and asked == "compose" and problem:
-        hint = "start Docker, or load a bundle that was packed with --include-process-runtime"
-        raise ConfigError(f"The stack runs in containers: {reason}. But {problem}.", hint)
-    runtime = fixed or choose_runtime(host, asked)
-    runtime = replace(runtime, reason=reason or runtime.reason)
-    if running_in not in ("", runtime.value):
-        raise ConfigError(
-            f"The stack runs in the {running_in} runtime; asked for was {runtime.value}.", "run 'stackctl down' first"
-        )
+    runtime = _place_runtime(host, loaded, wanted, fixed, _find_running(effects, loaded))
     raise_config_error("The stack cannot run like this.", check_places(loaded, runtime.value))
     gpu, warnings = choose_device(effects, host, loaded, runtime.value)
     raise_config_error(
@@ -96,6 +84,28 @@ def place_stack(
     access = "cdi" if (host.docker or DockerFacts()).gives_by_cdi(settings.gpu_access) else "toolkit"
     state = SiteState(runtime.value, gpu.value, device, settings.stack_name, release, str(effects.paths.site), access)
     return state, warnings
+
+
+def _place_runtime(
+    host: Host, loaded: LoadedSite, wanted: str, fixed: Choice[RuntimeName] | None, running_in: str
+) -> Choice[RuntimeName]:
+    """The runtime of a stack, and why.
+
+    Args:
+        running_in: the runtime that it runs in already; empty for none.
+    """
+    # 'auto' is for a stack that does not run yet; one that runs stays where it is.
+    asked, reason = choose_for_release(loaded, wanted, running_in)
+    problem = explain_no_compose(host.docker)
+    if reason and asked == "compose" and problem:
+        hint = "start Docker, or load a bundle that was packed with --include-process-runtime"
+        raise ConfigError(f"The stack runs in containers: {reason}. But {problem}.", hint)
+    runtime = fixed or choose_runtime(host, asked)
+    if running_in not in ("", runtime.value):
+        raise ConfigError(
+            f"The stack runs in the {running_in} runtime; asked for was {runtime.value}.", "run 'stackctl down' first"
+        )
+    return replace(runtime, reason=reason or runtime.reason)
 
 
 def choose_device(
