@@ -56,3 +56,9 @@ def list_sections(name: str) -> dict[str, str]:
 def list_marks(text: str) -> dict[str, str]:
     """The sections that a Korean page was compared with."""
     return dict(_MARK.findall(text))
+
+
+def list_messages(text: str) -> list[list[str]]:
+    """What the first column of each table says is seen."""
+    tables = [part.split("\n\n", 1)[0].splitlines() for part in text.split("\n\n| ")[1:]]
+    return [[line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] for lines in tables]

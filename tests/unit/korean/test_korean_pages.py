@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.fakes import CHECKOUT
@@ -9,6 +11,7 @@ from tests.unit.korean.pages import (
     list_commands,
     list_headings,
     list_marks,
+    list_messages,
     list_sections,
     list_spans,
     read,
@@ -66,6 +69,32 @@ def test_each_command_and_each_name_of_the_program_stands_in_both(page: str) -> 
     assert list_commands(english) == list_commands(korean)
     assert list_spans(english) - list_spans(korean) == set()
     assert page not in SAME_HEADINGS or list_spans(korean) == list_spans(english)
+
+
+def test_the_readme_has_the_same_commands_and_sections() -> None:
+    english, korean = read("README.md"), read("README.ko.md")
+    assert list_commands(english) == list_commands(korean)
+    assert [level for _, level, _ in list_headings(english)] == [level for _, level, _ in list_headings(korean)]
+
+
+def test_each_make_target_of_the_korean_table_is_one_of_the_english() -> None:
+    english, korean = (
+        set(re.findall(r"^\| `(make [\w-]+)`", read(name), re.MULTILINE)) for name in ("README.md", "README.ko.md")
+    )
+    assert korean
+    assert korean <= english
+
+
+def test_troubleshooting_explains_the_same_messages() -> None:
+    english, korean = (list_messages(read(f"docs/{name}/troubleshooting.md")) for name in ("guides", "ko"))
+    assert english == korean
+    assert len(english) == 2
+
+
+def test_what_people_search_for_is_explained() -> None:
+    shown = "\n".join(list_messages(read("docs/guides/troubleshooting.md"))[1])
+    for words in ("`context_length_exceeded`", "issue with the selected model", "`model_not_found`", "401", "429"):
+        assert words in shown
 
 
 @each_page
