@@ -60,13 +60,13 @@ test: $(VENV)/.dev ## Run every test, or those of TESTS="..." (what pytest takes
 test-python: $(VENV)/.dev ## Run tests/unit, or TESTS="...", on Debian's Python VERSION=3.14 in a container
 	@$(VENV)/bin/python scripts/test_python.py '$(or $(VERSION),3.14)' --numprocesses $(JOBS) $(or $(TESTS),tests/unit)
 
-test-vllm: $(VENV)/.dev ## Install vLLM for CPUs (3 GB, in the user's cache) and run the tests that need it
+test-vllm: $(VENV)/.dev ## Install vLLM for CPUs (5 GB, in the user's cache) and run the tests that need it
 	@nice $(VENV)/bin/python -m tests.vllm.environment
 	@STACK_TEST_VLLM=1 $(VENV)/bin/pytest --numprocesses 0 tests/vllm
 
-test-clients: $(VENV)/.dev ## Install SDKs and coding agents for Node (600 MB, in the user's cache) and run them at a stack
+test-clients: $(VENV)/.dev ## Install agents, SDKs and libraries (5 GB, in the user's cache), run them at a stack, write what worked
 	@nice $(VENV)/bin/python -m tests.clients.environment
-	@STACK_TEST_CLIENTS=1 $(VENV)/bin/pytest --numprocesses 0 tests/clients
+	@STACK_TEST_CLIENTS=record $(VENV)/bin/pytest --numprocesses 0 tests/clients
 
 coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach in their own process
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) --cov --cov-report=term $(TESTS)
@@ -102,11 +102,11 @@ docs: $(VENV)/.dev ## Write .env.example, the reference pages and the schema aga
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.reference > $(VENV)/page && mv $(VENV)/page docs/reference/outcomes.md
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.policy.page > $(VENV)/page && mv $(VENV)/page docs/reference/fields.md
 
-lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy ## Resolve every lock file again
+lock: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy lock-clients ## Resolve every lock file again
 
 # Universal locks with hashes and without index addresses, so they install behind any mirror.
 COMPILE := $(VENV)/bin/python scripts/compile_lock.py
-.PHONY: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy
+.PHONY: lock-stackctl lock-gateway lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy lock-clients
 lock-stackctl: $(VENV)/.dev ## Resolve stackctl's own locks again
 	@$(COMPILE) requirements.lock pyproject.toml --group checkout
 	@$(COMPILE) requirements-dev.lock pyproject.toml --group dev
@@ -131,6 +131,9 @@ lock-vllm: $(VENV)/.dev ## Resolve the lock of vLLM for CPUs, which tests alone 
 
 lock-demo-model: $(VENV)/.dev ## Resolve the demo model's training lock again
 	@$(COMPILE) scripts/demo-model-requirements.lock scripts/demo-model-requirements.in
+
+lock-clients: $(VENV)/.dev ## Resolve the locks of the clients, which tests alone use, again (CLIENTS="aider llm": only theirs)
+	@$(VENV)/bin/python -m tests.clients.lock $(CLIENTS)
 
 lock-litellm-proxy: $(VENV)/.dev ## Resolve the lock of LiteLLM's proxy, which the tests start, again
 	@$(COMPILE) tests/litellm_proxy/requirements.lock tests/litellm_proxy/requirements.in \

@@ -78,6 +78,7 @@ def _check_options(tool: str | None, options: dict[str, Any]) -> None:
 
 
 def _list(effects: Effects, *, as_json: bool) -> None:
+    from stackctl.core.connect.show import describe_standing
     from stackctl.core.connect.tools import TOOLS
     from stackctl.operations.look.connect import list_installed
 
@@ -85,20 +86,23 @@ def _list(effects: Effects, *, as_json: bool) -> None:
     if as_json:
         print_json(
             [
-                {"name": tool.name, "title": tool.title, "program": installed[tool.name], "checked": tool.checked}
+                {
+                    "name": tool.name,
+                    "title": tool.title,
+                    "program": installed[tool.name],
+                    "checked": tool.checked,
+                    "checked_on": tool.checked_on,
+                    "obstacle": tool.obstacle,
+                }
                 for tool in TOOLS.values()
             ]
         )
         return
     rows = [
-        (tool.name, tool.title, "yes" if installed[tool.name] else "", _describe_checked(tool.checked))
+        (tool.name, tool.title, "yes" if installed[tool.name] else "", describe_standing(tool))
         for tool in TOOLS.values()
     ]
     print_table(("tool", "what it is", "here", "tried with"), rows)
-
-
-def _describe_checked(checked: str) -> str:
-    return checked or "its documentation only"
 
 
 def _connect(effects: Effects, tool: str, options: dict[str, Any]) -> None:
@@ -222,7 +226,7 @@ def _read_key(file: Any) -> str:
 
 
 def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool, url: str) -> None:
-    from stackctl.core.connect.show import list_parts
+    from stackctl.core.connect.show import describe_standing, list_parts
     from stackctl.core.connect.values import KEY
 
     parts = list_parts(connected.guide, str(connected.path or ""), key if reveal else KEY)
@@ -231,6 +235,8 @@ def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool, url: s
             {
                 "tool": connected.tool.name,
                 "checked": connected.tool.checked,
+                "checked_on": connected.tool.checked_on,
+                "obstacle": connected.tool.obstacle,
                 "url": connected.gateway.url,
                 "model": connected.gateway.chat.name,
                 "context": connected.gateway.chat.context,
@@ -247,6 +253,7 @@ def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool, url: s
     for note in connected.guide.notes:
         print_note(note)
     _show_aliases(connected, has_site=not url)
-    print_note(f"{connected.tool.title}: tried with {_describe_checked(connected.tool.checked)}")
+    standing = describe_standing(connected.tool)
+    print_note(f"{connected.tool.title}: {'' if connected.tool.obstacle else 'tried with '}{standing}")
     if not reveal and any(KEY in text for _, text in parts):
         print_note(f"{KEY} stands for the key: --reveal shows it")

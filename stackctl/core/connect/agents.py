@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from stackctl.core.connect.values import KEY, Gateway, Guide, Settings
 
 
@@ -70,14 +72,28 @@ def build_opencode(gateway: Gateway) -> Guide:
 
 
 def build_qwen_code(gateway: Gateway) -> Guide:
-    """It reads OpenAI's variables."""
-    return Guide(
-        variables={
-            "OPENAI_BASE_URL": gateway.openai_url,
-            "OPENAI_API_KEY": KEY,
-            "OPENAI_MODEL": gateway.chat.name,
+    """Its settings hold the model, its context and the variable that the key stands in."""
+    model = {
+        "id": gateway.chat.name,
+        "name": gateway.chat.name,
+        "baseUrl": gateway.openai_url,
+        "envKey": "STACK_KEY",
+        "generationConfig": {
+            "contextWindowSize": gateway.context,
+            "samplingParams": {"max_tokens": gateway.output},
         },
-        notes=("At its first start choose OpenAI as the way to sign in.",),
+    }
+    values = {
+        "modelProviders": {"openai": [model]},
+        "env": {"STACK_KEY": KEY},
+        "security": {"auth": {"selectedType": "openai"}},
+        "model": {"name": gateway.chat.name},
+        "general": {"enableAutoUpdate": False},
+        "privacy": {"usageStatisticsEnabled": False},
+    }
+    return Guide(
+        Settings(".qwen/settings.json", "json", values),
+        notes=("contextWindowSize has to be there: of a model that it does not know it supposes another.",),
     )
 
 
@@ -90,10 +106,22 @@ def build_aider(gateway: Gateway) -> Guide:
         "check-update": False,
         "analytics-disable": True,
         "show-model-warnings": False,
+        "show-release-notes": False,
     }
+    metadata = {
+        "litellm_provider": "openai",
+        "mode": "chat",
+        "max_input_tokens": gateway.context,
+        "max_output_tokens": gateway.output,
+    }
+    text = json.dumps({f"openai/{gateway.chat.name}": metadata}, indent=2)
     return Guide(
         Settings(".aider.conf.yml", "yaml", values),
-        notes=("The prefix openai/ says how aider speaks; the gateway sees the name behind it.",),
+        text=f"// .aider.model.metadata.json, in your home\n{text}\n",
+        notes=(
+            "The prefix openai/ says how aider speaks; the gateway sees the name behind it.",
+            "With the second file aider knows the context, and does not look for the model's prices in the internet.",
+        ),
     )
 
 
@@ -146,6 +174,8 @@ def build_llm(gateway: Gateway) -> Guide:
   api_base: {gateway.openai_url}
   api_key_name: stack
 """
+    if gateway.chat.tools:
+        text += "  supports_tools: true\n"
     return Guide(
         text=text,
         notes=("Then 'llm keys set stack' asks for the key, and 'llm -m " + gateway.chat.name + " hello' answers.",),

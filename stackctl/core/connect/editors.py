@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from stackctl.core.connect.values import KEY, Gateway, Guide, Settings
 
 
@@ -15,6 +17,8 @@ def build_continue(gateway: Gateway) -> Guide:
         "apiKey": KEY,
         "roles": ["chat", "edit", "apply"],
         "defaultCompletionOptions": {"contextLength": gateway.context, "maxTokens": gateway.output},
+        # Of a name that it does not know it supposes that no tools can be called, and then offers no agent.
+        **({"capabilities": ["tool_use"]} if gateway.chat.tools else {}),
     }
     embed = {
         "name": gateway.embed,
@@ -33,7 +37,23 @@ def build_continue(gateway: Gateway) -> Guide:
 
 
 def build_cline(gateway: Gateway) -> Guide:
-    """It is set in its own window."""
+    """The file is its command line's; the extension is set in its own window."""
+    provider = {
+        "provider": "openai-compatible",
+        "apiKey": KEY,
+        "baseUrl": gateway.openai_url,
+        "model": gateway.chat.name,
+        "contextWindow": gateway.context,
+        "maxTokens": gateway.output,
+    }
+    # It refuses an entry that does not say where its key came from, and when.
+    entry = {"settings": provider, "updatedAt": "2026-01-01T00:00:00.000Z", "tokenSource": "manual"}
+    values = {
+        "version": 1,
+        "lastUsedProvider": "openai-compatible",
+        "modes": {},
+        "providers": {"openai-compatible": entry},
+    }
     text = f"""\
 API Provider:    OpenAI Compatible
 Base URL:        {gateway.openai_url}
@@ -43,7 +63,43 @@ Context Window:  {gateway.context}
 Max Output:      {gateway.output}
 Supports Images: off
 """
-    return Guide(text=text, notes=("Context Window has to be set: Cline counts with 128,000 tokens otherwise.",))
+    return Guide(
+        Settings(".cline/data/settings/providers.json", "json", values),
+        text=text,
+        notes=(
+            "The file is that of Cline's command line; in VS Code, set the lines below it in Cline's own window.",
+            "Context Window has to be set: Cline counts with 128,000 tokens otherwise.",
+        ),
+    )
+
+
+def build_copilot(gateway: Gateway) -> Guide:
+    """Its list of models is opened from its own window, which also takes the key."""
+    model = {
+        "id": gateway.chat.name,
+        "name": gateway.chat.name,
+        "url": f"{gateway.openai_url}/chat/completions",
+        "toolCalling": gateway.chat.tools is not False,
+        "vision": False,
+        "maxInputTokens": gateway.context - gateway.output,
+        "maxOutputTokens": gateway.output,
+    }
+    provider = {"name": "stack", "vendor": "customendpoint", "apiType": "chat-completions", "models": [model]}
+    text = f"""\
+Command palette: Chat: Manage Language Models, Add Models, Custom Endpoint
+Group name:      stack
+API key:         {KEY}
+API type:        Chat Completions
+Then, in the file chatLanguageModels.json that opens, beside the "apiKey" that it wrote:
+{json.dumps([provider], indent=2)}
+"""
+    return Guide(
+        text=text,
+        notes=(
+            "VS Code 1.122 or newer; nobody has to sign in to GitHub for it.",
+            "url is the whole address. Completions while typing stay GitHub's: in VS Code, Continue asks the gateway.",
+        ),
+    )
 
 
 def build_zed(gateway: Gateway) -> Guide:

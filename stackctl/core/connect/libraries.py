@@ -131,8 +131,8 @@ def build_langgraph(gateway: Gateway) -> Guide:
     text = f"""\
 import os
 
+from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
-from langgraph.prebuilt import create_react_agent
 
 
 def weather(city: str) -> str:
@@ -141,10 +141,12 @@ def weather(city: str) -> str:
 
 
 chat = ChatOpenAI(base_url="{gateway.openai_url}", api_key=os.environ["STACK_KEY"], model="{gateway.chat.name}")
-agent = create_react_agent(chat, [weather])
+agent = create_agent(chat, [weather])
 print(agent.invoke({{"messages": [("user", "How is the weather in Seoul?")]}})["messages"][-1].content)
 """
-    return Guide(variables=_KEY_FIRST, text=text)
+    return Guide(
+        variables=_KEY_FIRST, text=text, notes=("Its packages are langgraph, langchain and langchain-openai.",)
+    )
 
 
 def build_llamaindex(gateway: Gateway) -> Guide:
@@ -163,7 +165,18 @@ chat = OpenAILike(
 )
 print(chat.complete("Hello"))
 """
-    return Guide(variables=_KEY_FIRST, text=text)
+    if gateway.embed:
+        text += f"""\
+
+from llama_index.embeddings.openai_like import OpenAILikeEmbedding
+
+vectors = OpenAILikeEmbedding(
+    model_name="{gateway.embed}", api_base="{gateway.openai_url}", api_key=os.environ["STACK_KEY"]
+)
+print(len(vectors.get_text_embedding("Hello")))
+"""
+    packages = "llama-index-llms-openai-like" + (" and llama-index-embeddings-openai-like" if gateway.embed else "")
+    return Guide(variables=_KEY_FIRST, text=text, notes=(f"Its package is {packages}.",))
 
 
 def build_litellm(gateway: Gateway) -> Guide:
@@ -181,7 +194,9 @@ answer = completion(
 )
 print(answer.choices[0].message.content)
 """
-    return Guide(variables=_KEY_FIRST, text=text, notes=("The prefix openai/ says how it speaks.",))
+    # Else it asks the internet for prices when it is imported: three tries, half a minute on a closed site.
+    variables = {**_KEY_FIRST, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    return Guide(variables=variables, text=text, notes=("The prefix openai/ says how it speaks.",))
 
 
 def build_promptfoo(gateway: Gateway) -> Guide:
@@ -194,4 +209,6 @@ providers:
       apiBaseUrl: {gateway.openai_url}
       apiKeyEnvar: STACK_KEY
 """
-    return Guide(variables=_KEY_FIRST, text=text)
+    # On a closed site each run would wait for what it reports to its maker.
+    quiet = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1"}
+    return Guide(variables={**_KEY_FIRST, **quiet}, text=text)

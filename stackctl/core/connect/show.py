@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from difflib import unified_diff
 
 from stackctl.core.connect.edit import edit_text
-from stackctl.core.connect.values import KEY, Guide, fill
+from stackctl.core.connect.values import KEY, Guide, Tool, fill
 
 HIDDEN = "***"
 # The value of a name that ends as those of secrets do, and whatever looks like a key of this gateway or of a provider.
@@ -43,3 +44,17 @@ def render_difference(path: str, before: str, after: str, key: str) -> str:
     text = "\n".join(lines)
     text = text.replace(key, HIDDEN) if key else text
     return _KEY_LIKE.sub(HIDDEN, _SECRET.sub(rf"\g<1>{HIDDEN}", text))
+
+
+def describe_standing(tool: Tool) -> str:
+    """How well it is known that a tool works: tried, only read about, or that it cannot."""
+    if tool.obstacle:
+        return f"cannot work: {tool.obstacle}"
+    return f"{tool.checked} on {tool.checked_on}" if tool.checked else f"its documentation only, {tool.checked_on}"
+
+
+def render_table(tools: Iterable[Tool]) -> str:
+    """The tools as a table in Markdown."""
+    rows = [("`connect`", "What it is", "Tried with"), ("---", "---", "---")]
+    rows += [(f"`{tool.name}`", tool.title, describe_standing(tool)) for tool in tools]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

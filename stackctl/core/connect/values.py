@@ -106,21 +106,25 @@ class Tool:
 
     Attributes:
         programs: commands by one of which it is found on this machine.
-        checked: the version that was connected this way in a test; empty where nobody tried, and its documentation was
-            followed.
         needs_context: tokens of its first request and a short answer.
         needs_tools: whether it is of no use with a model that cannot call tools.
+        obstacle: why it cannot reach this gateway; empty where it can.
         shapes: requests as it sends them; empty where nobody looked.
+        checked: the version that was connected this way in a test; empty where nobody tried, and its documentation was
+            followed.
+        checked_on: day of that test, or on which its documentation was read.
     """
 
     name: str
     title: str
     build: Callable[[Gateway], Guide]
     programs: tuple[str, ...] = ()
-    checked: str = ""
     needs_context: int = 0
     needs_tools: bool = False
+    obstacle: str = ""
     shapes: tuple[Shape, ...] = ()
+    checked: str = ""
+    checked_on: str = ""
 
 
 def fill(values: Mapping[str, Any], key: str) -> dict[str, Any]:

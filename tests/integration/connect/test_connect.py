@@ -234,7 +234,7 @@ def test_what_is_no_address_is_refused(person: Person, url: str) -> None:
     assert "no address of a gateway" in say(person, "curl", "--url", url, "--key-file", "-", stdin="k", code=3)
 
 
-@pytest.mark.parametrize("tool", ["claude-code", "codex", "openai-python", "langchain"])
+@pytest.mark.parametrize("tool", ["claude-code", "codex", "continue", "openai-python", "langchain"])
 def test_the_gateway_takes_a_tool_s_own_requests(person: Person, tool: str) -> None:
     trials = json.loads(person.run("test", tool, "--json").stdout)
     assert [trial["trouble"] for trial in trials] == [""] * len(TOOLS[tool].shapes)

@@ -40,7 +40,7 @@ def test_what_is_written_says_how_long_the_context_is(tool: Tool) -> None:
 def test_each_is_valid_in_its_language(tool: Tool) -> None:
     guide: Guide = tool.build(GATEWAY)
     if guide.settings:
-        text = list_parts(guide, "its file")[-1][1]
+        (text,) = (text for title, text in list_parts(guide, "its file") if title == "in its file:")
         read: dict[str, Callable[[str], object]] = {
             "json": json.loads,
             "toml": tomlkit.parse,
