@@ -20,6 +20,13 @@ from tests.integration.gateway.drilled import run_gateway
 from tests.waiting import wait_for
 
 CHAT = "/v1/chat/completions"
+# A body of each format, whose answer is made of tokens.
+BODIES: dict[str, dict[str, Any]] = {
+    CHAT: {"messages": [{"role": "user", "content": "format"}]},
+    "/v1/completions": {"prompt": "format"},
+    "/v1/messages": {"max_tokens": 9, "messages": [{"role": "user", "content": "format"}]},
+    "/v1/responses": {"input": "format"},
+}
 AGE_S = 600
 KEPT_S = 20.0
 # Route to its rule; None keeps nothing.
@@ -76,6 +83,11 @@ class CacheSite:
         sent = {"Authorization": f"Bearer {key or self.gateway.key}"} | headers
         return httpx.post(f"{self.gateway.url}{path}", headers=sent, json=body, timeout=60, trust_env=False)
 
+    def post_kept(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        """Send a client's request, and go on when its answer is kept."""
+        with self.await_kept():
+            return self.post(path, body)
+
     def ask(self, model: str, text: str = "hello", key: str = "", path: str = CHAT, **more: Any) -> httpx.Response:
         """Ask for an answer; ``headers`` among ``more`` go into the request's head."""
         headers = more.pop("headers", {})
@@ -119,6 +131,13 @@ class CacheSite:
         answer = httpx.request(method, url, headers=headers, json=body, timeout=60, trust_env=False)
         assert answer.status_code == 200, answer.text
         return answer
+
+    def read_usage(self, key: str) -> list[dict[str, Any]]:
+        """The records of what a key used, oldest first."""
+        with closing(sqlite3.connect(self.state / "gateway.db")) as connection:
+            connection.row_factory = sqlite3.Row
+            rows = connection.execute("SELECT * FROM usage WHERE key = ? ORDER BY id", (key,))
+            return [dict(row) for row in rows]
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every whole line of the gateway's log."""

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from stackctl.adapters.http.service_calls import fetch
-from tests.integration.gateway.cache_site import CHAT, CacheSite, is_hit, run_cache_site
+from tests.integration.gateway.cache_site import BODIES, CHAT, CacheSite, is_hit, run_cache_site
 from tests.waiting import wait_for
-
-MESSAGES = "/v1/messages"
-# A body of each format, whose answer is made of tokens or of numbers.
-BODIES: dict[str, dict[str, Any]] = {
-    CHAT: {"messages": [{"role": "user", "content": "format"}]},
-    "/v1/completions": {"prompt": "format"},
-    MESSAGES: {"max_tokens": 9, "messages": [{"role": "user", "content": "format"}]},
-    "/v1/responses": {"input": "format"},
-}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +37,7 @@ def test_an_equal_request_gets_the_same_answer_and_nobody_is_asked(site: CacheSi
 @pytest.mark.parametrize("path", list(BODIES))
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_format_is_answered_again_as_it_was(site: CacheSite, path: str, stream: bool) -> None:
-    first = _post_kept(site, path, {"model": "mine", "stream": stream, **BODIES[path]})
+    first = site.post_kept(path, {"model": "mine", "stream": stream, **BODIES[path]})
     again = site.post(path, {"model": "mine", "stream": stream, **BODIES[path]})
     assert is_hit(again)
     assert again.content == first.content
@@ -60,15 +48,10 @@ def test_every_format_is_answered_again_as_it_was(site: CacheSite, path: str, st
 
 def test_vectors_are_kept_too(site: CacheSite) -> None:
     body = {"model": "vectors", "input": ["one", "two"]}
-    first = _post_kept(site, "/v1/embeddings", {**body, "input": "one"})
+    first = site.post_kept("/v1/embeddings", {**body, "input": "one"})
     again = site.post("/v1/embeddings", {**body, "input": "one"})
     assert is_hit(again)
     assert again.content == first.content
-
-
-def _post_kept(site: CacheSite, path: str, body: dict[str, Any]) -> httpx.Response:
-    with site.await_kept():
-        return site.post(path, body)
 
 
 def test_a_stream_is_no_answer_to_who_wants_it_whole_nor_the_other_way(site: CacheSite) -> None:
@@ -103,7 +86,7 @@ def test_whatever_changes_the_answer_is_another_request(site: CacheSite, changed
 
 def test_the_order_of_fields_and_spaces_say_nothing(site: CacheSite) -> None:
     said = [{"role": "user", "content": "order"}]
-    first = _post_kept(site, CHAT, {"model": "mine", "messages": said, "temperature": 0, "seed": 1})
+    first = site.post_kept(CHAT, {"model": "mine", "messages": said, "temperature": 0, "seed": 1})
     text = b'{"seed":1,   "temperature":0,"messages":[{"role":"user","content":"order"}], "model":"mine"}'
     headers = {"Authorization": f"Bearer {site.gateway.key}"}
     again = httpx.post(f"{site.gateway.url}{CHAT}", content=text, headers=headers, timeout=60, trust_env=False)
@@ -258,19 +241,12 @@ def test_a_hit_is_a_request_of_its_key_and_takes_no_tokens(site: CacheSite) -> N
     assert [answer.status_code for answer in again] == [200, 200, 429]
     assert again[1].headers["x-ratelimit-remaining-requests"] == "0"
     assert again[2].json()["error"]["code"] == "rate_limit_exceeded"
-    rows = wait_for(lambda: found if len(found := read_usage(site.state, "counted")) == 5 else None, "the records")
+    rows = wait_for(lambda: found if len(found := site.read_usage("counted")) == 5 else None, "the records")
     hit = rows[2]
     assert (hit["provider"], hit["outcome"], hit["status"], hit["is_estimate"]) == ("(cache)", "ok", 200, 0)
     assert (hit["prompt_tokens"], hit["completion_tokens"]) == (0, 0)
     report = site.order("usage.report", by="provider")["rows"]
     assert "(cache)" in [row["name"] for row in report]
-
-
-def read_usage(state: Path, key: str) -> list[dict[str, Any]]:
-    with closing(sqlite3.connect(state / "gateway.db")) as connection:
-        connection.row_factory = sqlite3.Row
-        rows = connection.execute("SELECT * FROM usage WHERE key = ? ORDER BY id", (key,))
-        return [dict(row) for row in rows]
 
 
 def test_a_probe_of_stackctl_asks_the_server_every_time(site: CacheSite) -> None:
