@@ -32,7 +32,7 @@ from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, Stac
 from stackctl.operations.access.state import check_state
 from stackctl.operations.effects import Effects, Files, Paths, Runtime
 from stackctl.operations.engine.installations import list_installations
-from stackctl.operations.site.lan import check_lan
+from stackctl.operations.site.lan import describe_lan
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.placement import (
     check_places,
@@ -64,7 +64,7 @@ def run_doctor(effects: Effects) -> tuple[Finding, ...]:
         problems = error.findings or (Finding("configuration", error.message, error.hint),)
         return (*problems, *check_host(DoctorInput(host)))
     facts, problems = build_input(effects, host, loaded)
-    return (*problems, *check_lan(effects, loaded), *check_state(effects), *check_host(facts))
+    return (*problems, *describe_lan(effects, loaded), *check_state(effects), *check_host(facts))
 
 
 def set_fitting_context(effects: Effects) -> Mapping[str, int]:

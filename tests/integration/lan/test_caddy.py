@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -37,11 +40,19 @@ class Caddy:
 
     def client(self, authority: str | None = None) -> httpx.Client:
         trusted = ssl.create_default_context(cadata=authority or (self.folder / "ca.pem").read_text())
-        return httpx.Client(base_url=f"https://127.0.0.1:{self.port}", verify=trusted, timeout=30, trust_env=False)
+        url, limits = f"https://127.0.0.1:{self.port}", httpx.Limits(keepalive_expiry=None)
+        return httpx.Client(base_url=url, verify=trusted, timeout=30, trust_env=False, limits=limits)
 
 
 @pytest.fixture
 def caddy(tmp_path: Path) -> Iterator[Caddy]:
+    with run_caddy(tmp_path) as running:
+        yield running
+
+
+@contextmanager
+def run_caddy(tmp_path: Path, change: Callable[[dict[str, Any]], None] = lambda config: None) -> Iterator[Caddy]:
+    """Caddy until the end of the block, with its configuration changed like this."""
     program = require_program("caddy", "caddy")
     port, gateway, *_ = claim_ports()
     authority = make_authority("127.0.0.1", "localhost")
@@ -59,7 +70,9 @@ def caddy(tmp_path: Path) -> Iterator[Caddy]:
         mark="",
         storage=str(tmp_path / "issued"),
     )
-    (tmp_path / "caddy.json").write_text(render_caddy(front))
+    config = json.loads(render_caddy(front))
+    change(config)
+    (tmp_path / "caddy.json").write_text(json.dumps(config))
     environment = {
         "PATH": os.environ["PATH"],
         **dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(tmp_path)),
@@ -119,6 +132,27 @@ def test_what_it_issues_is_short_lived_and_kept_for_its_owner_alone(caddy: Caddy
     chain = next((caddy.folder / "issued").rglob("127.0.0.1.crt"))
     argv = ["openssl", "x509", "-in", str(chain), "-noout", "-checkend", str(91 * 86_400)]
     assert subprocess.run(argv, capture_output=True, check=False).returncode == 1
+
+
+def test_what_it_issues_is_renewed_while_it_serves(tmp_path: Path) -> None:
+    def hurry(config: dict[str, Any]) -> None:
+        automation = config["apps"]["tls"]["automation"]
+        automation["renew_interval"] = "1s"
+        automation["policies"][0]["issuers"][0]["lifetime"] = "20s"
+
+    def load_served(caddy: Caddy) -> bytes:
+        trusted = ssl.create_default_context(cadata=(caddy.folder / "ca.pem").read_text())
+        with (
+            socket.create_connection(("127.0.0.1", caddy.port), 30) as plain,
+            trusted.wrap_socket(plain, server_hostname="localhost") as served,
+        ):
+            return served.getpeercert(binary_form=True) or b""
+
+    with run_caddy(tmp_path, hurry) as caddy, caddy.client() as client:
+        first = load_served(caddy)
+        before = client.get("/").extensions["network_stream"]
+        wait_for(lambda: load_served(caddy) != first, "another certificate")
+        assert client.get("/").extensions["network_stream"] is before
 
 
 def test_what_administers_the_gateway_stays_on_its_machine(caddy: Caddy) -> None:
