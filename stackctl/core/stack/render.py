@@ -20,7 +20,8 @@ from stackctl.core.gateway.deployments import limit_slots
 from stackctl.core.gateway.standalone import Variable, build_standalone
 from stackctl.core.stack.compose_view import RELAY_FILE, build_compose_view
 from stackctl.core.stack.image_choice import Images
-from stackctl.core.stack.stack import RuntimePaths, Service, Stack, build_services
+from stackctl.core.stack.services import build_services
+from stackctl.core.stack.stack import RuntimePaths, Service, Stack
 from stackctl.core.stack.supervisor_view import build_supervisor_view
 from stackctl.core.text.printable import hide_user
 from stackctl.errors import RenderError
