@@ -33,13 +33,15 @@ _END = _frame(_CHUNK % (b"{}", b'"stop"')) + _frame(_USAGE) + _frame(b"[DONE]") 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
             body = json.loads(await reader.readexactly(int(length.partition(b":")[2])))
             if body.get("max_tokens") == 1:
                 writer.write(_HEAD + _TOKEN + _END)
             else:
                 await _stream(writer)
+            if b"connection: close" in head:
+                break
     writer.close()
 
 
