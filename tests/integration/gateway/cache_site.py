@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -101,10 +102,14 @@ class CacheSite:
 
     @contextmanager
     def await_kept(self) -> Iterator[None]:
-        """Wait at the end of the block until an answer was kept that was not before."""
-        before = self.list_kept()
+        """Wait at the end of the block until an answer of the block was kept, not one of before it."""
+        began, before = time.time(), self.list_kept()
         yield
-        wait_for(lambda: self.list_kept() - before, "the answer in the file", KEPT_S)
+
+        def list_new() -> list[float]:
+            return [stored_at for _, stored_at in self.list_kept() - before if stored_at >= began]
+
+        wait_for(list_new, "the answer in the file", KEPT_S)
 
     def list_kept(self) -> set[tuple[bytes, float]]:
         """Digest and time of each answer in the file."""
