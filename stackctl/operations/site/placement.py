@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stackctl.core.apps.catalog import choose_apps, list_image_settings
-from stackctl.core.apps.postgres import POSTGRES
+from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.engine.engines import can_use_gpu
 from stackctl.core.machine.host import (
     Choice,
@@ -22,7 +21,6 @@ from stackctl.core.machine.host import (
     choose_runtime,
     explain_no_compose,
 )
-from stackctl.core.settings.settings import Settings
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.checks import check_bind_address, check_engine_ports
@@ -31,6 +29,7 @@ from stackctl.operations.effects import Effects, Machine, Runtime
 from stackctl.operations.engine.gpu_engine import suggest_engine
 from stackctl.operations.engine.installations import find_vllm
 from stackctl.operations.site.lan import check_lan
+from stackctl.operations.site.placed_apps import check_app_images, check_app_programs, explain_apps, find_left_state
 from stackctl.operations.site.state import load_state
 
 if TYPE_CHECKING:
@@ -71,10 +70,10 @@ def place_stack(
         raise_config_error(
             "A program is missing.", check_app_programs(effects.machine, loaded.settings, (loaded.paths.programs,))
         )
-        apps = _explain_apps(loaded.settings, str(effects.paths.rendered_dir))
-        warnings = (*warnings, *apps, *_find_left_state(effects, loaded.settings))
+        apps = explain_apps(loaded.settings, str(effects.paths.rendered_dir))
+        warnings = (*warnings, *apps, *find_left_state(effects, loaded.settings))
     else:
-        raise_config_error("An image is missing.", _check_app_images(loaded))
+        raise_config_error("An image is missing.", check_app_images(loaded))
     if wanted == "auto" and runtime.value == "process":
         warnings = (*check_docker(host.docker), *warnings)
     _check_ports(effects, host, loaded, effects.runtimes.make(runtime.value, loaded, gpu.value))
@@ -147,46 +146,6 @@ def check_vllm(machine: Machine, loaded: LoadedSite, runtime: str, gpu: Choice[G
         message = f"there is no vllm program ({program}), which the process runtime starts and does not install"
         hint = "install vLLM in an environment of its own and set VLLM_PROGRAM to its bin/vllm, or use Docker"
     return [Finding(f"models.{model.served_name}.engine", message, hint, file="stack.yml") for model in models]
-
-
-def check_app_programs(machine: Machine, settings: Settings, folders: tuple[str, ...] = ()) -> list[Finding]:
-    """Check that the programs of the site's apps are on this machine: the process runtime installs none of Debian's.
-
-    Args:
-        folders: where programs of apps may also be.
-    """
-    return [
-        Finding("STACK_APPS", f"{app.name} needs {program.name}", f"apt-get install {program.package}")
-        for app in choose_apps(settings)
-        for program in app.programs
-        if machine.find_program(program.name, (*program.folders, *folders)) is None
-    ]
-
-
-def _check_app_images(loaded: LoadedSite) -> list[Finding]:
-    """Check that the installed release has an image for each service of the site's apps that does not name one."""
-    settings = list_image_settings(loaded.settings)
-    title = loaded.release.title if loaded.release else ""
-    return [
-        Finding(
-            settings[service],
-            f"release {title} has no image for {service}",
-            f"pack again with STACK_APPS={loaded.settings.stack_apps}, or name an image that is here by"
-            f" {settings[service]}",
-        )
-        for service, image in loaded.images.apps.items()
-        if not image
-    ]
-
-
-def _explain_apps(settings: Settings, folder: str) -> list[Finding]:
-    """What apps lack in the process runtime."""
-    hint = f"look in {folder}, or set STACK_RUNTIME=compose"
-    return [
-        Finding(f"app {app.name}", app.as_processes, hint, Severity.WARNING)
-        for app in choose_apps(settings)
-        if app.as_processes
-    ]
 
 
 def choose_for_release(loaded: LoadedSite, wanted: str, running_in: str) -> tuple[str, str]:
@@ -287,17 +246,3 @@ def list_ports(loaded: LoadedSite, runtime: str) -> list[tuple[int, str]]:
         names = app.ports if runtime == "process" else app.published
         ports += [(int(getattr(loaded.settings, name.lower())), name) for name in names]
     return ports
-
-
-def _find_left_state(effects: Effects, settings: Settings) -> list[Finding]:
-    """A warning where keys stand in the site's file and the gateway looks for them in PostgreSQL.
-
-    Of containers the file is in a volume, and the gateway's log says so.
-    """
-    left = effects.paths.state_dir / "gateway" / "gateway.db"
-    is_elsewhere = settings.gateway_database_url or POSTGRES in choose_apps(settings)
-    if not is_elsewhere or effects.files.load_facts(left).mode is None:
-        return []
-    message = f"the gateway's state is in PostgreSQL, and the keys and usage of {left} are not used"
-    hint = "give the keys out again, and move the file away; or take the setting back"
-    return [Finding("state", message, hint, Severity.WARNING)]

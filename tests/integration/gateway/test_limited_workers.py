@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +21,20 @@ from stackctl.core.drill.behaviour import Behaviour
 from stackctl.core.drill.faults import OK
 from tests.integration.gateway.drilled import run_gateway
 from tests.integration.gateway.gates import CHAT, TIMEOUT_S, Gate
+from tests.integration.gateway.limited import (
+    BODY,
+    COUNTED_TOKENS,
+    NEVER_ENDS,
+    ask_at_once,
+    build_headers,
+    count_answers,
+    give_key,
+)
 from tests.waiting import wait_for
 
-BODY = {"model": "chat", "messages": [{"role": "user", "content": "How far can you count?"}], "max_tokens": 80}
-# Of BODY as httpx writes it, by which its prompt is estimated; the stand-in counts 7 and 4.
+# Of BODY as httpx writes it, by which its prompt is estimated.
 PROMPT_TOKENS = len(json.dumps(BODY, separators=(",", ":"))) // 4
-COUNTED_TOKENS = 11
 FAILS = Behaviour(status=503)
-NEVER_ENDS = Behaviour(hang="between_tokens")
 INTERVAL_MS = 150
 PROVIDERS = {"chat": "far", "other": "far", "paced": "slow", "capped": "small", "capped-too": "small"}
 
@@ -77,46 +80,14 @@ def open_gate(request: pytest.FixtureRequest, provider: StandIn, tmp_path: Path)
     return open_one
 
 
-def give_key(gate: Gate, name: str = "ada", **terms: Any) -> str:
-    """A new key that every worker knows."""
-    key = gate.create(name, **terms)
-    for client in gate.clients:
-        wait_for(partial(knows, client, key), "a worker to know the key")
-    return key
-
-
-def knows(client: httpx.Client, key: str) -> bool:
-    return client.get("/v1/models", headers=build_headers(key)).status_code == 200
-
-
 def change_key(gate: Gate, **terms: Any) -> None:
     assert gate.order(do="keys.change", name="ada", **terms).status_code == 200
-
-
-def build_headers(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"}
-
-
-def ask_at_once(gate: Gate, key: str, number: int, **changes: Any) -> list[httpx.Response]:
-    """Send requests at the same time, each over a connection of its own."""
-
-    async def run() -> list[httpx.Response]:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        async with httpx.AsyncClient(base_url=gate.gateway.url, timeout=TIMEOUT_S, limits=limits) as client:
-            sent = [client.post(CHAT, json={**BODY, **changes}, headers=build_headers(key)) for _ in range(number)]
-            return await asyncio.gather(*sent)
-
-    return asyncio.run(run())
-
-
-def count_answers(answers: list[httpx.Response]) -> dict[int, int]:
-    return dict(Counter(answer.status_code for answer in answers))
 
 
 def test_of_many_at_once_exactly_as_many_pass_as_a_minute_allows(open_gate: Open, provider: StandIn) -> None:
     with open_gate() as gate:
         key = give_key(gate, requests_per_minute=20)
-        answers = ask_at_once(gate, key, 60)
+        answers = ask_at_once([(gate, key)], 60)
         assert count_answers(answers) == {200: 20, 429: 40}
         assert provider.total.count == 20
         left = [int(answer.headers["x-ratelimit-remaining-requests"]) for answer in answers]
@@ -143,21 +114,21 @@ def test_the_tokens_of_requests_under_way_are_reserved_until_their_clients_leave
                 client = stack.enter_context(httpx.Client(base_url=gate.gateway.url, timeout=TIMEOUT_S))
                 answer = stack.enter_context(client.stream("POST", CHAT, json=asked, headers=build_headers(key)))
                 assert answer.status_code == 200
-            assert count_answers(ask_at_once(gate, key, 6)) == {429: 6}
+            assert count_answers(ask_at_once([(gate, key)], 6)) == {429: 6}
         # Their clients have left: what came until then is estimated, and the rest is free again.
         provider.script("chat", OK)
-        wait_for(lambda: count_answers(ask_at_once(gate, key, 4)) == {200: 4}, "the tokens of those that left")
+        wait_for(lambda: count_answers(ask_at_once([(gate, key)], 4)) == {200: 4}, "the tokens of those that left")
 
 
 def test_what_a_server_counted_takes_the_place_of_what_was_expected(open_gate: Open) -> None:
     with open_gate() as gate:
         key = give_key(gate, tokens_per_minute=PROMPT_TOKENS + 80 + 10 * COUNTED_TOKENS)
-        answers = [ask_at_once(gate, key, 1)[0] for _ in range(11)]
+        answers = [ask_at_once([(gate, key)], 1)[0] for _ in range(11)]
         assert count_answers(answers) == {200: 11}
         assert [int(answer.headers["x-ratelimit-remaining-tokens"]) for answer in answers] == [
             number * COUNTED_TOKENS for number in range(10, -1, -1)
         ]
-        assert count_answers(ask_at_once(gate, key, 3)) == {429: 3}
+        assert count_answers(ask_at_once([(gate, key)], 3)) == {429: 3}
 
 
 def test_requests_at_once(open_gate: Open, provider: StandIn) -> None:
@@ -169,10 +140,10 @@ def test_requests_at_once(open_gate: Open, provider: StandIn) -> None:
             client = stack.enter_context(httpx.Client(base_url=gate.gateway.url, timeout=TIMEOUT_S))
             asked = {**BODY, "stream": True}
             held.append(stack.enter_context(client.stream("POST", CHAT, json=asked, headers=build_headers(key))))
-        assert count_answers(ask_at_once(gate, key, 9)) == {429: 9}
+        assert count_answers(ask_at_once([(gate, key)], 9)) == {429: 9}
         provider.script("chat", OK)
         held[0].close()
-        wait_for(lambda: count_answers(ask_at_once(gate, key, 1)) == {200: 1}, "a place")
+        wait_for(lambda: count_answers(ask_at_once([(gate, key)], 1)) == {200: 1}, "a place")
         assert provider.total.most_at_once <= 5  # the one that left may not have been noticed yet
 
 
@@ -191,13 +162,13 @@ def test_a_budget_counts_the_usage_of_earlier_and_what_changes_from_the_next_req
     with open_gate() as gate:
         key = give_key(gate, budget_tokens=1000, budget_period="month")
         add_earlier(tmp_path / "state" / "gateway.db", "ada", 900)
-        answers = ask_at_once(gate, key, 20, max_tokens=100 - PROMPT_TOKENS)
+        answers = ask_at_once([(gate, key)], 20, max_tokens=100 - PROMPT_TOKENS)
         assert set(count_answers(answers)) == {200, 429}
         refused = next(answer for answer in answers if answer.status_code == 429)
         assert refused.json()["error"]["code"] == "budget_exceeded"
         assert refused.headers["x-ratelimit-limit-tokens"] == "1000"
         served = count_answers(answers)[200]
-        while count_answers(ask_at_once(gate, key, 1, max_tokens=1)) == {200: 1}:
+        while count_answers(ask_at_once([(gate, key)], 1, max_tokens=1)) == {200: 1}:
             served += 1
         assert 1000 - 900 - served * COUNTED_TOKENS < PROMPT_TOKENS + 1
         change_key(gate, budget_tokens=2000)
@@ -239,19 +210,19 @@ def test_a_request_that_is_tried_again_and_falls_back_counts_once_and_a_failed_o
     provider.script("chat", FAILS)
     with open_gate(retries=1) as gate:
         key = give_key(gate, requests_per_minute=10, tokens_per_minute=1000)
-        (answer,) = ask_at_once(gate, key, 1)
+        (answer,) = ask_at_once([(gate, key)], 1)
         assert (answer.status_code, provider.seen("chat").count, provider.seen("other").count) == (200, 2, 1)
         provider.script("other", FAILS)
-        assert count_answers(ask_at_once(gate, key, 1)) == {503: 1}
+        assert count_answers(ask_at_once([(gate, key)], 1)) == {503: 1}
         provider.script("other", OK)
-        (answer,) = ask_at_once(gate, key, 1)
+        (answer,) = ask_at_once([(gate, key)], 1)
         assert answer.headers["x-ratelimit-remaining-requests"] == "7"
         assert answer.headers["x-ratelimit-remaining-tokens"] == str(1000 - COUNTED_TOKENS - PROMPT_TOKENS - 80)
 
 
 def test_over_a_target_s_limit_the_next_target_answers(open_gate: Open, provider: StandIn) -> None:
     with open_gate(limits={"rpm": 5}) as gate:
-        assert count_answers(ask_at_once(gate, gate.gateway.key, 12)) == {200: 12}
+        assert count_answers(ask_at_once([(gate, gate.gateway.key)], 12)) == {200: 12}
         assert (provider.seen("chat").count, provider.seen("other").count) == (5, 7)
 
 
@@ -260,7 +231,7 @@ def test_a_provider_with_an_interval_is_asked_at_its_pace_by_all_workers_togethe
 ) -> None:
     with open_gate() as gate:
         began = time.monotonic()
-        assert count_answers(ask_at_once(gate, gate.gateway.key, 8, model="paced")) == {200: 8}
+        assert count_answers(ask_at_once([(gate, gate.gateway.key)], 8, model="paced")) == {200: 8}
         # Only that it is not faster: how much slower depends on the machine.
         assert time.monotonic() - began >= 7 * INTERVAL_MS / 1000
 
@@ -270,7 +241,7 @@ def test_a_provider_s_limit_is_that_of_all_its_models_and_of_all_workers(open_ga
         answers = [
             answer
             for model in ("capped", "capped-too")
-            for answer in ask_at_once(gate, gate.gateway.key, 20, model=model)
+            for answer in ask_at_once([(gate, gate.gateway.key)], 20, model=model)
         ]
         assert count_answers(answers) == {200: 25, 429: 15}
         assert provider.total.count == 25

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import make_company
-from tests.integration.gateway.shared.shared_gates import Open, ask, give_key, look, make_folder, read_log, wait_shared
+from tests.integration.gateway.limited import give_key
+from tests.integration.gateway.shared.shared_gates import Open, ask, look, make_folder, read_log, wait_shared
 from tests.redis_server import PASSWORD, RedisServer, run_redis
 
 

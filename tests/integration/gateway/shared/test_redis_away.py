@@ -11,20 +11,16 @@ import pytest
 from stackctl.adapters.http.stand_in import StandIn
 from stackctl.core.drill.faults import OK
 from tests.integration.gateway.gates import CHAT, TIMEOUT_S
-from tests.integration.gateway.shared.shared_gates import (
+from tests.integration.gateway.limited import (
     BODY,
     COUNTED_TOKENS,
     NEVER_ENDS,
-    Open,
-    ask,
     ask_at_once,
     build_headers,
     count_answers,
     give_key,
-    look,
-    read_log,
-    wait_shared,
 )
+from tests.integration.gateway.shared.shared_gates import Open, ask, look, read_log, wait_shared
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
