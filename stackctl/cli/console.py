@@ -159,8 +159,8 @@ def print_error(error: StackError) -> None:
 
 
 def print_note(text: str) -> None:
-    """Print a remark that is no part of the result."""
-    _print_news(text)
+    """Print a remark that is no part of the result; commands in it are written as they are typed here."""
+    _print_news(name_program(text))
 
 
 def _print_news(text: str, styled: str = "") -> None:

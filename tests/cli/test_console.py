@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +38,17 @@ def test_lines_and_every_language_stay_as_they_are(capsys: pytest.CaptureFixture
 def test_a_file_name_that_is_no_text_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_text(os.fsdecode(b"model-\xff.gguf"))
     assert capsys.readouterr().out == "model-\\udcff.gguf\n"
+
+
+def test_a_command_is_named_as_it_is_typed_where_it_is_not_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / ".venv" / "bin" / "stackctl")])
+    text = "'stackctl up' applies it"
+    console.print_text(text)
+    console.print_note(text)
+    console.print_warnings([Finding("x", "y", text)])
+    out, err = capsys.readouterr()
+    assert (out + err).count("'.venv/bin/stackctl up' applies it") == 3
