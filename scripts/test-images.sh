@@ -9,6 +9,7 @@
 # stack-test/python:3.11       stands for python:3.11-slim: `python`, `pip`, venv
 # stack-test/build:3.11        the same with a C++ compiler and cmake, for packages that ship no wheel
 # stack-test/llama-server:test stands for ghcr.io/ggml-org/llama.cpp:server: upstream's llama-server
+# stack-test/caddy:test        stands for caddy: busybox as its shell, caddy with the right to low ports, its folders
 # stack-test/newer-pythons     the Pythons after 3.11 that Debian brings, for scripts/test_python.py
 #
 # File systems are kept as tar files in $STACK_DOCKER_DIR/images (default folder: see docker-engine.sh), so an
@@ -18,16 +19,19 @@ set -euo pipefail
 readonly STACK_TEST_BASE_IMAGE=stack-test/python:3.11
 readonly STACK_TEST_BUILD_IMAGE=stack-test/build:3.11
 readonly STACK_TEST_LLAMA_IMAGE=stack-test/llama-server:test
+readonly STACK_TEST_CADDY_IMAGE=stack-test/caddy:test
 readonly STACK_TEST_PYTHONS_IMAGE=stack-test/newer-pythons:test
 
-readonly IMAGES=("$STACK_TEST_BASE_IMAGE" "$STACK_TEST_BUILD_IMAGE" "$STACK_TEST_LLAMA_IMAGE" "$STACK_TEST_PYTHONS_IMAGE")
+readonly IMAGES=("$STACK_TEST_BASE_IMAGE" "$STACK_TEST_BUILD_IMAGE" "$STACK_TEST_LLAMA_IMAGE" "$STACK_TEST_CADDY_IMAGE"
+  "$STACK_TEST_PYTHONS_IMAGE")
 
 readonly PYTHON_SUITE=bookworm # its python3 is 3.11
-readonly LLAMA_SUITE=forky     # the first suite with a llama.cpp package
+readonly LLAMA_SUITE=forky     # the first suite with a llama.cpp package; its caddy is the newest
 readonly PYTHON_PACKAGES=ca-certificates,python3,python3-venv,python3-pip,python-is-python3,libgomp1,curl
 readonly BUILD_PACKAGES=(gcc g++ make cmake git python3-dev)
 readonly OLDER_SUITE=trixie # keeps 3.13 when LLAMA_SUITE drops it; no suite has 3.12
 readonly PYTHONS_PACKAGES=(python3.13-venv python3.14-venv)
+readonly CADDY_PACKAGES=(caddy busybox-static libcap2-bin)
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 readonly HERE
@@ -61,11 +65,16 @@ add_packages() {
 
 mirror() { "$HERE/docker-engine.sh" mirror; }
 
-# pack ROOT TAR: written beside and renamed, so that a tar file that exists is whole.
+# pack ROOT TAR: without what apt keeps.
 pack() {
   in_root "$1" apt-get clean
   rm -rf "$1"/var/lib/apt/lists/* "$1"/var/log/*.log "$1"/var/log/apt
-  tar --one-file-system -C "$1" -cf "$2.part" .
+  write_tar "$1" "$2"
+}
+
+# write_tar ROOT TAR: written beside and renamed, so that a tar file that exists is whole; with the rights of its programs.
+write_tar() {
+  tar --one-file-system --xattrs --xattrs-include='security.capability' -C "$1" -cf "$2.part" .
   mv "$2.part" "$2"
 }
 
@@ -89,6 +98,25 @@ make_llama() {
   printf 'deb %s %s main\n' "$(mirror)" "$OLDER_SUITE" >"$root/etc/apt/sources.list.d/older.list"
   add_packages "$root" "${PYTHONS_PACKAGES[@]}"
   pack "$root" "$DIR/pythons.tar"
+  add_packages "$root" "${CADDY_PACKAGES[@]}"
+  make_caddy "$root" "$root/caddy"
+  write_tar "$root/caddy" "$DIR/caddy.tar"
+}
+
+# make_caddy FROM ROOT: Alpine's way, with Debian's programs; the official image is that, too, and has no other shell.
+make_caddy() {
+  local from="$1" root="$2" library
+  mkdir -p "$root"/{bin,srv,tmp,usr/{bin,share/caddy},etc/{caddy,ssl/certs},config/caddy,data/caddy}
+  chmod 1777 "$root"/{tmp,config/caddy,data/caddy}
+  cp "$from/usr/bin/busybox" "$root/bin/busybox"
+  in_root "$root" /bin/busybox --install -s /bin
+  cp "$from/usr/bin/caddy" "$root/usr/bin/caddy"
+  cp "$from/etc/ssl/certs/ca-certificates.crt" "$root/etc/ssl/certs/"
+  in_root "$from" ldd /usr/bin/caddy | grep -o '/[^ ]*' | while read -r library; do
+    mkdir -p "$root/${library%/*}"
+    cp "$from/$library" "$root/$library"
+  done
+  in_root "$from" setcap cap_net_bind_service=+ep "${root#"$from"}/usr/bin/caddy"
 }
 
 # The file systems are built in memory where there is plenty: dpkg syncs every file, which a disk makes slow
@@ -146,6 +174,9 @@ import_images() {
   # Entry point, folder, address and health check as in the official image.
   import_image llama.tar "$STACK_TEST_LLAMA_IMAGE" "$utf8" 'WORKDIR /app' 'ENV LLAMA_ARG_HOST=0.0.0.0' \
     'HEALTHCHECK CMD ["curl", "-f", "http://localhost:8080/health"]' 'ENTRYPOINT ["/app/llama-server"]'
+  # As in the official image: no entry point, root, and these folders.
+  import_image caddy.tar "$STACK_TEST_CADDY_IMAGE" 'ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data' 'WORKDIR /srv' \
+    'EXPOSE 80 443 443/udp 2019' 'CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]'
   import_image pythons.tar "$STACK_TEST_PYTHONS_IMAGE" "$utf8" 'CMD ["python3.13"]'
 }
 
@@ -170,7 +201,7 @@ build() {
   fi
   local jobs=()
   [ -e "$DIR/build.tar" ] && [ -e "$DIR/python.tar" ] || jobs+=(make_python)
-  [ -e "$DIR/llama.tar" ] && [ -e "$DIR/pythons.tar" ] || jobs+=(make_llama)
+  [ -e "$DIR/llama.tar" ] && [ -e "$DIR/pythons.tar" ] && [ -e "$DIR/caddy.tar" ] || jobs+=(make_llama)
   if [ ${#jobs[@]} -gt 0 ]; then
     open_work_folder
     make_file_systems "${jobs[@]}"
@@ -182,7 +213,7 @@ build() {
 names() {
   printf '%s=%s\n' STACK_TEST_BASE_IMAGE "$STACK_TEST_BASE_IMAGE" \
     STACK_TEST_BUILD_IMAGE "$STACK_TEST_BUILD_IMAGE" STACK_TEST_LLAMA_IMAGE "$STACK_TEST_LLAMA_IMAGE" \
-    STACK_TEST_PYTHONS_IMAGE "$STACK_TEST_PYTHONS_IMAGE"
+    STACK_TEST_CADDY_IMAGE "$STACK_TEST_CADDY_IMAGE" STACK_TEST_PYTHONS_IMAGE "$STACK_TEST_PYTHONS_IMAGE"
 }
 
 case "${1:-}" in

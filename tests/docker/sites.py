@@ -28,6 +28,7 @@ IMAGES = {
     "BASE_IMAGE": os.environ.get("STACK_TEST_BASE_IMAGE", "stack-test/python:3.11"),
     "BUILD_BASE_IMAGE": os.environ.get("STACK_TEST_BUILD_IMAGE", "stack-test/build:3.11"),
     "INFERENCE_IMAGE": os.environ.get("STACK_TEST_LLAMA_IMAGE", "stack-test/llama-server:test"),
+    "CADDY_IMAGE": os.environ.get("STACK_TEST_CADDY_IMAGE", "stack-test/caddy:test"),
 }
 # Where TLS is intercepted, a build needs this machine's own certificates; elsewhere they do no harm.
 _DEBIAN_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -90,9 +90,10 @@ def _build_tls(front: Front) -> dict[str, Any]:
 
 
 def _build_servers(front: Front) -> dict[str, Any]:
-    common = {"protocols": ["h1", "h2"], "automatic_https": {"disable": True}, "read_header_timeout": "10s"}
+    common = {"automatic_https": {"disable": True}, "read_header_timeout": "10s"}
     lan = {
         "listen": [front.listen],
+        "protocols": ["h1", "h2"],
         "tls_connection_policies": [{"default_sni": front.default_name}],
         "routes": [
             {"match": [{"path": list(CLOSED_PATHS)}], "handle": [_refuse(404, "not_found")], "terminal": True},
@@ -104,7 +105,8 @@ def _build_servers(front: Front) -> dict[str, Any]:
     }
     if not front.probe:
         return {"lan": lan}
-    return {"lan": lan, "probe": {"listen": [front.probe], "routes": [{"handle": [_pass_on(front)]}], **common}}
+    probe = {"listen": [front.probe], "protocols": ["h1"], "routes": [{"handle": [_pass_on(front)]}], **common}
+    return {"lan": lan, "probe": probe}
 
 
 def _pass_on(front: Front) -> dict[str, Any]:
