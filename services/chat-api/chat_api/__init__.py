@@ -1,0 +1,1 @@
+"""A chat API with sessions, in front of the gateway."""

@@ -1,0 +1,1 @@
+"""What clients speak to: routes, errors, documents and the checks before them."""

@@ -1,0 +1,1 @@
+"""What is done for a client: the key rule, messages, history, sessions, limits."""

@@ -1,0 +1,1 @@
+"""Logs, metrics and the figures of this machine."""
