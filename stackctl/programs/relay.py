@@ -1,8 +1,9 @@
-"""Pass TCP connections on to another host: ``relay.py ADDRESS PORT HOST``.
+"""Pass TCP connections on to other hosts: ``relay.py ADDRESS PORT HOST [ADDRESS PORT HOST ...]``.
 
 What is published on a machine needs a network that has a way out. This program stands on that network, so that the
 service behind it (HOST, on the same port) needs none: bytes go through unread in both directions, ends and breaks too.
-ADDRESS is the one that it listens on. It says when it is ready and when it has begun to end.
+ADDRESS is the one that it listens on; ``outside`` is the one with which this machine would reach others, so that hosts
+on networks that lead nowhere do not reach each other through it. It says when it is ready and when it has begun to end.
 HOST is looked up again and again, because a container that is made again may have another address. After SIGTERM no
 connection is accepted any more, and those that are open may come to their end.
 
@@ -23,6 +24,9 @@ CONNECT_TIMEOUT_S = 10.0
 ADDRESS_S = 1.0
 # Bytes that may wait for a slow reader before its sender is held up.
 HIGH_WATER_BYTES = 256 * 1024
+OUTSIDE = "outside"
+# Of a network that is nobody's (RFC 5737): a route is looked up to it, and nothing is sent.
+ELSEWHERE = ("192.0.2.1", 9)
 # Closing with this answers with a reset: what ended before its time must not look complete.
 ABORT = struct.pack("ii", 1, 0)
 
@@ -119,21 +123,19 @@ class Front(Half):
 class Relay:
     """All connections, and the end of them."""
 
-    def __init__(self, listen: str, port: int, host: str) -> None:
+    def __init__(self, listen: str, port: int, host: str, is_ending: asyncio.Event) -> None:
         self._listen = listen
         self.port = port
         self.host = host
         self.fronts: set[Front] = set()
         self._address = ""
         self._address_ends = 0.0
-        self._is_ending = asyncio.Event()
+        self._is_ending = is_ending
         self._is_idle = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM, and then the connections that are open."""
+        """Serve until the end begins, and then the connections that are open."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._is_ending.set)
         server = await loop.create_server(lambda: Front(self), self._listen, self.port, backlog=BACKLOG)
         say(f"{self.port} to {self.host}")
         await self._is_ending.wait()
@@ -177,12 +179,38 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def find_outside() -> str:
+    """The address of this machine's way to others.
+
+    Raises:
+        OSError: there is no such way.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.connect(ELSEWHERE)
+        return str(link.getsockname()[0])
+
+
+async def run_all(places: list[tuple[str, int, str]]) -> None:
+    """Relay at every place until SIGTERM, and then until nothing is open any more."""
+    loop, is_ending = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, is_ending.set)
+    async with asyncio.TaskGroup() as group:
+        for listen, port, host in places:
+            group.create_task(Relay(listen, port, host, is_ending).run())
+
+
 def main() -> None:
     """Parse, then relay until told to end."""
-    if len(sys.argv) != 4 or not sys.argv[2].isdecimal():
-        sys.exit("relay: expected ADDRESS PORT HOST")
-    listen, port, host = sys.argv[1:]
-    asyncio.run(Relay(listen, int(port), host).run())
+    words = sys.argv[1:]
+    if not words or len(words) % 3 or not all(port.isdecimal() for port in words[1::3]):
+        sys.exit("relay: expected ADDRESS PORT HOST, once or more")
+    try:
+        outside = find_outside() if OUTSIDE in words[::3] else ""
+    except OSError as error:
+        sys.exit(f"relay: there is no way to other machines to listen on: {error.strerror}")
+    places = zip(words[::3], map(int, words[1::3]), words[2::3], strict=True)
+    asyncio.run(run_all([(outside if listen == OUTSIDE else listen, port, host) for listen, port, host in places]))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ MIN_CACHE_KEY = 32
 # With several workers, the folder through which they share their counters; prometheus_client's own name.
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
+# What begins like this and goes on with the name of a service of the stack is the key that this service sends.
+_SERVICE_KEY = "GATEWAY_SERVICE_KEY_"
 _MAX_WORKERS = 64
 _DATABASE_SCHEMES = ("postgresql://", "postgres://")
 
@@ -73,6 +75,7 @@ class Settings:
         redis: where limits are counted together with other gateways; None to count them here.
         cache_key: what kept answers are encrypted with; empty for not at all.
         page_hosts: lower-case names under which the page is shown, beside loopback's and addresses.
+        service_keys: keys of the stack's own services, by their names: ``chat-api``.
     """
 
     host: str
@@ -93,14 +96,19 @@ class Settings:
     redis: RedisPlace | None = None
     cache_key: str = field(default="", repr=False)
     page_hosts: frozenset[str] = frozenset()
+    service_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """The keys of the environment, by their callers' names."""
+        return {"admin": self.admin_key, "client": self.client_key, **self.service_keys}
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
     """Read every setting from the environment variables.
 
     Raises:
-        SettingsError: a required variable is empty, a number is no number or out of bounds, or the two keys
-            are the same.
+        SettingsError: a required variable is empty, a number is no number or out of bounds, or two keys are the same.
     """
     settings = Settings(
         host=environ.get("GATEWAY_HOST") or "127.0.0.1",
@@ -121,9 +129,13 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         redis=_read_redis(environ),
         cache_key=environ.get("GATEWAY_CACHE_KEY", "").strip(),
         page_hosts=frozenset(filter(None, environ.get("GATEWAY_HOSTS", "").lower().split(","))),
+        service_keys=_read_service_keys(environ),
     )
     if settings.admin_key == settings.client_key:
         raise SettingsError("GATEWAY_ADMIN_KEY and GATEWAY_KEY are the same; expected two different keys")
+    if len(set(settings.keys.values())) < len(settings.keys):
+        names = ", ".join(f"{_SERVICE_KEY}{name.upper().replace('-', '_')}" for name in settings.service_keys)
+        raise SettingsError(f"{names} and the other keys are not all different; expected a key for each")
     if 0 < len(settings.cache_key) < MIN_CACHE_KEY:
         seen = len(settings.cache_key)
         raise SettingsError(f"GATEWAY_CACHE_KEY has {seen} characters; expected at least {MIN_CACHE_KEY}")
@@ -150,6 +162,15 @@ def parse_state(environ: Mapping[str, str]) -> StateSettings:
             "GATEWAY_DATABASE_URL is set and GATEWAY_STATE is empty; name a folder for the files beside it"
         )
     return state
+
+
+def _read_service_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {name: value.strip() for name, value in sorted(environ.items()) if name.startswith(_SERVICE_KEY)}
+    return {
+        name.removeprefix(_SERVICE_KEY).lower().replace("_", "-"): value
+        for name, value in found.items()
+        if value and name != _SERVICE_KEY
+    }
 
 
 def check_references(config_text: str, environ: Mapping[str, str]) -> None:

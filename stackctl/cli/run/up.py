@@ -9,7 +9,10 @@ import click
 
 from stackctl.cli.console import print_json, print_table, print_text, print_warnings
 from stackctl.cli.context import Context
+from stackctl.core.apps.catalog import list_own_services
 from stackctl.core.apps.lan import find_url as find_lan_url
+from stackctl.core.apps.own_service import find_url as find_own_url
+from stackctl.core.settings.settings import split_names
 from stackctl.core.stack.stack import find_gateway_url
 
 if TYPE_CHECKING:
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--profile", type=click.Choice(["p1"]), help="Which set of services to run.")
 @click.option("--runtime", type=click.Choice(["auto", "compose", "process"]), help="Containers or processes.")
+@click.option(
+    "--apps",
+    metavar="NAME,...",
+    help="Services beside the gateway, also for later commands: STACK_APPS in .env, with the keys they need; or none.",
+)
 @click.option("--gpu", type=click.Choice(["auto", "none", "nvidia", "amd", "vulkan"]), help="GPU for the engines.")
 @click.option(
     "--wait-timeout",
@@ -34,6 +42,7 @@ def up(
     context: Context,
     profile: str | None,
     runtime: str | None,
+    apps: str | None,
     gpu: str | None,
     wait_timeout: float | None,
     build_engine: bool,
@@ -42,6 +51,7 @@ def up(
 ) -> None:
     """Start the stack and wait until it answers."""
     from stackctl.operations.run.up import preview_up, run_up
+    from stackctl.operations.site.choose_apps import keep_apps, suppose_apps
 
     context = Context(context.site)
     flags = {
@@ -51,10 +61,13 @@ def up(
         "STACK_BUILD_ENGINE": "always" if build_engine else None,
     }
     with context.open(flags) as effects:
+        names = None if apps is None else ",".join(name for name in split_names(apps) if name != "none")
         if dry_run:
-            preview = preview_up(effects)
+            preview = preview_up(suppose_apps(effects, names) if names else effects)
         else:
             context.remember()  # what it names is in use from here on, whatever becomes of it
+            for line in () if names is None else keep_apps(effects, names):
+                effects.terminal.report(line)
             result = run_up(effects, wait_timeout)
     if dry_run:
         print_warnings(preview.warnings)
@@ -102,10 +115,13 @@ def _show(result: UpResult, site: Path) -> None:
     answers = [item for item in result.report.results if item.layer in ("completion", "embeddings", "rerank")]
     print_table(("model", "proof", ""), [(item.subject, item.layer, item.detail) for item in answers])
     url = find_gateway_url(result.running.loaded.settings)
-    others = find_lan_url(result.running.loaded.settings)
+    settings = result.running.loaded.settings
+    others = find_lan_url(settings)
+    own = [f"\n  {service}   {find_own_url(settings, service)}" for service in list_own_services(settings)]
     print_text(
         f"\n  URL   {url}/v1  (OpenAI)   {url}  (Anthropic)"
         + (f"\n  LAN   {others}/v1; 'stackctl lan show' says how other machines connect" if others else "")
+        + "".join(own)
         + f"\n  key   GATEWAY_KEY in {site / '.env'}"
         "\n\nTry next:"
         "\n  stackctl chat 'What are you?'"

@@ -15,6 +15,23 @@ if TYPE_CHECKING:
 
 # Of the site's state folder: what apps keep, a folder for each service.
 DATA_FOLDER = "apps"
+# What a service of the stack's own reaches beside the gateway: the services of other apps, or any machine.
+APPS_ALONE, ANYWHERE = "apps", "anywhere"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProgram:
+    """Where a service of the stack's own finds its program.
+
+    Attributes:
+        python: Python of the environment that was made from its lock.
+        source: the folder above its package; empty in a container, whose image knows.
+        digest: digest of that folder, so that an upgrade restarts it; empty in a container, whose image's name has it.
+    """
+
+    python: str = "/opt/venv/bin/python"
+    source: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +47,8 @@ class AppPlaces:
         programs: folder of what was installed beside stackctl, which PATH need not name; empty in a container.
         certificate_mark: digest of the certificate that the app lan starts with; empty in a container, which is given
             the certificate itself.
+        scratch: path of a folder that services may write to.
+        own: the programs of services of the stack's own, by the service; none in a container, whose images know.
     """
 
     in_container: bool
@@ -39,6 +58,12 @@ class AppPlaces:
     gateway_digest: str = ""
     programs: str = ""
     certificate_mark: str = ""
+    scratch: str = "/tmp"  # noqa: S108  # inside a container: its own tmpfs
+    own: Mapping[str, OwnProgram] = field(default_factory=dict)
+
+    def find_own(self, service: str) -> OwnProgram:
+        """The program of a service of the stack's own."""
+        return self.own.get(service, OwnProgram())
 
     def choose_folder(self, service: str, inside: str) -> str:
         """The folder in which a service keeps its data.
@@ -73,7 +98,7 @@ class AppService:
             where it answers, and prints a line that says what.
         environment: variables that are not secret, name to value.
         secrets: setting that holds the value of each secret variable, by the variable's name.
-        image: name of its container's image; empty for the gateway's.
+        image: name of its container's image; empty for the gateway's, and for one that is built here.
         user: user and group as whom the image is made to run, ``UID:GID``; empty for those of the stack's own images.
         folder: folder in the container that a volume of the service's name is mounted at; empty where it keeps nothing.
         files: path in the container of each rendered file that it reads, by the file's name.
@@ -83,6 +108,9 @@ class AppService:
         capabilities: what Linux must not take from its container, without CAP.
         memory_bytes: memory limit of its container.
         stop_signal: name, without SIG, of the signal that ends it in an orderly way.
+        is_own: whether it is a service of the stack's own, with a folder below ``services``: its container is on a
+            network with the gateway alone, and what is published of it passes the ingress.
+        reaches: what the container of such a service reaches beside the gateway: ``APPS_ALONE``, ``ANYWHERE`` or empty.
     """
 
     name: str
@@ -102,6 +130,8 @@ class AppService:
     memory_bytes: int = 512 << 20
     ready_timeout_s: float = 60.0
     stop_signal: str = "TERM"
+    is_own: bool = False
+    reaches: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +183,8 @@ class App:
         render: the files that its services read, text by name, in one runtime; two runtimes have two files under one
             name only where they are equal.
         as_processes: what is different in the process runtime, as the end of a sentence; empty for nothing.
+        own: the folder below ``services`` with the code, Dockerfile and lock of its one service, which has that name;
+            empty for programs that are not ours.
     """
 
     name: str
@@ -164,3 +196,4 @@ class App:
     link: Callable[[Settings, AppPlaces], GatewayLink] = link_nothing
     render: Callable[[Settings, AppPlaces], Mapping[str, str]] = render_nothing
     as_processes: str = ""
+    own: str = ""

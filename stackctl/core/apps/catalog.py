@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from stackctl.core.apps.agents import AGENTS
 from stackctl.core.apps.app import App, AppPlaces, AppService, GatewayLink
+from stackctl.core.apps.chat_api import CHAT_API
 from stackctl.core.apps.lan import LAN
 from stackctl.core.apps.observability.app import OBSERVABILITY
 from stackctl.core.apps.postgres import POSTGRES
@@ -21,6 +23,8 @@ APPS = (
     POSTGRES,
     OBSERVABILITY,
     LAN,
+    CHAT_API,
+    AGENTS,
 )
 
 
@@ -59,6 +63,11 @@ def list_image_settings(settings: Settings) -> Mapping[str, str]:
     return {service: setting for app in choose_apps(settings) for service, setting in app.images.items()}
 
 
+def list_own_services(settings: Settings) -> tuple[str, ...]:
+    """The services of a site's apps that are the stack's own, as their folders below ``services`` are named."""
+    return tuple(app.own for app in choose_apps(settings) if app.own)
+
+
 def choose_app_images(settings: Settings) -> Mapping[str, str]:
-    """The image of each service of a site's apps, as its setting names it."""
+    """The image of each service of a site's apps, as its setting names it; empty for one that is built here."""
     return {name: str(getattr(settings, setting.lower())) for name, setting in list_image_settings(settings).items()}

@@ -51,7 +51,8 @@ def list_pulls(images: Images, gpu: str) -> tuple[str, ...]:
     if images.is_released:
         return ()
     pulled = [name for name in images.list_engines(gpu) if name == images.vllm or not images.inference_is_local]
-    return (*pulled, *([] if images.gateway_is_local else [images.gateway]), *dict.fromkeys(images.apps.values()))
+    apps = [image for name, image in images.apps.items() if name not in images.built_apps]
+    return (*pulled, *([] if images.gateway_is_local else [images.gateway]), *dict.fromkeys(apps))
 
 
 def list_loaded(images: Images, gpu: str) -> tuple[str, ...]:
@@ -62,7 +63,9 @@ def list_loaded(images: Images, gpu: str) -> tuple[str, ...]:
 
 
 def list_builds(settings: Settings, engine: Engine, images: Images, data_root: str, gpu: str) -> tuple[ImageBuild, ...]:
-    """The images that no registry has: the gateway's, and the engine's unless it is llama.cpp's official one."""
+    """The images that no registry has: the gateway's, those of the stack's own apps, and the engine's unless it is
+    llama.cpp's official one.
+    """
     if images.is_released:
         return ()
     base = {"BASE_IMAGE": settings.base_image}
@@ -73,6 +76,9 @@ def list_builds(settings: Settings, engine: Engine, images: Images, data_root: s
         builds.append(
             ImageBuild(GATEWAY, images.gateway, f"{data_root}/services/{GATEWAY}", base, settings.build_ca_bundle)
         )
+    for name in (name for name in images.apps if name in images.built_apps):
+        folder = f"{data_root}/services/{name}"
+        builds.append(ImageBuild(name, images.apps[name], folder, base, settings.build_ca_bundle))
     if images.inference_is_local and images.needs_inference:
         assert engine.lock_file is not None
         assert engine.launcher is not None

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from stackctl.core.apps.catalog import list_own_services
+from stackctl.core.apps.own_service import name_package, name_prefix
 from stackctl.core.engine.engines import LLAMA_CPP, Engine
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.image_choice import Images
@@ -24,21 +26,32 @@ class NamedImage:
     Attributes:
         program: word in the command that the image starts: ``llama-server``.
         answers_version: whether the program, started by another one, can be known by its answer to ``--version``.
+        folder: the folder below ``services`` that such an image is built from; empty for an engine's.
     """
 
     setting: str
     image: str
     program: str
     answers_version: bool = False
+    folder: str = ""
 
 
 def list_named_images(settings: Settings, engine: Engine, images: Images) -> tuple[NamedImage, ...]:
-    """The images that INFERENCE_IMAGE and GATEWAY_IMAGE name, by their digests where these are pinned."""
+    """The images that settings name in the place of llama.cpp's or our own, by their digests where these are pinned."""
     is_official = engine is LLAMA_CPP
     program = "llama-server" if is_official else "/opt/engine/server.py"
     inference = NamedImage("INFERENCE_IMAGE", images.inference["none"], program, answers_version=is_official)
-    gateway = NamedImage("GATEWAY_IMAGE", images.gateway, "gateway")
-    return (*((inference,) if settings.inference_image else ()), *((gateway,) if settings.gateway_image else ()))
+    gateway = NamedImage("GATEWAY_IMAGE", images.gateway, "gateway", folder=GATEWAY)
+    apps = [
+        NamedImage(f"{name_prefix(name)}IMAGE", images.apps[name], name_package(name), folder=name)
+        for name in list_own_services(settings)
+        if getattr(settings, f"{name_prefix(name)}IMAGE".lower())
+    ]
+    return (
+        *((inference,) if settings.inference_image else ()),
+        *((gateway,) if settings.gateway_image else ()),
+        *apps,
+    )
 
 
 def check_architecture(named: NamedImage, architecture: str, of_engine: str) -> tuple[Finding, ...]:
@@ -68,6 +81,6 @@ def check_program(named: NamedImage, command: Sequence[str], version: str) -> tu
     shown = " ".join(command) or "nothing"
     message = f"'{named.image}' starts '{shown}', and {named.program} was expected"
     hint = f"name an image of {'llama.cpp' if named.answers_version else named.program}, or clear {named.setting}"
-    if named.setting == "GATEWAY_IMAGE":
-        hint = f"name an image that was built from services/{GATEWAY}, or clear {named.setting}"
+    if named.folder:
+        hint = f"name an image that was built from services/{named.folder}, or clear {named.setting}"
     return (Finding(named.setting, message, hint),)

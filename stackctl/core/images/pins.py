@@ -105,7 +105,7 @@ def list_tagged(images: Images) -> tuple[str, ...]:
     listed = [] if images.gateway_is_local else [("GATEWAY_IMAGE", images.gateway)]
     listed += [] if images.inference_is_local else [("INFERENCE_IMAGE", image) for image in images.inference.values()]
     listed += [("VLLM_IMAGE", images.vllm)] if images.vllm else []
-    listed += [(f"{name.upper()}_IMAGE", image) for name, image in images.apps.items()]
+    listed += [(f"{name.upper().replace('-', '_')}_IMAGE", image) for name, image in images.apps.items()]
     names = set()
     for setting, image in listed:
         try:

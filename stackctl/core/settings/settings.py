@@ -1,6 +1,6 @@
 """Settings of this machine: the home of each one's default, type, bounds, unit and help.
 
-Pure. The class is built up from three, by what they are about. `.env.example`, the reference page and ``stackctl
+Pure. The class is built up from four, by what they are about. `.env.example`, the reference page and ``stackctl
 config`` are made from it; sources.py resolves its values.
 """
 
@@ -10,14 +10,14 @@ from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from stackctl.core.settings.declare import declare
-from stackctl.core.settings.gateway_settings import GatewaySettings
+from stackctl.core.settings.service_settings import ServiceSettings
 from stackctl.core.text.printable import hide_user
 
 _USER = r"[1-9][0-9]*:[1-9][0-9]*"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(GatewaySettings):
+class Settings(ServiceSettings):
     """Resolved settings; a field's name in upper case is the setting's name in `.env`."""
 
     redis_password: str = declare(

@@ -149,6 +149,23 @@ def check_secrets(settings: Settings, env_file: str, used: Collection[str] = ())
             file=env_file,
         )
         raise ConfigError("The keys are not usable.", finding.hint, (finding,))
+    _check_own_keys(settings, env_file, used)
+
+
+def _check_own_keys(settings: Settings, env_file: str, used: Collection[str]) -> None:
+    """Refuse two callers of the gateway with one key: nobody could tell whose usage it is.
+
+    Raises:
+        ConfigError: a service's key is another's, too; names each.
+    """
+    owners = {settings.gateway_key: "GATEWAY_KEY", settings.gateway_admin_key: "GATEWAY_ADMIN_KEY"}
+    findings = []
+    for name in sorted(name for name in used if name.endswith("_GATEWAY_KEY")):
+        owner = owners.setdefault(getattr(settings, name.lower()), name)
+        if owner != name:
+            hint = f"empty {name} and run 'stackctl init' to generate another"
+            findings.append(Finding(name, f"is the same as {owner}", hint, file=env_file))
+    raise_config_error("The keys are not usable.", findings)
 
 
 def pick_source(name: str, sources: Sequence[Mapping[str, str]]) -> tuple[str | None, Origin]:

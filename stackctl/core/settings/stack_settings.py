@@ -35,6 +35,8 @@ class StackSettings:
             "postgres",
             "observability",
             "lan",
+            "chat-api",
+            "agents",
         ),
         several=True,
     )

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
-from stackctl.core.apps.app import AppService
-from stackctl.core.apps.catalog import choose_apps
+from stackctl.core.apps.app import ANYWHERE, AppService
 from stackctl.core.engine.vllm import CACHE_FOLDER, SERVE
 from stackctl.core.models.fit import Device, build_fit
 from stackctl.core.settings.settings import Settings
+from stackctl.core.stack.app_container import (
+    APPS_NETWORK,
+    EDGE_NETWORK,
+    INFERENCE_NETWORK,
+    NO_NAME_SERVER,
+    PROVIDERS_NETWORK,
+    complete_app,
+    has_shared_network,
+    list_own_networks,
+    publish,
+    write_address,
+)
 from stackctl.core.stack.container import TMP, Container, Mount
 from stackctl.core.stack.engine_start import GPU_LOG_VERBOSITY
 from stackctl.core.stack.image_choice import GPUS, Images
@@ -25,12 +35,6 @@ INGRESS_BYTES = 128 * MIB
 # An engine on a GPU writes 50 lines a request, and what it writes is compressed to a twelfth.
 GPU_LOG_FILES = 12
 
-INFERENCE_NETWORK = "inference"
-EDGE_NETWORK = "edge"
-PROVIDERS_NETWORK = "providers"
-APPS_NETWORK = "apps"
-# Where a container's look-ups of what is no service end: inside it, where nobody listens.
-NO_NAME_SERVER = "127.0.0.1"
 RELAY_FILE = "relay.py"
 # The only thing that a container keeps: the gateway's database.
 STATE_VOLUME = "gateway-state"
@@ -53,7 +57,8 @@ class ComposeView:
     Attributes:
         gpu_device_ids: chosen devices, empty for all.
         cdi_device_ids: the chosen devices as CDI names them.
-        has_apps: whether there are services that STACK_APPS chooses.
+        has_apps: whether there are services of apps that share a network.
+        own_networks: networks that each have one service of the stack's own, the gateway and the ingress.
         has_providers_network: whether the gateway reaches anything but the engines.
         masquerade: "true" when the gateway reaches other machines, so that their answers need an address to come back
             to.
@@ -67,6 +72,7 @@ class ComposeView:
     log_max_size: str
     log_max_files: int
     has_apps: bool
+    own_networks: tuple[str, ...]
     has_providers_network: bool
     masquerade: str
 
@@ -95,21 +101,24 @@ def build_compose_view(stack: Stack, services: tuple[Service, ...], images: Imag
     """Build every value that the templates need."""
     settings = stack.settings
     devices = () if settings.gpu_devices == "all" else tuple(settings.gpu_devices.split(","))
+    apps = tuple(service.app for service in services if service.app)
+    has_stores = _has_stores(settings) or any(app.reaches == ANYWHERE for app in apps)
     return ComposeView(
         project=settings.stack_name,
-        containers=tuple(_build_container(stack, service, images) for service in services),
+        containers=tuple(_build_container(stack, service, images, apps) for service in services),
         gpu_device_ids=devices,
         cdi_device_ids=tuple(f"nvidia.com/gpu={device}" for device in devices or ("all",)),
         gpu_groups=tuple(settings.gpu_groups.split(",")),
         log_max_size=settings.log_max_size,
         log_max_files=settings.log_max_files,
-        has_apps=any(service.app for service in services),
-        has_providers_network=bool(stack.endpoints) or _has_stores(settings),
-        masquerade=str(_has_stores(settings) or not all(item.is_on_this_machine for item in stack.endpoints)).lower(),
+        has_apps=has_shared_network(apps),
+        own_networks=list_own_networks(apps),
+        has_providers_network=bool(stack.endpoints) or has_stores,
+        masquerade=str(has_stores or not all(item.is_on_this_machine for item in stack.endpoints)).lower(),
     )
 
 
-def _build_container(stack: Stack, service: Service, images: Images) -> Container:
+def _build_container(stack: Stack, service: Service, images: Images, apps: tuple[AppService, ...]) -> Container:
     """A service's container as an engine needs it, and what is different for the gateway and its ingress."""
     uses_curl = service.model is not None and not service.model.is_vllm and stack.engine.launcher is None
     container = Container(
@@ -135,7 +144,7 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
         user=stack.settings.container_user,
     )
     if service.app:
-        return _complete_app(service.app, container, images)
+        return complete_app(service.app, container, images)
     if service.model:
         engine = _complete_engine(stack, service, container)
         return _complete_vllm(stack, engine, images) if service.model.is_vllm else engine
@@ -146,7 +155,8 @@ def _build_container(stack: Stack, service: Service, images: Images) -> Containe
         stop_grace_period_s=30,
         gpu_images={},
     )
-    return _complete_ingress(stack, gateway) if service.name == INGRESS else _complete_gateway(stack, gateway)
+    complete = _complete_ingress if service.name == INGRESS else _complete_gateway
+    return complete(stack, gateway, apps)
 
 
 def _complete_engine(stack: Stack, service: Service, container: Container) -> Container:
@@ -177,44 +187,29 @@ def _complete_vllm(stack: Stack, container: Container, images: Images) -> Contai
     )
 
 
-def _complete_app(app: AppService, container: Container, images: Images) -> Container:
-    """Change what is different for an app: its own image, user and volume, on a network with the gateway alone."""
-    return replace(
-        container,
-        image=images.apps[app.name] if app.image else images.gateway,
-        pull_policy="never" if images.is_released or (images.gateway_is_local and not app.image) else "missing",
-        entrypoint=container.command[:2],
-        command=container.command[2:],
-        ports=(f"{_write_address(app.published_address)}:{app.port}:{app.port}",) if app.is_published else (),
-        networks=(EDGE_NETWORK, APPS_NETWORK) if app.is_published else (APPS_NETWORK,),
-        stop_grace_period_s=30,
-        gpu_images={},
-        user=app.user or container.user,
-        sees_gpus=app.sees_gpus,
-        capabilities=app.capabilities,
-        stop_signal="" if app.stop_signal == "TERM" else f"SIG{app.stop_signal}",
-        volumes={f"{app.name}-data": app.folder} if app.folder else {},
-    )
-
-
-def _complete_ingress(stack: Stack, container: Container) -> Container:
+def _complete_ingress(stack: Stack, container: Container, apps: tuple[AppService, ...]) -> Container:
     """Add what is published: the gateway's image has Python, which is all that the relay needs."""
     settings = stack.settings
     port = settings.api_gateway_port
+    own = [publish(app) for app in apps if app.is_own]
     return replace(
         container,
         entrypoint=("python3", "-I", "-S", _RELAY_PATH),
-        ports=(f"{_write_address(settings.bind_address)}:{port}:{port}",),
-        networks=(EDGE_NETWORK, INFERENCE_NETWORK),
+        ports=(f"{write_address(settings.bind_address)}:{port}:{port}", *own),
+        networks=(EDGE_NETWORK, INFERENCE_NETWORK, *list_own_networks(apps)),
         pids_limit=32,
     )
 
 
-def _complete_gateway(stack: Stack, container: Container) -> Container:
+def _complete_gateway(stack: Stack, container: Container, apps: tuple[AppService, ...]) -> Container:
     """Give the gateway a volume, and put it on the engines' network alone unless there is something else to reach."""
     container = replace(
         container,
-        networks=(INFERENCE_NETWORK, *([APPS_NETWORK] if choose_apps(stack.settings) else [])),
+        networks=(
+            INFERENCE_NETWORK,
+            *([APPS_NETWORK] if has_shared_network(apps) else []),
+            *list_own_networks(apps),
+        ),
         volumes={STATE_VOLUME: container.environment["GATEWAY_STATE"]},
     )
     has_stores = _has_stores(stack.settings)
@@ -232,10 +227,6 @@ def _complete_gateway(stack: Stack, container: Container) -> Container:
 def _has_stores(settings: Settings) -> bool:
     """Whether the gateway keeps anything at servers that are no apps of this stack; those may be anywhere."""
     return bool(settings.gateway_redis_url or settings.gateway_database_url)
-
-
-def _write_address(address: str) -> str:
-    return f"[{address}]" if ip_address(address).version == 6 else address
 
 
 def _list_mounts(settings: Settings, service: Service) -> tuple[Mount, ...]:

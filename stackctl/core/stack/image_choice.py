@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stackctl.core.apps.catalog import choose_app_images
+from stackctl.core.apps.catalog import choose_app_images, list_own_services
 from stackctl.core.engine.engines import OFFICIAL_IMAGES, Engine
 from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.settings.settings import Settings
@@ -30,6 +30,7 @@ class Images:
         vllm: name of vLLM's image; empty where no model is served by it.
         needs_inference: whether any model is served by the stack's engine, so that its image is needed at all.
         apps: name of the image of each service of an app, by the service.
+        built_apps: those of these services whose image is built here, so never pulled.
     """
 
     gateway: str
@@ -40,6 +41,7 @@ class Images:
     vllm: str = ""
     needs_inference: bool = True
     apps: Mapping[str, str] = field(default_factory=dict)
+    built_apps: frozenset[str] = frozenset()
 
     def list_engines(self, gpu: str) -> tuple[str, ...]:
         """Names of the images of the engines that are needed with this accelerator."""
@@ -47,7 +49,13 @@ class Images:
 
 
 def choose_images(
-    settings: Settings, engine: Engine, gateway_tag: str, inference_tag: str, *, with_vllm: bool = False
+    settings: Settings,
+    engine: Engine,
+    gateway_tag: str,
+    inference_tag: str,
+    *,
+    with_vllm: bool = False,
+    app_tags: Mapping[str, str] | None = None,
 ) -> Images:
     """The images to run; INFERENCE_IMAGE and GATEWAY_IMAGE replace them altogether.
 
@@ -55,6 +63,7 @@ def choose_images(
         gateway_tag, inference_tag: content digests of the two service folders, so that an image built from other
             sources has another name.
         with_vllm: whether vLLM serves any model.
+        app_tags: the same digests for apps' services that are the stack's own, by the service.
     """
     official = engine.launcher is None
     if settings.inference_image:
@@ -65,13 +74,18 @@ def choose_images(
         tag = _tag_build(inference_tag, settings.base_image, settings.build_base_image)
         image = f"{OWN_IMAGES}/{engine.name}:{tag}"
         inference = {**dict.fromkeys(("none", *GPUS), image), "nvidia": f"{image}-cuda"}
+    apps = dict(choose_app_images(settings))
+    built = frozenset(service for service in list_own_services(settings) if not apps[service])
+    tags = app_tags or {}
+    apps |= {name: f"{OWN_IMAGES}/{name}:{_tag_build(tags.get(name, ''), settings.base_image)}" for name in built}
     return Images(
         gateway=settings.gateway_image or f"{OWN_IMAGES}/{GATEWAY}:{_tag_build(gateway_tag, settings.base_image)}",
         inference=inference,
         gateway_is_local=not settings.gateway_image,
         inference_is_local=not settings.inference_image and not official,
         vllm=settings.vllm_image if with_vllm else "",
-        apps=choose_app_images(settings),
+        apps=apps,
+        built_apps=built,
     )
 
 

@@ -27,8 +27,9 @@ def build_services(stack: Stack, paths: RuntimePaths, config_digest: str, relay_
         relay_digest: digest of the ingress's program, which is part of the ingress's environment likewise.
     """
     engines = tuple(_build_engine_service(stack, model, paths) for model in stack.models)
-    ingress = (_build_ingress_service(stack, relay_digest),) if paths.runtime == "compose" else ()
-    apps = tuple(_build_app_service(item) for item in list_app_services(stack.settings, paths.apps))
+    listed = list_app_services(stack.settings, paths.apps)
+    apps = tuple(_build_app_service(item) for item in listed)
+    ingress = (_build_ingress_service(stack, listed, relay_digest),) if paths.runtime == "compose" else ()
     return (*engines, *apps, *ingress, _build_gateway_service(stack, paths, config_digest))
 
 
@@ -129,12 +130,14 @@ def _list_direct_hosts(stack: Stack) -> list[str]:
     return [*(model.service for model in stack.models), *near]
 
 
-def _build_ingress_service(stack: Stack, relay_digest: str) -> Service:
+def _build_ingress_service(stack: Stack, apps: tuple[AppService, ...], relay_digest: str) -> Service:
     port = stack.settings.api_gateway_port
+    # Where it is published only: from their networks the stack's own services reach none of each other.
+    others = [word for app in apps if app.is_own for word in ("outside", str(app.port), app.name)]
     return Service(
         name=INGRESS,
         port=port,
-        arguments=("0.0.0.0", str(port), GATEWAY),  # noqa: S104  # published on BIND_ADDRESS by Docker
+        arguments=("0.0.0.0", str(port), GATEWAY, *others),  # noqa: S104  # published on BIND_ADDRESS by Docker
         environment={"RELAY_DIGEST": relay_digest},
         secrets={},
         health_path="",

@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stackctl.core.apps.app import AppPlaces, AppService
+from stackctl.core.apps.app import AppPlaces, AppService, OwnProgram
+from stackctl.core.apps.own_service import INGRESS as INGRESS
 from stackctl.core.engine.engines import API_KEY_VARIABLE, Engine
 from stackctl.core.engine.vllm import VLLM
 from stackctl.core.gateway.config import GatewayConfig
@@ -27,8 +28,6 @@ from stackctl.core.stack.checks import check_address, check_engine, check_names,
 from stackctl.errors import ConfigError
 
 GATEWAY = "api-gateway"
-# Containers only: what is published for the gateway, which itself is on no network with a way out.
-INGRESS = "ingress"
 
 CONTAINER_CA_BUNDLE = "/etc/api-gateway/ca.pem"  # the file of GATEWAY_CA_BUNDLE
 
@@ -89,6 +88,7 @@ class RuntimePaths:
         certificate_mark: digest of the certificate that the app lan starts with; empty in a container.
         state: absolute path of the site's state folder, below which apps keep their data; empty in a container.
         scratch: path of a folder that services may write to.
+        own_apps: the programs of apps' services that are the stack's own, by the service; none in a container.
     """
 
     runtime: RuntimeName
@@ -105,6 +105,7 @@ class RuntimePaths:
     certificate_mark: str = ""
     state: str = ""
     scratch: str = "/tmp"  # noqa: S108  # inside a container: its own tmpfs
+    own_apps: Mapping[str, OwnProgram] = field(default_factory=dict)
 
     def find_model_path(self, path: str) -> str:
         """A model file's path as the engine sees it."""
@@ -124,6 +125,8 @@ class RuntimePaths:
             self.gateway_source,
             self.programs,
             self.certificate_mark,
+            self.scratch,
+            self.own_apps,
         )
 
     def choose_host(self, service: str) -> str:

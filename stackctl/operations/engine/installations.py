@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stackctl.core.apps.app import OwnProgram
+from stackctl.core.apps.catalog import list_own_services
 from stackctl.core.engine.build import Build
 from stackctl.core.engine.choice import EngineChoice
 from stackctl.core.engine.engines import ENGINE_FOLDER, LIBRARY_VARIABLE
@@ -21,6 +23,9 @@ from stackctl.operations.effects import Effects, Machine
 
 if TYPE_CHECKING:
     from stackctl.core.site.loaded_site import LoadedSite
+
+# Of a service's folder: the hashed requirements of its environment.
+LOCK = "requirements.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +47,18 @@ class Installation:
 
 
 def list_installations(data_root: Path, loaded: LoadedSite) -> tuple[Installation, ...]:
-    """What the process runtime of this site needs: the gateway's environment, and the engine's or its binary."""
-    gateway = Installation(
-        GATEWAY,
-        Path(loaded.paths.gateway_command[0]),
-        data_root / "services" / GATEWAY / "requirements.lock",
-    )
+    """What the process runtime of this site needs: the environments of the gateway and of the apps that are the
+    stack's own, and the engine's or its binary.
+    """
+    services = data_root / "services"
+    found = [Installation(GATEWAY, Path(loaded.paths.gateway_command[0]), services / GATEWAY / LOCK)]
+    found += [
+        Installation(name, Path(app.python), services / name / LOCK) for name, app in loaded.paths.own_apps.items()
+    ]
     if not loaded.process.uses_engine:
-        return (gateway,)
+        return tuple(found)
     form = loaded.choice.form
     engine, program = form.engine, Path(form.command[0])
-    found = [gateway]
     if engine.lock_file is not None:
         lock = data_root / ENGINE_FOLDER / engine.lock_file
         found.append(Installation(engine.name, program, lock, engine.install_variables))
@@ -72,7 +78,7 @@ def build_runtime_paths(
 ) -> RuntimePaths:
     """Where a process finds each program: in an environment made from the service's lock, or as a binary."""
     services = effects.paths.data_root / "services"
-    gateway = effects.engines.find_environment(services / GATEWAY / "requirements.lock", {})
+    gateway = effects.engines.find_environment(services / GATEWAY / LOCK, {})
     return RuntimePaths(
         runtime="process",
         engine_command=choice.form.command,
@@ -88,4 +94,11 @@ def build_runtime_paths(
         certificate_mark=certificate_mark,
         state=str(effects.paths.state_dir),
         scratch=str(effects.paths.state_dir / "scratch"),
+        own_apps={name: _find_own_program(effects, services / name) for name in list_own_services(settings)},
     )
+
+
+def _find_own_program(effects: Effects, folder: Path) -> OwnProgram:
+    """The program of an app's service that is the stack's own."""
+    python = effects.engines.find_environment(folder / LOCK, {}) / "bin" / "python"
+    return OwnProgram(str(python), str(folder), effects.files.hash_folder(folder))

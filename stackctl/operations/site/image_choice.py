@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stackctl.core.apps.catalog import list_image_settings
+from stackctl.core.apps.catalog import list_image_settings, list_own_services
 from stackctl.core.engine.engines import ENGINE_FOLDER, Engine
 from stackctl.core.engine.vllm import VLLM
 from stackctl.core.images.pins import LOCK_FILE, check_pins, parse_pins, pin_images
@@ -56,10 +56,12 @@ def _find_own(resolved: ResolvedSettings, name: str) -> str:
 
 def choose_tagged_images(effects: Effects, resolved: ResolvedSettings, stackfile: StackFile, engine: Engine) -> Images:
     """The images as settings and defaults name them, whatever is pinned."""
+    services = effects.paths.data_root / "services"
     return choose_images(
         resolved.values,
         engine,
-        effects.files.hash_folder(effects.paths.data_root / "services" / GATEWAY),
+        effects.files.hash_folder(services / GATEWAY),
         effects.files.hash_folder(effects.paths.data_root / ENGINE_FOLDER),
         with_vllm=any(model.engine == VLLM.name for model in stackfile.models.values()),
+        app_tags={name: effects.files.hash_folder(services / name) for name in list_own_services(resolved.values)},
     )

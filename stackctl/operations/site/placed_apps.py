@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stackctl.core.apps.catalog import choose_apps, list_image_settings
 from stackctl.core.apps.postgres import POSTGRES
-from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.dotenv import parse_dotenv
+from stackctl.core.settings.settings import Settings, split_names
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.errors import Finding, Severity
 from stackctl.operations.effects import Effects, Machine
@@ -37,6 +38,19 @@ def check_app_images(loaded: LoadedSite) -> list[Finding]:
         )
         for service, image in loaded.images.apps.items()
         if not image
+    ]
+
+
+def check_app_wheels(loaded: LoadedSite) -> list[Finding]:
+    """Check that the installed release has the packages of the site's apps that are the stack's own."""
+    if loaded.release is None:
+        return []
+    packed = split_names(parse_dotenv(loaded.release.settings_text).values.get("STACK_APPS", ""))
+    hint = f"pack again with STACK_APPS={loaded.settings.stack_apps}, or take it out of STACK_APPS"
+    return [
+        Finding("STACK_APPS", f"release {loaded.release.title} has no packages for {app.name}", hint)
+        for app in choose_apps(loaded.settings)
+        if app.own and app.name not in packed
     ]
 
 

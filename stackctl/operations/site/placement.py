@@ -29,7 +29,13 @@ from stackctl.operations.effects import Effects, Machine, Runtime
 from stackctl.operations.engine.gpu_engine import suggest_engine
 from stackctl.operations.engine.installations import find_vllm
 from stackctl.operations.site.lan import check_lan
-from stackctl.operations.site.placed_apps import check_app_images, check_app_programs, explain_apps, find_left_state
+from stackctl.operations.site.placed_apps import (
+    check_app_images,
+    check_app_programs,
+    check_app_wheels,
+    explain_apps,
+    find_left_state,
+)
 from stackctl.operations.site.state import load_state
 
 if TYPE_CHECKING:
@@ -67,9 +73,8 @@ def place_stack(
     raise_config_error("The gateway cannot be brought into the network.", lan)
     warnings = (*warnings, *lan)
     if runtime.value == "process":
-        raise_config_error(
-            "A program is missing.", check_app_programs(effects.machine, loaded.settings, (loaded.paths.programs,))
-        )
+        missing = check_app_programs(effects.machine, loaded.settings, (loaded.paths.programs,))
+        raise_config_error("A program is missing.", [*missing, *check_app_wheels(loaded)])
         apps = explain_apps(loaded.settings, str(effects.paths.rendered_dir))
         warnings = (*warnings, *apps, *find_left_state(effects, loaded.settings))
     else:

@@ -167,3 +167,43 @@ def test_a_wrong_command_line_says_what_is_expected() -> None:
     done = subprocess.run([sys.executable, str(RELAY), "x"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "expected ADDRESS PORT HOST" in done.stderr
+
+
+def test_it_relays_to_several_hosts_and_ends_at_all_of_them(server: socket.socket) -> None:
+    with socket.create_server(("127.0.0.3", 0)) as other:
+        other.settimeout(DEADLINE_S)
+        places = [
+            ("127.0.0.1", server.getsockname()[1], "127.0.0.2"),
+            ("127.0.0.1", other.getsockname()[1], "127.0.0.3"),
+        ]
+        words = [str(word) for place in places for word in place]
+        argv = [sys.executable, "-I", "-S", str(RELAY), *words]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            assert process.stdout is not None
+            assert {process.stdout.readline() for _ in places} == {
+                f"relay: {port} to {host}\n" for _, port, host in places
+            }
+            with connect(other) as client, accept(other) as service:
+                client.sendall(b"question")
+                assert service.recv(100) == b"question"
+                process.send_signal(signal.SIGTERM)
+                assert [process.stdout.readline() for _ in places] == ["relay: ending\n"] * 2
+                service.sendall(b"last")
+                assert client.recv(100) == b"last"
+            assert process.wait(DEADLINE_S) == 0
+
+
+def test_outside_is_the_address_of_the_way_to_other_machines_and_no_other(server: socket.socket) -> None:
+    port = server.getsockname()[1]
+    argv = [sys.executable, "-I", "-S", str(RELAY), "outside", str(port), "127.0.0.2"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            if "no way to other machines" in said:
+                pytest.skip("this machine has no way to others")
+            assert said == f"relay: {port} to 127.0.0.2\n"
+            with pytest.raises(ConnectionRefusedError):
+                connect(server)
+        finally:
+            process.kill()

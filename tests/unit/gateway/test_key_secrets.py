@@ -12,12 +12,13 @@ from gateway.errors import RefusedError
 from gateway.policy.access import find_caller
 from gateway.policy.keyring import KeyRing
 from gateway.policy.refresher import KeyReader
+from gateway.settings import SettingsError, parse_settings
 from gateway.state.schema import migrate
 from gateway.state.values import Caller
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gateway_calls import ADMIN, CLIENT
+from tests.gateway_calls import ADMIN, CLIENT, ENVIRONMENT
 from tests.unit.gateway.key_state import DAY_S, SETTINGS, State
 
 
@@ -142,3 +143,23 @@ def _make_ring() -> tuple[KeyRing, bytes]:
 
 
 RING = _make_ring()
+
+
+def test_a_service_of_the_stack_is_known_by_its_own_key_and_is_no_operator(state: State) -> None:
+    keys = {"GATEWAY_SERVICE_KEY_CHAT_API": "chat-api-key", "GATEWAY_SERVICE_KEY_AGENTS": ""}
+    settings = parse_settings({**ENVIRONMENT, **keys})
+    sent = [(b"authorization", b"Bearer chat-api-key")]
+    caller = find_caller(sent, settings, state.ring, time.time())
+    assert (caller.name, caller.is_admin, caller.key) == ("chat-api", False, None)
+    assert find_caller([*sent, (b"x-api-key", ADMIN.encode())], settings, state.ring, time.time()).is_admin
+    # An empty variable is nobody's key, and without the variable the key opens nothing.
+    with pytest.raises(RefusedError):
+        find_caller([(b"x-api-key", b"")], settings, state.ring, time.time())
+    assert state.ask("chat-api-key") == "invalid_api_key"
+    assert state.fail("keys.create", name="chat-api") == (400, "invalid_parameter", "name")
+
+
+def test_one_key_for_two_callers_is_refused_without_being_repeated() -> None:
+    with pytest.raises(SettingsError, match="GATEWAY_SERVICE_KEY_AGENTS") as caught:
+        parse_settings({**ENVIRONMENT, "GATEWAY_SERVICE_KEY_AGENTS": CLIENT})
+    assert CLIENT not in str(caught.value)

@@ -21,7 +21,7 @@ def list_named(settings: Settings, engine: Engine, pins: Pins | None = None) -> 
 def test_only_images_that_settings_name_are_looked_at() -> None:
     assert list_named(Settings(), LLAMA_CPP) == ()
     named = list_named(Settings(inference_image="house/llama:1", gateway_image="house/gateway:1"), LLAMA_CPP)
-    assert named == (LLAMA, NamedImage("GATEWAY_IMAGE", "house/gateway:1", "gateway"))
+    assert named == (LLAMA, NamedImage("GATEWAY_IMAGE", "house/gateway:1", "gateway", folder="api-gateway"))
     (own,) = list_named(Settings(inference_image="house/ours:1"), LLAMA_CPP_PYTHON)
     assert own.program == "/opt/engine/server.py"
 

@@ -18,7 +18,7 @@ def test_every_app_can_be_chosen_and_has_its_settings() -> None:
     for app in APPS:
         assert {*app.images.values(), *app.ports} <= set(setting_names())
         services = app.build(Settings(), AppPlaces(in_container=True))
-        assert {service.name for service in services if service.image} == set(app.images)
+        assert {service.name for service in services if service.image or service.is_own} == set(app.images)
         assert set(app.published) <= set(setting_names())
 
 

@@ -36,8 +36,7 @@ def prepare_cache(settings: Settings, catalog: Catalog) -> Plan | None:
             reason = str(error)
     if reason:
         _LOG.error("answers cannot be kept: %s; the gateway goes on without a cache", reason)
-    keys = {"admin": settings.admin_key, "client": settings.client_key}
-    secrets = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in keys.items()}
+    secrets = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in settings.keys.items()}
     return Plan(path, reason, limit_bytes, hash_code(), seal, secrets)
 
 

@@ -63,5 +63,5 @@ class GatePlan:
     def _build_content_log(self) -> ContentLog:
         if self.state is None:
             return ContentLog()
-        secrets = (self.settings.admin_key, self.settings.client_key, *self.catalog.secrets)
+        secrets = (*self.settings.keys.values(), *self.catalog.secrets)
         return ContentLog(Database(self.state), Path(self.settings.state.path), self.catalog.content, secrets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gateway.errors import ApiError, RefusedError
 from gateway.policy.keyring import KeyRing
@@ -17,7 +18,6 @@ _INVALID = ApiError(
 )
 _EXPIRED = ApiError(401, "key_expired", "This key has expired, or another one has replaced it; ask for a new one.")
 
-_ADMIN, _CLIENT = Caller("admin", is_admin=True), Caller("client")
 # Clients send one or two; each costs a comparison before anybody is known.
 _MOST_KEYS = 8
 
@@ -32,16 +32,14 @@ def find_caller(headers: HeaderList, settings: Settings, keyring: KeyRing, now: 
     Raises:
         RefusedError: 401 when the request has no valid key.
     """
-    admin, client = settings.admin_key.encode(), settings.client_key.encode()
+    known = _list_known(*settings.keys.items())
     caller, is_over = None, False
     for key in _list_keys(headers)[:_MOST_KEYS]:
         # Always compared with each, in constant time, so that the time tells nothing about any.
-        is_admin, is_client = hmac.compare_digest(key, admin), hmac.compare_digest(key, client)
+        found = [own for secret, own in known if hmac.compare_digest(key, secret)]
         held = keyring.find(key)
-        if is_admin:
-            caller = _ADMIN
-        elif is_client:
-            caller = caller or _CLIENT
+        if found:
+            caller = found[0] if found[0].is_admin else caller or found[0]
         elif held and held.is_over(now):
             is_over = True
         elif held:
@@ -49,6 +47,12 @@ def find_caller(headers: HeaderList, settings: Settings, keyring: KeyRing, now: 
     if caller is None:
         raise RefusedError(_EXPIRED if is_over else _INVALID)
     return caller
+
+
+@lru_cache
+def _list_known(*keys: tuple[str, str]) -> tuple[tuple[bytes, Caller], ...]:
+    """The keys of the environment and who sends them, for as long as they are the same."""
+    return tuple((secret.encode(), Caller(name, is_admin=name == "admin")) for name, secret in keys)
 
 
 def check_admin(caller: Caller) -> None:

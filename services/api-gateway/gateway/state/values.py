@@ -74,8 +74,8 @@ class Caller:
     """Who sent a request.
 
     Attributes:
-        name: ``admin`` and ``client`` for the two keys of the environment, else the key's name; ``-`` before a key was
-            found.
+        name: ``admin``, ``client`` or a service of the stack for keys of the environment, else the key's name; ``-``
+            before a key was found.
         key: the key of the database; None for those of the environment, which have no terms.
     """
 
@@ -91,4 +91,5 @@ class Caller:
 
 _FREE = Terms()
 NOBODY = Caller("-")
-RESERVED_NAMES = frozenset({"-", "admin", "client"})
+# The keys of the environment have these, or may have.
+RESERVED_NAMES = frozenset({"-", "admin", "client", "chat-api", "agents"})

@@ -9,7 +9,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from stackctl.core.apps.agents import AGENTS
 from stackctl.core.apps.app import App, AppPlaces, AppService, NeededProgram
+from stackctl.core.apps.chat_api import CHAT_API
 from stackctl.core.apps.observability.alerts import list_alerts, render_alerts
 from stackctl.core.apps.observability.dashboard import render_dashboard
 from stackctl.core.apps.observability.grafana import (
@@ -20,7 +22,9 @@ from stackctl.core.apps.observability.grafana import (
 )
 from stackctl.core.apps.observability.panels import ROWS
 from stackctl.core.apps.observability.prometheus import Scraping, render_prometheus
+from stackctl.core.apps.own_service import find_metrics
 from stackctl.core.settings.places import find_gateway_place
+from stackctl.core.settings.settings import split_names
 
 if TYPE_CHECKING:
     from stackctl.core.settings.settings import Settings
@@ -87,6 +91,8 @@ def _render_config(settings: Settings, places: AppPlaces) -> str:
     gateway = f"api-gateway:{settings.api_gateway_port}" if places.in_container else find_gateway_place(settings)
     alerts = _find_file(places, ALERTS_FILE)
     others = {GPU_METRICS: f"{places.choose_host(GPU_METRICS)}:{settings.gpu_metrics_port}"}
+    chosen = split_names(settings.stack_apps)
+    others |= {app.own: find_metrics(app.own, settings, places) for app in (CHAT_API, AGENTS) if app.name in chosen}
     return render_prometheus(Scraping(settings.stack_name, gateway, _find_key_file(places), alerts, others))
 
 

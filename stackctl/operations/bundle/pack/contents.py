@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from stackctl.core.apps.catalog import list_own_services
 from stackctl.core.bundle.format.manifest import Platform
 from stackctl.core.bundle.load.checks import ARCHITECTURES
 from stackctl.core.bundle.pack.plan import Contents
@@ -61,7 +62,8 @@ def gather_contents(
     models = _gather_models(world, loaded.choose_stack(runtime).models)
     config = gather_config(world.effects, loaded, Gathered(images=images.images, models=models.models), gpus)
     collect = partial(_collect_wheels, world, request.pythons, loaded.settings.pip_index_url)
-    wheels = _gather_wheels(world, collect) if "process" in runtimes else Gathered()
+    own = list_own_services(loaded.settings)
+    wheels = _gather_wheels(world, collect, own) if "process" in runtimes else Gathered()
     bootstrap = gather_bootstrap(world.effects, world.sources, collect, find_own_wheel)
     inventory = gather_inventory(
         images.images, models.models, wheels, bootstrap, world.describe_wheel, engine.components
@@ -130,14 +132,17 @@ def _choose_target(effects: Effects, loaded: LoadedSite) -> tuple[RuntimeName, t
     return "compose", (choose_device(effects, host, loaded, "compose")[0].value,)
 
 
-def _gather_wheels(world: PackEffects, collect: CollectWheels) -> Gathered:
-    """Wheels of the gateway and of the engine that the process runtime takes where there is no binary."""
+def _gather_wheels(world: PackEffects, collect: CollectWheels, apps: tuple[str, ...]) -> Gathered:
+    """Wheels of the gateway, of the apps that are the stack's own, and of the engine that the process runtime takes
+    where there is no binary.
+    """
     effects = world.effects
     engine = XLLAMACPP
     assert engine.lock_file is not None
     services = effects.paths.data_root / "services"
     paths: dict[str, Path] = {}
-    for lock in (services / GATEWAY / "requirements.lock", effects.paths.data_root / ENGINE_FOLDER / engine.lock_file):
+    locks = [services / name / "requirements.lock" for name in (GATEWAY, *apps)]
+    for lock in (*locks, effects.paths.data_root / ENGINE_FOLDER / engine.lock_file):
         paths |= {path.name: path for path in collect(lock)}
     return pack_paths(WHEELS, [paths[name] for name in sorted(paths)], world.sources, lambda size: None)
 

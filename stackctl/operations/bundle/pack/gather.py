@@ -130,7 +130,7 @@ def _list_references(images: Images, gpus: tuple[str, ...]) -> dict[str, tuple[t
         found[images.vllm] = ((VLLM_USE,), images.is_released)
     for service, image in images.apps.items():
         uses, _ = found.get(image, ((), False))
-        found[image] = ((*uses, f"{APP_USE}{service}"), images.is_released)
+        found[image] = ((*uses, f"{APP_USE}{service}"), images.is_released or service in images.built_apps)
     for gpu in gpus if images.needs_inference else ():
         reference = images.inference[gpu]
         uses, _ = found.get(reference, ((), False))

@@ -90,7 +90,8 @@ def _render_travelling(
     inference = {gpu: aliases.get(f"inference.{gpu}", default) for gpu in ("none", *GPUS)}
     vllm = aliases.get(VLLM_USE, loaded.images.vllm)
     apps = {name: aliases.get(f"{APP_USE}{name}", image) for name, image in loaded.images.apps.items()}
-    images = Images(aliases.get(GATEWAY, loaded.images.gateway), inference, True, True, vllm=vllm, apps=apps)
+    gateway, built = aliases.get(GATEWAY, loaded.images.gateway), loaded.images.built_apps
+    images = Images(gateway, inference, True, True, vllm=vllm, apps=apps, built_apps=built)
     rendered = render_site(effects, replace(loaded, compose=compose, images=images)).files
     kept = {GATEWAY_CONFIG}
     if content.images:

@@ -67,7 +67,7 @@ def gather_engine(
         message = "vLLM's own program is not in the bundle, and the process runtime does not install it"
         hint = "see that the site has it before it is cut off: VLLM_PROGRAM, docs/guides/models.md"
         warn(Finding("vllm", message, hint, Severity.WARNING))
-    for app in choose_apps(loaded.settings):
+    for app in (app for app in choose_apps(loaded.settings) if app.programs):
         packages = " ".join(dict.fromkeys(program.package for program in app.programs))
         message = "its programs are not in the bundle, and the process runtime does not install them"
         hint = f"see that the site has them before it is cut off: apt-get install {packages}"

@@ -1,0 +1,41 @@
+"""The app ``chat-api``: a chat API with sessions on top of the gateway. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from stackctl.core.apps.app import ANYWHERE, APPS_ALONE, App, AppPlaces, AppService, GatewayLink
+from stackctl.core.apps.own_service import build_own_service, link_own_service
+from stackctl.core.apps.postgres import POSTGRES
+
+if TYPE_CHECKING:
+    from stackctl.core.settings.settings import Settings
+
+SERVICE = "chat-api"
+
+
+def build_services(settings: Settings, places: AppPlaces) -> tuple[AppService, ...]:
+    """The one service; it keeps sessions where it is told to, in its folder or at a database."""
+    has_sessions = settings.chat_api_sessions == "disk"
+    url = settings.chat_api_database_url if has_sessions else ""
+    reaches = "" if not url else APPS_ALONE if urlsplit(url).hostname == POSTGRES.name else ANYWHERE
+    service = build_own_service(SERVICE, settings, places, keeps=has_sessions and not url, reaches=reaches)
+    return (service,)
+
+
+def link_gateway(settings: Settings, places: AppPlaces) -> GatewayLink:
+    """The service's key."""
+    return link_own_service(SERVICE)
+
+
+CHAT_API = App(
+    name="chat-api",
+    programs=(),
+    images={SERVICE: "CHAT_API_IMAGE"},
+    ports=("CHAT_API_PORT",),
+    published=("CHAT_API_PORT",),
+    build=build_services,
+    link=link_gateway,
+    own=SERVICE,
+)
