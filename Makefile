@@ -75,7 +75,7 @@ check: $(VENV)/.dev ## Check format, lint, types, the import contract and that t
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy --no-error-summary
-	@PYTHONPATH=services/api-gateway:services/chat-api $(VENV)/bin/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@PYTHONPATH=services/agents:services/api-gateway:services/chat-api $(VENV)/bin/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@$(VENV)/bin/pytest -n 0 -q tests/unit/korean > $(VENV)/korean.log || { cat $(VENV)/korean.log; exit 1; }
 	@echo "check: clean"
 
@@ -102,11 +102,11 @@ docs: $(VENV)/.dev ## Write .env.example, the reference pages and the schema aga
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.reference > $(VENV)/page && mv $(VENV)/page docs/reference/outcomes.md
 	@PYTHONPATH=services/api-gateway $(VENV)/bin/python -m gateway.policy.page > $(VENV)/page && mv $(VENV)/page docs/reference/fields.md
 
-lock: lock-stackctl lock-gateway lock-chat-api lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy lock-clients ## Resolve every lock file again
+lock: lock-stackctl lock-gateway lock-agents lock-chat-api lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy lock-clients ## Resolve every lock file again
 
 # Universal locks with hashes and without index addresses, so they install behind any mirror.
 COMPILE := $(VENV)/bin/python scripts/compile_lock.py
-.PHONY: lock-stackctl lock-gateway lock-chat-api lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy lock-clients
+.PHONY: lock-stackctl lock-gateway lock-agents lock-chat-api lock-inference lock-inference-build lock-xllamacpp lock-vllm lock-demo-model lock-litellm-proxy lock-clients
 lock-stackctl: $(VENV)/.dev ## Resolve stackctl's own locks again
 	@$(COMPILE) requirements.lock pyproject.toml --group checkout
 	@$(COMPILE) requirements-dev.lock pyproject.toml --group dev
@@ -116,6 +116,9 @@ lock-gateway: $(VENV)/.dev ## Resolve the gateway's lock again
 
 lock-chat-api: $(VENV)/.dev ## Resolve the chat API's lock again
 	@$(COMPILE) services/chat-api/requirements.lock services/chat-api/requirements.in
+
+lock-agents: $(VENV)/.dev ## Resolve the agents' lock again
+	@$(COMPILE) services/agents/requirements.lock services/agents/requirements.in
 
 lock-inference: $(VENV)/.dev ## Resolve llama-cpp-python's lock again
 	@$(COMPILE) services/inference/requirements.lock services/inference/requirements.in

@@ -1,0 +1,67 @@
+"""What callers send, as values. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from agents_client.results import ProblemAnalysis
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+MAX_PROBLEM = 20_000
+MAX_ANSWERS = 50
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def _refuse_control(text: str) -> str:
+    if _CONTROL.search(text):
+        raise PydanticCustomError("control_character", "A text has no control characters.")
+    return text
+
+
+_NoControl = AfterValidator(_refuse_control)
+Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400), _NoControl]
+Answer = Annotated[str, StringConstraints(max_length=4000), _NoControl]
+Problem = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_PROBLEM), _NoControl]
+Context = Annotated[dict[Key, Answer], Field(max_length=MAX_ANSWERS, description="Question, or name, to answer.")]
+
+
+class AgentRequest(BaseModel):
+    """What every call may say.
+
+    Attributes:
+        language: of prompts and answer; the service's own where it is not said.
+        model: the gateway's name of a model; the service's own where it is not said.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: Literal["ko", "en"] | None = None
+    model: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._:/@+-]+$")] | None = (
+        None
+    )
+
+    def list_facts(self) -> dict[str, Any]:
+        """What the agent's template puts in."""
+        return self.model_dump(mode="json", exclude={"language", "model"})
+
+
+class AnalysisRequest(AgentRequest):
+    """The problem, as a person tells it."""
+
+    problem: Problem = Field(examples=["우리 팀의 월간 보고서 생성을 자동화하고 싶습니다."])
+
+
+class QuestionsRequest(AgentRequest):
+    """The analysis, and what is known already."""
+
+    analysis: ProblemAnalysis
+    context: Context = {}
+
+
+class RequirementsRequest(AgentRequest):
+    """The analysis, and a person's answers."""
+
+    analysis: ProblemAnalysis
+    context: Context = {}

@@ -1,0 +1,1 @@
+"""The client of the agents, and the values that they answer with."""
