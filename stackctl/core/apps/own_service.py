@@ -110,7 +110,8 @@ def _list_values(settings: Settings, own: Mapping[str, Field[Any]], prefix: str)
     """The settings that are no secrets, as they are; what is empty is left to the service's own default."""
     here = {f"{prefix}{name}" for name in ("IMAGE", "LOG_FILE", "ALLOWED_HOSTS")}
     values = {name: getattr(settings, item.name) for name, item in own.items() if not item.metadata["secret"]}
-    return {name: str(value) for name, value in values.items() if name not in here and str(value)}
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    return {name: text for name, text in texts.items() if name not in here and text}
 
 
 def _list_hosts(settings: Settings, places: AppPlaces, prefix: str) -> dict[str, str]:

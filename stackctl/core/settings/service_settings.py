@@ -104,9 +104,9 @@ class ServiceSettings(GatewaySettings):
     )
     chat_api_session_days: int = declare(
         30,
-        "Days after which a session that nobody used is removed.",
+        "Days after which a session that nobody used is removed; 0 keeps them for ever.",
         group="Chat API",
-        bounds=(1, 3650),
+        bounds=(0, 36_500),
         unit="days",
         app="chat-api",
     )
@@ -121,7 +121,7 @@ class ServiceSettings(GatewaySettings):
         32,
         "Requests that the chat API answers at the same time.",
         group="Chat API",
-        bounds=(1, 1024),
+        bounds=(1, 4096),
         unit="requests",
         app="chat-api",
     )
@@ -129,18 +129,26 @@ class ServiceSettings(GatewaySettings):
         256,
         "Requests that may wait beyond those; one more is refused.",
         group="Chat API",
-        bounds=(0, 100_000),
+        bounds=(0, 65_536),
         unit="requests",
         app="chat-api",
     )
+    chat_api_max_body_bytes: int = declare(
+        4 << 20,
+        "Largest request body; a larger one is refused.",
+        group="Chat API",
+        bounds=(1024, 64 << 20),
+        unit="bytes",
+        app="chat-api",
+    )
     chat_api_timeout_s: int = declare(
-        600, "Longest time one answer may take.", group="Chat API", bounds=(1, 86_400), unit="seconds", app="chat-api"
+        300, "Longest time one answer may take.", group="Chat API", bounds=(1, 86_400), unit="seconds", app="chat-api"
     )
     chat_api_cache_entries: int = declare(
         0,
         "Answers that the chat API keeps in memory for equal requests; 0 keeps none.",
         group="Chat API",
-        bounds=(0, 1_000_000),
+        bounds=(0, 100_000),
         unit="answers",
         app="chat-api",
     )
@@ -199,6 +207,12 @@ class ServiceSettings(GatewaySettings):
     )
     agents_language: str = declare(
         "ko", "Language of the prompts where a request names none.", group="Agents", choices=("ko", "en"), app="agents"
+    )
+    agents_open: bool = declare(
+        False,
+        "Whether a caller without a key of the gateway is served with the agents' own.",
+        group="Agents",
+        app="agents",
     )
     agents_timeout_s: int = declare(
         600, "Longest time one call may take.", group="Agents", bounds=(1, 86_400), unit="seconds", app="agents"

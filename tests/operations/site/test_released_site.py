@@ -295,3 +295,17 @@ def test_a_release_with_vllm_s_image_alone_is_for_nvidia_s_gpus(world: World, tm
     release = replace(release, manifest=manifest.model_copy(update={"images": images}))
     assert release.gpus == ("nvidia",)
     assert choose_release_images(release.images, "", "").vllm == release.images["vllm.nvidia"] != ""
+
+
+@pytest.mark.parametrize("runtime", ["process", "compose"])
+def test_an_own_service_that_the_release_does_not_bring_is_refused_before_anything_starts(
+    world: World, tmp_path: Path, runtime: str
+) -> None:
+    install(world, tmp_path, runtimes=("compose", "process"))
+    key = "planted-chat-api-key"
+    world.files[SITE / ".env"] = write_env(STACK_APPS="chat-api", CHAT_API_GATEWAY_KEY=key, STACK_RUNTIME=runtime)
+    error = raised_by(lambda: run_up(world.effects))
+    missing = {"process": "has no packages for chat-api", "compose": "has no image for chat-api"}[runtime]
+    assert missing in str(error)
+    assert "pack again with STACK_APPS=chat-api" in error.hint
+    assert world.running == []

@@ -49,6 +49,11 @@ def test_every_setting_of_a_service_reaches_it_under_its_name_and_no_other_does(
     assert not [name for name in values if name.startswith(("AGENTS_", "GATEWAY_"))]
 
 
+def test_a_switch_is_told_in_lower_case() -> None:
+    (service,) = list_app_services(make_settings(stack_apps="agents", agents_open=True), CONTAINER)
+    assert service.environment["AGENTS_OPEN"] == "true"
+
+
 def test_what_is_empty_is_left_to_the_service() -> None:
     assert not [name for name, value in build_environment(CONTAINER).items() if not value and name != "SERVICE_FOLDER"]
 

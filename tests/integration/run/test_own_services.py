@@ -1,0 +1,93 @@
+"""The stack's own services on top of the gateway as processes: chosen by up, asked, watched, and gone again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.app_site import find_result
+from tests.integration.stack_site import Site
+from tests.ports import claim_ports
+from tests.processes import is_alive, list_listening
+from tests.waiting import wait_for
+
+LOOPBACK = "0100007F"
+SERVICES = {"chat-api": "CHAT_API", "agents": "AGENTS"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    chat, agents, *_ = claim_ports()
+    folder = tmp_path_factory.mktemp("own 'services' site")
+    site = Site.create(folder, CHAT_API_PORT=str(chat), AGENTS_PORT=str(agents), EMBEDDING_MODEL="none")
+    try:
+        said = site.run("up", "--apps", "chat-api, agents").stdout
+        assert all(find_url(site, service) in said for service in SERVICES)
+        yield site
+    finally:
+        site.stop()
+
+
+def find_url(site: Site, service: str) -> str:
+    return f"http://127.0.0.1:{site.settings[f'{SERVICES[service]}_PORT']}"
+
+
+def test_they_answer_on_loopback_alone_and_every_command_knows_them(site: Site) -> None:
+    assert site.settings["STACK_APPS"] == "chat-api,agents"
+    pids = site.find_pids()
+    for service in SERVICES:
+        assert find_result(site, "app", service) == ("ok", "answers /health/ready")
+        assert {address for address, _ in list_listening([pids[service]])} == {LOOPBACK}
+        assert httpx.get(f"{find_url(site, service)}/metrics", timeout=60).status_code == 200
+        assert f"launch: {service} starts" in site.run("logs", service).stdout
+    assert site.run("up").stdout.startswith("The stack is up; nothing had to change.")
+
+
+def test_the_gateway_knows_each_by_a_key_of_its_own(site: Site) -> None:
+    for service, prefix in SERVICES.items():
+        with site.client(f"{prefix}_GATEWAY_KEY") as client:
+            body = {"model": "local-chat", "messages": [{"role": "user", "content": "ping"}], "max_tokens": 2}
+            assert client.post("/v1/chat/completions", json=body).status_code == 200
+            assert client.get("/metrics").status_code == 403, service
+    wait_for(lambda: set(SERVICES) <= {row["name"] for row in site.run_json("usage")["rows"]}, "usage to be written")
+
+
+def test_their_keys_stand_in_env_and_the_secrets_file_alone(site: Site) -> None:
+    for prefix in SERVICES.values():
+        key = site.settings[f"{prefix}_GATEWAY_KEY"].encode()
+        holders = {path.name for path in site.path.rglob("*") if path.is_file() and key in path.read_bytes()}
+        assert holders == {".env", "secrets.json"}
+        for pid in site.list_processes():
+            assert key not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_they_are_ready_only_while_the_gateway_answers(site: Site) -> None:
+    gateway = site.find_pids()["api-gateway"]
+    os.kill(gateway, signal.SIGSTOP)
+    try:
+        for service in SERVICES:
+            status, detail = find_result(site, "app", service)
+            assert status == "failed"
+            assert "/health/ready" in detail
+    finally:
+        os.kill(gateway, signal.SIGCONT)
+    wait_for(lambda: {find_result(site, "app", item)[0] for item in SERVICES} == {"ok"}, "the gateway to answer again")
+
+
+def test_a_changed_setting_restarts_its_service_alone_and_none_ends_both(site: Site) -> None:
+    before = site.find_pids()
+    site.configure(AGENTS_LANGUAGE="en", CHAT_API_DEFAULT_SYSTEM_MESSAGE="'Say \"no\" for $5; #1'")
+    site.run("up")
+    after = site.find_pids()
+    assert {name for name, pid in after.items() if before[name] != pid} == set(SERVICES)
+    message = b'CHAT_API_DEFAULT_SYSTEM_MESSAGE=Say "no" for $5; #1'
+    assert message in Path(f"/proc/{after['chat-api']}/environ").read_bytes().split(b"\0")
+    site.run("up", "--apps", "none")
+    assert set(site.find_pids()) == {"api-gateway", "inference-chat"}
+    assert not any(is_alive(after[service]) for service in SERVICES)
+    assert site.settings["STACK_APPS"] == ""
