@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,7 +32,7 @@ def find_chat_python() -> str:
     return str(folder / "bin" / "python")
 
 
-def build_environment(port: int, **settings: str) -> dict[str, str]:
+def build_environment(port: int, settings: Mapping[str, str]) -> dict[str, str]:
     """The variables of a service with these settings, whose names lack the prefix."""
     named = {f"CHAT_API_{name}": value for name, value in settings.items()}
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -62,19 +62,19 @@ class ChatApi:
 
 
 @contextmanager
-def run_chat_api(folder: Path, port: int = 0, **settings: str) -> Iterator[ChatApi]:
+def run_chat_api(folder: Path, settings: Mapping[str, str], port: int = 0) -> Iterator[ChatApi]:
     """Run it until the end of the block; its log is in this folder.
 
     Args:
-        port: 0 for one that nobody uses.
         settings: its variables without their prefix.
+        port: 0 for one that nobody uses.
     """
     port = port or claim_port()
     log = folder / f"chat-api-{port}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [find_chat_python(), "-m", "chat_api"],
-            env=build_environment(port, **settings),
+            env=build_environment(port, settings),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,

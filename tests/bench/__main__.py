@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stackctl.adapters.files.site_files import find_cache_dir
 from stackctl.core.settings.dotenv import set_values
+from tests.bench.chat import measure_chat
 from tests.bench.gateway import measure_gateway, measure_gateway_start
 from tests.bench.groups import (
     measure_cli,
@@ -28,7 +29,7 @@ from tests.bench.sites import run_stackctl
 from tests.ports import claim_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = ("cli", "start", "health", "gateway", "policy", "engines", "offline", "images")
+GROUPS = ("cli", "start", "health", "gateway", "chat", "policy", "engines", "offline", "images")
 
 
 def main() -> int:
@@ -49,6 +50,7 @@ def main() -> int:
             "start": lambda: measure_start(site, options.rounds),
             "health": lambda: _with_stack(site, lambda: measure_health(site)),
             "gateway": lambda: _measure_gateway(site, options.rounds),
+            "chat": lambda: measure_chat(site),
             "policy": lambda: measure_policy(Path(name) / "policy"),
             "engines": lambda: measure_engines(
                 make_model(ROOT / "models" / "demo.gguf", cache / "bench" / "random-160m.gguf"), Path(name), cache

@@ -15,11 +15,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go: a port of this machine, the key, and headers that a gateway wants beside it."""
+    """Where requests go.
+
+    Attributes:
+        port: of this machine.
+        headers: that a server wants beside the key.
+        end: what a whole stream has near its end.
+    """
 
     port: int
     key: str
     headers: tuple[tuple[str, str], ...] = ()
+    path: str = "/v1/chat/completions"
+    end: bytes = b"[DONE]"
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ async def _run(target: Target, body: dict[str, Any], clients: int, requests: int
 async def _ask(target: Target, body: dict[str, Any]) -> Outcome:
     data = json.dumps(body).encode()
     head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {target.key}\r\n"
+        f"POST {target.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {target.key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n"
         + "".join(f"{name}: {value}\r\n" for name, value in target.headers)
         + "\r\n"
@@ -106,5 +114,5 @@ async def _ask(target: Target, body: dict[str, Any]) -> Outcome:
         writer.close()
     except (OSError, TimeoutError):
         return Outcome(first, time.perf_counter() - started, events, False)
-    ok = b"[DONE]" in seen if body.get("stream") else seen.startswith(b"HTTP/1.1 200")
+    ok = target.end in seen if body.get("stream") else seen.startswith(b"HTTP/1.1 200")
     return Outcome(first, time.perf_counter() - started, events, ok)

@@ -1,7 +1,8 @@
-"""``python -m tests.bench.paced PORT``: a server that streams at a fixed pace, or at once, until it is killed.
+"""``python -m tests.bench.paced PORT SECONDS``: a server that streams at a fixed pace, or at once, until it is killed.
 
 What a gateway costs shows best before a server whose own work is not on the same cores: here every stream has 100
-tokens, one each 10 ms, and costs next to nothing. A request for one token at most is answered at once.
+tokens, one each 10 ms unless said otherwise, and costs next to nothing. A request for one token at most is answered at
+once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 TOKENS, PACE_S = 100, 0.01
 
@@ -30,7 +32,7 @@ _TOKEN = _frame(_CHUNK % (b'{"content":"word "}', b"null"))
 _END = _frame(_CHUNK % (b"{}", b'"stop"')) + _frame(_USAGE) + _frame(b"[DONE]") + b"0\r\n\r\n"
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(pace_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -39,18 +41,18 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             if body.get("max_tokens") == 1:
                 writer.write(_HEAD + _TOKEN + _END)
             else:
-                await _stream(writer)
+                await _stream(writer, pace_s)
             if b"connection: close" in head:
                 break
     writer.close()
 
 
-async def _stream(writer: asyncio.StreamWriter) -> None:
+async def _stream(writer: asyncio.StreamWriter, pace_s: float) -> None:
     loop = asyncio.get_running_loop()
     start = loop.time()
     writer.write(_HEAD)
     for place in range(TOKENS):
-        await asyncio.sleep(max(0.0, start + place * PACE_S - loop.time()))
+        await asyncio.sleep(max(0.0, start + place * pace_s - loop.time()))
         writer.write(_TOKEN)
         await writer.drain()
     writer.write(_END)
@@ -58,9 +60,9 @@ async def _stream(writer: asyncio.StreamWriter) -> None:
 
 
 @contextlib.contextmanager
-def run_paced(port: int) -> Iterator[None]:
-    """Run the server until the end of the block."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.paced", str(port)])
+def run_paced(port: int, pace_s: float = PACE_S) -> Iterator[None]:
+    """Run the server until the end of the block; its tokens are ``pace_s`` seconds apart."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.paced", str(port), str(pace_s)])
     try:
         time.sleep(0.5)
         yield
@@ -69,10 +71,10 @@ def run_paced(port: int) -> Iterator[None]:
         process.wait()
 
 
-async def _serve(port: int) -> None:
-    server = await asyncio.start_server(_answer, "127.0.0.1", port, backlog=512)
+async def _serve(port: int, pace_s: float) -> None:
+    server = await asyncio.start_server(partial(_answer, pace_s), "127.0.0.1", port, backlog=512)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))

@@ -11,7 +11,7 @@ import sys
 
 from chat_api.config.settings import Settings, SettingsError, parse_settings
 
-CONFIGURATION_WRONG, PORT_TAKEN = 3, 5
+CONFIGURATION_WRONG, SESSIONS_UNUSABLE, PORT_TAKEN = 3, 4, 5
 
 
 def main() -> int:
@@ -28,6 +28,7 @@ def run(settings: Settings) -> int:
     from chat_api.api.application import build_application
     from chat_api.api.parts import build_parts
     from chat_api.api.server import bind, serve, stop_on_signals
+    from chat_api.store.schema import StoreError
     from chat_api.telemetry.logs import configure_logging
 
     stop_on_signals()
@@ -42,6 +43,8 @@ def run(settings: Settings) -> int:
         return _fail(f"CHAT_API_LOG_FILE is {settings.log_file!r}, which cannot be written: {error.strerror}", 3)
     try:
         parts = build_parts(settings)
+    except StoreError as error:
+        return _fail(f"{error}; see CHAT_API_FOLDER and CHAT_API_DATABASE_URL", SESSIONS_UNUSABLE)
     except OSError as error:  # what TLS says is one, too
         return _fail(f"CHAT_API_CA_BUNDLE is {settings.ca_bundle!r}, which cannot be used: {error}", 3)
     return serve(build_application(parts), listener)

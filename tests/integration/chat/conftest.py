@@ -13,7 +13,7 @@ from tests.integration.stack_site import Site
 @pytest.fixture(scope="session")
 def chat_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A stack of its own, whose gateway gives out keys; tests leave it as they found it."""
-    site = Site.create(tmp_path_factory.mktemp("a site with a chat API"), INFERENCE_SLOTS="4", INFERENCE_THREADS="1")
+    site = Site.create(tmp_path_factory.mktemp("a site with a chat API"), CONTEXT_LENGTH="4096", INFERENCE_SLOTS="4")
     try:
         site.run("up")
         yield site
@@ -23,11 +23,11 @@ def chat_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def chat_api(chat_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatApi]:
-    """A service that keeps nothing, with a key of its own; its operator lets callers send keys of providers."""
-    with run_chat_api(
-        tmp_path_factory.mktemp("chat-api"),
-        GATEWAY_URL=chat_site.url,
-        GATEWAY_KEY=chat_site.keys["GATEWAY_KEY"],
-        DEFAULT_TEMPERATURE="0",
-    ) as running:
+    """A service that keeps nothing, with a key of its own."""
+    settings = {
+        "GATEWAY_URL": chat_site.url,
+        "GATEWAY_KEY": chat_site.keys["GATEWAY_KEY"],
+        "DEFAULT_TEMPERATURE": "0",
+    }
+    with run_chat_api(tmp_path_factory.mktemp("chat-api"), settings) as running:
         yield running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -39,7 +40,7 @@ async def read_value(request: Request, model: type[M], limit_bytes: int) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True, include_input=False)
-    raise _describe(found)
+    raise describe_errors(found)
 
 
 def _check_media_type(value: str) -> None:
@@ -69,7 +70,8 @@ async def _collect(request: Request, limit_bytes: int) -> bytes:
         pieces.append(piece)
 
 
-def _describe(found: list[ErrorDetails]) -> ValidationException:
+def describe_errors(found: Sequence[ErrorDetails]) -> ValidationException:
+    """What pydantic found wrong, without what a client wrote."""
     if any(error["type"] in ("json_invalid", "model_type") for error in found):
         return ValidationException("invalid_json")
     fields = [FieldProblem(_name(error["loc"]), error["type"], _find_bound(error)) for error in found]

@@ -19,7 +19,7 @@ from chat_api.api.replies import JSON_HEADERS, STREAM_HEADERS, LiveResponse, Rep
 from chat_api.dto.request import ChatRequest
 from chat_api.dto.response import ChatResponse
 from chat_api.exceptions.chat_exceptions import ChatApiException
-from chat_api.service.chat_service import Ask
+from chat_api.service.chat_service import Ask, Begun
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -51,7 +51,13 @@ def build_chat_router(parts: Parts) -> APIRouter:
 
 def read_ask(request: Request, value: ChatRequest, request_id: str) -> Ask:
     """A request with what its headers say."""
-    return Ask(value, request_id, read_key(request))
+    headers = request.headers
+    return Ask(value, request_id, read_key(request), read_session_token(request), headers.get("idempotency-key", ""))
+
+
+def read_session_token(request: Request) -> str:
+    """The token of an anonymous session; empty for none."""
+    return request.headers.get("x-session-token", "").strip()
 
 
 def read_key(request: Request) -> str:
@@ -72,9 +78,9 @@ class _Work:
 
     async def answer(self, reply: Reply) -> None:
         """Answer in one piece."""
-        response = await self._parts.chat.answer(self._ask)
+        begun, response = await self._parts.chat.answer(self._ask)
         self._note(response)
-        await reply.whole(response.model_dump_json().encode(), JSON_HEADERS)
+        await reply.whole(response.model_dump_json().encode(), {**JSON_HEADERS, **_build_headers(begun)})
 
     async def stream(self, reply: Reply) -> None:
         """Answer as events. Until the first byte a failure is an answer of its own, and then an event."""
@@ -84,8 +90,8 @@ class _Work:
                     if isinstance(piece, ChatResponse):
                         self._note(piece)
                         await reply.end(_write_event(b"end", piece.model_dump_json().encode()))
-                    elif not reply.has_begun:
-                        await reply.begin(STREAM_HEADERS)
+                    elif isinstance(piece, Begun):
+                        await reply.begin({**STREAM_HEADERS, **_build_headers(piece)})
                     else:
                         await reply.write(
                             b"".join(b'event: delta\ndata: {"text":%s}\n\n' % orjson.dumps(t) for t in piece)
@@ -108,6 +114,11 @@ class _Work:
             "output_tokens": response.output_tokens,
             "api_key_source": source,
         }
+
+
+def _build_headers(begun: Begun) -> dict[str, str]:
+    token = {"x-session-token": begun.token} if begun.token else {}
+    return token | ({"idempotency-replayed": "true"} if begun.is_again else {})
 
 
 def _write_event(name: bytes, data: bytes) -> bytes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chat_api.api.bodies import describe_errors
 from chat_api.api.facts import find_facts
 from chat_api.api.problems import build_response
 from chat_api.exceptions.chat_exceptions import (
@@ -25,6 +27,7 @@ def add_exception_handlers(app: FastAPI) -> None:
     for kind in (ValidationException, ConfigurationException, ChatServiceException, OpenAIClientException):
         app.add_exception_handler(kind, handle_failure)
     app.add_exception_handler(HTTPException, handle_http_exception)
+    app.add_exception_handler(RequestValidationError, handle_wrong_parameter)
 
 
 async def handle_failure(request: Request, failure: Exception) -> Response:
@@ -33,6 +36,12 @@ async def handle_failure(request: Request, failure: Exception) -> Response:
     facts = find_facts(request.scope)
     facts.code = failure.code
     return build_response(failure, facts.language, facts.request_id)
+
+
+async def handle_wrong_parameter(request: Request, failure: Exception) -> Response:
+    """A part of the address that is not right."""
+    assert isinstance(failure, RequestValidationError)
+    return await handle_failure(request, describe_errors(failure.errors()))
 
 
 async def handle_http_exception(request: Request, failure: Exception) -> Response:

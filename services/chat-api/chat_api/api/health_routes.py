@@ -22,6 +22,8 @@ def build_health_router(parts: Parts) -> APIRouter:
     async def ready() -> ReadyState:
         """Whether the gateway answers, and sessions can be kept where they are switched on."""
         await parts.client.check_ready()
+        if parts.sessions:
+            await parts.sessions.do(lambda connection: connection.run("SELECT 1"))
         return ReadyState()
 
     async def metrics() -> Response:

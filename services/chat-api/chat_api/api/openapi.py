@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from chat_api.dto.request import ChatRequest, SessionRequest
 from chat_api.dto.response import ProblemDocument
 
+TITLE, VERSION = "chat-api", "1.0.0"
 DESCRIPTION = """Chat with the models of this stack, with sessions where the operator switched them on.
 
 A key is a key of the gateway, in `openai_api_key` or as `Authorization: Bearer KEY`. With `free_mode` the service asks
@@ -19,7 +20,12 @@ with its own where none is sent. Errors are problem documents (RFC 9457); `code`
 _REF = "#/components/schemas/{model}"
 # Bodies that the routes read themselves, since FastAPI's own reading costs more than the rest of a request.
 _BODIES: tuple[type[BaseModel], ...] = (ChatRequest, SessionRequest)
-_KEY = {"bearer": {"type": "http", "scheme": "bearer", "description": "A key of the gateway."}}
+_OWNERS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of the gateway."},
+    "session_token": {
+        "type": "apiKey", "in": "header", "name": "X-Session-Token", "description": "Of an anonymous session.",
+    },
+}  # fmt: skip
 
 
 def describe_body(model: type[BaseModel], is_required: bool = True) -> dict[str, Any]:
@@ -43,5 +49,5 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     _, schemas = models_json_schema(wanted, ref_template=_REF)  # type: ignore[arg-type]
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas["$defs"])
-    components["securitySchemes"] = _KEY
+    components["securitySchemes"] = _OWNERS
     return document

@@ -46,11 +46,11 @@ class ChatRequest(BaseModel):
         }
     )
 
-    session_id: SessionId | None = Field("", description="Names a session. Repeated in the answer.")
-    system_message: Text | None = Field("", description="Empty for the service's own.")
-    user_message: Text | None = Field("", description="What is asked.")
-    role: Text | None = Field("", description="Whom the model plays; a part of the system message.")
-    instructions: Text | None = Field("", description="How to answer; a part of the system message.")
+    session_id: SessionId | None = Field(default="", description="Names a session. Repeated in the answer.")
+    system_message: Text | None = Field(default="", description="Empty for the service's own.")
+    user_message: Text | None = Field(default="", description="What is asked.")
+    role: Text | None = Field(default="", description="Whom the model plays; a part of the system message.")
+    instructions: Text | None = Field(default="", description="How to answer; a part of the system message.")
     conversation_history: Annotated[list[Text | HistoryMessage], Field(max_length=MAX_ENTRIES)] | None = Field(
         default_factory=list,
         description="Earlier messages, oldest first. A text that begins with `assistant:` is the assistant's, any other"
@@ -59,13 +59,15 @@ class ChatRequest(BaseModel):
     memory_context: Annotated[list[Text], Field(max_length=MAX_ENTRIES)] | None = Field(
         default_factory=list, description="Facts to know; a part of the system message."
     )
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="Most tokens of the answer.")
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    model: Annotated[str, Field(max_length=200)] | None = Field("", description="Empty for the service's own.")
-    openai_api_key: Annotated[str, Field(max_length=1024)] | None = Field(
-        "", description="A key of the gateway or, where the operator allows it, of a provider."
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Most tokens of the answer."
     )
-    free_mode: bool | None = Field(False, description="Without a key, ask with the service's own.")
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    model: Annotated[str, Field(max_length=200)] | None = Field(default="", description="Empty for the service's own.")
+    openai_api_key: Annotated[str, Field(max_length=1024)] | None = Field(
+        default="", description="A key of the gateway or, where the operator allows it, of a provider."
+    )
+    free_mode: bool | None = Field(default=False, description="Without a key, ask with the service's own.")
 
 
 class SessionRequest(BaseModel):
@@ -73,7 +75,7 @@ class SessionRequest(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"session_id": "trip-to-busan"}, {}]})
 
-    session_id: SessionId | None = Field("", description="Empty for an id that the service chooses.")
+    session_id: SessionId | None = Field(default="", description="Empty for an id that the service chooses.")
 
 
 Language = Literal["en", "ko"]

@@ -46,10 +46,12 @@ class ChatResponse(BaseModel):
     created_at: datetime
     temperature: float | None = None
     instructions: str | None = None
-    response_time: float | None = Field(None, description="Seconds.")
+    response_time: float | None = Field(default=None, description="Seconds.")
     success: bool = True
     error_message: str | None = None
-    api_key_source: KeySource | None = Field(None, description="`user`: the caller's key; `default`: the service's.")
+    api_key_source: KeySource | None = Field(
+        default=None, description="`user`: the caller's key; `default`: the service's."
+    )
 
 
 class FieldError(BaseModel):
@@ -112,7 +114,7 @@ class SessionList(BaseModel):
 class BegunSession(SessionFacts):
     """A session that has begun."""
 
-    session_token: str | None = Field(None, description="Opens an anonymous session; said once.")
+    session_token: str | None = Field(default=None, description="Opens an anonymous session; said once.")
 
 
 class StoredTurn(BaseModel):
@@ -126,7 +128,7 @@ class StoredTurn(BaseModel):
 class SessionExport(SessionFacts):
     """A session with everything that is kept of it."""
 
-    summary: str = Field("", description="Of turns that no longer fit the model's context.")
+    summary: str = Field(default="", description="Of turns that no longer fit the model's context.")
     history: list[StoredTurn]
 
 

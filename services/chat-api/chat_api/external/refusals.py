@@ -41,7 +41,8 @@ def build_refusal(status: int, body: Any, retry_after_s: float | None) -> ChatAp
     """
     error = body.get("error") if isinstance(body, dict) else None
     given = error.get("code") if isinstance(error, dict) else None
-    code = given if given in _SAME else _CODES.get(str(given)) or _choose(status)
+    named = given if isinstance(given, str) else ""
+    code = named if named in _SAME else _CODES.get(named) or _choose(status)
     kind = ValidationException if code in _VALIDATION else OpenAIClientException
     return kind(code, retry_after_s=retry_after_s)
 

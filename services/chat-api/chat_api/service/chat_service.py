@@ -1,11 +1,11 @@
-"""Answer one request: its check, its key, its messages, its answer. Does I/O through what it is given."""
+"""Answer one request: its check, its key, its messages, its answer, its turn. Does I/O through what it is given."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,9 +18,13 @@ from chat_api.dto.response import ChatResponse
 from chat_api.exceptions.chat_exceptions import OpenAIClientException, ValidationException
 from chat_api.external.events import StreamReader
 from chat_api.service.asking import Asker, Opened
+from chat_api.service.cache import AnswerCache
+from chat_api.service.completions import read_completion, read_count
+from chat_api.service.fitting import Fitter, Wish
 from chat_api.service.keys import SelectedKey, join_keys, select_key
-from chat_api.service.messages import Message, assemble, build_system_message, read_history, split_turns
+from chat_api.service.messages import Message, build_system_message, read_history, split_turns
 from chat_api.service.places import Places
+from chat_api.service.sessions import Kept, Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,27 @@ class Ask:
     """One request with what its headers say.
 
     Attributes:
-        key: the caller's, from the headers; empty for none.
+        key, session_token, idempotency: from the headers; empty for none.
     """
 
     request: ChatRequest
     request_id: str
     key: str = ""
+    session_token: str = ""
+    idempotency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is known when an answer begins.
+
+    Attributes:
+        token: a new one, to be told to the owner of an anonymous session; empty for none.
+        is_again: whether the turn was already there, by the request's Idempotency-Key.
+    """
+
+    token: str = ""
+    is_again: bool = False
 
 
 @dataclass(slots=True)
@@ -42,17 +61,29 @@ class Turn:
 
     Attributes:
         body: what the gateway is sent, but for ``stream``.
+        kept: the session that it is a turn of; None for none.
+        known: its answer, where there is one already; ``name`` is the cache's for a new one.
         started: when it came, by the monotonic clock.
     """
 
     ask: Ask
     key: SelectedKey
-    body: dict[str, Any]
+    kept: Kept | None
+    body: dict[str, Any] = field(default_factory=dict)
+    known: ChatResponse | None = None
+    name: bytes = b""
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def begun(self) -> Begun:
+        """See ``Begun``."""
+        if self.kept is None:
+            return Begun()
+        return Begun(self.kept.owner.token, self.kept.again is not None)
 
     def build_response(self, opened: Opened, text: str, usage: dict[str, Any]) -> ChatResponse:
         """The answer as clients see it."""
-        given, written = (_read_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
+        given, written = (read_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
         return ChatResponse(
             session_id=self.ask.request.session_id or "",
             response_text=text,
@@ -63,9 +94,22 @@ class Turn:
             created_at=datetime.now(UTC),
             temperature=self.body["temperature"],
             instructions=self.ask.request.instructions or "",
-            response_time=round(time.monotonic() - self.started, 6),
+            response_time=self._measure(),
             api_key_source=opened.source,
         )
+
+    def repeat(self, response: ChatResponse) -> ChatResponse:
+        """An answer from the cache as one to this request."""
+        request = self.ask.request
+        changes = {
+            "session_id": request.session_id or "",
+            "instructions": request.instructions or "",
+            "response_time": self._measure(),
+        }
+        return response.model_copy(update=changes)
+
+    def _measure(self) -> float:
+        return round(time.monotonic() - self.started, 6)
 
 
 class ChatService:
@@ -73,35 +117,46 @@ class ChatService:
 
     Args:
         asker: asks the gateway.
+        fitter: makes histories fit.
+        sessions: where turns are kept; None for a service that keeps none.
     """
 
-    def __init__(self, settings: Settings, asker: Asker) -> None:
-        self._settings, self._asker = settings, asker
+    def __init__(self, settings: Settings, asker: Asker, fitter: Fitter, sessions: Sessions | None) -> None:
+        self._settings, self._asker, self._fitter, self._sessions = settings, asker, fitter, sessions
         self.places = Places(settings.parallel, settings.queue)
+        self.cache = AnswerCache(settings.cache_entries, settings.cache_age_s)
 
-    async def answer(self, ask: Ask) -> ChatResponse:
-        """The whole answer to a request.
+    async def answer(self, ask: Ask) -> tuple[Begun, ChatResponse]:
+        """The whole answer to a request; it is kept by then, where it is a turn of a session.
 
         Raises:
             ChatApiException: it cannot be answered.
         """
         async with self._begin(ask) as turn:
-            body = orjson.dumps({**turn.body, "stream": False})
-            async with self._open(turn, body) as opened:
-                text, usage = _read_completion(await opened.answer.read_json())
-            return turn.build_response(opened, text, usage)
+            if turn.known is not None:
+                return turn.begun, turn.known
+            async with self._open(turn, orjson.dumps({**turn.body, "stream": False})) as opened:
+                text, usage = read_completion(await opened.answer.read_json())
+            response = turn.build_response(opened, text, usage)
+            await self._keep(turn, response)
+            return turn.begun, response
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[list[str] | ChatResponse, None]:
-        """The answer as it comes: lists of texts, an empty one as soon as it has begun, and the whole at the end.
+    async def stream(self, ask: Ask) -> AsyncGenerator[Begun | list[str] | ChatResponse, None]:
+        """The answer as it comes: that it has begun, lists of texts, and the whole at the end, which is kept by then.
 
         Raises:
             ChatApiException: it cannot be answered, or breaks off.
         """
         async with self._begin(ask) as turn:
-            body = orjson.dumps({**turn.body, "stream": True, "stream_options": {"include_usage": True}})
+            if turn.known is not None:
+                yield turn.begun
+                yield [turn.known.response_text]
+                yield turn.known
+                return
             reader = StreamReader()
-            async with self._open(turn, body) as opened:
-                yield []
+            more = {"stream": True, "stream_options": {"include_usage": True}}
+            async with self._open(turn, orjson.dumps({**turn.body, **more})) as opened:
+                yield turn.begun
                 async for data in opened.answer.read_pieces():
                     if texts := reader.feed(data):
                         yield texts
@@ -109,13 +164,15 @@ class ChatService:
                         break
                 else:
                     raise OpenAIClientException("gateway_broken_answer")
-            yield turn.build_response(opened, "".join(reader.parts), reader.usage)
+            response = turn.build_response(opened, "".join(reader.parts), reader.usage)
+            await self._keep(turn, response)
+            yield response
 
     @asynccontextmanager
     async def _begin(self, ask: Ask) -> AsyncIterator[Turn]:
         with self.places.enter(), _name_timeout():
-            async with asyncio.timeout(self._settings.timeout_s):
-                yield self._prepare(ask)
+            async with asyncio.timeout(self._settings.timeout_s), AsyncExitStack() as stack:
+                yield await self._prepare(ask, stack)
 
     @asynccontextmanager
     async def _open(self, turn: Turn, body: bytes) -> AsyncIterator[Opened]:
@@ -123,27 +180,78 @@ class ChatService:
         async with self.places.take(), self._asker.open(turn.key, free_mode, body, turn.ask.request_id) as opened:
             yield opened
 
-    def _prepare(self, ask: Ask) -> Turn:
-        """Check a request and build what the gateway is sent.
+    async def _prepare(self, ask: Ask, stack: AsyncExitStack) -> Turn:
+        """Check a request, have its session for it, and build what the gateway is sent.
 
         Raises:
             ChatApiException: it is not right.
         """
-        request, defaults = ask.request, self._settings.defaults
+        request = ask.request
         if not (request.user_message or "").strip():
             raise ValidationException("user_message_empty")
         callers = join_keys(request.openai_api_key or "", ask.key)
         key = select_key(callers, bool(request.free_mode), self._settings.gateway_key)
-        history = read_history(request.conversation_history or ())
-        system = build_system_message(request, defaults.system_message)
-        messages: list[Message] = assemble(system, split_turns(history), request.user_message or "")
-        body = {
-            "model": request.model or defaults.model,
-            "messages": messages,
-            "max_tokens": request.max_tokens or defaults.max_tokens,
-            "temperature": defaults.temperature if request.temperature is None else request.temperature,
+        given = split_turns(read_history(request.conversation_history or ()))
+        turn = Turn(ask, key, await self._hold(ask, key, stack))
+        if turn.kept and turn.kept.again:
+            turn.known = ChatResponse.model_validate(turn.kept.again.answer)
+            return turn
+        turn.body = await self._build_body(turn, given)
+        if turn.kept is None:
+            turn.name = self.cache.build_name(key.key, key.source, orjson.dumps(turn.body)) if self.cache.is_on else b""
+            turn.known = turn.repeat(found) if (found := self.cache.find(turn.name)) else None
+        return turn
+
+    async def _hold(self, ask: Ask, key: SelectedKey, stack: AsyncExitStack) -> Kept | None:
+        """The session that the request is a turn of, which others wait for; None where nothing is kept."""
+        if self._sessions is None or not ask.request.session_id:
+            if ask.idempotency:
+                raise ValidationException("idempotency_needs_session")
+            return None
+        owner = await self._sessions.find_owner(key, ask.session_token, begins=True)
+        if owner.token and ask.idempotency:  # nobody could show that the turn is theirs
+            raise ValidationException("idempotency_needs_owner")
+        return await stack.enter_async_context(self._sessions.hold(owner, ask.request, ask.idempotency))
+
+    async def _build_body(self, turn: Turn, given: list[list[Message]]) -> dict[str, Any]:
+        request, defaults, kept = turn.ask.request, self._settings.defaults, turn.kept
+        stored = kept if kept and not given else None
+        wish = Wish(
+            key=turn.key,
+            request_id=turn.ask.request_id,
+            model=request.model or defaults.model,
+            max_tokens=request.max_tokens or defaults.max_tokens,
+            system=build_system_message(request, defaults.system_message),
+            question=request.user_message or "",
+            turns=_list_turns(stored) if stored else given,
+            summary=stored.session.summary if stored and stored.session else "",
+        )
+        fitted = await self._fitter.fit(wish)
+        if stored and self._sessions and fitted.summary != wish.summary:
+            await self._sessions.keep_summary(stored, fitted.summary, fitted.dropped)
+        temperature = defaults.temperature if request.temperature is None else request.temperature
+        return {
+            "model": wish.model,
+            "messages": fitted.messages,
+            "max_tokens": wish.max_tokens,
+            "temperature": temperature,
         }
-        return Turn(ask, key, body)
+
+    async def _keep(self, turn: Turn, response: ChatResponse) -> None:
+        if turn.kept is not None and self._sessions is not None:
+            question = turn.ask.request.user_message or ""
+            await self._sessions.commit(turn.kept, question, response.model_dump(mode="json"))
+        self.cache.keep(turn.name, response)
+
+
+def _list_turns(kept: Kept) -> list[list[Message]]:
+    return [
+        [
+            {"role": "user", "content": turn.question},
+            {"role": "assistant", "content": str(turn.answer.get("response_text", ""))},
+        ]
+        for turn in kept.turns
+    ]
 
 
 @contextmanager
@@ -152,22 +260,3 @@ def _name_timeout() -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise OpenAIClientException("gateway_timeout") from error
-
-
-def _read_completion(found: Any) -> tuple[str, dict[str, Any]]:
-    """The text and the usage of a whole completion.
-
-    Raises:
-        OpenAIClientException: it is none.
-    """
-    try:
-        text = found["choices"][0]["message"].get("content")
-        usage = found.get("usage") or {}
-    except (AttributeError, IndexError, KeyError, TypeError):
-        raise OpenAIClientException("gateway_broken_answer") from None
-    return text if isinstance(text, str) else "", usage if isinstance(usage, dict) else {}
-
-
-def _read_count(usage: dict[str, Any], name: str) -> int:
-    value = usage.get(name)
-    return value if isinstance(value, int) and value >= 0 else 0

@@ -87,3 +87,15 @@ def assemble(system: str, turns: Iterable[Sequence[Message]], question: str) -> 
     history = [message for turn in turns for message in turn]
     first = [{"role": "system", "content": system}] if system else []
     return [*first, *join_neighbours([*history, {"role": "user", "content": question}])]
+
+
+def quote_summary(summary: str) -> list[list[Message]]:
+    """A summary of what came before, as a turn of the user's: it was made of what users and models wrote."""
+    return [[{"role": "user", "content": f"(Summary of our earlier conversation: {summary})"}]] if summary else []
+
+
+def write_transcript(summary: str, turns: Iterable[Sequence[Message]], most_bytes: int) -> str:
+    """What is to be summarised, as one text; of one that is too long, the end."""
+    lines = [f"{message['role']}: {message['content']}" for turn in turns for message in turn]
+    text = "\n".join([f"Before: {summary}", *lines] if summary else lines).encode()
+    return text[-most_bytes:].decode(errors="ignore")

@@ -27,7 +27,6 @@ class Metrics:
         )
         self.tokens = Counter("chat_api_tokens", "Tokens, as the model's server counts them.", ("kind", "key_source"),
                               registry=self._registry)  # fmt: skip
-        self.cached = Counter("chat_api_cached_answers", "Answers from the cache.", registry=self._registry)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show a figure that is read when somebody asks."""
