@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from stackctl.core.lan.authority import Authority, build_authority
-from stackctl.core.lan.checks import Pair
 from stackctl.core.lan.names import parse_names
+from stackctl.core.lan.pair import Pair
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 

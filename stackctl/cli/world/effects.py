@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import stackctl
 from stackctl.adapters.files import site_files
-from stackctl.adapters.http import admin_calls, service_calls
+from stackctl.adapters.http import service_calls
 from stackctl.adapters.machine import commands, host, processes
 from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.machine.interrupts import hold_interrupts
@@ -25,6 +25,7 @@ from stackctl.cli.world.runtimes import SiteRuntimes
 from stackctl.operations.effects import Effects, Given, Paths, Terminal
 
 if TYPE_CHECKING:
+    from stackctl.core.access.replies import AdminReply
     from stackctl.core.machine.gpu import GpuMemory
     from stackctl.core.machine.host import Host
 
@@ -97,7 +98,11 @@ class _Network:
 
     fetch = staticmethod(service_calls.fetch)
     stream_chat = staticmethod(service_calls.stream_chat)
-    post_action = staticmethod(admin_calls.post_action)
+
+    def post_action(self, url: str, key: str, action: Mapping[str, Any], timeout_s: float) -> AdminReply | None:
+        from stackctl.adapters.http.admin_calls import post_action  # with httpx, which costs every other command 0.1 s
+
+        return post_action(url, key, action, timeout_s)
 
 
 class _Clock:

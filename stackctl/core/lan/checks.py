@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -13,29 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from stackctl.core.lan.authority import BACKDATED, list_outside
 from stackctl.core.lan.names import Names
+from stackctl.core.lan.pair import CERTIFICATE_SETTING, KEY_SETTING, OWN, Pair
 from stackctl.errors import Finding, Severity
 
-OWN = "lan"
-CERTIFICATE_SETTING, KEY_SETTING = "LAN_CERTIFICATE", "LAN_CERTIFICATE_KEY"
 # Time in which a company gives out another certificate, and in which all machines learn of another authority.
 COMPANY_NOTICE, OWN_NOTICE = timedelta(days=30), timedelta(days=180)
 _RENEW_OWN = "run 'stackctl lan enable --new-ca', and have the other machines trust the new one"
 _SYNCHRONIZE = "set the clock (timedatectl set-ntp true, or the company's time server)"
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What the server by TLS starts with: the company's certificate, or the site's own authority.
-
-    Attributes:
-        chain: PEM text, the server's certificate first; of the site's own authority its certificate.
-        key: PEM text of the first certificate's private key.
-        is_company: whether it is the company's.
-    """
-
-    chain: str
-    key: str = field(repr=False)
-    is_company: bool = False
 
 
 def check_pair(pair: Pair, names: Names, now: datetime) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stackctl.core.engine.choice import EngineChoice
-from stackctl.core.lan.checks import Pair
+from stackctl.core.lan.pair import Pair
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import ResolvedSettings
 from stackctl.core.settings.stackfile import StackFile

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.apps.lan import LAN, find_url, list_names
 from stackctl.core.lan.authority import Authority, list_outside
-from stackctl.core.lan.checks import Pair, check_pair, find_end
+from stackctl.core.lan.checks import check_pair, find_end
 from stackctl.core.lan.names import Names, parse_names
+from stackctl.core.lan.pair import Pair
 from stackctl.core.settings.dotenv import set_values
 from stackctl.core.settings.settings import Settings, split_names
 from stackctl.core.settings.sources import Origin

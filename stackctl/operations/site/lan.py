@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.apps.lan import AUTHORITY_FILE, AUTHORITY_KEY_FILE, LAN, is_address, list_names
-from stackctl.core.lan.checks import CERTIFICATE_SETTING, KEY_SETTING, OWN, Pair, check_pair, find_end
 from stackctl.core.lan.names import parse_names
+from stackctl.core.lan.pair import CERTIFICATE_SETTING, KEY_SETTING, OWN, Pair
 from stackctl.core.settings.settings import Settings
 from stackctl.errors import Finding, Severity
 from stackctl.operations.effects import Effects
@@ -83,6 +83,8 @@ def check_lan(effects: Effects, loaded: LoadedSite) -> tuple[Finding, ...]:
         return (Finding("LAN_ADDRESS", message, "clear it to listen on every one"),)
     if loaded.pair is None:
         return tuple(_explain_missing(effects, settings))
+    from stackctl.core.lan.checks import check_pair
+
     return (*_check_modes(effects, settings), *check_pair(loaded.pair, names, effects.clock.now()))
 
 
@@ -90,6 +92,8 @@ def describe_lan(effects: Effects, loaded: LoadedSite) -> tuple[Finding, ...]:
     """The same, and where nothing speaks against it, until when it is so."""
     if (found := check_lan(effects, loaded)) or loaded.pair is None:
         return found
+    from stackctl.core.lan.checks import find_end
+
     whose = "the company's certificate" if loaded.pair.is_company else "the certificate authority"
     return (Finding(OWN, f"{whose} is valid until {find_end(loaded.pair):%Y-%m-%d}", severity=Severity.OK),)
 

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from gateway.catalog.values import Provider, Route, Target, Timeouts
+from gateway.edge.loop import build_loop
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
 from gateway.lanes.reply import Course
@@ -227,7 +228,8 @@ def test_a_name_that_nobody_resolves_keeps_no_other_waiting(server: StandIn, mon
             await upstream.close()
         assert all(isinstance(result, TargetError) for result in results)
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=build_loop) as runner:
+        runner.run(run())
 
 
 def test_a_target_that_has_no_such_format_is_no_fallback(server: StandIn) -> None:

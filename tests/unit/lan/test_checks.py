@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from stackctl.core.lan.authority import Authority
-from stackctl.core.lan.checks import Pair, check_pair
+from stackctl.core.lan.checks import check_pair
 from stackctl.core.lan.names import parse_names
+from stackctl.core.lan.pair import Pair
 from tests.lan_certificates import NOW, make_authority, make_company_pair
 
 NAMES = parse_names(["gpu.example", "10.77.0.1"])

@@ -130,6 +130,14 @@ class CacheFile:
         query = "SELECT model, count(*), sum(length(answer)) FROM answers GROUP BY model ORDER BY model"
         return self._do(lambda connection: connection.execute(query).fetchall())
 
+    def list_digests(self) -> list[bytes]:
+        """What may be found.
+
+        Raises:
+            CacheError: the file cannot be read.
+        """
+        return self._do(lambda connection: [row[0] for row in connection.execute("SELECT digest FROM answers")])
+
     def hold_to_key(self, mark: bytes) -> int:
         """Remove the answers that were sealed with another key than this one's mark, or not at all; their number.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.cache.file import FILE_NAME, CacheFile
 from gateway.cache.values import CacheError
@@ -40,15 +41,25 @@ _SCHEMA = f"""
 """
 
 
-def prepare(folder: Path, limit_bytes: int, models: Collection[str], mark: bytes = b"") -> tuple[Path, int]:
+class Prepared(NamedTuple):
+    """The file as it was made ready.
+
+    Attributes:
+        removed: answers that were removed because they were sealed with another key, or not.
+        digests: of those that are kept.
+    """
+
+    path: Path
+    removed: int
+    digests: list[bytes]
+
+
+def prepare(folder: Path, limit_bytes: int, models: Collection[str], mark: bytes = b"") -> Prepared:
     """Make the file, or anew where it is damaged or of another form. Only its owner may read it.
 
     Args:
         models: routes whose answers stay in it.
         mark: of the key that answers are sealed with; empty where they are not.
-
-    Returns:
-        Its path, and the number of answers that were removed because they were sealed with another key, or not.
 
     Raises:
         CacheError: the folder cannot be written.
@@ -57,15 +68,14 @@ def prepare(folder: Path, limit_bytes: int, models: Collection[str], mark: bytes
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            removed = _prepare(path, limit_bytes, models, mark)
+            return _prepare(path, limit_bytes, models, mark)
         except CacheError as error:
             if not error.is_broken:
                 raise
             remove(folder)
-            removed = _prepare(path, limit_bytes, models, mark)
+            return _prepare(path, limit_bytes, models, mark)
     except OSError as error:
         raise CacheError(str(error.strerror).lower()) from error
-    return path, removed
 
 
 def remove(folder: Path) -> bool:
@@ -80,7 +90,7 @@ def remove(folder: Path) -> bool:
     return bool(paths)
 
 
-def _prepare(path: Path, limit_bytes: int, models: Collection[str], mark: bytes) -> int:
+def _prepare(path: Path, limit_bytes: int, models: Collection[str], mark: bytes) -> Prepared:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
     file = CacheFile(path, limit_bytes)
@@ -88,6 +98,6 @@ def _prepare(path: Path, limit_bytes: int, models: Collection[str], mark: bytes)
         file.bring_to_form(_VERSION, _SCHEMA)
         removed = file.hold_to_key(mark)
         file.tidy(models)
+        return Prepared(path, removed, file.list_digests())
     finally:
         file.close()
-    return removed

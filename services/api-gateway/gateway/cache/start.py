@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gateway
 from gateway.cache.prepare import prepare, remove
+from gateway.cache.presence import Presence
 from gateway.cache.seal import Seal
 from gateway.cache.store import Plan
 from gateway.cache.values import CacheError
@@ -27,24 +28,25 @@ def prepare_cache(settings: Settings, catalog: Catalog) -> Plan | None:
         return None
     limit_bytes = catalog.cache_mb * _MIB
     path, reason, seal = None, "this gateway keeps no state", None
+    digests: list[bytes] = []
     if settings.state.path:
         try:
             seal = Seal(settings.cache_key) if settings.cache_key else None
-            path = _prepare(Path(settings.state.path), limit_bytes, models, seal)
+            path, digests = _prepare(Path(settings.state.path), limit_bytes, models, seal)
             reason = ""
         except CacheError as error:
             reason = str(error)
     if reason:
         _LOG.error("answers cannot be kept: %s; the gateway goes on without a cache", reason)
     secrets = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in settings.keys.items()}
-    return Plan(path, reason, limit_bytes, hash_code(), seal, secrets)
+    return Plan(path, reason, limit_bytes, hash_code(), Presence(digests), seal, secrets)
 
 
-def _prepare(folder: Path, limit_bytes: int, models: Collection[str], seal: Seal | None) -> Path:
-    path, removed = prepare(folder, limit_bytes, models, seal.mark if seal else b"")
+def _prepare(folder: Path, limit_bytes: int, models: Collection[str], seal: Seal | None) -> tuple[Path, list[bytes]]:
+    path, removed, digests = prepare(folder, limit_bytes, models, seal.mark if seal else b"")
     if removed:
         _LOG.warning("%d kept answers were not encrypted with this GATEWAY_CACHE_KEY, and were removed", removed)
-    return path
+    return path, digests
 
 
 def _forget(folder: str) -> None:

@@ -1,6 +1,7 @@
 """The kept answers of one worker: found, kept, counted. Does I/O: the file, in two threads of its own; the log.
 
-Nothing here ever fails a request. Reading has its own thread, so that no write delays it, and a bound in time; what is
+Nothing here ever fails a request. That nothing is kept for it is known from memory, as a rule: to wake a thread takes
+longer than to look into the file. Reading has its own thread, so that no write delays it, and a bound in time; what is
 to be kept waits in memory, up to a bound, for a thread that writes. Where the file cannot be used, requests go on
 without a cache; the log says so once, and /health as long as it lasts.
 """
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 from gateway.cache.digest import DigestBuilder, hash_keyed, hash_plain
 from gateway.cache.file import CacheFile
 from gateway.cache.outage import Outage
+from gateway.cache.presence import Presence
 from gateway.cache.seal import Seal
 from gateway.cache.values import CacheError, Entry
 from gateway.catalog.values import Route
@@ -34,6 +36,8 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _MAX_WAITING_BYTES = 32 * 1024 * 1024
 # A look into the file takes a fraction of a millisecond; a request never waits longer than this for a disk.
 _FIND_S = 0.25
+# The digest of a larger request is made in a thread.
+_SMALL_BYTES = 64 * 1024
 # When answers were used is noted together, and what is too old is looked for as often.
 _NOTE_EVERY_S = 5.0
 # New answers wait this long for others: a transaction for each would take as long as answering it.
@@ -48,6 +52,7 @@ class Plan(NamedTuple):
     Attributes:
         path: of the file; None where it cannot be used, for the ``reason``.
         code: what tells this gateway's program from another version's.
+        presence: what may be in the file, for all workers.
         seal: encrypts what is kept; None leaves it as it is.
         secrets: what is known of the keys of the environment, by their callers' names.
     """
@@ -56,6 +61,7 @@ class Plan(NamedTuple):
     reason: str
     limit_bytes: int
     code: str
+    presence: Presence
     seal: Seal | None = None
     secrets: Mapping[str, str] = MappingProxyType({})
 
@@ -109,7 +115,12 @@ class Cache:
         """
         if self._plan.path is None or not self._reading.allows():
             return Found("unavailable")
-        found: Found | None = await self._try(self._reading, self._look(call, route, max_age_s))
+        digest = None
+        if call.size_bytes <= _SMALL_BYTES:
+            digest = self._digests.build(call, route)
+            if digest is None or not (max_age_s and self._plan.presence.may_have(digest)):
+                return Found("miss", digest or b"")
+        found: Found | None = await self._try(self._reading, self._look(call, route, max_age_s, digest))
         if found and found.entry:
             self._used[found.digest] = time.time()
         return found or Found("unavailable")
@@ -138,12 +149,12 @@ class Cache:
             await self._run(thread, file.close)
             thread.shutdown()
 
-    async def _look(self, call: Call, route: Route, max_age_s: float) -> Found:
+    async def _look(self, call: Call, route: Route, max_age_s: float, digest: bytes | None) -> Found:
         async with asyncio.timeout(_FIND_S):
-            return await self._run(self._read_thread, self._find_here, call, route, max_age_s)
+            return await self._run(self._read_thread, self._find_here, call, route, max_age_s, digest)
 
-    def _find_here(self, call: Call, route: Route, max_age_s: float) -> Found:
-        digest = self._digests.build(call, route)
+    def _find_here(self, call: Call, route: Route, max_age_s: float, digest: bytes | None) -> Found:
+        digest = digest or self._digests.build(call, route)
         if digest is None:
             return Found("miss")
         entry = self._reader.find(digest) if max_age_s else None
@@ -182,6 +193,11 @@ class Cache:
         if seal := self._seal:
             entries = [entry._replace(answer=seal.close(entry.answer, entry.about)) for entry in entries]
         self._writer.put(entries, used, time.time())
+        presence = self._plan.presence
+        if presence.is_full:
+            presence.fill(self._writer.list_digests())
+        else:
+            presence.add(entry.digest for entry in entries)
         return self._writer.count_bytes()
 
     async def _try(self, outage: Outage, work: Awaitable[T]) -> T | None:

@@ -3,8 +3,6 @@
 - A head has to be whole within half a minute and within 64 KiB and one packet more: no key is checked before.
 - An offer to go on in another protocol is overheard. Java's HTTP client offers HTTP/2 with every first request, and
   the parser would take the request's body for the other protocol's and leave it out.
-- The head of an answer is sent in one packet with the beginning of its body, not before it: one system call less, and
-  a client that is woken once.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by asyncio."""
-        super().connection_made(_JoinedHead(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
         self._watched: list[Callable[[], None]] = []
 
@@ -101,40 +99,6 @@ def _push(cycle: RequestResponseCycle, data: bytes) -> bool:
     if not cycle.disconnected:
         cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
     return not cycle.flow.write_paused
-
-
-class _JoinedHead:
-    """A transport that keeps the head of an answer until the next bytes are written, which uvicorn does at once.
-
-    Where nothing follows, as after HEAD, it is sent with the next turn of the loop. A piece of a body that happens to
-    look like a head is kept as long, and nothing is ever overtaken.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(b"HTTP/1."):
-            self._head = data
-            self._loop.call_soon(self._flush)
-            return
-        self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
 
 
 def _overhear_offer(data: bytes) -> bytes:

@@ -79,8 +79,7 @@ def serve_here(build_app: BuildApp, settings: Settings, listener: socket.socket,
     config = uvicorn.Config(
         build_app(slots),
         log_config=None,
-        # Not uvloop: it saves nothing here, see docs/decisions/gateway-lanes.md.
-        loop="asyncio",
+        loop="gateway.edge.loop:build_loop",
         http=Connection,
         access_log=False,
         lifespan="on",

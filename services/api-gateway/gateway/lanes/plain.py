@@ -8,9 +8,13 @@ for each piece of a stream, and that CPU is taken from the engine where they sha
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -35,7 +39,7 @@ async def post_plain(target: Target, path: str, headers: Mapping[str, str], body
     host, port, address, base = _read_address(target.base_url)
     try:
         async with asyncio.timeout(target.provider.timeouts.connect_s):
-            transport, answer = await asyncio.get_running_loop().create_connection(PlainAnswer, host, port)
+            transport, answer = await _connect(host, port)
     except TimeoutError as error:
         raise TargetError(TIMED_OUT) from error
     except OSError as error:
@@ -52,6 +56,32 @@ def takes_plain(target: Target) -> bool:
     """Whether a target can be asked this way."""
     provider = target.provider
     return provider.fresh_connections and not provider.is_proxied and target.base_url.startswith("http://")
+
+
+async def _connect(host: str, port: int) -> tuple[asyncio.Transport, PlainAnswer]:
+    """A connection to the first of the host's addresses that takes one.
+
+    Raises:
+        OSError: none does, or the host has none.
+    """
+    loop = asyncio.get_running_loop()
+    if _is_address(host):
+        return await loop.create_connection(PlainAnswer, host, port)
+    # Not left to the connection: uvloop would look the name up in threads that are few.
+    found = [str(item[4][0]) for item in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for address in found[:-1]:
+        with contextlib.suppress(OSError):
+            return await loop.create_connection(PlainAnswer, address, port)
+    return await loop.create_connection(PlainAnswer, found[-1], port)
+
+
+@lru_cache(maxsize=256)
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=256)
@@ -164,8 +194,7 @@ class PlainAnswer(asyncio.Protocol):
         self._wake()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
         watch_for_dead_network(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
