@@ -235,12 +235,15 @@ def test_several_workers_share_what_is_kept(tmp_path: Path) -> None:
         assert {answer.status_code for answer in answers} == {200}
         for number in range(10):
             wait_for(lambda text=f"text {number}": is_hit(site.ask("shared", text)), "a hit")  # type: ignore[misc]
-        asked = len(site.server.asked)
-        with ThreadPoolExecutor(8) as pool:
-            again = list(pool.map(lambda text: site.ask("shared", text), texts))
-        assert all(map(is_hit, again))
-        assert len({answer.content for answer in again}) == 10
-        assert len(site.server.asked) == asked
+
+        def ask_again() -> set[bytes] | None:
+            asked = len(site.server.asked)
+            with ThreadPoolExecutor(8) as pool:
+                again = list(pool.map(lambda text: site.ask("shared", text), texts))
+            return {answer.content for answer in again} if len(site.server.asked) == asked else None
+
+        # A look that takes longer than 250 ms, as on a busy machine, is none, and its request is answered anew.
+        assert len(wait_for(ask_again, "a round of hits alone")) == 10
         assert site.order("cache.clear", model="shared") == {"removed": 10}
         assert not is_hit(site.ask("shared", "text 0"))
         assert site.get_admin("/metrics").text.count("gateway_cache_bytes ") >= 1

@@ -45,7 +45,7 @@ async def post_plain(target: Target, path: str, headers: Mapping[str, str], body
     except OSError as error:
         raise TargetError(UNREACHABLE) from error
     try:
-        transport.write(_build_head(f"{base}{path}", address, headers, len(body)) + body)
+        answer.send(_build_head(f"{base}{path}", address, headers, len(body)) + body)
         await answer.wait_for_head()
         yield answer
     finally:
@@ -116,6 +116,11 @@ class PlainAnswer(asyncio.Protocol):
         self._has_head = self._is_paused = self._is_over = False
         self._error: TargetError | None = None
 
+    def send(self, data: bytes) -> None:
+        """Send the request; nothing where the connection is lost already, which waiting then tells."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(data)
+
     async def wait_for_head(self) -> None:
         """Wait until status and headers are there.
 
@@ -160,7 +165,7 @@ class PlainAnswer(asyncio.Protocol):
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._held_bytes = 0
-        if self._is_paused and self._transport:
+        if self._is_paused and self._transport and not self._transport.is_closing():
             self._is_paused = False
             self._transport.resume_reading()
         return data

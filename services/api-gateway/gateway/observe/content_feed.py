@@ -98,6 +98,8 @@ class ContentFeed:
         process = self._process or await self._start()
         assert process.stdin is not None
         assert process.stdout is not None
+        if process.stdin.is_closing():  # it is dead, and uvloop refuses to write
+            raise ConnectionError
         facts, parts = frame
         process.stdin.write(orjson.dumps({**facts, "parts": [len(part) for part in parts]}) + b"\n")
         process.stdin.writelines(parts)
