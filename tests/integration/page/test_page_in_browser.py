@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +14,6 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
-    Locator,
     Page,
     Playwright,
     Route,
@@ -23,11 +21,11 @@ from playwright.sync_api import (
 )
 
 from tests.browser import launch
-from tests.integration.stack_site import ANSWERS, DEADLINE_S, ENDLESS_QUESTION, REPOSITORY, Site
+from tests.integration.stack_site import ANSWERS, DEADLINE_S, ENDLESS_QUESTION, Site
+from tests.pictures import draw
 from tests.waiting import wait_for
 
 QUESTION = "Count to ten"
-PICTURES = REPOSITORY / "docs" / "pictures"
 WIDE, PHONE = {"width": 1100, "height": 800}, {"width": 360, "height": 740}
 
 # In the page, since the demo model is done within seconds: as soon as something of the answer is drawn.
@@ -97,13 +95,6 @@ def ask_for_the_likeliest(page: Page) -> None:
 def read_stores(page: Page) -> list[dict[str, str]]:
     stores: list[dict[str, str]] = page.evaluate("[{...sessionStorage}, {...localStorage}]")
     return stores
-
-
-def draw(shown: Page | Locator, name: str) -> None:
-    """Make a picture of the documentation again, where that is asked for."""
-    if os.environ.get("STACK_TEST_PICTURES") == "1":
-        PICTURES.mkdir(exist_ok=True)
-        shown.screenshot(path=PICTURES / f"{name}.png")
 
 
 def test_without_javascript_addresses_and_settings_are_there(open_page: Open, stack: Site) -> None:
