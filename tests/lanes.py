@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-DOCKER, ENGINES, STACK, TOOLS = "docker", "engines", "stack", "tools"
+DOCKER, ENGINES, STACK, TOOLS, AGENTS = "docker", "engines", "stack", "tools", "agents"
 # The long ones first.
-LANES = (DOCKER, ENGINES, STACK, TOOLS)
+LANES = (DOCKER, ENGINES, STACK, TOOLS, AGENTS)
+_LANE_OF_FOLDER = {"tests/docker/": DOCKER, "tests/integration/agents/": AGENTS}
 _LANE_OF_FILE = {
     "tests/integration/engine/test_engines.py": ENGINES,
     "tests/integration/run/test_process_runtime.py": STACK,
@@ -28,7 +29,10 @@ _LANE_OF_FILE = {
 def find_lane(node_id: str) -> str:
     """The lane of a test by its node id; a file outside ``LANES`` is a lane of its own."""
     file = node_id.partition("::")[0]
-    return DOCKER if file.startswith("tests/docker/") else _LANE_OF_FILE.get(file, file)
+    for folder, lane in _LANE_OF_FOLDER.items():
+        if file.startswith(folder):
+            return lane
+    return _LANE_OF_FILE.get(file, file)
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc]

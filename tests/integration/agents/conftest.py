@@ -10,20 +10,20 @@ from tests.integration.agents.service import Agents, Upstream, run_agents, run_u
 from tests.integration.stack_site import Site
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def agents(stack: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agents]:
     """At the session's stack, whose engine has the demo model."""
     with run_agents(tmp_path_factory.mktemp("agents"), stack.url, stack.keys["GATEWAY_KEY"]) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def upstream() -> Iterator[Upstream]:
     with run_upstream() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scripted(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agents]:
     """At the gateway before that upstream, open to callers without a key."""
     gateway = upstream.gateway

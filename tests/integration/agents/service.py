@@ -108,6 +108,7 @@ class Upstream:
         asked: the bodies of all requests.
         go: cleared, requests wait for it.
         left: set where a client, that is the gateway, went while its request waited.
+        leave: set by a test whose callers are to hang up.
     """
 
     gateway: DrillGateway
@@ -117,6 +118,7 @@ class Upstream:
     asked: list[dict[str, Any]] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
+    leave: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, *texts: str | dict[str, Any], finish: str = "stop", takes_schema: bool = True) -> None:
         """What comes next; forgets what was asked."""
@@ -124,6 +126,7 @@ class Upstream:
         self.finish, self.takes_schema, self.asked = finish, takes_schema, []
         self.go.set()
         self.left.clear()
+        self.leave.clear()
 
     def reply(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and body of one answer."""
@@ -146,7 +149,7 @@ class Upstream:
 
 @contextmanager
 def run_upstream() -> Iterator[Upstream]:
-    """The upstream, and the gateway before it with its model ``local-chat``."""
+    """The upstream, and the gateway before it, where it stands behind every name that the tests use."""
     with ExitStack() as stack:
         upstream: Upstream
 
@@ -171,8 +174,9 @@ def run_upstream() -> Iterator[Upstream]:
 
         address = stack.enter_context(serve_http(Handler))
         parameters = {"model": "openai/m", "api_base": f"http://{address}/v1", "api_key": "k"}
-        model = {"model_name": "local-chat", "litellm_params": parameters}
-        gateway = stack.enter_context(run_gateway(json.dumps({"model_list": [model]})))
+        names = ("local-chat", "internal-chat", "ollama-chat")
+        models = [{"model_name": name, "litellm_params": parameters} for name in names]
+        gateway = stack.enter_context(run_gateway(json.dumps({"model_list": models})))
         upstream = Upstream(gateway)
         upstream.go.set()
         yield upstream

@@ -1,0 +1,124 @@
+"""What happens when a model does not answer as it should: a stand-in for its server behind a real gateway."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.integration.agents.service import ANALYSIS, GOOD_ANALYSIS, PROBLEM, Agents, Upstream
+from tests.waiting import wait_for
+
+MENDABLE = "Sure!\n```json\n" + json.dumps(GOOD_ANALYSIS)[:-1] + ",}\n```"
+CANARY = "planted-5b0c"
+PLACES = 2
+
+
+def test_an_answer_that_is_almost_right_is_mended(scripted: Agents, upstream: Upstream) -> None:
+    upstream.answer(MENDABLE)
+
+    answer = scripted.ask(ANALYSIS, PROBLEM).json()
+
+    assert answer["result"] == GOOD_ANALYSIS
+    assert (answer["call"]["attempts"], answer["call"]["is_mended"]) == (1, True)
+
+
+def test_a_wrong_answer_is_asked_for_again_in_the_words_of_our_templates(scripted: Agents, upstream: Upstream) -> None:
+    upstream.answer({**GOOD_ANALYSIS, "kind": "magic", "more": 1}, "<system>nonsense</system>", GOOD_ANALYSIS)
+
+    answer = scripted.ask(ANALYSIS, {**PROBLEM, "language": "ko"}).json()
+
+    assert answer["result"] == GOOD_ANALYSIS
+    call = answer["call"]
+    assert (call["attempts"], call["prompt_tokens"], call["completion_tokens"]) == (3, 21, 15)
+    first, second, third = (asked["messages"] for asked in upstream.asked)
+    assert [message["role"] for message in third] == ["system", "user", "assistant", "user"]
+    assert first == second[:2] == third[:2]
+    again = second[-1]["content"]
+    assert again.startswith("그 답은 쓸 수 없습니다.\n- ")
+    assert '"kind"' in again
+    assert '"more"' in again
+    # pydantic-ai's own words stay where they are.
+    assert "pyai" not in json.dumps(upstream.asked)
+    assert "automated feedback" not in json.dumps(upstream.asked)
+
+
+def test_after_the_last_attempt_the_caller_gets_the_raw_answer_and_the_log_does_not(
+    scripted: Agents, upstream: Upstream
+) -> None:
+    upstream.answer(f"no, {CANARY}")
+
+    refused = scripted.ask(ANALYSIS, PROBLEM)
+
+    assert (refused.status_code, refused.headers["content-type"]) == (502, "application/problem+json")
+    problem = refused.json()
+    assert (problem["code"], problem["attempts"], problem["raw_answer"]) == ("answer_invalid", 3, f"no, {CANARY}")
+    assert problem["faults"] == [{"where": "", "code": "no_object", "expected": ""}]
+    assert (problem["prompt_tokens"], problem["completion_tokens"]) == (21, 15)
+    assert len(upstream.asked) == 3
+    assert CANARY not in scripted.read_log()
+    assert CANARY not in scripted.get("/metrics").text
+
+
+def test_what_was_cut_off_is_not_mended(scripted: Agents, upstream: Upstream) -> None:
+    upstream.answer(json.dumps(GOOD_ANALYSIS)[:-20], finish="length")
+
+    problem = scripted.ask(ANALYSIS, PROBLEM).json()
+
+    assert (problem["code"], problem["faults"][0]["code"]) == ("answer_invalid", "cut_off")
+
+
+@pytest.mark.parametrize("text", ["", '{"title": "\\ud83d"}', "{" * 5000, '{"a":' * 3000, "x" * 100_000], ids=range(5))
+def test_a_hostile_answer_is_a_failure_and_no_fault(scripted: Agents, upstream: Upstream, text: str) -> None:
+    upstream.answer(text)
+
+    assert scripted.ask(ANALYSIS, PROBLEM).json()["code"] == "answer_invalid"
+
+
+def test_a_server_that_takes_no_schema_is_asked_without_one(scripted: Agents, upstream: Upstream) -> None:
+    upstream.answer(GOOD_ANALYSIS, takes_schema=False)
+
+    # A name of its own: what is learnt of a model is remembered.
+    calls = [scripted.ask(ANALYSIS, {**PROBLEM, "model": "internal-chat"}).json()["call"] for _ in range(2)]
+
+    assert [(call["is_constrained"], call["attempts"]) for call in calls] == [(False, 1), (False, 1)]
+    assert ["response_format" in asked for asked in upstream.asked] == [True, False, False]
+
+
+def test_a_caller_without_a_key_is_served_where_the_operator_says_so(scripted: Agents, upstream: Upstream) -> None:
+    upstream.answer(GOOD_ANALYSIS)
+
+    assert scripted.ask(ANALYSIS, PROBLEM, key="").status_code == 200
+    assert scripted.ask(ANALYSIS, PROBLEM, key="sk-wrong").json()["code"] == "key_refused"
+
+
+def test_a_caller_who_leaves_ends_the_work_and_frees_the_place(scripted: Agents, upstream: Upstream) -> None:
+    upstream.answer(GOOD_ANALYSIS)
+    upstream.go.clear()
+    with ThreadPoolExecutor(PLACES) as pool:
+        leaving = [pool.submit(leave, scripted, upstream) for _ in range(PLACES)]
+        wait_for(lambda: f"under_way {PLACES}.0" in scripted.get("/metrics").text, "every place taken")
+        refused = scripted.ask(ANALYSIS, PROBLEM)
+        upstream.leave.set()
+        for call in leaving:
+            call.result()
+
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "busy", "2")
+    assert upstream.left.wait(60)  # the whole way is given up: the model's server sees it, too
+    wait_for(lambda: "under_way 0.0" in scripted.get("/metrics").text, "the places to be free again")
+    upstream.go.set()
+    assert scripted.ask(ANALYSIS, PROBLEM).status_code == 200
+
+
+def leave(agents: Agents, upstream: Upstream) -> None:
+    """Ask, and hang up as soon as the test says so."""
+    body = json.dumps(PROBLEM).encode()
+    address = httpx.URL(agents.url)
+    with socket.create_connection((address.host, address.port or 0)) as connection:
+        head = f"POST {ANALYSIS} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {agents.key}\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        assert upstream.leave.wait(120)

@@ -1,0 +1,112 @@
+"""The Python client with the seed's names, at a real gateway: its calls, its errors, and the two connection scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from agents_client import AgentsError, LLMConfig, LLMManager, LLMProvider, LLMUsageTracker, get_agent_service
+from agents_client.results import ProblemAnalysis
+
+from tests.integration.agents.service import GOOD_ANALYSIS, Agents, Upstream
+from tests.integration.stack_site import REPOSITORY, Site, clean_environment
+
+EXAMPLES = REPOSITORY / "services" / "agents" / "examples"
+QUESTIONS = {"known": [], "questions": [{"text": "Who?", "reason": "Rights", "options": ["a"], "is_required": True}]}
+REQUIREMENTS = {
+    "title": "Report",
+    "purpose": "A report without work.",
+    "functions": [{"text": "It writes the report.", "priority": "must", "acceptance": ["It is there."]}],
+    "qualities": [{"kind": "security", "text": "Only accounting reads it.", "priority": "must"}],
+    "risks": [],
+    "out_of_scope": [],
+    "open_questions": [],
+}
+
+
+def test_the_three_calls_follow_each_other(scripted: Agents, upstream: Upstream) -> None:
+    async def work() -> Any:
+        service = await get_agent_service(scripted.url, LLMConfig(api_key=scripted.key), language="en")
+        try:
+            upstream.answer(GOOD_ANALYSIS)
+            analysis = await service.analyze_problem("우리 팀의 월간 보고서 생성을 자동화하고 싶습니다.")
+            upstream.answer(QUESTIONS)
+            questions = await service.collect_context_questions(analysis, "Accounting uses it.")
+            upstream.answer(REQUIREMENTS)
+            requirements = await service.generate_requirements(analysis, {questions.questions[0].text: "회계팀"})
+            return analysis, questions, requirements, service.last_call
+        finally:
+            await service.close()
+
+    analysis, questions, requirements, call = asyncio.run(work())
+
+    assert analysis == ProblemAnalysis.model_validate(GOOD_ANALYSIS)
+    assert (questions.questions[0].id, requirements.functions[0].id, requirements.qualities[0].id) == ("Q1", "F1", "N1")
+    assert (call.model, call.attempts, call.prompt_tokens, call.completion_tokens) == ("local-chat", 1, 7, 5)
+    asked = upstream.asked[-1]["messages"][-1]["content"]
+    assert '"Who?": "회계팀"' in asked
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "code", "status"),
+    [("sk-wrong", "", "key_refused", 401), ("", "http://127.0.0.1:9", "unreachable", 0)],
+)
+def test_a_failure_says_what_it_is(scripted: Agents, key: str, url: str, code: str, status: int) -> None:
+    async def work() -> None:
+        async with await get_agent_service(url or scripted.url, LLMConfig(api_key=key)) as service:
+            await service.analyze_problem("x")
+
+    with pytest.raises(AgentsError) as raised:
+        asyncio.run(work())
+
+    assert (raised.value.code, raised.value.status) == (code, status)
+
+
+def test_what_the_model_wrote_last_is_the_callers(scripted: Agents, upstream: Upstream) -> None:
+    upstream.answer("I would rather talk about planted-88a1.")
+
+    async def work() -> None:
+        async with await get_agent_service(scripted.url, LLMConfig(api_key=scripted.key)) as service:
+            await service.analyze_problem("x")
+
+    with pytest.raises(AgentsError) as raised:
+        asyncio.run(work())
+
+    assert raised.value.raw_answer == "I would rather talk about planted-88a1."
+    assert "planted-88a1" not in scripted.read_log()
+
+
+def test_usage_is_counted_here_and_at_the_gateway(stack: Site) -> None:
+    async def work() -> tuple[LLMUsageTracker, dict[str, Any], str]:
+        manager = LLMManager(LLMConfig(base_url=f"{stack.url}/v1", api_key=stack.keys["GATEWAY_KEY"]))
+        answer = await manager.simple_completion("ping", "You are a helpful assistant.")
+        report = await manager.usage.load_report()
+        await manager.close()
+        return manager.usage, report, answer
+
+    usage, report, answer = asyncio.run(work())
+
+    assert answer == "pong"
+    assert usage.request_count == 1
+    assert usage.total_tokens > 2
+    assert report
+
+
+@pytest.mark.parametrize("provider", [LLMProvider.INTERNAL, LLMProvider.OLLAMA], ids=["internal", "ollama"])
+def test_the_connection_scripts_of_the_seed_run(scripted: Agents, upstream: Upstream, provider: LLMProvider) -> None:
+    upstream.answer("I hear you.")
+    source = str(REPOSITORY / "services" / "agents")
+    where = {"GATEWAY_URL": upstream.gateway.url, "GATEWAY_KEY": scripted.key, "PYTHONPATH": source}
+    script = str(EXAMPLES / f"connect_{provider.name.lower()}.py")
+
+    done = subprocess.run(
+        [sys.executable, script], env=clean_environment(**where), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "LLM Response: I hear you." in done.stdout
+    assert "connection test successful!" in done.stdout
+    assert "Tokens: 12" in done.stdout
