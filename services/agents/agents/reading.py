@@ -81,13 +81,34 @@ def _load_object(text: str, is_cut: bool) -> tuple[dict[str, Any], bool]:
     except ValueError:
         if is_cut:
             raise UnreadableError(Fault("cut_off")) from None
-        found = repair_json(text, return_objects=True)
+        found = _find_whole(text) or repair_json(text, return_objects=True)
     else:
         if isinstance(found, dict):
             return found, False
         if isinstance(found, str):  # an object that was written as a text
             return _load_object(found.strip(), is_cut)[0], True
     return _pick_object(found), True
+
+
+def _find_whole(text: str) -> dict[str, Any] | None:
+    """The object in other text that is written right; None where the first one is not.
+
+    Looked for first, because of several objects with the same fields json-repair keeps the last without a word.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=_refuse_repeated)
+    start = text.find("{")
+    try:
+        found, end = decoder.raw_decode(text, max(start, 0))
+    except ValueError:
+        return None
+    while (start := text.find("{", end)) >= 0:
+        try:
+            decoder.raw_decode(text, start)
+        except ValueError:
+            end = start + 1
+        else:
+            raise UnreadableError(Fault("several_objects"))
+    return found if isinstance(found, dict) else None
 
 
 def _pick_object(found: object) -> dict[str, Any]:
