@@ -32,6 +32,7 @@ COMMANDS = {
     "top": "Watch the gateway at work.",
     "logs": "Show services' output.",
     "chat": "Ask a model through the gateway.",
+    "agents": "Have a problem in a file analysed, and its requirements written.",
     "connect": "Connect an editor, an agent or a library to the gateway.",
     "lan": "Let other machines reach the gateway by TLS.",
     "keys": "Give out keys to the gateway; list, change, revoke and rotate them.",
@@ -55,7 +56,8 @@ COMMANDS = {
 _ROOMS = {
     **dict.fromkeys(("init", "up", "down", "restart", "render", "lan"), "run."),
     **dict.fromkeys(
-        ("status", "health", "doctor", "providers", "drill", "top", "logs", "chat", "connect", "config"), "look."
+        ("status", "health", "doctor", "providers", "drill", "top", "logs", "chat", "agents", "connect", "config"),
+        "look.",
     ),
     **dict.fromkeys(("keys", "usage", "cache", "content-log"), "access."),
     **{name: "bundle." for name in COMMANDS if name.startswith("offline-")},

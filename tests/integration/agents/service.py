@@ -36,6 +36,19 @@ GOOD_ANALYSIS: dict[str, Any] = {
     "people": [{"who": "controller", "need": "figures that are right"}],
     "unknowns": ["Where the figures come from"],
 }
+GOOD_QUESTIONS: dict[str, Any] = {
+    "known": [],
+    "questions": [{"text": "Who?", "reason": "Rights", "options": ["a"], "is_required": True}],
+}
+GOOD_REQUIREMENTS: dict[str, Any] = {
+    "title": "Report",
+    "purpose": "A report without work.",
+    "functions": [{"text": "It writes the report.", "priority": "must", "acceptance": ["It is there."]}],
+    "qualities": [{"kind": "security", "text": "Only accounting reads it.", "priority": "must"}],
+    "risks": [],
+    "out_of_scope": [],
+    "open_questions": [],
+}
 _TIMEOUT_S = 120.0
 
 

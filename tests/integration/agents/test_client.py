@@ -11,20 +11,10 @@ import pytest
 from agents_client import AgentsError, LLMConfig, LLMManager, LLMProvider, LLMUsageTracker, get_agent_service
 from agents_client.results import ProblemAnalysis
 
-from tests.integration.agents.service import GOOD_ANALYSIS, Agents, Upstream
+from tests.integration.agents.service import GOOD_ANALYSIS, GOOD_QUESTIONS, GOOD_REQUIREMENTS, Agents, Upstream
 from tests.integration.stack_site import REPOSITORY, Site, clean_environment
 
 EXAMPLES = REPOSITORY / "services" / "agents" / "examples"
-QUESTIONS = {"known": [], "questions": [{"text": "Who?", "reason": "Rights", "options": ["a"], "is_required": True}]}
-REQUIREMENTS = {
-    "title": "Report",
-    "purpose": "A report without work.",
-    "functions": [{"text": "It writes the report.", "priority": "must", "acceptance": ["It is there."]}],
-    "qualities": [{"kind": "security", "text": "Only accounting reads it.", "priority": "must"}],
-    "risks": [],
-    "out_of_scope": [],
-    "open_questions": [],
-}
 
 
 def test_the_three_calls_follow_each_other(scripted: Agents, upstream: Upstream) -> None:
@@ -33,9 +23,9 @@ def test_the_three_calls_follow_each_other(scripted: Agents, upstream: Upstream)
         try:
             upstream.answer(GOOD_ANALYSIS)
             analysis = await service.analyze_problem("우리 팀의 월간 보고서 생성을 자동화하고 싶습니다.")
-            upstream.answer(QUESTIONS)
+            upstream.answer(GOOD_QUESTIONS)
             questions = await service.collect_context_questions(analysis, "Accounting uses it.")
-            upstream.answer(REQUIREMENTS)
+            upstream.answer(GOOD_REQUIREMENTS)
             requirements = await service.generate_requirements(analysis, {questions.questions[0].text: "회계팀"})
             return analysis, questions, requirements, service.last_call
         finally:

@@ -1,0 +1,142 @@
+"""Ask the agents about a problem in a file, one after the other, and keep what they answer beside it.
+
+In: the file's path. Out: the run so far. Does I/O through its effects: files, HTTP to the agents of this stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stackctl.core.agents.replies import AgentRefusal, parse_reply
+from stackctl.core.agents.run import (
+    ANALYSIS,
+    PATHS,
+    QUESTIONS,
+    REQUIREMENTS,
+    STEPS,
+    SUFFIX,
+    AgentRun,
+    begin_run,
+    parse_run,
+    render_run,
+)
+from stackctl.core.settings.settings import Settings
+from stackctl.core.settings.sources import check_secrets
+from stackctl.errors import ConfigError
+from stackctl.operations.effects import Effects
+from stackctl.operations.site.load_settings import load_settings
+
+# What a person said is nobody else's.
+_MODE = 0o600
+_GRACE_S = 15.0
+_DOING = {ANALYSIS: "analysing", QUESTIONS: "looking for questions", REQUIREMENTS: "writing requirements"}
+
+# A question in, a person's answer out; None where nobody can be asked.
+AskPerson = Callable[[Mapping[str, Any]], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line said.
+
+    Attributes:
+        language, model: empty for the service's own.
+        is_anew: whether what is there is left behind.
+        goes_on: whether requirements are written although a required question has no answer.
+    """
+
+    language: str = ""
+    model: str = ""
+    is_anew: bool = False
+    goes_on: bool = False
+
+
+class Work:
+    """One run over one file."""
+
+    def __init__(self, effects: Effects, file: Path, wishes: Wishes) -> None:
+        resolved, _ = load_settings(effects)
+        check_secrets(resolved.values, ".env")
+        self._effects, self._wishes = effects, wishes
+        self._settings: Settings = resolved.values
+        self.path = file.with_name(file.name + SUFFIX)
+        text = effects.files.load_text(file)
+        if text is None:
+            raise ConfigError(f"There is no file '{file}'.", "name a text file in which the problem is told")
+        self._problem = text
+        kept = None if wishes.is_anew else effects.files.load_text(self.path)
+        self.run = begin_run(text)
+        if kept is not None:
+            self.run = parse_run(kept, text, str(self.path))
+
+    def take_step(self, step: str) -> None:
+        """Ask one agent, and keep its answer.
+
+        Raises:
+            AgentRefusal: there is no valid answer; what the model wrote last is in a file beside.
+        """
+        body: dict[str, Any] = self.run.build_body(step, self._problem)
+        # A run stays in the language that it was begun in.
+        language = self._wishes.language or self.run.calls.get(ANALYSIS, {}).get("language", "")
+        body |= {name: value for name, value in (("language", language), ("model", self._wishes.model)) if value}
+        url = f"http://127.0.0.1:{self._settings.agents_port}"
+        self._effects.terminal.report(f"{_DOING[step]}: {self._wishes.model or self._settings.agents_model}")
+        answer = self._effects.network.fetch(
+            url + PATHS[step],
+            key=self._settings.gateway_key,
+            timeout_s=self._settings.agents_timeout_s + _GRACE_S,
+            body=body,
+        )
+        try:
+            result, call = parse_reply(answer, url)
+        except AgentRefusal as refusal:
+            raise self._keep_raw(refusal) from None
+        self._keep(self.run.add_result(step, result, call))
+
+    def answer_questions(self, ask: AskPerson) -> bool:
+        """Let a person answer what is not answered yet, and keep each answer at once.
+
+        Returns:
+            Whether somebody was there to ask.
+        """
+        for question in self.run.asked:
+            if not self.run.answers.get(question["id"], "").strip():
+                answer = ask(question)
+                if answer is None:
+                    return False
+                self._keep(self.run.add_answer(question["id"], answer))
+        return True
+
+    def finish(self, ask: AskPerson) -> bool:
+        """Take every step that is still to come.
+
+        Returns:
+            Whether all is there; False where the run waits for a person's answers.
+        """
+        if self.run.analysis is None:
+            self.take_step(ANALYSIS)
+        is_new = self.run.questions is None
+        if is_new:
+            self.take_step(QUESTIONS)
+        if self.run.requirements is None:
+            was_asked = self.answer_questions(ask)
+            # Where nobody was there, the questions are seen before anything is made of them.
+            waits = self.run.unanswered or (is_new and self.run.asked and not was_asked)
+            if waits and not self._wishes.goes_on:
+                return False
+            self.take_step(REQUIREMENTS)
+        return all(getattr(self.run, step) is not None for step in STEPS)
+
+    def _keep(self, run: AgentRun) -> None:
+        self.run = run
+        self._effects.files.save_text(self.path, render_run(run), _MODE)
+
+    def _keep_raw(self, refusal: AgentRefusal) -> AgentRefusal:
+        if refusal.raw_answer:
+            place = self.path.with_suffix(".raw.txt")
+            self._effects.files.save_text(place, refusal.raw_answer.encode("utf-8", "replace").decode(), _MODE)
+            refusal.message += f" What the model wrote last is in '{place}'."
+        return refusal
