@@ -22,12 +22,15 @@ from tests.docker.airgap import STORES, Store, airgapped_engine
 from tests.docker.offline_site import OfflineSite, network_without_routes, open_bare_site, open_engine_site
 from tests.docker.packed import PYTHON, Packed, one_byte_changed, pack
 from tests.docker.sites import ANSWERS, SERVICE_LABEL, MakeSite
+from tests.ports import claim_ports
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("networks_without_routes")]
 
 # For what says nothing of how an engine keeps its images.
 one_store = pytest.mark.parametrize("arrived", STORES[:1], indirect=True)
 DELTA_BYTES = 1024 * 1024
+# Apps whose program this project has: images that are built, and wheels.
+OWN_SERVICES = "chat-api,agents"
 PUBLIC_LINE = render_public_key(SECRET.public).splitlines()[-1]  # of bundles that tests make up
 
 
@@ -221,6 +224,30 @@ def check_proof(site: OfflineSite, packed: Packed, runtime: str) -> None:
     verify(public, files["receipt"].read_bytes(), files["signature"].read_text())
 
 
+def test_own_services_arrive_as_images_and_answer(
+    make_site: MakeSite, gateway_image: str, bundle_key: Path, installed: str, tmp_path: Path
+) -> None:
+    apps = {f"{name}_GATEWAY_KEY": f"planted-key-of-{name}" for name in ("CHAT_API", "AGENTS")}
+    chat, agents, *_ = claim_ports()
+    ports = {"CHAT_API_PORT": chat, "AGENTS_PORT": agents}
+    source = make_site(GATEWAY_IMAGE=gateway_image, EMBEDDING_MODEL="none", STACK_APPS=OWN_SERVICES, **apps, **ports)
+    source.run_well("up")
+    try:
+        packed = pack(source, bundle_key, tmp_path / "disk")
+    finally:
+        source.run("down")
+    assert {"app.chat-api", "app.agents"} <= {use for image in packed.manifest.images for use in image.uses}
+    with airgapped_engine(STORES[0]) as engine:
+        site = open_engine_site(tmp_path / "machine", engine, installed)
+        site.run_well("offline-load", "--key", str(packed.public_key), str(packed.folder))
+        with nothing_fetched(site):
+            site.run_well("up")
+        health = site.load_json("health")
+        site.run("down")
+    asked = {item["subject"]: item["detail"] for item in health["results"] if item["layer"] == "app"}
+    assert (health["status"], asked) == ("ok", dict.fromkeys(OWN_SERVICES.split(","), "answers /health/ready"))
+
+
 @one_store
 def test_a_changed_byte_of_an_installed_model_is_found(arrived: OfflineSite, packed: Packed) -> None:
     check = ("offline-verify", "--installed", "--key", str(packed.public_key))
@@ -239,7 +266,7 @@ def test_a_changed_byte_of_an_installed_model_is_found(arrived: OfflineSite, pac
 def test_processes_run_and_prove_themselves_on_a_bare_machine(
     make_site: MakeSite, bundle_key: Path, tmp_path: Path
 ) -> None:
-    source = make_site(STACK_RUNTIME="process")
+    source = make_site(STACK_RUNTIME="process", STACK_APPS=OWN_SERVICES)
     packed = pack(source, bundle_key, tmp_path)
     assert packed.manifest.runtimes == ("process",)
     with network_without_routes() as entry:

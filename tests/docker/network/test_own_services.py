@@ -23,7 +23,8 @@ each_service = pytest.mark.parametrize("service", SERVICES)
 def site(make_site: MakeSite, gateway_image: str) -> Iterator[Site]:
     chat, agents, *_ = claim_ports()
     ports = {"CHAT_API_PORT": chat, "AGENTS_PORT": agents}
-    site = make_site(GATEWAY_IMAGE=gateway_image, EMBEDDING_MODEL="none", CHAT_API_SESSIONS="disk", **ports)
+    keeping = {"CHAT_API_SESSIONS": "disk", "AGENTS_LOG_FILE": "agents.log"}
+    site = make_site(GATEWAY_IMAGE=gateway_image, EMBEDDING_MODEL="none", **keeping, **ports)
     site.run_well("up", "--apps", ",".join(SERVICES))
     yield site
     site.remove()
@@ -83,11 +84,12 @@ def test_each_is_nobody_in_particular_on_a_file_system_it_cannot_write(container
     assert host["PidsLimit"] > 0
 
 
-def test_only_what_keeps_sessions_has_a_place_for_them(site: Site) -> None:
+def test_what_is_kept_is_kept_in_a_volume_for_its_owner_alone(site: Site) -> None:
     containers = site.list_containers()
     kept = {service: [item["Destination"] for item in containers[service].attrs["Mounts"]] for service in SERVICES}
-    assert kept == {"chat-api": ["/var/lib/chat-api"], "agents": []}
+    assert kept == {"chat-api": ["/var/lib/chat-api"], "agents": ["/var/lib/agents"]}
     assert run_inside(containers["chat-api"], "sh", "-c", "cd /var/lib/chat-api && echo x > tried && rm tried")[0] == 0
+    assert run_inside(containers["agents"], "stat", "-c", "%a", "/var/lib/agents/agents.log") == (0, "600")
 
 
 @each_service
