@@ -98,16 +98,24 @@ def test_only_the_ingress_is_published_and_only_where_the_site_says(name: str) -
     shown = f"[{address}]" if ":" in address else address
     containers = document["services"]
     ingress, gateway = containers.pop("ingress"), containers.pop("api-gateway")
-    assert ingress["ports"] == [f"{shown}:{port}:{port}"]
-    assert ingress["networks"] == ["edge", "inference"]
-    assert ingress["image"] == gateway["image"]
     apps = load_apps(name)
+    # A service of the stack's own is on a network with the gateway and the ingress, which publishes it.
+    ours = {service: apps.pop(service) for service, app in tuple(apps.items()) if app.is_own}
+    own_ports = [f"{app.published_address}:{app.port}:{app.port}" for app in ours.values()]
+    assert ingress["ports"] == [f"{shown}:{port}:{port}", *own_ports]
+    assert ingress["networks"] == ["edge", "inference", *ours]
+    assert ingress["image"] == gateway["image"]
+    for service in ours:
+        container = containers.pop(service)
+        assert container["networks"] == [service]
+        assert "ports" not in container
+        assert document["networks"][service]["internal"] is True
     for service, app in apps.items():
         container, own = containers.pop(service), f"{app.published_address}:{app.port}:{app.port}"
         assert container["networks"] == (["edge", "apps"] if app.is_published else ["apps"])
         assert container.get("ports", []) == ([own] if app.is_published else [])
     providers = ["providers"] if loaded.compose.endpoints else []
-    assert gateway["networks"] == ["inference", *(["apps"] if apps else []), *providers]
+    assert gateway["networks"] == ["inference", *(["apps"] if apps else []), *ours, *providers]
     assert all(document["networks"]["apps"]["internal"] is True for _ in apps)
     for container in (gateway, *containers.values()):
         assert "ports" not in container
