@@ -83,6 +83,31 @@ def test_a_redis_elsewhere_is_reached_over_a_network_with_a_way_out() -> None:
     assert build_containers()["api-gateway"].networks == ("inference",)
 
 
+CHAT = {"STACK_APPS": "chat-api", "CHAT_API_GATEWAY_KEY": "planted-chat-api-key", "CHAT_API_SESSIONS": "disk"}
+
+
+def test_a_service_of_the_stack_s_own_meets_the_gateway_alone_and_the_ingress_publishes_it() -> None:
+    containers = build_containers(**CHAT, CHAT_API_PORT=6001)
+    chat, ingress = containers["chat-api"], containers["ingress"]
+    assert (chat.networks, chat.ports, chat.name_servers) == (("chat-api",), (), ("127.0.0.1",))
+    assert ingress.ports == ("127.0.0.1:8000:8000", "127.0.0.1:6001:6001")
+    # What is published beyond loopback is the gateway alone.
+    assert build_containers(**CHAT, BIND_ADDRESS="0.0.0.0")["ingress"].ports[1] == "127.0.0.1:5601:5601"
+    assert {name for name, item in containers.items() if "chat-api" in item.networks} == {
+        "api-gateway", "chat-api", "ingress"
+    }  # fmt: skip
+
+
+def test_its_database_opens_the_way_that_leads_there_and_the_gateway_gets_none_by_it() -> None:
+    near = build_containers(**CHAT, CHAT_API_DATABASE_URL="postgresql://u:planted@postgres/d")
+    assert (near["chat-api"].networks, near["chat-api"].reaches_host) == (("chat-api", "apps"), False)
+    far = build_containers(**CHAT, CHAT_API_DATABASE_URL="postgresql://u:planted@db.example/d")
+    assert (far["chat-api"].networks, far["chat-api"].name_servers) == (("chat-api", "providers"), ())
+    assert far["api-gateway"].networks == ("inference", "chat-api")
+    assert far["chat-api"].volumes == {}
+    assert build_containers(**CHAT)["chat-api"].volumes == {"chat-api-data": "/var/lib/chat-api"}
+
+
 def test_a_redis_of_the_site_s_own_comes_before_the_app() -> None:
     own = {"STACK_APPS": "redis", "REDIS_PASSWORD": "planted-redis-password"}
     apps = build_containers(**own)["api-gateway"]
