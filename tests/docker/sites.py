@@ -13,6 +13,7 @@ from typing import Any
 from docker import DockerClient
 from docker.models.containers import Container
 
+from stackctl.adapters.docker import container_exec
 from stackctl.core.settings.dotenv import parse_dotenv
 from stackctl.core.settings.settings import setting_names
 from tests.docker.commands import Done, change_settings, run_to_end
@@ -142,10 +143,8 @@ def build_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def run_inside(container: Container, *command: str) -> tuple[int, str]:
     """Exit code and output of a command inside a container, as the container's own user."""
-    result = container.exec_run(list(command))
-    output = result.output
-    assert isinstance(output, bytes)
-    return result.exit_code or 0, output.decode(errors="replace").strip()
+    done = container_exec.run_inside(container, command)
+    return done.code, (done.stdout + done.stderr).strip()
 
 
 def kill_inside(container: Container) -> None:

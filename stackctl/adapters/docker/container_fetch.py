@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from stackctl.core.stack.runtime import Answer, CompletedCommand, read_probe
+from stackctl.adapters.docker.container_exec import run_inside
+from stackctl.core.stack.runtime import Answer, read_probe
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -35,13 +36,10 @@ def run_probe(container: Container, app: AppService) -> Answer:
     """Ask the service of an app by its probe, which ends by itself within a few seconds."""
     from docker.errors import APIError  # imported late, as in compose_runtime
 
-    command = ["/bin/sh", "-c", app.probe]
     try:
-        result = container.exec_run(command)
+        return read_probe(run_inside(container, ["/bin/sh", "-c", app.probe]))
     except APIError as error:
         return Answer(0, error=error.explanation or str(error))
-    text = cast("bytes", result.output).decode(errors="replace")
-    return read_probe(CompletedCommand(tuple(command), result.exit_code or 0, text))
 
 
 def fetch_inside(container: Container, url: str, key_variable: str, *, uses_curl: bool, timeout_s: float) -> Answer:
@@ -56,14 +54,13 @@ def fetch_inside(container: Container, url: str, key_variable: str, *, uses_curl
     command = ["sh", "-c", _CURL, "sh"] if uses_curl else ["python3", "-c", _PYTHON]
     started = time.monotonic()
     try:
-        result = container.exec_run([*command, f"{timeout_s:g}", url, key_variable], demux=True)
+        done = run_inside(container, [*command, f"{timeout_s:g}", url, key_variable])
     except APIError as error:
         # It died or was removed since it was looked at; that is an answer about it, not a failure of ours.
         return Answer(0, error=error.explanation or str(error), elapsed_s=time.monotonic() - started)
-    code, output = result.exit_code, cast("tuple[bytes | None, bytes | None]", result.output)
     elapsed_s = time.monotonic() - started
-    body, _, status = (output[0] or b"").decode(errors="replace").rpartition("\n")
-    if code or not status.isdigit() or status == "000":
-        said = (output[1] or b"").decode(errors="replace").strip().splitlines()
+    body, _, status = done.stdout.rpartition("\n")
+    if done.code or not status.isdigit() or status == "000":
+        said = done.stderr.strip().splitlines()
         return Answer(0, error=said[-1] if said else "nothing answers on its port", elapsed_s=elapsed_s)
     return Answer(int(status), body, elapsed_s=elapsed_s)

@@ -5,7 +5,9 @@ In: a container. Out: a sentence, or nothing. Does I/O: runs the driver's own pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from stackctl.adapters.docker.container_exec import run_inside
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -21,10 +23,10 @@ def explain_lost_gpu(container: Container) -> str:
 
     An engine that runs keeps what it has opened, so only a new process shows the loss before the next start does.
     """
-    code, output = container.exec_run(list(ASK_GPU))
-    if code == KILLED:
+    done = run_inside(container, ASK_GPU)
+    if done.code == KILLED:
         return f"nvidia-smi did not answer within {SMI_TIMEOUT_S} s"
-    said = cast("bytes", output or b"").decode(errors="replace").strip()
+    said = done.stdout.strip() or done.stderr.strip()
     # An image may lack one of the two programs, or have a 'timeout' of its own kind: no word on the GPU.
-    is_told = code not in (NOT_EXECUTABLE, NOT_FOUND, TIMEOUT_FAILED) and not said.startswith("timeout: ")
-    return said.splitlines()[0] if code and is_told and said else ""
+    is_told = done.code not in (NOT_EXECUTABLE, NOT_FOUND, TIMEOUT_FAILED) and not said.startswith("timeout: ")
+    return said.splitlines()[0] if done.code and is_told and said else ""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from stackctl.adapters.docker import container_exec
 from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
 from tests.docker.required import give_up
@@ -86,10 +87,9 @@ def start_engine(site: Site, *overlays: str) -> ComposeRuntime:
 
 def run_inside(site: Site, *argv: str) -> str:
     """What a program in the engine's container prints."""
-    code, output = site.list_containers()[SERVICE].exec_run(list(argv))
-    assert isinstance(output, bytes)
-    assert code == 0, output
-    return output.decode()
+    done = container_exec.run_inside(site.list_containers()[SERVICE], argv)
+    assert done.code == 0, done
+    return done.stdout
 
 
 def test_an_engine_gets_the_gpu_by_cdi_and_its_loss_is_found(site: Site, device: Path) -> None:

@@ -17,6 +17,7 @@ from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 from stackctl.adapters.docker.container_gpu import ASK_GPU
 from stackctl.adapters.docker.containers import FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL
 from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.runtime import CompletedCommand
 
 
 class LocalContainer:
@@ -27,14 +28,15 @@ class LocalContainer:
     def __init__(self, programs: Path) -> None:
         self.programs = programs
 
-    def exec_run(self, argv: Sequence[str]) -> tuple[int, bytes]:
+    def run(self, argv: Sequence[str]) -> CompletedCommand:
         done = subprocess.run(
             ["/bin/sh", "-c", '"$@" 2>&1', "sh", *argv],
             env={"PATH": str(self.programs)},
             capture_output=True,
+            text=True,
             check=False,
         )
-        return done.returncode, done.stdout
+        return CompletedCommand(tuple(argv), done.returncode, done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,7 @@ def test_a_driver_that_hangs_in_the_container_is_told_and_holds_up_nothing(
             (tmp_path / name).chmod(0o755)
     monkeypatch.setattr(container_gpu, "SMI_TIMEOUT_S", 1)
     monkeypatch.setattr(container_gpu, "ASK_GPU", tuple("1" if part == "5" else part for part in ASK_GPU))
+    monkeypatch.setattr(container_gpu, "run_inside", LocalContainer.run)
     runtime = ComposeRuntime("p", tmp_path, (), (), uses_curl=True)
     monkeypatch.setattr(runtime._containers, "list_all", lambda: {"inference-chat": LocalContainer(tmp_path)})
     told = runtime.explain_lost_gpu("inference-chat")
