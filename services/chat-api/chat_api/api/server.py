@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from chat_api.api.connection import Connection
 from chat_api.config.settings import Settings
 
 STARTUP_FAILED = 3
@@ -52,7 +53,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> int:
         app,
         log_config=None,
         loop="asyncio",
-        http="httptools",
+        http=Connection,
         access_log=False,
         lifespan="on",
         ws="none",
