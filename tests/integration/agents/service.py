@@ -49,6 +49,7 @@ GOOD_REQUIREMENTS: dict[str, Any] = {
     "out_of_scope": [],
     "open_questions": [],
 }
+_FITTING = {"ProblemAnalysis": GOOD_ANALYSIS, "QuestionsDraft": GOOD_QUESTIONS, "RequirementsDraft": GOOD_REQUIREMENTS}
 _TIMEOUT_S = 120.0
 
 
@@ -116,6 +117,8 @@ def _is_live(agents: Agents) -> bool:
 class Upstream:
     """A server of OpenAI's format behind a real gateway: it answers ``texts`` in their order, the last one for ever.
 
+    Where there are none, it answers what the schema in the request wants.
+
     Attributes:
         takes_schema: whether it refuses ``response_format`` like a server that has never heard of it.
         asked: the bodies of all requests.
@@ -147,7 +150,7 @@ class Upstream:
         if "response_format" in body and not self.takes_schema:
             error = {"message": "unknown field", "type": "invalid_request_error", "param": "response_format"}
             return 400, {"error": {**error, "code": None}}
-        text = self.texts.pop(0) if len(self.texts) > 1 else self.texts[0]
+        text = self._find_fitting(body) if not self.texts else self._take_next()
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": self.finish}
         usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
         return 200, {
@@ -158,6 +161,12 @@ class Upstream:
             "choices": [choice],
             "usage": usage,
         }
+
+    def _take_next(self) -> str:
+        return self.texts.pop(0) if len(self.texts) > 1 else self.texts[0]
+
+    def _find_fitting(self, body: dict[str, Any]) -> str:
+        return json.dumps(_FITTING[body["response_format"]["json_schema"]["name"]])
 
 
 @contextmanager
