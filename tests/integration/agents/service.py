@@ -59,19 +59,21 @@ class Agents:
 
     Attributes:
         key: of the gateway; what ``ask`` presents.
+        timeout_s: how long ``ask`` waits.
     """
 
     url: str
     key: str
     process: subprocess.Popen[bytes]
     log: Path
+    timeout_s: float = _TIMEOUT_S
 
     def ask(self, path: str, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
         """One call; an empty key sends none."""
         given = self.key if key is None else key
         if given:
             headers["Authorization"] = f"Bearer {given}"
-        return httpx.post(self.url + path, json=body, headers=headers, timeout=_TIMEOUT_S)
+        return httpx.post(self.url + path, json=body, headers=headers, timeout=self.timeout_s)
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path, timeout=_TIMEOUT_S)
