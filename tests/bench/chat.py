@@ -19,7 +19,7 @@ from tests.ports import claim_ports
 
 ROUNDS = 5
 # Seconds between two tokens of the paced server: 200 a second for each client.
-_PACE_S = 0.005
+_PACE_S, _TOKENS = 0.005, 200
 _ADDED_GOAL_S, _DEMO_GOAL, _PACED_GOAL, _MEMORY_GOAL_MB = 0.003, 0.8, 0.98, 120
 _TITLE = "Chat API"
 
@@ -43,7 +43,7 @@ def measure_chat(site: Path) -> Iterator[Figure]:
         chat = Target(port, gateway.key, path=CHAT)
         streams = replace(chat, path=f"{CHAT}?stream=true", end=b"event: end")
         with ExitStack() as running:
-            running.enter_context(run_paced(paced_port, _PACE_S))
+            running.enter_context(run_paced(paced_port, _PACE_S, _TOKENS))
             running.enter_context(run_service(argv, variables, f"http://127.0.0.1:{port}/health/ready", site))
             yield _compare_times(gateway, chat)
             yield _compare_streams("demo engine", "local-chat", gateway, streams, _DEMO_GOAL)
@@ -74,7 +74,7 @@ def _compare_times(gateway: Target, chat: Target) -> Figure:
 
 def _compare_streams(name: str, model: str, gateway: Target, chat: Target, goal: float) -> Figure:
     """All answers have the same tokens, so that tokens a second are as answers a second."""
-    bodies = build_bodies(model, 200, stream=True)
+    bodies = build_bodies(model, _TOKENS, stream=True)
     theirs, ours = _take_turns(gateway, chat, bodies, 8, 16)
     share = median(b.requests_per_s / a.requests_per_s for a, b in zip(theirs, ours, strict=True))
     rates = [median(load.requests_per_s for load in loads) for loads in (ours, theirs)]

@@ -1,7 +1,7 @@
-"""``python -m tests.bench.paced PORT SECONDS``: a server that streams at a fixed pace, or at once, until it is killed.
+"""``python -m tests.bench.paced PORT SECONDS TOKENS``: a server that streams at a fixed pace until it is killed.
 
 What a gateway costs shows best before a server whose own work is not on the same cores: here every stream has 100
-tokens, one each 10 ms unless said otherwise, and costs next to nothing. A request for one token at most is answered at
+tokens, one each 10 ms, unless said otherwise, and costs next to nothing. A request for one token at most is answered at
 once.
 """
 
@@ -32,7 +32,7 @@ _TOKEN = _frame(_CHUNK % (b'{"content":"word "}', b"null"))
 _END = _frame(_CHUNK % (b"{}", b'"stop"')) + _frame(_USAGE) + _frame(b"[DONE]") + b"0\r\n\r\n"
 
 
-async def _answer(pace_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(pace_s: float, tokens: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -41,17 +41,17 @@ async def _answer(pace_s: float, reader: asyncio.StreamReader, writer: asyncio.S
             if body.get("max_tokens") == 1:
                 writer.write(_HEAD + _TOKEN + _END)
             else:
-                await _stream(writer, pace_s)
+                await _stream(writer, pace_s, tokens)
             if b"connection: close" in head:
                 break
     writer.close()
 
 
-async def _stream(writer: asyncio.StreamWriter, pace_s: float) -> None:
+async def _stream(writer: asyncio.StreamWriter, pace_s: float, tokens: int) -> None:
     loop = asyncio.get_running_loop()
     start = loop.time()
     writer.write(_HEAD)
-    for place in range(TOKENS):
+    for place in range(tokens):
         await asyncio.sleep(max(0.0, start + place * pace_s - loop.time()))
         writer.write(_TOKEN)
         await writer.drain()
@@ -60,9 +60,9 @@ async def _stream(writer: asyncio.StreamWriter, pace_s: float) -> None:
 
 
 @contextlib.contextmanager
-def run_paced(port: int, pace_s: float = PACE_S) -> Iterator[None]:
-    """Run the server until the end of the block; its tokens are ``pace_s`` seconds apart."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.paced", str(port), str(pace_s)])
+def run_paced(port: int, pace_s: float = PACE_S, tokens: int = TOKENS) -> Iterator[None]:
+    """Run the server until the end of the block; so many tokens a stream, ``pace_s`` seconds apart."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.paced", str(port), str(pace_s), str(tokens)])
     try:
         time.sleep(0.5)
         yield
@@ -71,10 +71,10 @@ def run_paced(port: int, pace_s: float = PACE_S) -> Iterator[None]:
         process.wait()
 
 
-async def _serve(port: int, pace_s: float) -> None:
-    server = await asyncio.start_server(partial(_answer, pace_s), "127.0.0.1", port, backlog=512)
+async def _serve(port: int, pace_s: float, tokens: int) -> None:
+    server = await asyncio.start_server(partial(_answer, pace_s, tokens), "127.0.0.1", port, backlog=512)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
