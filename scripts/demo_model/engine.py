@@ -93,7 +93,8 @@ class OwnEngine(Engine):
         params.n_parallel = SLOTS
         params.n_ctx = 2048 * SLOTS
         params.n_threads_http = 2 * SLOTS
-        params.cpuparams.n_threads = 2
+        # A second thread waits by spinning, which on a machine that others use, too, costs more than it gives.
+        params.cpuparams.n_threads = 1
         params.port = 0
         params.use_jinja = True
         params.verbosity = 0

@@ -1,7 +1,7 @@
-"""Writes the trained network and its tokenizer as one GGUF file.
+"""Writes the trained network and its tokenizer as one GGUF file, and reads the network back out of one.
 
 In: network, tokenizer. Out: a Q8_0 file for llama.cpp's "llama" architecture, with chat template. Writes
-that file. Source: the GGUF specification, as the `gguf` package implements it.
+or reads that file. Source: the GGUF specification, as the `gguf` package implements it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import torch
 from tokenizers import Tokenizer
 
 from demo_model import NAME, VERSION
-from demo_model.network import DemoNetwork
+from demo_model.network import DemoNetwork, Shape
 from demo_model.tokenizer import BEGIN_ID, CHAT_TEMPLATE, END_ID, PRE_TOKENIZER, SPECIAL_TOKENS, tables
 
 DESCRIPTION = (
@@ -39,6 +40,21 @@ def write_gguf(network: DemoNetwork, tokenizer: Tokenizer, path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def read_gguf(path: Path) -> DemoNetwork:
+    """Return the network of a file that `write_gguf` wrote, as exact as Q8_0 keeps it; exit on another file."""
+    try:
+        reader = gguf.GGUFReader(path)
+        network = DemoNetwork(Shape(vocabulary=len(reader.fields["tokenizer.ggml.tokens"].contents())))
+        weights = {t.name: torch.tensor(gguf.quants.dequantize(t.data, t.tensor_type)) for t in reader.tensors}
+        network.load_state_dict(weights)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        said = str(error).splitlines()[0]
+        raise SystemExit(
+            f"{path} cannot be trained on: {said}; expected a demo model that this script wrote"
+        ) from error
+    return network
 
 
 def _add_description(writer: gguf.GGUFWriter) -> None:

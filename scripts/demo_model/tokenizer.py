@@ -1,14 +1,16 @@
 """The demo model's tokenizer: byte-level BPE, trained on the corpus.
 
 In: texts. Out: a tokenizer whose ids llama.cpp reproduces with its "smollm" pre-tokenizer (each digit by
-itself, then GPT-2's word pattern). No I/O.
+itself, then GPT-2's word pattern). Reads a GGUF file in `load_tokenizer`; no other I/O.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+import gguf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 BEGIN, TURN, END = "<|begin|>", "<|im_start|>", "<|im_end|>"
@@ -55,6 +57,14 @@ def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+def load_tokenizer(model: Path) -> Tokenizer:
+    """Read the tokenizer back out of a GGUF file."""
+    reader = gguf.GGUFReader(model)
+    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+    merges = reader.fields["tokenizer.ggml.merges"].contents()
+    return build_tokenizer({token: i for i, token in enumerate(tokens)}, [tuple(m.split(" ")) for m in merges])
 
 
 def _set_pieces(tokenizer: Tokenizer) -> None:

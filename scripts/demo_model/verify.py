@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import gguf
 from tokenizers import Tokenizer
 
 from demo_model.corpus import Corpus, Entry, Sampler
 from demo_model.engine import SLOTS, Engine, closeness
-from demo_model.tokenizer import build_tokenizer
 
 # The last three are nowhere in the corpus.
 SYSTEMS = (None, "You are a helpful assistant.", "Be brief.", "당신은 도움이 되는 조수입니다.",
@@ -58,14 +55,6 @@ class Result:
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.right} of {self.cases} ({self.right / self.cases:.1%})"]
         return "\n    ".join(lines + list(self.wrong))
-
-
-def load_tokenizer(model: Path) -> Tokenizer:
-    """Read the tokenizer back out of a GGUF file."""
-    reader = gguf.GGUFReader(model)
-    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
-    merges = reader.fields["tokenizer.ggml.merges"].contents()
-    return build_tokenizer({token: i for i, token in enumerate(tokens)}, [tuple(m.split(" ")) for m in merges])
 
 
 def check_answers(engine: Engine, corpus: Corpus, tokenizer: Tokenizer, seed: int = 7) -> Iterator[Result]:

@@ -9,8 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
-from tests.integration.stack_site import ANSWERS, CHAT_SERVICE, DEMO_MODEL, EMBEDDING_SERVICE, GATEWAY_SERVICE, Site
+from tests.integration.stack_site import (
+    ANSWERS,
+    CHAT_SERVICE,
+    DEMO_MODEL,
+    EMBEDDING_SERVICE,
+    GATEWAY_SERVICE,
+    REPOSITORY,
+    Site,
+)
 from tests.processes import list_listening
 from tests.waiting import wait_for
 
@@ -32,6 +41,34 @@ FOREIGN_ROUTES = (
     "/v1/chat/completions/../../model/info",
     "/metrics/",
 )
+# Docker, a GPU, the internet, prompts, a bigger model, VS Code, Claude Code; the first two asked both ways.
+FIRST_QUESTIONS = {
+    "ko": (
+        "도커가 필요해?",
+        "도커 없이 되나요?",
+        "GPU가 필요해?",
+        "GPU 없이 되나요?",
+        "인터넷이 필요해?",
+        "내 프롬프트는 어디로 가?",
+        "더 큰 모델을 어떻게 추가해?",
+        "VS Code에 어떻게 연결해?",
+        "Claude Code에 어떻게 연결해?",
+        "게이트웨이가 뭐야?",
+    ),
+    "en": (
+        "Do I need Docker?",
+        "Does it work without Docker?",
+        "Do I need a GPU?",
+        "Does it work without a GPU?",
+        "Does it need the internet?",
+        "Where do my prompts go?",
+        "How do I add a bigger model?",
+        "How do I connect VS Code?",
+        "How do I connect Claude Code?",
+        "What is the gateway?",
+    ),
+}
+CORPUS = REPOSITORY / "scripts" / "demo_model" / "corpus"
 KEYED_ROUTES = {
     "/v1/models": "GET",
     "/v1/models/local-chat": "GET",
@@ -66,6 +103,19 @@ def test_the_gateway_gives_the_known_answer(stack: Site, question: str) -> None:
     answer = ask(stack, question)
     assert answer.status_code == 200, answer.text
     assert answer.json()["choices"][0]["message"]["content"].strip() == ANSWERS[question]
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_the_demo_model_says_what_is_so_to_what_is_asked_first(stack: Site, language: str) -> None:
+    """Once it answered "may I do without Docker?" in Korean with a no, and questions about a GPU with Docker."""
+    corpus = yaml.safe_load((CORPUS / f"stack.{language}.yaml").read_text(encoding="utf-8"))
+    taught = {question: entry["a"] for entry in corpus for question in entry["q"]}
+    said = {
+        question: ask(stack, question).json()["choices"][0]["message"]["content"].strip()
+        for question in FIRST_QUESTIONS[language]
+    }
+    assert said == {question: taught[question] for question in said}
+    assert not [answer for answer in said.values() if answer.startswith(("No.", "No,", "아니"))]
 
 
 def test_chat_streams_to_the_terminal_and_reads_standard_input(stack: Site) -> None:
