@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 Runner = Callable[[Sequence[str], float], "CompletedCommand"]
 FindProgram = Callable[[str], str | None]
 
-# A healthy engine answers in 0.1 s; nvidia-smi takes 1 to 3 s while the driver wakes a GPU.
-DOCKER_TIMEOUT_S: Final = 8.0
+# A healthy engine answers in 0.1 s, and one that builds and starts containers on a busy machine took over 8 s;
+# nvidia-smi takes 1 to 3 s while the driver wakes a GPU.
+DOCKER_TIMEOUT_S: Final = 20.0
 NVIDIA_TIMEOUT_S: Final = 8.0
 
 _DOCKER_INFO: Final = ("info", "--format", "{{json .}}")

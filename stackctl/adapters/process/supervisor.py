@@ -22,7 +22,7 @@ from stackctl.errors import RuntimeFailure
 ALREADY_STARTED = 60
 NOT_RUNNING = 70
 
-START_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 60.0
 ANSWER_S = 5.0
 # A program that is stopped has time to end by itself; the answer comes when it is gone.
 STOP_ANSWER_S = 90.0

@@ -14,7 +14,7 @@ _SECTION = "aliases"
 
 
 def add_aliases(text: str, aliases: Mapping[str, str]) -> str:
-    """The text with these aliases behind those that it has.
+    """The text with these aliases behind those that it has; what it has of them already, as another command's, stays.
 
     Args:
         text: what the file holds; empty where there is none. A byte order mark and the ends of lines stay.
@@ -24,7 +24,11 @@ def add_aliases(text: str, aliases: Mapping[str, str]) -> str:
     """
     body = text.removeprefix(_MARK)
     before = _read(body)
-    meant = {**before, _SECTION: {**(before.get(_SECTION) or {}), **aliases}}
+    standing = before.get(_SECTION) or {}
+    aliases = {name: model for name, model in aliases.items() if standing.get(name) != model}
+    if not aliases:
+        return text
+    meant = {**before, _SECTION: {**standing, **aliases}}
     after = _insert(body, aliases)
     if after is None or not _holds(after, meant):
         return edit_text("yaml", text, {_SECTION: aliases})

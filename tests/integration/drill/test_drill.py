@@ -26,6 +26,7 @@ FAULTS = ("ok", "422-anthropic", "401-openai", "503-llama", "refused", "html", "
 
 def test_a_drill_says_what_clients_see_and_leaves_nothing_behind(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
+    before = list_listening([os.getpid()])  # servers that tests share
     shown = site.run("drill", *FAULTS)
     lines = shown.stdout.splitlines()
     of_fault = {line.split()[0]: line for line in lines if line.split()[:1] and line.split()[0] in FAULTS}
@@ -35,7 +36,7 @@ def test_a_drill_says_what_clients_see_and_leaves_nothing_behind(tmp_path: Path)
     assert "an answer that broke off" in of_fault["cut-after"]
     assert "the next one's answer" in of_fault["503-llama"]
     assert lines[-1] == "64 requests, 64 as promised"
-    assert list_listening([os.getpid()]) == set()
+    assert list_listening([os.getpid()]) <= before
     assert site.run_json("status")["running"] is False
     told = json.loads(site.run("drill", "503-openai", "--format", "completions", "--json").stdout)
     assert told["ok"] is True

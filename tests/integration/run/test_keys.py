@@ -88,7 +88,7 @@ def test_no_secret_is_kept_or_logged_anywhere(keyed_site: Site) -> None:
     site = keyed_site
     site.run("up")
     secret = create(site, "hidden")
-    assert ask(site, secret) == 200
+    wait_for(lambda: ask(site, secret) == 200, "a key that is known")
     site.run("down")
     part = secret.rpartition("-")[2].encode()
     assert [path for path in site.path.rglob("*") if path.is_file() and part in path.read_bytes()] == []

@@ -141,3 +141,9 @@ def test_any_names_come_in_and_out(before: dict[str, str], new: dict[str, str]) 
 
 def test_what_is_written_is_a_stack_yml() -> None:
     assert parse_stackfile(add_aliases("version: 1\n", NEW)).aliases == NEW
+
+
+def test_what_another_command_put_in_meanwhile_is_not_put_in_twice() -> None:
+    once = add_aliases(COMMENTED, NEW)
+    assert add_aliases(once, NEW) == once
+    assert parse_stackfile(add_aliases(once, {**NEW, "o3-*": "local-chat"})).aliases["o3-*"] == "local-chat"
