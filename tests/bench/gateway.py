@@ -20,7 +20,8 @@ from tests.bench.sites import build_body, build_site_plan, run_stackctl
 from tests.ports import claim_ports
 
 MODEL = "local-chat"
-ROUNDS = 3
+# A load of some seconds is off by a tenth now and then: where a share is held against a goal it is the median of many.
+ROUNDS, PEER_ROUNDS = 9, 3
 # Clients, and the least of the engine's own rate that the gateway may reach on two shared cores.
 STREAM_GOALS = {1: 0.93, 8: 0.85, 32: 0.9}
 _SHORT_GOAL, _FIRST_GOAL_S, _START_GOAL_S, _MEMORY_GOAL_MB = 0.8, 0.002, 0.8, 90
@@ -90,7 +91,7 @@ def _list_children(pid: int) -> list[int]:
 def _compare_streams(engine: Target, peers: Peers) -> Iterator[Figure]:
     body = build_body(MODEL, 200, stream=True)
     for clients, goal in STREAM_GOALS.items():
-        loads = _take_turns(engine, peers, body, clients, max(8, 2 * clients))
+        loads = _take_turns(engine, peers, body, clients, max(16, 2 * clients))
         command = f"{clients} client{'s' if clients > 1 else ''}, streamed chat of 200 tokens"
         yield _compare(f"streamed tokens/s, {clients} at once", command, loads, lambda x: x.events_per_s, goal)
         if clients == 1:
@@ -131,7 +132,7 @@ def _compare(
     The share is the median of each round's own: rounds are seconds apart, and a machine's speed drifts.
     """
     shares = {
-        other: median(read(a) / read(b) for a, b in zip(found, loads["engine"], strict=True))
+        other: median(read(a) / read(b) for a, b in zip(found, loads["engine"], strict=False))
         for other, found in loads.items()
         if other != "engine"
     }
@@ -148,14 +149,16 @@ def _take_turns(
 ) -> dict[str, list[Load]]:
     """Some loads of each, a round of all before the next; the engine alone and ours one right after the other."""
     others = [(name, target) for name, target in peers.items() if name != "ours"]
-    targets: Sequence[tuple[str, Target]] = [*others, ("engine", engine), ("ours", peers["ours"])]
-    loads: dict[str, list[Load]] = {name: [] for name, _ in targets}
-    for _, target in targets:
+    pair = [("engine", engine), ("ours", peers["ours"])]
+    loads: dict[str, list[Load]] = {name: [] for name, _ in [*others, *pair]}
+    for _, target in [*others, *pair]:
         run_load(target, body, clients, clients)
-    for _ in range(ROUNDS):
-        for name, target in targets:
-            if name == "engine" and others:
-                time.sleep(_SETTLE_S)
+    for number in range(ROUNDS):
+        if number < PEER_ROUNDS and others:
+            for name, target in others:
+                loads[name].append(run_load(target, body, clients, requests))
+            time.sleep(_SETTLE_S)
+        for name, target in pair if number % 2 == 0 else reversed(pair):
             loads[name].append(run_load(target, body, clients, requests))
     return loads
 

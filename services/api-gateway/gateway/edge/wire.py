@@ -6,7 +6,7 @@ In: a request's method, path and headers. Out: header lists, and the errors that
 from __future__ import annotations
 
 import re
-import uuid
+import secrets
 from collections.abc import Collection, Iterable
 
 from gateway.edge.endpoints import ENDPOINTS, MODELS_PATH, ONE_MODEL, Endpoint
@@ -34,7 +34,7 @@ _TAILS = {name.removeprefix("/v1/").removeprefix("/"): endpoint for name, endpoi
 def choose_request_id(headers: HeaderList) -> str:
     """The client's own ``x-request-id`` when it is 1 to 128 safe characters, else a new one."""
     given = _find(headers, b"x-request-id")
-    return given.decode() if given and _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+    return given.decode() if given and _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
 
 
 def find_intended(path: str) -> Endpoint | None:

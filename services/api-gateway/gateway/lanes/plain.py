@@ -64,24 +64,31 @@ async def _connect(host: str, port: int) -> tuple[asyncio.Transport, PlainAnswer
     Raises:
         OSError: none does, or the host has none.
     """
+    if _read_ip(host):
+        return await _connect_to(host, port)
     loop = asyncio.get_running_loop()
-    if _is_address(host):
-        return await loop.create_connection(PlainAnswer, host, port)
     # Not left to the connection: uvloop would look the name up in threads that are few.
     found = [str(item[4][0]) for item in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for address in found[:-1]:
         with contextlib.suppress(OSError):
-            return await loop.create_connection(PlainAnswer, address, port)
-    return await loop.create_connection(PlainAnswer, found[-1], port)
+            return await _connect_to(address, port)
+    return await _connect_to(found[-1], port)
+
+
+async def _connect_to(address: str, port: int) -> tuple[asyncio.Transport, PlainAnswer]:
+    transport, answer = await asyncio.get_running_loop().create_connection(PlainAnswer, address, port)
+    ip = _read_ip(address)
+    if ip is None or not ip.is_loopback:  # this machine's own network does not go away
+        watch_for_dead_network(transport.get_extra_info("socket"))
+    return transport, answer
 
 
 @lru_cache(maxsize=256)
-def _is_address(host: str) -> bool:
+def _read_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 @lru_cache(maxsize=256)
@@ -200,7 +207,6 @@ class PlainAnswer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
-        watch_for_dead_network(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         try:

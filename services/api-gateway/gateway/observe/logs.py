@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
@@ -33,7 +34,12 @@ def note(
     Args:
         error: what happened, of which type and place are logged.
     """
-    logger.log(level, event, extra={"facts": facts}, exc_info=error)
+    if not logger.isEnabledFor(level):
+        return
+    # Not by ``logger.log``: it looks for the place in the code, which an event does not tell, and that takes as long as
+    # the rest.
+    info = (type(error), error, error.__traceback__) if error else None
+    logger.handle(logger.makeRecord(logger.name, level, "", 0, event, (), info, extra={"facts": facts}))
 
 
 class ContentFreeFormatter(logging.Formatter):
@@ -41,13 +47,28 @@ class ContentFreeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One log record as a line of JSON."""
-        # Local time, as a person at the machine reads it, with the zone that makes it one moment everywhere.
-        time = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "logger": record.name}
+        line: dict[str, Any] = {
+            "time": _write_time(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
         try:
             return orjson.dumps(line | _describe(record)).decode()
         except Exception:  # a record that cannot be written must not be written some other way
             return orjson.dumps(line | {"message": _withhold(record)}).decode()
+
+
+def _write_time(created: float) -> str:
+    second, milliseconds = divmod(int(created * 1000), 1000)
+    time, zone = _write_second(second)
+    return f"{time}.{milliseconds:03d}{zone}"
+
+
+@lru_cache(maxsize=1)
+def _write_second(second: int) -> tuple[str, str]:
+    """Local time, as a person at the machine reads it, and the zone that makes it one moment everywhere."""
+    time = datetime.fromtimestamp(second).astimezone()
+    return time.strftime("%Y-%m-%dT%H:%M:%S"), time.isoformat()[19:]
 
 
 def configure_logging(is_verbose: bool = False) -> None:
@@ -60,6 +81,8 @@ def configure_logging(is_verbose: bool = False) -> None:
     handler.setFormatter(ContentFreeFormatter())
     # What logging says of records that it cannot write is their message and arguments.
     logging.raiseExceptions = False
+    # What no line tells is not looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.captureWarnings(True)  # pydantic's hold the values that they are about
     root = logging.getLogger()
     root.handlers[:] = [handler]
