@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -75,17 +75,9 @@ def up(
         return
     print_warnings(result.warnings)
     if as_json:
-        print_json(
-            {
-                "url": find_gateway_url(result.running.loaded.settings),
-                "runtime": result.report.runtime,
-                "device": result.report.device,
-                "started": result.started,
-                "status": result.report.status,
-            }
-        )
-        return
-    _show(result, context.site)
+        print_json(_describe(result))
+    else:
+        _show(result, context.site)
 
 
 def _show_preview(preview: DryRun, *, as_json: bool) -> None:
@@ -102,6 +94,16 @@ def _show_preview(preview: DryRun, *, as_json: bool) -> None:
         return
     print_text(preview.difference or "The rendered files are current.")
     print_text("\n".join(["", "Commands:", *(f"  {command}" for command in preview.commands)]))
+
+
+def _describe(result: UpResult) -> dict[str, Any]:
+    return {
+        "url": find_gateway_url(result.running.loaded.settings),
+        "runtime": result.report.runtime,
+        "device": result.report.device,
+        "started": result.started,
+        "status": result.report.status,
+    }
 
 
 def _show(result: UpResult, site: Path) -> None:

@@ -49,6 +49,14 @@ class ResolvedSettings:
     overlay: Overlay = field(default_factory=Overlay)
 
 
+_PROMPTS_LOGGED = Finding(
+    "GATEWAY_LOG_PROMPTS",
+    "prompts and answers of all routes are written down, masked, for one hour after each start",
+    "use 'stackctl content-log start' for single routes and another time",
+    Severity.WARNING,
+)
+
+
 def resolve_settings(
     dotenv: DotenvFile,
     environment: Mapping[str, str],
@@ -75,9 +83,8 @@ def resolve_settings(
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for item in fields(Settings):
-        name = item.name.upper()
-        text, origin = pick_source(name, (flags, environment, dotenv.values, packed.values))
-        origins[name] = origin
+        text, origin = pick_source(item.name.upper(), (flags, environment, dotenv.values, packed.values))
+        origins[item.name.upper()] = origin
         if text is None:
             values[item.name] = item.default
             continue
@@ -87,9 +94,7 @@ def resolve_settings(
         values[item.name] = value
     raise_config_error("The settings are not usable.", findings)
     if values["gateway_log_prompts"]:
-        message = "prompts and answers of all routes are written down, masked, for one hour after each start"
-        hint = "use 'stackctl content-log start' for single routes and another time"
-        findings.append(Finding("GATEWAY_LOG_PROMPTS", message, hint, Severity.WARNING))
+        findings.append(_PROMPTS_LOGGED)
     # A shell's own USER_ID is not the one that a provider is told.
     around = {name: value for name, value in environment.items() if name not in name_keys()}
     known = {name: around.get(name) or dotenv.values.get(name, "") for name in sorted(referenced)}
