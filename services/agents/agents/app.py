@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 
 from agents.asking import Asker
 from agents.calls import Calls
+from agents.docs_page import add_docs
 from agents.documents import describe_api
 from agents.edge import Edge, answer_problem
 from agents.gateway import Gateway
@@ -56,34 +57,35 @@ def build_app(settings: Settings) -> Edge:
     asker = Asker(gateway, Prompts(), settings.attempts)
     _add_calls(app, Calls(settings, asker, metrics, asyncio.Semaphore(settings.parallel)))
     _add_looks(app, gateway, metrics)
+    add_docs(app)
     _add_problems(app)
     return Edge(app, settings.allowed_hosts)
 
 
 def _add_calls(app: FastAPI, calls: Calls) -> None:
-    @app.post("/v1/problem-analysis", response_model=AnalysisAnswer)
+    @app.post("/v1/problem-analysis", response_model=AnalysisAnswer, tags=["agents"])
     async def analyze(request: Request, asked: AnalysisRequest) -> dict[str, Any]:
         """Analyse a problem."""
         return await calls.serve("analysis", request, asked, ProblemAnalysis, lambda found: found)
 
-    @app.post("/v1/context-questions", response_model=QuestionsAnswer)
+    @app.post("/v1/context-questions", response_model=QuestionsAnswer, tags=["agents"])
     async def ask_context(request: Request, asked: QuestionsRequest) -> dict[str, Any]:
         """Find out what has to be asked about an analysed problem."""
         return await calls.serve("questions", request, asked, QuestionsDraft, number_questions)
 
-    @app.post("/v1/requirements", response_model=RequirementsAnswer)
+    @app.post("/v1/requirements", response_model=RequirementsAnswer, tags=["agents"])
     async def require(request: Request, asked: RequirementsRequest) -> dict[str, Any]:
         """Write the requirements for an analysed problem."""
         return await calls.serve("requirements", request, asked, RequirementsDraft, number_requirements)
 
 
 def _add_looks(app: FastAPI, gateway: Gateway, metrics: Metrics) -> None:
-    @app.get("/health/live")
+    @app.get("/health/live", tags=["health"])
     async def live() -> dict[str, str]:
         """The service runs."""
         return {"status": "ok"}
 
-    @app.get("/health/ready")
+    @app.get("/health/ready", tags=["health"])
     async def ready() -> JSONResponse:
         """The gateway answers, so calls can."""
         is_ready = await gateway.is_ready()

@@ -18,7 +18,8 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
 
     document = get_openapi(title="agents", version=_VERSION, routes=app.routes, description=_DESCRIPTION)
     parts = document["components"]
-    parts["schemas"]["ProblemDocument"] = ProblemDocument.model_json_schema()
+    problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts["schemas"] |= {**problem.pop("$defs"), "ProblemDocument": problem}
     parts["securitySchemes"] = {"gatewayKey": {"type": "http", "scheme": "bearer"}}
     for path, methods in document["paths"].items():
         for operation in methods.values():

@@ -25,6 +25,7 @@ MAX_BODY_BYTES = 1 << 20
 _FOR_PROBES = ("/health/", "/metrics")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+# Of every answer that does not say otherwise.
 _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -66,8 +67,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = (*_HEADERS, (b"x-request-id", facts["request_id"].encode()))
-                message = {**message, "headers": [*message.get("headers", []), *own]}
+                said = list(message.get("headers", []))
+                names = {name for name, _ in said}
+                own = [header for header in _HEADERS if header[0] not in names]
+                message = {**message, "headers": [*said, *own, (b"x-request-id", facts["request_id"].encode())]}
             await send(message)
 
         try:

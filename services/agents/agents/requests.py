@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from agents_client.results import ProblemAnalysis
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError
 
 MAX_PROBLEM = 20_000
@@ -25,6 +25,23 @@ Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_
 Answer = Annotated[str, StringConstraints(max_length=4000), _NoControl]
 Problem = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_PROBLEM), _NoControl]
 Context = Annotated[dict[Key, Answer], Field(max_length=MAX_ANSWERS, description="Question, or name, to answer.")]
+
+# What /docs puts in, so that each call can be tried as it stands there.
+_PROBLEM: dict[str, JsonValue] = {"problem": "우리 팀의 월간 보고서 생성을 자동화하고 싶습니다."}
+_ANALYSED: dict[str, JsonValue] = {
+    "analysis": {
+        "title": "월간 보고서 자동화",
+        "summary": "매달 보고서를 손으로 만드는 데 이틀이 걸립니다.",
+        "kind": "reporting",
+        "complexity": "low",
+        "goals": ["보고서가 매달 첫 근무일에 나옵니다."],
+        "obstacles": [],
+        "constraints": [],
+        "people": [{"who": "회계 담당자", "need": "정확한 수치"}],
+        "unknowns": ["수치가 어디에서 오는지"],
+    },
+    "context": {"누가 보고서를 읽습니까?": "회계팀"},
+}
 
 
 class AgentRequest(BaseModel):
@@ -50,11 +67,15 @@ class AgentRequest(BaseModel):
 class AnalysisRequest(AgentRequest):
     """The problem, as a person tells it."""
 
-    problem: Problem = Field(examples=["우리 팀의 월간 보고서 생성을 자동화하고 싶습니다."])
+    model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM]})
+
+    problem: Problem
 
 
 class QuestionsRequest(AgentRequest):
     """The analysis, and what is known already."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ANALYSED]})
 
     analysis: ProblemAnalysis
     context: Context = {}
@@ -62,6 +83,8 @@ class QuestionsRequest(AgentRequest):
 
 class RequirementsRequest(AgentRequest):
     """The analysis, and a person's answers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ANALYSED]})
 
     analysis: ProblemAnalysis
     context: Context = {}

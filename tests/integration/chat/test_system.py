@@ -15,10 +15,10 @@ from playwright.sync_api import sync_playwright
 
 from tests.browser import find_browser, launch
 from tests.chat_service import CHAT, ChatApi, run_chat_api
-from tests.integration.stack_site import REPOSITORY, Site
+from tests.integration.stack_site import Site
+from tests.pictures import draw
 from tests.waiting import wait_for
 
-PICTURE = REPOSITORY / "docs" / "pictures" / "chat-api-docs.png"
 EXAMPLES = 25
 
 
@@ -67,9 +67,9 @@ def test_the_page_works_and_loads_nothing_from_elsewhere(service: ChatApi) -> No
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.goto(f"{service.url}/docs")
         page.get_by_text("/api/v1/chat", exact=True).first.click()
+        assert page.locator(".errors-wrapper").count() == 0, page.locator(".errors-wrapper").inner_text()
         page.locator("textarea").first.fill('{"user_message": "ping", "free_mode": true, "temperature": 0}')
-        if os.environ.get("STACK_TEST_PICTURES") == "1":
-            page.screenshot(path=PICTURE)
+        draw(page, "chat-api-docs")
         page.get_by_role("button", name="Execute").first.click()
         page.get_by_text("response_text").first.wait_for()
         browser.close()
