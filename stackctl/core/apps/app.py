@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DATA_FOLDER = "apps"
 # What a service of the stack's own reaches beside the gateway: the services of other apps, or any machine.
 APPS_ALONE, ANYWHERE = "apps", "anywhere"
+# Where a container finds the company's certificate authority.
+TRUSTED_FILE = "/etc/ssl/company-ca.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class AppService:
         is_own: whether it is a service of the stack's own, with a folder below ``services``: its container is on a
             network with the gateway alone, and what is published of it passes the ingress.
         reaches: what the container of such a service reaches beside the gateway: ``APPS_ALONE``, ``ANYWHERE`` or empty.
+        trusts: path on this machine of a PEM file that its container is shown as ``TRUSTED_FILE``; empty for none.
     """
 
     name: str
@@ -132,6 +135,7 @@ class AppService:
     stop_signal: str = "TERM"
     is_own: bool = False
     reaches: str = ""
+    trusts: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,10 @@ def build_services(settings: Settings, places: AppPlaces) -> tuple[AppService, .
     has_sessions = settings.chat_api_sessions == "disk"
     url = settings.chat_api_database_url if has_sessions else ""
     reaches = "" if not url else APPS_ALONE if urlsplit(url).hostname == POSTGRES.name else ANYWHERE
-    service = build_own_service(SERVICE, settings, places, keeps=has_sessions and not url, reaches=reaches)
-    return (service,)
+    # Whom the gateway trusts beside the system's authorities, its database's server included.
+    trusts = settings.gateway_ca_bundle if reaches == ANYWHERE else ""
+    keeps = has_sessions and not url
+    return (build_own_service(SERVICE, settings, places, keeps=keeps, reaches=reaches, trusts=trusts),)
 
 
 def link_gateway(settings: Settings, places: AppPlaces) -> GatewayLink:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
-from stackctl.core.apps.app import AppPlaces, AppService, GatewayLink
+from stackctl.core.apps.app import TRUSTED_FILE, AppPlaces, AppService, GatewayLink
 from stackctl.core.settings.places import find_gateway_place
 from stackctl.core.settings.settings import list_settings, split_names
 
@@ -62,13 +62,14 @@ def find_url(settings: Settings, service: str) -> str:
 
 
 def build_own_service(
-    service: str, settings: Settings, places: AppPlaces, *, keeps: bool = False, reaches: str = ""
+    service: str, settings: Settings, places: AppPlaces, *, keeps: bool = False, reaches: str = "", trusts: str = ""
 ) -> AppService:
     """The service in one runtime.
 
     Args:
         keeps: whether it keeps anything but a log in its folder, which it is then told of.
         reaches: what it reaches beside the gateway, as ``AppService`` has it.
+        trusts: path on this machine of a PEM file that what it reaches there is trusted by; empty for the system's.
     """
     prefix = name_prefix(service)
     own = {item.name.upper(): item for item in list_settings() if item.name.upper().startswith(prefix)}
@@ -87,6 +88,7 @@ def build_own_service(
             **_list_hosts(settings, places, prefix),
             **({f"{prefix}FOLDER": folder} if keeps else {}),
             **({f"{prefix}LOG_FILE": f"{folder}/{log_file}"} if log_file else {}),
+            **({f"{prefix}CA_BUNDLE": TRUSTED_FILE if places.in_container else trusts} if trusts else {}),
             f"{prefix}HOST": places.listen_address,
             f"{prefix}GATEWAY_URL": _find_gateway_url(settings, places),
             "HOME": places.scratch,
@@ -103,6 +105,7 @@ def build_own_service(
         is_published=True,
         is_own=True,
         reaches=reaches,
+        trusts=trusts,
     )
 
 

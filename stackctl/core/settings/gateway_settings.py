@@ -97,7 +97,8 @@ class GatewaySettings(StackSettings):
     )
     gateway_ca_bundle: str = declare(
         "",
-        "PEM file of the company's certificate authority, which providers are trusted by beside the system's own.",
+        "PEM file of the company's certificate authority, which providers are trusted by beside the system's own;"
+        " it alone is what databases on other machines are trusted by.",
         group="Gateway",
     )
     gateway_state_required: bool = declare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stackctl.core.apps.app import ANYWHERE, AppService
+from stackctl.core.apps.app import ANYWHERE, TRUSTED_FILE, AppService
 from stackctl.core.engine.vllm import CACHE_FOLDER, SERVE
 from stackctl.core.models.fit import Device, build_fit
 from stackctl.core.settings.settings import Settings
@@ -232,7 +232,9 @@ def _has_stores(settings: Settings) -> bool:
 def _list_mounts(settings: Settings, service: Service) -> tuple[Mount, ...]:
     selinux = "z" if settings.selinux_relabel else ""
     if service.app:
-        return tuple(Mount(name, path, selinux, is_rendered=True) for name, path in service.app.files.items())
+        app = service.app
+        trusted = (Mount(app.trusts, TRUSTED_FILE, selinux),) if app.trusts else ()
+        return (*(Mount(name, path, selinux, is_rendered=True) for name, path in app.files.items()), *trusted)
     if service.name == INGRESS:
         return (Mount(RELAY_FILE, _RELAY_PATH, selinux, is_rendered=True),)
     if service.model is None:

@@ -38,6 +38,20 @@ def test_both_runtimes_give_it_to_the_gateway_alone(value: str) -> None:
     assert all("GATEWAY_CA_BUNDLE" not in engine.environment for engine in engines)
 
 
+def test_the_chat_api_is_given_it_for_a_database_elsewhere() -> None:
+    chat = {"STACK_APPS": "chat-api", "CHAT_API_GATEWAY_KEY": "planted-chat-api-key", "CHAT_API_SESSIONS": "disk"}
+    world = make_world("company.pem", PEM, **chat, CHAT_API_DATABASE_URL="postgresql://u:planted@db.example/d")
+    rendered = render_site(world.effects, load_site(world.effects))
+    path = str(world.site / "company.pem")
+    process = next(item for item in rendered.process_services if item.name == "chat-api")
+    assert process.environment["CHAT_API_CA_BUNDLE"] == path
+    container = yaml.safe_load(rendered.files[COMPOSE_FILE])["services"]["chat-api"]
+    (mount,) = [
+        item for item in container["volumes"] if item["target"] == container["environment"]["CHAT_API_CA_BUNDLE"]
+    ]
+    assert (mount["source"], mount["read_only"]) == (path, True)
+
+
 def test_without_one_nothing_is_mounted() -> None:
     rendered = render_site(World().effects, load_site(World().effects))
     gateway = yaml.safe_load(rendered.files[COMPOSE_FILE])["services"]["api-gateway"]

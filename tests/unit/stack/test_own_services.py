@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from agents.settings import parse_settings as parse_agents_settings
+from chat_api.config.settings import parse_settings as parse_chat_settings
 
-from stackctl.core.apps.app import AppPlaces, OwnProgram
+from stackctl.core.apps.app import TRUSTED_FILE, AppPlaces, OwnProgram
 from stackctl.core.apps.catalog import link_apps, list_app_services, list_own_services
 from stackctl.core.apps.observability.app import OBSERVABILITY
+from stackctl.core.apps.own_service import name_prefix
 from stackctl.core.engine.engines import LLAMA_CPP
 from stackctl.core.images.build import list_builds, list_loaded, list_pulls
 from stackctl.core.images.checks import check_program, list_named_images
@@ -47,6 +51,45 @@ def test_every_setting_of_a_service_reaches_it_under_its_name_and_no_other_does(
     apart = {f"CHAT_API_{name}" for name in ("IMAGE", "GATEWAY_KEY", "DATABASE_URL", "LOG_FILE", "ALLOWED_HOSTS")}
     assert own - apart <= set(values)
     assert not [name for name in values if name.startswith(("AGENTS_", "GATEWAY_"))]
+
+
+class Recorder(dict[str, str]):
+    """Variables that remember which of them were read."""
+
+    def __init__(self) -> None:
+        self.read: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return default
+
+
+@pytest.mark.parametrize(("service", "parse"), [("chat-api", parse_chat_settings), ("agents", parse_agents_settings)])
+def test_a_service_reads_what_it_is_told_and_is_told_what_it_reads(service: str, parse: Callable[[Any], Any]) -> None:
+    """No setting without effect, and no option of a service that nobody can set."""
+    prefix = name_prefix(service)
+    everything = {
+        "gateway_ca_bundle": "/site/ca.pem",
+        **{item.name: "x" for item in list_settings() if item.name.upper().startswith(prefix) and item.default == ""},
+    }
+    kept_at: tuple[dict[str, str], ...] = ({}, {"chat_api_database_url": "postgresql://u:p@db/d"})
+    told: set[str] = set()
+    for more in kept_at:
+        values = make_settings(**{**everything, "chat_api_sessions": "disk", "chat_api_database_url": "", **more})
+        found = next(item for item in list_app_services(values, CONTAINER) if item.name == service)
+        told |= {name for name in (*found.environment, *found.secrets) if name.startswith(prefix)}
+    recorder = Recorder()
+    parse(recorder)
+    assert recorder.read == told
+
+
+def test_a_company_s_authority_is_given_to_the_one_who_has_a_database_elsewhere() -> None:
+    trusted = {"gateway_ca_bundle": "/site/ca.pem", "chat_api_sessions": "disk"}
+    away = {**trusted, "chat_api_database_url": "postgresql://u:p@db/d"}
+    assert build_environment(CONTAINER, **away)["CHAT_API_CA_BUNDLE"] == TRUSTED_FILE
+    assert build_environment(PROCESS, **away)["CHAT_API_CA_BUNDLE"] == "/site/ca.pem"
+    assert [item.trusts for item in list_app_services(make_settings(**away), CONTAINER)] == ["/site/ca.pem", ""]
+    assert "CHAT_API_CA_BUNDLE" not in build_environment(CONTAINER, **trusted)
 
 
 def test_a_switch_is_told_in_lower_case() -> None:
