@@ -51,7 +51,7 @@ def test_keys_are_the_same_whether_the_stack_runs_or_not(keyed_site: Site) -> No
     site.run("up")
     assert ask(site, early) == 200
     late = create(site, "late", "--models", "local-chat", "--budget-tokens", "1M/day", "--expires", "30d")
-    wait_for(lambda: {ask(site, late) for _ in range(20)} == {200}, "every worker knows the key")
+    assert {ask(site, late) for _ in range(20)} == {200}  # by every worker
     listed = site.run("keys", "list")
     assert "1M tokens/day" in listed.stdout
     assert "valid for 30 d" in listed.stdout
@@ -88,7 +88,7 @@ def test_no_secret_is_kept_or_logged_anywhere(keyed_site: Site) -> None:
     site = keyed_site
     site.run("up")
     secret = create(site, "hidden")
-    wait_for(lambda: ask(site, secret) == 200, "a key that is known")
+    assert ask(site, secret) == 200
     site.run("down")
     part = secret.rpartition("-")[2].encode()
     assert [path for path in site.path.rglob("*") if path.is_file() and part in path.read_bytes()] == []

@@ -37,7 +37,7 @@ from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
 from gateway.observe.logs import note
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
-from gateway.policy.access import check_admin, find_caller
+from gateway.policy.access import check_admin, find_caller, has_form_of_key
 from gateway.policy.fields import check_fields
 from gateway.policy.provider_key import find_provider_key
 from gateway.policy.rights import can_answer, check_model, list_models, may_ask
@@ -126,7 +126,7 @@ class Gate:
         if scope["method"] != endpoint.method and (scope["method"], endpoint.method) != ("HEAD", "GET"):
             raise RefusedError(explain_method(endpoint))
         if endpoint.access is not Access.OPEN:
-            exchange.caller = find_caller(scope["headers"], self._settings, self._parts.keyring, time.time())
+            exchange.caller = await self._find_caller(scope)
         if endpoint.access is Access.ADMIN_KEY:
             check_admin(exchange.caller)
         if endpoint.method == "GET":
@@ -149,6 +149,17 @@ class Gate:
             if endpoint.format == "embeddings" and refusal.error.status >= 500:
                 raise RefusedError(_switch_off(refusal.error.message)) from refusal
             raise
+
+    async def _find_caller(self, scope: Scope) -> Caller:
+        """Who asks, with the keys as they are known; for a key that is not, as they are now."""
+        headers, keyring = scope["headers"], self._parts.keyring
+        try:
+            return find_caller(headers, self._settings, keyring, time.time())
+        except RefusedError:
+            if self._parts.refresher is None or not has_form_of_key(headers):
+                raise
+            await self._parts.refresher.look_again()
+            return find_caller(headers, self._settings, keyring, time.time())
 
     def _check(self, exchange: Exchange, endpoint: Endpoint, body: bytes, scope: Scope) -> tuple[Call, Route]:
         """The call and its route.

@@ -9,6 +9,7 @@ from functools import lru_cache
 from gateway.errors import ApiError, RefusedError
 from gateway.policy.keyring import KeyRing
 from gateway.settings import Settings
+from gateway.state.keys import PREFIX, SENT_LENGTH
 from gateway.state.values import Caller
 
 HeaderList = Iterable[tuple[bytes, bytes]]
@@ -53,6 +54,11 @@ def find_caller(headers: HeaderList, settings: Settings, keyring: KeyRing, now: 
 def _list_known(*keys: tuple[str, str]) -> tuple[tuple[bytes, Caller], ...]:
     """The keys of the environment and who sends them, for as long as they are the same."""
     return tuple((secret.encode(), Caller(name, is_admin=name == "admin")) for name, secret in keys)
+
+
+def has_form_of_key(headers: HeaderList) -> bool:
+    """Whether something in them has the form of a key that is given out here."""
+    return any(key.startswith(PREFIX.encode()) and len(key) == SENT_LENGTH for key in _list_keys(headers)[:_MOST_KEYS])
 
 
 def check_admin(caller: Caller) -> None:

@@ -20,6 +20,8 @@ _LOG = logging.getLogger("gateway.keys")
 
 # A key that is revoked through any worker, or by a program beside them, stops within a second on every one.
 INTERVAL_S = 0.5
+# Between two looks for keys that nobody knows: whoever guesses keys does not keep the database busy.
+_LOOK_INTERVAL_S = 0.05
 
 
 class KeyReader:
@@ -57,6 +59,8 @@ class Refresher:
         # Why the database cannot be read, and since when, in seconds since 1970; empty while it can.
         self.failure, self.failing_since = "", 0.0
         self._task: asyncio.Task[None] | None = None
+        self._look: asyncio.Task[None] | None = None
+        self._looked_at = 0.0
 
     async def open(self) -> None:
         """Read the keys, and go on looking; called once, in the event loop that requests run in."""
@@ -80,12 +84,29 @@ class Refresher:
                 _LOG.info("the keys are read again")
             self.failure = ""
 
+    async def look_again(self) -> None:
+        """Read the keys for one that nobody knows: it may have been made a moment ago, through another worker.
+
+        Whoever comes until the look begins waits for that one; nobody waits while the database cannot be read.
+        """
+        if self.failure:
+            return
+        if self._look is None:
+            self._look = asyncio.create_task(self._look_soon())
+        await asyncio.shield(self._look)
+
+    async def _look_soon(self) -> None:
+        await asyncio.sleep(self._looked_at + _LOOK_INTERVAL_S - time.monotonic())
+        self._looked_at, self._look = time.monotonic(), None
+        await self.refresh()
+
     async def close(self) -> None:
         """Stop, and close the database."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._look):
+            if task:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         await self._database.close()
 
     async def _watch(self) -> None:
