@@ -7,13 +7,18 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
+import httpx
 import hypothesis
 import pytest
+from httpx._transports import default
+from httpx._types import CertTypes
 from hypothesis import HealthCheck
 from xdist.remote import Producer
 
@@ -42,6 +47,28 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
+    _share_certificates()
+
+
+def _share_certificates() -> None:
+    """Read the machine's certificates once: a client of httpx, so each ``httpx.get``, reads them for 25 ms or more.
+
+    Clients that name certificates, or none, are as they were.
+    """
+    make = httpx.create_ssl_context
+
+    @cache
+    def read(*environment: str | None) -> ssl.SSLContext:
+        return make()
+
+    def create(
+        verify: ssl.SSLContext | str | bool = True, cert: CertTypes | None = None, trust_env: bool = True
+    ) -> ssl.SSLContext:
+        if verify is not True or cert or not trust_env:
+            return make(verify, cert, trust_env)
+        return read(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+
+    default.create_ssl_context = create  # type: ignore[attr-defined]
 
 
 TESTS = Path(__file__).parent
