@@ -81,8 +81,8 @@ def gateway_image(running: Site) -> str:
 
 @pytest.fixture
 def stopped(make_site: MakeSite, gateway_image: str) -> Iterator[Site]:
-    """A site that was never started."""
-    site = make_site(GATEWAY_IMAGE=gateway_image)
+    """A site that was never started, with a chat model alone: each model is a container to start."""
+    site = make_site(GATEWAY_IMAGE=gateway_image, EMBEDDING_MODEL="none")
     yield site
     site.remove()
 

@@ -41,11 +41,11 @@ def worn_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
-    """Sites of one test."""
+    """Sites of one test; with a chat model alone, if they say no other, as each model is an engine to start."""
     made: list[Site] = []
 
     def make(name: str = "a site", **settings: str) -> Site:
-        made.append(Site.create(tmp_path_factory.mktemp(name), **settings))
+        made.append(Site.create(tmp_path_factory.mktemp(name), **{"EMBEDDING_MODEL": "none", **settings}))
         return made[-1]
 
     yield make

@@ -206,7 +206,7 @@ def test_the_ingress_passes_on_and_has_no_names_and_no_answers(running: Site, ou
 
 def set_provider(site: Site, address: str) -> None:
     """A provider under `far-chat`, with the demo model beside it."""
-    site.set(EMBEDDING_MODEL="none", OUTSIDE_KEY="sk-outside")
+    site.set(OUTSIDE_KEY="sk-outside")
     model = "{kind: openai-compatible, api_base: %s, api_key: OUTSIDE_KEY, models: {far-chat: {model: m}}}"
     (site.folder / "stack.yml").write_text(f"version: 1\nproviders:\n  far: {model % address}\n", encoding="utf-8")
 

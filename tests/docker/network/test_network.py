@@ -104,7 +104,7 @@ def test_nothing_on_the_inference_network_reaches_this_machine(running: Site, gu
 
 
 def test_the_gateway_reaches_a_provider_that_is_configured(stopped: Site, outside: Outside) -> None:
-    stopped.set(EMBEDDING_MODEL="none", OUTSIDE_KEY="sk-outside")
+    stopped.set(OUTSIDE_KEY="sk-outside")
     model = "{kind: openai-compatible, api_base: %s, api_key: OUTSIDE_KEY, models: {far-chat: {model: m}}}"
     providers = f"providers:\n  far: {model % (outside.url + 'v1')}\n"
     (stopped.folder / "stack.yml").write_text(f"version: 1\n{providers}", encoding="utf-8")

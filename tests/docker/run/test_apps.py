@@ -38,7 +38,7 @@ def ask(site: Site, key: str) -> int:
 
 def test_the_app_redis_counts_the_gateway_s_limits_and_keeps_them(stopped: Site, tmp_path: Path) -> None:
     image = build_redis_image(tmp_path)
-    stopped.set(EMBEDDING_MODEL="none", STACK_APPS="redis", REDIS_IMAGE=image, REDIS_PASSWORD=PASSWORD)
+    stopped.set(STACK_APPS="redis", REDIS_IMAGE=image, REDIS_PASSWORD=PASSWORD)
     stopped.run_well("up")
     assert find_app(stopped) == ("ok", "answers PING")
     wait_for(lambda: find_limits(stopped) == "ok", "limits to be shared")

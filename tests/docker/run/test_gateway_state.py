@@ -34,7 +34,6 @@ def list_names(site: Site) -> list[str]:
 
 
 def test_keys_outlive_the_stack_and_work_again(stopped: Site) -> None:
-    stopped.set(EMBEDDING_MODEL="none")
     early = create(stopped, "given out before the first start")
     assert stopped.list_remains() == []
     assert stopped.list_volumes() == [stopped.state_volume]
@@ -61,7 +60,6 @@ def test_keys_outlive_the_stack_and_work_again(stopped: Site) -> None:
 
 
 def test_a_gateway_as_another_user_in_the_sites_own_override_is_asked_as_that_user(stopped: Site) -> None:
-    stopped.set(EMBEDDING_MODEL="none")
     override = stopped.folder / "compose.override.yml"
     override.write_text('services: {api-gateway: {user: "4711:4711"}}', encoding="utf-8")
     early = create(stopped, "early")
@@ -72,7 +70,6 @@ def test_a_gateway_as_another_user_in_the_sites_own_override_is_asked_as_that_us
 
 
 def test_a_gateway_that_is_frozen_is_an_error_and_nothing_is_asked_beside_it(stopped: Site) -> None:
-    stopped.set(EMBEDDING_MODEL="none")
     stopped.run_well("up")
     gateway = stopped.list_containers()["api-gateway"]
     gateway.pause()

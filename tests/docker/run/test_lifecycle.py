@@ -20,7 +20,6 @@ pytestmark = pytest.mark.docker
 
 def test_an_edit_recreates_what_it_changes_and_down_leaves_nothing(stopped: Site) -> None:
     site = stopped
-    site.set(EMBEDDING_MODEL="none")
     site.run_well("up")
     first = site.list_ids()
     assert set(first) == {"api-gateway", "ingress", "inference-chat"}
@@ -129,7 +128,7 @@ def test_an_engine_over_its_memory_limit_is_named_with_the_reason(stopped: Site)
 def test_auto_falls_back_to_processes_when_an_image_cannot_be_had(stopped: Site) -> None:
     """Nothing listens at the registry's port, so the pull is refused at once and no packet leaves this machine."""
     image = f"127.0.0.1:{claim_port()}/llama-server:b1"
-    stopped.set(STACK_RUNTIME="auto", INFERENCE_IMAGE=image, INFERENCE_PORT=claim_port(), EMBEDDING_MODEL="none")
+    stopped.set(STACK_RUNTIME="auto", INFERENCE_IMAGE=image, INFERENCE_PORT=claim_port())
     try:
         done = stopped.run_well("up")
         assert "in the process runtime" in done.stdout
@@ -167,7 +166,7 @@ def check_failed_build(stopped: Site) -> None:
     assert str(log) in done.stderr.rpartition("next:")[2]
     assert "Connection refused" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600
-    stopped.set(STACK_RUNTIME="auto", INFERENCE_PORT=claim_port(), EMBEDDING_MODEL="none")
+    stopped.set(STACK_RUNTIME="auto", INFERENCE_PORT=claim_port())
     try:
         fallback = stopped.run_well("up")
         assert "in the process runtime" in fallback.stdout

@@ -18,7 +18,6 @@ services:
 
 
 def test_an_override_is_honoured_and_shown_in_a_dry_run(stopped: Site) -> None:
-    stopped.set(EMBEDDING_MODEL="none")
     (stopped.folder / "note.txt").write_text("beside the site", encoding="utf-8")
     (stopped.folder / "compose.override.yml").write_text(OVERRIDE, encoding="utf-8")
     preview = json.loads(stopped.run_well("up", "--dry-run", "--json").stdout)

@@ -114,7 +114,7 @@ def test_a_second_up_changes_nothing(running: Site) -> None:
 def test_another_model_file_of_the_same_name_is_noticed_and_served_by_up(stopped: Site) -> None:
     model = stopped.folder / "models" / "chat.gguf"
     shutil.copy(REPOSITORY / "models" / "demo.gguf", model)
-    stopped.set(CHAT_MODEL=model.name, EMBEDDING_MODEL="none")
+    stopped.set(CHAT_MODEL=model.name)
     stopped.run_well("up")
     before = stopped.list_containers()
     other = model.with_suffix(".other")

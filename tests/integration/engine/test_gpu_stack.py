@@ -31,7 +31,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedGpu:
 
 
 def make_gpu_site(make_site: MakeSite, **settings: str) -> Site:
-    return make_site(STACK_GPU="nvidia", EMBEDDING_MODEL="none", LOG_MAX_SIZE="100k", LOG_MAX_FILES="3", **settings)
+    return make_site(STACK_GPU="nvidia", LOG_MAX_SIZE="100k", LOG_MAX_FILES="3", **settings)
 
 
 def ask(site: Site, count: int) -> None:

@@ -45,7 +45,7 @@ def watch(site: Site, *arguments: str, columns: int = 80, environment: Mapping[s
 @pytest.mark.parametrize("columns", [80, 60])
 @pytest.mark.parametrize("command", ["models", "models recommend", "doctor", "config"])
 def test_a_table_fits_the_terminal(make_site: MakeSite, command: str, columns: int) -> None:
-    site = make_site()
+    site = make_site(EMBEDDING_MODEL="")
     sent = watch(site, *command.split(), columns=columns, environment={"NO_COLOR": "1"})
     lines = sent.replace("\r", "").split("\n")
     # Sentences below a table are the terminal's to break.

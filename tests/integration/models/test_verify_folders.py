@@ -19,7 +19,7 @@ def write_record(folder: Path, name: str, sha256: str) -> None:
 
 
 def test_every_file_of_a_folder_is_checked_and_compared_with_the_hub_s_digest(make_site: MakeSite) -> None:
-    site = make_site(EMBEDDING_MODEL="none")
+    site = make_site()
     (site.path / "stack.yml").write_text(STACK)
     folder = write_folder(site.path / "models" / "tiny", shards=TWO_SHARDS)
     weights = "model-00001-of-00002.safetensors"

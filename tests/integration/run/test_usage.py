@@ -30,7 +30,7 @@ def load_rows(site: Site, by: str, *options: str) -> dict[str, dict[str, Any]]:
 
 
 def test_what_each_key_asked_is_reported_running_and_stopped(make_site: MakeSite) -> None:
-    site = make_site("a used site", EMBEDDING_MODEL="none")
+    site = make_site("a used site")
     site.run("up")
     anna, ben = (site.run("keys", "create", name).stdout.strip() for name in ("anna", "ben"))
     told = [chat(site, anna, question) for question in [*ANSWERS][:3]]
