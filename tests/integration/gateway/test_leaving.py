@@ -39,14 +39,14 @@ both_ways = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stre
 
 @dataclass(frozen=True)
 class Watch:
-    """What the gateway and the engine say of their slots."""
+    """What the gateway and the engine say of their slots, each asked by a client of its own."""
 
-    site: Site
+    gateway: httpx.Client
+    engine: httpx.Client
 
     def count_leased(self) -> tuple[int, int]:
         """Requests that hold slots of the gateway, and those that wait for one."""
-        with self.site.client() as client:
-            line = client.get("/health").json()["slots"].get(SERVER, {"leased": 0, "waiting": 0})
+        line = self.gateway.get("/health").json()["slots"].get(SERVER, {"leased": 0, "waiting": 0})
         return line["leased"], line["waiting"]
 
     def count_busy(self) -> int:
@@ -61,9 +61,7 @@ class Watch:
         return int(float(line.split()[1]))
 
     def _ask(self, path: str) -> httpx.Response:
-        key = self.site.keys["INFERENCE_API_KEY"]
-        url = f"http://127.0.0.1:{self.site.settings['INFERENCE_PORT']}{path}"
-        return httpx.get(url, headers={"Authorization": f"Bearer {key}"}, timeout=DEADLINE_S).raise_for_status()
+        return self.engine.get(path).raise_for_status()
 
     def wait(self, leased: int, waiting: int = 0) -> None:
         """Wait until the gateway says so, and the engine computes just as much."""
@@ -77,10 +75,21 @@ class Watch:
 @pytest.fixture
 def watch(calling_site: Site) -> Iterator[Watch]:
     """The slots; all of them are free before and after a test."""
-    watch = Watch(calling_site)
-    watch.wait(0)
-    yield watch
-    watch.wait(0)
+    with calling_site.client() as gateway, open_engine(calling_site) as engine:
+        watch = Watch(gateway, engine)
+        watch.wait(0)
+        yield watch
+        watch.wait(0)
+
+
+def open_engine(site: Site) -> httpx.Client:
+    """A client of the chat engine, which ends kept connections as it likes."""
+    return httpx.Client(
+        base_url=f"http://127.0.0.1:{site.settings['INFERENCE_PORT']}",
+        headers={"Authorization": f"Bearer {site.keys['INFERENCE_API_KEY']}"},
+        timeout=DEADLINE_S,
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )
 
 
 @contextmanager
