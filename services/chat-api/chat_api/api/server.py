@@ -11,7 +11,6 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from chat_api.api.connection import Connection
 from chat_api.config.settings import Settings
 
 STARTUP_FAILED = 3
@@ -52,8 +51,8 @@ def serve(app: ASGIApp, listener: socket.socket) -> int:
     config = uvicorn.Config(
         app,
         log_config=None,
-        loop="asyncio",
-        http=Connection,
+        loop="uvloop",
+        http="httptools",
         access_log=False,
         lifespan="on",
         ws="none",
