@@ -66,7 +66,7 @@ test-vllm: $(VENV)/.dev ## Install vLLM for CPUs (5 GB, in the user's cache) and
 
 test-clients: $(VENV)/.dev ## Install agents, SDKs and libraries (5 GB, in the user's cache), run them at a stack, write what worked
 	@nice $(VENV)/bin/python -m tests.clients.environment
-	@STACK_TEST_CLIENTS=record $(VENV)/bin/pytest --numprocesses 0 tests/clients
+	@STACK_TEST_CLIENTS=record STACK_TEST_SMOLLM2=1 $(VENV)/bin/pytest --numprocesses 0 tests/clients
 
 coverage: $(VENV)/.dev ## Run the tests and print which lines and branches they do not reach in their own process
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) --cov --cov-report=term $(TESTS)

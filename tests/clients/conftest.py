@@ -14,6 +14,7 @@ from tests.clients.pins import find_version
 from tests.clients.table import record
 from tests.integration.gateway.calling_site import create_calling_site
 from tests.integration.stack_site import Site
+from tests.smollm2 import NAME, find_smollm2
 
 # Set to "record" by `make test-clients`: what worked is then written into the catalogue and the guide.
 WANTED, RECORD = "STACK_TEST_CLIENTS", "record"
@@ -26,6 +27,8 @@ aliases:
 routes:
   local-chat: {defaults: {temperature: 0}}
 """
+# A small model may go on without end.
+REAL_STACK = STACK.replace("temperature: 0", "temperature: 0, max_tokens: 512")
 
 Programs = Callable[[str], Path]
 
@@ -70,6 +73,20 @@ def programs() -> Programs:
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def real_site(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running stack that serves a real small model."""
+    folder = find_smollm2()
+    settings = {"MODELS_DIR": str(folder), "CHAT_MODEL": NAME, "CONTEXT_LENGTH": "8192", "INFERENCE_SLOTS": "1"}
+    site = Site.create(tmp_path_factory.mktemp("real-site"), EMBEDDING_MODEL="none", **settings)
+    (site.path / "stack.yml").write_text(REAL_STACK, encoding="utf-8")
+    try:
+        site.run("up")
+        yield site
+    finally:
+        site.stop()
 
 
 @pytest.fixture(scope="session")

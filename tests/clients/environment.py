@@ -100,3 +100,4 @@ if __name__ == "__main__":
         sys.exit("there is no npm here: install Node 20 or newer with it, and run this again")
     for wanted in sys.argv[1:] or list_environments():
         sys.stdout.write(f"{wanted}: {make_environment(wanted)}\n")
+        sys.stdout.flush()

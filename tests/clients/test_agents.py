@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Programs
-from tests.clients.running import connect, run, run_events, show
+from tests.clients.running import connect, run, run_events, set_up_llm, show
 from tests.integration.stack_site import Site
 from tests.tool_model import ANSWER
 
@@ -83,9 +83,7 @@ def test_aider(site: Site, programs: Programs, tmp_path: Path) -> None:
 @client("llm")
 def test_llm(site: Site, programs: Programs, tmp_path: Path) -> None:
     llm = str(programs("llm") / "llm")
-    folder = Path(run(site, [llm, "logs", "path"], tmp_path, {}).stdout.strip()).parent
-    (folder / "extra-openai-models.yaml").write_text(show(site, "llm").text, encoding="utf-8")
-    run(site, [llm, "keys", "set", "stack"], tmp_path, {}, stdin=site.keys["GATEWAY_KEY"] + "\n")
+    set_up_llm(site, llm, tmp_path, show(site, "llm").text)
     assert run(site, [llm, "-m", "local-chat", "hello"], tmp_path, {}).stdout.strip() == ANSWER
     called = run(site, [llm, "-m", "local-chat", "-T", "llm_version", "--td", "hello"], tmp_path, {})
     assert called.stdout.strip() == ANSWER

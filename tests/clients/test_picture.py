@@ -1,7 +1,4 @@
-"""The picture of a client in the README: aider in a terminal, answered by a real model that a stack serves.
-
-A model that knows something is wanted, so the file of one is named: STACK_TEST_PICTURE_MODEL=FILE.gguf.
-"""
+"""aider in a terminal, answered by a real small model: the picture of a client in the README shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import shlex
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fcntl import ioctl
 from pathlib import Path
 
@@ -25,10 +22,6 @@ from tests.clients.running import connect, show
 from tests.integration.stack_site import Site
 from tests.pictures import are_wanted, draw
 
-MODEL = os.environ.get("STACK_TEST_PICTURE_MODEL", "")
-pytestmark = pytest.mark.skipif(
-    not (are_wanted() and MODEL), reason="made where STACK_TEST_PICTURES=1 and STACK_TEST_PICTURE_MODEL=FILE ask for it"
-)
 PROGRAM = """\
 def is_prime(n):
     if n < 2:
@@ -52,19 +45,6 @@ WRITE = """async ([text, cols, rows]) => {
 }"""
 
 
-@pytest.fixture
-def real_site(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A stack that serves the model."""
-    model = Path(MODEL).resolve()
-    site = Site.create(tmp_path_factory.mktemp("site"), CHAT_MODEL=model.name, EMBEDDING_MODEL="none")
-    (site.path / "models" / model.name).symlink_to(model)
-    try:
-        site.run("up")
-        yield site
-    finally:
-        site.stop()
-
-
 def run_in_terminal(argv: list[str], folder: Path, environment: Mapping[str, str]) -> str:
     """All that a program writes to a terminal, until it ends."""
     ours, its = pty.openpty()
@@ -86,6 +66,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+@pytest.mark.client("aider")
 def test_aider_answers_in_a_terminal(real_site: Site, programs: Programs, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
@@ -96,6 +77,12 @@ def test_aider_answers_in_a_terminal(real_site: Site, programs: Programs, tmp_pa
     argv = [*shlex.split(COMMAND), "--yes-always"]
     written = run_in_terminal(argv, work, environment | WAYS)
     assert "prime" in written.rpartition("Waiting for")[2]
+    if are_wanted():
+        draw_terminal(f"$ {COMMAND}\r\n{written}")
+
+
+def draw_terminal(text: str) -> None:
+    """Make the picture of what a terminal shows after this text."""
     xterm = find_environment("terminal") / "node_modules" / "@xterm" / "xterm"
     with sync_playwright() as playwright:
         browser = launch(playwright)
@@ -103,6 +90,6 @@ def test_aider_answers_in_a_terminal(real_site: Site, programs: Programs, tmp_pa
         page.set_content(PAGE)
         page.add_style_tag(path=xterm / "css" / "xterm.css")
         page.add_script_tag(path=xterm / "lib" / "xterm.js")
-        page.evaluate(WRITE, [f"$ {COMMAND}\r\n{written}", COLUMNS, ROWS])
+        page.evaluate(WRITE, [text, COLUMNS, ROWS])
         draw(page.locator("#terminal"), "client-aider")
         browser.close()

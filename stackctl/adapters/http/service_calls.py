@@ -35,7 +35,7 @@ def fetch(
 
     Args:
         body: value sent as JSON by POST; without it the request is a GET.
-        headers: further headers; with ``content-encoding: gzip`` the body is packed.
+        headers: further headers; with ``content-encoding`` (gzip or zstd) the body is packed so.
     """
     import httpx
 
@@ -56,7 +56,25 @@ def fetch(
 
 def _pack(body: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
     data = json.dumps(body, ensure_ascii=False).encode()
-    return gzip.compress(data) if headers.get("content-encoding") == "gzip" else data
+    match headers.get("content-encoding"):
+        case "gzip":
+            return gzip.compress(data)
+        case "zstd":
+            return _frame_zstd(data)
+        case _:
+            return data
+
+
+def _frame_zstd(data: bytes) -> bytes:
+    """A frame of zstd (RFC 8878) whose one block holds the data as they are.
+
+    Args:
+        data: less than 128 KiB, the most that a block may hold.
+    """
+    magic, single_segment_of_four_bytes, last_raw_block = b"\x28\xb5\x2f\xfd", b"\xa0", 1
+    size = len(data)
+    header = magic + single_segment_of_four_bytes + size.to_bytes(4, "little")
+    return header + (size << 3 | last_raw_block).to_bytes(3, "little") + data
 
 
 def stream_chat(url: str, key: str, body: Mapping[str, Any], timeout_s: float) -> Iterator[ChatPiece]:

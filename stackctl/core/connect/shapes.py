@@ -268,6 +268,15 @@ RESPONSES = (
         },
         {"originator": "codex_exec", "accept": "text/event-stream"},
     ),
+    # Codex packs so for those who are signed in with its maker, and not for providers of its file.
+    Shape(
+        "whole, packed with zstd",
+        "responses",
+        "/v1/responses",
+        "answer",
+        {"input": [_CODEX_ASK], "store": False, "max_output_tokens": _TOKENS},
+        {"content-encoding": "zstd"},
+    ),
 )
 
 EMBEDDINGS = (

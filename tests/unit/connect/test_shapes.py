@@ -16,7 +16,10 @@ TWICE = "results of two calls at once"
     [
         ("claude-code", ["cache_control", "adaptive", "enabled", "output_config", "context_management", '"system": [']),
         ("claude-code", ['"role": "system"', "count_tokens", '"image"', "x-stainless-lang", TWICE]),
-        ("codex", ["parallel_tool_calls", "client_metadata", "prompt_cache_key", "x-codex-turn-metadata", TWICE]),
+        (
+            "codex",
+            ["parallel_tool_calls", "client_metadata", "prompt_cache_key", "x-codex-turn-metadata", "zstd", TWICE],
+        ),
         (
             "opencode",
             ["stream_options", "max_tokens", "reasoning_effort", "image_url", "gzip", "x-session-affinity", TWICE],
