@@ -155,6 +155,9 @@ def _write(effects: Effects, connected: Connected, key: str, options: dict[str, 
         print_note("nothing was written")
         return
     _note_written(connected, has_file=has_file, has_changed=bool(difference))
+    if has_file and connected.is_missing:
+        programs = " or ".join(connected.tool.programs)
+        print_note(f"no {programs} is on PATH here: what was written is read once {connected.tool.title} is there")
     if change:
         print_note(f"{change.path} has {_describe_aliases(change)}; 'stackctl up' applies it, and --undo takes it out")
 
@@ -226,7 +229,7 @@ def _read_key(file: Any) -> str:
 
 
 def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool, url: str) -> None:
-    from stackctl.core.connect.show import describe_standing, list_parts
+    from stackctl.core.connect.show import list_parts, tell_standing
     from stackctl.core.connect.values import KEY
 
     parts = list_parts(connected.guide, str(connected.path or ""), key if reveal else KEY)
@@ -253,7 +256,6 @@ def _show(connected: Connected, key: str, *, reveal: bool, as_json: bool, url: s
     for note in connected.guide.notes:
         print_note(note)
     _show_aliases(connected, has_site=not url)
-    standing = describe_standing(connected.tool)
-    print_note(f"{connected.tool.title}: {'' if connected.tool.obstacle else 'tried with '}{standing}")
+    print_note(f"{connected.tool.title}: {tell_standing(connected.tool)}")
     if not reveal and any(KEY in text for _, text in parts):
         print_note(f"{KEY} stands for the key: --reveal shows it")

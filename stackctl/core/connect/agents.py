@@ -146,7 +146,7 @@ def build_crush(gateway: Gateway) -> Guide:
         "context_window": gateway.context,
         "default_max_tokens": gateway.output,
     }
-    provider = {"type": "openai", "base_url": gateway.openai_url, "api_key": KEY, "models": [model]}
+    provider = {"type": "openai-compat", "base_url": gateway.openai_url, "api_key": KEY, "models": [model]}
     return Guide(Settings(".config/crush/crush.json", "json", {"providers": {"stack": provider}}))
 
 

@@ -117,14 +117,16 @@ def build_zed(gateway: Gateway) -> Guide:
     }
     return Guide(
         Settings(".config/zed/settings.json", "json", values),
-        notes=("Zed asks for the key itself: agent panel, settings, stack. Or export STACK_API_KEY before its start.",),
+        notes=(
+            "Zed asks for the key itself: Agent Settings, LLM Providers, stack. Or export STACK_API_KEY before it.",
+        ),
     )
 
 
 def build_jetbrains(gateway: Gateway) -> Guide:
     """It is set in its own window."""
     text = f"""\
-Settings, Tools, AI Assistant, Models, Third-party AI providers
+Settings, Tools, AI Assistant, Providers & API keys; under Third-party AI providers:
 Provider: OpenAI-compatible
 URL:      {gateway.openai_url}
 API key:  {KEY}

@@ -175,8 +175,10 @@ vectors = OpenAILikeEmbedding(
 )
 print(len(vectors.get_text_embedding("Hello")))
 """
-    packages = "llama-index-llms-openai-like" + (" and llama-index-embeddings-openai-like" if gateway.embed else "")
-    return Guide(variables=_KEY_FIRST, text=text, notes=(f"Its package is {packages}.",))
+    note = "Its package is llama-index-llms-openai-like."
+    if gateway.embed:
+        note = "Its packages are llama-index-llms-openai-like and llama-index-embeddings-openai-like."
+    return Guide(variables=_KEY_FIRST, text=text, notes=(note,))
 
 
 def build_litellm(gateway: Gateway) -> Guide:

@@ -53,6 +53,15 @@ def describe_standing(tool: Tool) -> str:
     return f"{tool.checked} on {tool.checked_on}" if tool.checked else f"its documentation only, {tool.checked_on}"
 
 
+def tell_standing(tool: Tool) -> str:
+    """The same as a sentence's end, after the tool's name."""
+    if tool.obstacle:
+        return describe_standing(tool)
+    if tool.checked:
+        return f"tried here with {describe_standing(tool)}"
+    return f"not tried here; as its documentation says, {tool.checked_on}"
+
+
 def render_table(tools: Iterable[Tool]) -> str:
     """The tools as a table in Markdown."""
     rows = [("`connect`", "What it is", "Tried with"), ("---", "---", "---")]

@@ -89,7 +89,7 @@ _KNOWN = (
     Tool("litellm", "LiteLLM SDK", build_litellm),
 )
 # The day on which the documentation of those that nobody tried was read.
-_READ_ON = "2026-11-28"
+_READ_ON = "2026-11-29"
 
 
 def _complete(tool: Tool) -> Tool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_NODE, _OPENSSL = "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"
+_NODE, _OPENSSL, _CODEX = "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "CODEX_CA_CERTIFICATE"
 FILE = "stack-ca.pem"
 
 
@@ -38,24 +38,28 @@ SYSTEMS = (
 )
 # What does not look at the system's store, or not on every system.
 PROGRAMS = (
-    Trust("Claude Code, opencode, Qwen Code, Cline CLI, pi, promptfoo, Node", f"{_NODE}=/path/{FILE}"),
-    Trust("Codex CLI, Crush, Go", f"{_OPENSSL}=/path/{FILE}"),
+    Trust("Claude Code, opencode, Qwen Code, Cline CLI, Continue CLI, pi, promptfoo, Node", f"{_NODE}=/path/{FILE}"),
+    Trust("Codex CLI", f"{_CODEX}=/path/{FILE}"),
+    Trust("Crush, and what else is written in Go, on Linux", f"{_OPENSSL}=/path/{FILE}"),
     Trust("aider, llm, SDKs of OpenAI and Anthropic, LangChain, LlamaIndex (Python)", f"{_OPENSSL}=/path/{FILE}"),
     Trust("Python's requests", f"REQUESTS_CA_BUNDLE=/path/{FILE}"),
     Trust("curl", f"--cacert {FILE}"),
     Trust("VS Code with Cline, Continue or Copilot; Zed", "the system's store"),
-    Trust("JetBrains", "Settings, Tools, Server Certificates: add the file"),
+    Trust("JetBrains", "Settings, Appearance & Behavior, System Settings, Server Certificates: add the file"),
     Trust("Firefox", "Settings, Privacy & Security, View Certificates, Authorities: import the file"),
     Trust("Open WebUI, LibreChat in containers", "mount the file, and set the variable of Python or Node above"),
 )
 
 # Of tools that `stackctl connect` knows; what is in neither looks at the system's store.
 _BY_VARIABLE = {
-    **dict.fromkeys(("claude-code", "opencode", "qwen-code", "cline", "pi", "promptfoo", "librechat"), _NODE),
-    **dict.fromkeys(("openai-node", "anthropic-node", "ai-sdk"), _NODE),
-    **dict.fromkeys(("codex", "crush", "aider", "llm", "open-webui", "curl"), _OPENSSL),
+    **dict.fromkeys(("claude-code", "opencode", "qwen-code", "cline", "continue", "pi", "promptfoo"), _NODE),
+    **dict.fromkeys(("openai-node", "anthropic-node", "ai-sdk", "librechat"), _NODE),
+    "codex": _CODEX,
+    **dict.fromkeys(("crush", "aider", "llm", "open-webui", "curl"), _OPENSSL),
     **dict.fromkeys(("openai-python", "anthropic-python", "langchain", "langgraph", "llamaindex", "litellm"), _OPENSSL),
 }
+# Which are extensions of editors, too.
+_IN_EDITORS = ("cline", "continue")
 
 
 def write_note(tool: str, url: str, file: str) -> str:
@@ -67,5 +71,6 @@ def write_note(tool: str, url: str, file: str) -> str:
     if not file or not url.startswith("https:"):
         return ""
     if variable := _BY_VARIABLE.get(tool):
-        return f"it trusts this certificate with {variable}={file} in the shell that it is started from"
+        elsewhere = "; in an editor, where the system does" if tool in _IN_EDITORS else ""
+        return f"it trusts this certificate with {variable}={file} in the shell that it is started from{elsewhere}"
     return "it trusts this certificate where the system does: 'stackctl lan show' on that machine says how"

@@ -46,6 +46,7 @@ class Connected:
         findings: what will go wrong with it.
         aliases: names that it asks for by itself, and the models that answer or would have to.
         trust: how it is told of the certificate authority that this command trusted; empty where it need not be.
+        is_missing: whether it is known by a program's name, and none is on PATH.
     """
 
     tool: Tool
@@ -55,6 +56,7 @@ class Connected:
     findings: tuple[Finding, ...]
     aliases: tuple[Alias, ...] = ()
     trust: str = ""
+    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,11 @@ def find_tool(name: str) -> Tool:
 
 def list_installed(effects: Effects) -> dict[str, str]:
     """Path of each tool's program on this machine; empty where there is none."""
-    find = effects.machine.find_program
-    return {name: next(filter(None, map(find, tool.programs)), "") for name, tool in TOOLS.items()}
+    return {name: _find_program(effects, tool) for name, tool in TOOLS.items()}
+
+
+def _find_program(effects: Effects, tool: Tool) -> str:
+    return next(filter(None, map(effects.machine.find_program, tool.programs)), "")
 
 
 def _find_twins(effects: Effects, tool: Tool) -> Iterator[Finding]:
@@ -133,7 +138,8 @@ def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str 
     advice = advise_context(effects, gateway.chat, tool.needs_context) if is_ours_to_raise else ""
     findings = (*find_troubles(tool, gateway, advice), *_find_twins(effects, tool))
     trust = write_note(name, address, effects.given.environment.get("SSL_CERT_FILE", ""))
-    return Connected(tool, gateway, guide, path, findings, aliases, trust)
+    is_missing = bool(tool.programs) and not _find_program(effects, tool)
+    return Connected(tool, gateway, guide, path, findings, aliases, trust, is_missing)
 
 
 def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, force: bool) -> str:

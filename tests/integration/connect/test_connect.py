@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from tests.certificates import make_company
 from tests.http_server import QuietHandler, serve_http
 from tests.integration.connect.person import Person
 from tests.integration.stack_site import clean_environment
+from tests.waiting import wait_for
 
 CLAUDE = ".claude/settings.json"
 
@@ -215,6 +217,42 @@ def test_what_is_wrong_is_said(person: Person) -> None:
     assert "Nothing answers" in say(person, "curl", "--url", "http://127.0.0.1:9", "--key-file", "-", stdin="k", code=6)
     assert "no file that could be written" in say(person, "cursor", "--write", code=3)
     assert "--url needs --key-file" in say(person, "curl", "--url", "http://127.0.0.1:9", code=2)
+
+
+def test_a_key_that_was_revoked_and_a_gateway_that_is_away_leave_the_file_alone(person: Person) -> None:
+    text = 'model = "mine"\n'
+    file = person.file(".codex/config.toml", text)
+    name = f"gone of {person.home.name}"
+    secret = json.loads(person.run("curl", "--new-key", name, "--json").stdout)["parts"][0]["text"].split("=")[1]
+    wait_for(lambda: person.run("codex", "--key-file", "-", stdin=secret, code=None).returncode == 0, "the new key")
+    person.site.run("keys", "revoke", name)
+
+    def is_refused() -> bool:
+        return (
+            "refuses the key"
+            in person.run("codex", "--write", "--dry-run", "--key-file", "-", stdin=secret, code=None).stderr
+        )
+
+    wait_for(is_refused, "the end of the key")
+    for arguments in (("codex", "--write"), ("test", "codex")):
+        assert "refuses the key" in say(person, *arguments, "--key-file", "-", stdin=secret, code=6)
+    away = ("--url", "http://127.0.0.1:9", "--key-file", "-")
+    assert "Nothing answers" in say(person, "codex", "--write", *away, stdin=secret, code=6)
+    assert list_files(person.home) == [".codex/config.toml"]
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_a_tool_that_is_not_here_is_named_and_written_all_the_same(person: Person) -> None:
+    assert "no codex is on PATH here" in person.run("codex", "--write", PATH="/nowhere").stderr
+    assert (person.home / ".codex/config.toml").exists()
+
+
+def test_how_well_it_is_known_that_a_tool_works_is_said(person: Person) -> None:
+    assert re.search(
+        r"^Claude Code: tried here with [\d.]+ on \d{4}-\d\d-\d\d$", say(person, "claude-code"), re.MULTILINE
+    )
+    assert re.search(r"^goose: not tried here; as its documentation says, \d{4}-", say(person, "goose"), re.MULTILINE)
+    assert "\nCursor: cannot work: its servers ask" in say(person, "cursor")
 
 
 def test_a_context_that_is_too_short_is_said_before_anybody_meets_it(person: Person) -> None:

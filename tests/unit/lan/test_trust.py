@@ -48,7 +48,8 @@ def test_each_tool_is_told_how_it_trusts_what_this_command_trusted() -> None:
     for tool in TOOLS:
         note = write_note(tool, "https://gpu.example", "/home/kim/stack-ca.pem")
         assert note
-        assert not note.endswith("started from") or {word.partition("=")[0] for word in note.split()} & variables
+        assert "started from" not in note or {word.partition("=")[0] for word in note.split()} & variables
+    assert "; in an editor, where the system does" in write_note("continue", "https://gpu.example", "/c.pem")
     assert "NODE_EXTRA_CA_CERTS=/c.pem" in write_note("claude-code", "https://gpu.example", "/c.pem")
     assert write_note("claude-code", "http://127.0.0.1:8000", "/c.pem") == ""
     assert write_note("claude-code", "https://gpu.example", "") == ""
