@@ -43,6 +43,8 @@ def describe_tool(tool: Tool) -> dict[str, Any]:
         "name": tool.name,
         "title": tool.title,
         "checked": tool.checked,
+        "checked_on": tool.checked_on,
+        "obstacle": tool.obstacle,
         "needs_context": tool.needs_context,
         "needs_tools": tool.needs_tools,
         "parts": _list_parts(guide),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,11 @@ from stackctl.core.connect import verified
 from stackctl.core.connect.show import render_table
 from stackctl.core.connect.tools import TOOLS
 
-GUIDE = Path(__file__).parents[2] / "docs" / "clients.md"
+CHECKOUT = Path(__file__).parents[2]
+GUIDE = CHECKOUT / "docs" / "clients.md"
+# What the gateway's page says of tools, and what writes that.
+PAGE = CHECKOUT / "services" / "api-gateway" / "gateway" / "page" / "files" / "tools.json"
+WRITER = CHECKOUT / "scripts" / "page_tools.py"
 BEGIN, END = "<!-- make test-clients writes this table -->\n", "<!-- to here -->\n"
 
 Known = Mapping[str, tuple[str, str]]
@@ -44,3 +50,6 @@ def record(worked: Mapping[str, str], day: str) -> None:
     known = {tool: merged[tool] for tool in TOOLS if tool in merged}
     for path, render in ((Path(verified.__file__), render_module), (GUIDE, render_guide)):
         path.write_text(render(path.read_text(encoding="utf-8"), known), encoding="utf-8")
+    # Another process, which reads the module anew.
+    done = subprocess.run([sys.executable, str(WRITER)], capture_output=True, text=True, check=True)
+    PAGE.write_text(done.stdout, encoding="utf-8")

@@ -20,7 +20,8 @@ from tests.ports import claim_ports
 from tests.programs import require_program
 from tests.tool_model import ANSWER
 
-NAME = "localhost"
+# Continue asks the address where it is told this name.
+NAME, ADDRESS = "localhost", "127.0.0.1"
 # The variable that a client is started with, as the note says it.
 TOLD = re.compile(r"it trusts this certificate with (\w+)=(\S+) in the shell")
 # Client to its environment and its arguments; each asks once and ends. Their files are written by `connect`.
@@ -79,7 +80,7 @@ def tls(site: Site) -> Iterator[Tls]:
     """Caddy in front of the shared site, as long as this file runs."""
     require_program("caddy", "caddy")
     port, *_ = claim_ports()
-    site.run("lan", "enable", "--name", NAME, "--port", str(port), "--address", "127.0.0.1")
+    site.run("lan", "enable", "--name", NAME, "--name", ADDRESS, "--port", str(port), "--address", ADDRESS)
     yield Tls(site, f"https://{NAME}:{port}", str(site.state / "lan" / "ca.pem"))
     site.run("lan", "disable")
 

@@ -33,6 +33,12 @@ STOP_AT_ONCE = """new MutationObserver(() => {
   if (document.querySelector(".turn.theirs .said")?.textContent) document.getElementById("chat-stop").click();
 }).observe(document.getElementById("chat-log"), { childList: true, subtree: true })"""
 
+# Whatever the tab key has to reach, and where it is, as places in the document.
+REACHABLE = """[...document.querySelectorAll("a, button, input, select, textarea, summary, [tabindex='0']")]
+  .filter((item) => item.checkVisibility() && !item.disabled)
+  .map((item) => [...document.querySelectorAll("*")].indexOf(item))"""
+FOCUSED = "[...document.querySelectorAll('*')].indexOf(document.activeElement)"
+
 Open = Callable[..., Page]
 
 
@@ -220,6 +226,28 @@ def test_by_keyboard_everything_is_reached_in_order(open_page: Open, stack: Site
     page.keyboard.type(stack.keys["GATEWAY_KEY"])
     page.keyboard.press("Enter")
     expect(page.locator("#key-forget")).to_be_focused()
+    expect(page.locator("#models th").first).to_be_visible()
+    page.locator("a.skip").focus()
+    wanted = page.evaluate(REACHABLE)
+    reached = [page.evaluate(FOCUSED)]
+    for _ in wanted[1:]:
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(FOCUSED))
+    assert reached == wanted
+
+
+def test_a_screen_reader_is_told_what_is_what(open_page: Open, stack: Site) -> None:
+    page = open_page()
+    ask_for_the_likeliest(page)
+    unlock(page, stack.keys["GATEWAY_KEY"])
+    for name in ("Models", "Chat", "What this key used", "Settings of each tool"):
+        expect(page.get_by_role("region", name=name)).to_have_count(1)
+    expect(page.get_by_role("columnheader", name="Slots in use")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="local-chat")).to_be_visible()
+    page.get_by_role("textbox", name="Message").fill(QUESTION)
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status").filter(has_text="The answer is complete.")).to_have_count(1)
+    expect(page.get_by_role("group", name="Conversation")).to_contain_text(ANSWERS[QUESTION])
 
 
 def test_what_is_copied_is_what_is_shown(browser: Browser, stack: Site) -> None:
@@ -249,6 +277,8 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
     found = Axe().run(page)
     assert found.response["violations"] == [], found.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # Korean is broken between words alone.
+    assert (page.evaluate("getComputedStyle(document.body).wordBreak") == "keep-all") == (language == "ko")
     if size is PHONE:
         draw(page, "page-phone")
 

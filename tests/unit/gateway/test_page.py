@@ -189,8 +189,24 @@ def test_both_languages_have_the_same_words_and_places() -> None:
 def test_the_settings_of_tools_are_those_of_connect_and_each_note_is_there_in_korean() -> None:
     text = (FILES / "tools.json").read_text(encoding="utf-8")
     assert text == render_tools(), "run 'make docs'"
-    notes = {note for tool in json.loads(text) for note in tool["notes"]}
+    notes = {note for tool in json.loads(text) for note in (*tool["notes"], *filter(None, [tool["obstacle"]]))}
     assert notes == set(read_words("ko")["notes"])
+
+
+@pytest.mark.parametrize(
+    ("language", "tool", "said"),
+    [
+        ("en", "codex", r"Tried here with version [\d.]+ on \d{4}-\d\d-\d\d\."),
+        ("ko", "codex", r"[\d.]+ 버전으로 확인했습니다\(\d{4}-\d\d-\d\d\)\."),
+        ("en", "zed", r"From its documentation, \d{4}-\d\d-\d\d; not tried here\."),
+        ("en", "cursor", r"It cannot work: its servers ask, and reach no private address\."),
+        ("ko", "cursor", r"쓸 수 없습니다: 요청을 그 회사의 서버가 보내며"),
+    ],
+)
+def test_how_well_a_tool_is_known_to_work_is_said(language: str, tool: str, said: str) -> None:
+    text = call(build_gate(), "GET", f"/?lang={language}", None, headers=AT).text
+    described = text.partition(f'id="tool-{tool}"')[2].partition("</details>")[0]
+    assert re.search(f'<p class="aside">{said}', described)
 
 
 @pytest.mark.parametrize("path", SHOWN)

@@ -72,7 +72,12 @@ def _read_words(language: str) -> dict[str, Any]:
 
 
 def _render_tool(tool: dict[str, Any], words: dict[str, Any], origin: str) -> str:
-    checked = words["tried_with"].replace("{version}", tool["checked"]) if tool["checked"] else words["untried"]
+    standing = "cannot" if tool["obstacle"] else "tried_with" if tool["checked"] else "untried"
+    facts = {"version": tool["checked"], "date": tool["checked_on"]}
+    facts["why"] = words["notes"].get(tool["obstacle"], tool["obstacle"])
+    checked = words[standing]
+    for name, value in facts.items():
+        checked = checked.replace(f"{{{name}}}", value)
     parts = [_render_part(part, words, origin, tool["title"]) for part in tool["parts"]]
     if "parts_with_vectors" in tool:
         more = "".join(_render_part(part, words, origin, tool["title"]) for part in tool["parts_with_vectors"])
