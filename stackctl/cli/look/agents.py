@@ -39,36 +39,47 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_context = click.option(
+    "--context",
+    "known",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File of what is known already: a text, or a JSON object of answers. FILE.run.json remembers it.",
+)
+
+
 @agents.command()
 @_options
-def analyze(context: Context, file: Path, language: str | None, model: str, anew: bool, as_json: bool) -> None:
+def analyze(context: Context, file: Path, as_json: bool, **wishes: Any) -> None:
     """Analyse the problem that is told in FILE."""
-    _take(context, file, ANALYSIS, _wish(language, model, anew), as_json)
+    _take(context, file, ANALYSIS, _wish(**wishes), as_json)
 
 
 @agents.command()
 @_options
-def questions(context: Context, file: Path, language: str | None, model: str, anew: bool, as_json: bool) -> None:
+@_context
+def questions(context: Context, file: Path, as_json: bool, **wishes: Any) -> None:
     """Find out what has to be asked about the problem in FILE, which has been analysed."""
-    _take(context, file, QUESTIONS, _wish(language, model, anew), as_json)
+    _take(context, file, QUESTIONS, _wish(**wishes), as_json)
 
 
 @agents.command()
 @_options
-def requirements(context: Context, file: Path, language: str | None, model: str, anew: bool, as_json: bool) -> None:
+@_context
+def requirements(context: Context, file: Path, as_json: bool, **wishes: Any) -> None:
     """Write the requirements, with the answers that FILE.run.json has."""
-    _take(context, file, REQUIREMENTS, _wish(language, model, anew), as_json)
+    _take(context, file, REQUIREMENTS, _wish(**wishes), as_json)
 
 
 @agents.command()
 @_options
+@_context
 @click.option("--go-on", is_flag=True, help="Write requirements although required questions have no answer.")
-def run(context: Context, file: Path, language: str | None, model: str, anew: bool, as_json: bool, go_on: bool) -> None:
+def run(context: Context, file: Path, as_json: bool, **wishes: Any) -> None:
     """Take every step that is still to come; questions are asked here, or answered in FILE.run.json."""
     from stackctl.operations.look.agents import Work
 
     with context.open() as effects:
-        work = Work(effects, file.absolute(), _wish(language, model, anew, go_on))
+        work = Work(effects, file.absolute(), _wish(**wishes))
         is_done = work.finish(_ask_person)
     _print(work, STEPS, as_json)
     if not is_done:
@@ -84,10 +95,10 @@ def _take(context: Context, file: Path, step: str, wishes: Wishes, as_json: bool
     _print(work, (step,), as_json)
 
 
-def _wish(language: str | None, model: str, anew: bool, go_on: bool = False) -> Wishes:
+def _wish(language: str | None, model: str, anew: bool, go_on: bool = False, known: Path | None = None) -> Wishes:
     from stackctl.operations.look.agents import Wishes
 
-    return Wishes(language or "", model, anew, go_on)
+    return Wishes(language or "", model, anew, go_on, known.absolute() if known else None)
 
 
 def _print(work: Work, steps: tuple[str, ...], as_json: bool) -> None:

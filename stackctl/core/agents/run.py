@@ -17,8 +17,11 @@ ANALYSIS, QUESTIONS, REQUIREMENTS = "analysis", "questions", "requirements"
 STEPS = (ANALYSIS, QUESTIONS, REQUIREMENTS)
 PATHS = {ANALYSIS: "/v1/problem-analysis", QUESTIONS: "/v1/context-questions", REQUIREMENTS: "/v1/requirements"}
 SUFFIX = ".run.json"
-MAX_PROBLEM = 20_000
+# What the agents take.
+MAX_PROBLEM, MAX_ANSWERS, MAX_ANSWER = 20_000, 50, 4000
 _VERSION = 1
+_CONTEXT = "context"
+_CONTEXT_HINT = 'write a text, or a JSON object such as {"Who reads the report?": "Accounting"}'
 _ANEW = "give --anew to begin again, or move the file away"
 
 
@@ -30,6 +33,7 @@ class AgentRun:
         problem_sha256: of the problem's text that the run began with.
         analysis, questions, requirements: results as the agents gave them; None where that is still to come.
         answers: a person's answer by the question's id; empty where there is none yet.
+        context: what a person has said beforehand, answer by question or name.
         calls: how each result came about, by step.
     """
 
@@ -38,6 +42,7 @@ class AgentRun:
     questions: Mapping[str, Any] | None = None
     requirements: Mapping[str, Any] | None = None
     answers: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, str] = field(default_factory=dict)
     calls: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -74,9 +79,10 @@ class AgentRun:
             return {"problem": problem}
         if self.analysis is None:
             raise ConfigError("There is no analysis of this problem yet.", "run 'stackctl agents analyze FILE'")
-        return {"analysis": self.analysis, "context": self._build_context() if step == REQUIREMENTS else {}}
+        answers = self._list_answers() if step == REQUIREMENTS else {}
+        return {"analysis": self.analysis, "context": {**self.context, **answers}}
 
-    def _build_context(self) -> dict[str, str]:
+    def _list_answers(self) -> dict[str, str]:
         answers = ((str(one["text"]), self.answers.get(one["id"], "").strip()) for one in self.asked)
         return {text: answer for text, answer in answers if answer}
 
@@ -126,6 +132,33 @@ def render_run(run: AgentRun) -> str:
     return json.dumps({"version": _VERSION, **asdict(run)}, ensure_ascii=False, indent=2) + "\n"
 
 
+def parse_context(text: str, name: str) -> dict[str, str]:
+    """What a person knows beforehand: an object of answers in JSON, or a text in their own words.
+
+    Args:
+        name: the file's path, for messages.
+
+    Raises:
+        ConfigError: it is empty, too long, or JSON that is no such object.
+    """
+    try:
+        found = json.loads(text) if text.lstrip().startswith("{") else {_CONTEXT: text.strip()}
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"'{name}' begins as JSON and is none.", _CONTEXT_HINT) from error
+    if not found or not all(
+        isinstance(answer, str) and key.strip() and answer.strip() for key, answer in found.items()
+    ):
+        raise ConfigError(f"'{name}' has no answers, or one that is no text.", _CONTEXT_HINT)
+    longest = max(len(answer) for answer in found.values())
+    if longest > MAX_ANSWER or len(found) > MAX_ANSWERS:
+        raise ConfigError(
+            f"'{name}' has {len(found)} answers, the longest of {longest} characters; expected up to {MAX_ANSWERS} of"
+            f" {MAX_ANSWER}.",
+            _CONTEXT_HINT,
+        )
+    return found
+
+
 def _check(run: AgentRun) -> None:
     """Refuse what the steps would stumble over; the agents look at the rest."""
     for one in (run.analysis, run.questions, run.requirements):
@@ -135,7 +168,8 @@ def _check(run: AgentRun) -> None:
         if not all(isinstance(one[key], str) for key in ("id", "text", "reason")):
             raise TypeError("a question has no text")
         one["options"], one["is_required"]
-    if not all(isinstance(answer, str) for answer in run.answers.values()) or not run.calls.keys() <= set(STEPS):
+    answers = (*run.answers.values(), *run.context.values())
+    if not all(isinstance(answer, str) for answer in answers) or not run.calls.keys() <= set(STEPS):
         raise TypeError("an answer is no text")
 
 

@@ -41,6 +41,22 @@ class ServiceSettings(GatewaySettings):
         generated=True,
         app="chat-api",
     )
+    chat_api_free_key: str = declare(
+        "",
+        "Key of the gateway, from 'stackctl keys create', that pays for callers without one; empty takes the chat API's"
+        " own, which has no limits.",
+        group="Chat API",
+        secret=True,
+        app="chat-api",
+    )
+    chat_api_free_parallel: int = declare(
+        16,
+        "Requests of callers without a key that the chat API answers at the same time; 0 answers none of them.",
+        group="Chat API",
+        bounds=(0, 4096),
+        unit="requests",
+        app="chat-api",
+    )
     chat_api_log_level: str = declare(
         "info", "How much the chat API logs; never what is said.", group="Chat API", choices=_LOG_LEVELS, app="chat-api"
     )

@@ -6,7 +6,7 @@ In: the file's path. Out: the run so far. Does I/O through its effects: files, H
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from stackctl.core.agents.run import (
     SUFFIX,
     AgentRun,
     begin_run,
+    parse_context,
     parse_run,
     render_run,
 )
@@ -46,12 +47,14 @@ class Wishes:
         language, model: empty for the service's own.
         is_anew: whether what is there is left behind.
         goes_on: whether requirements are written although a required question has no answer.
+        context: file of what is known beforehand; None for what the run knows already.
     """
 
     language: str = ""
     model: str = ""
     is_anew: bool = False
     goes_on: bool = False
+    context: Path | None = None
 
 
 class Work:
@@ -63,14 +66,14 @@ class Work:
         self._effects, self._wishes = effects, wishes
         self._settings: Settings = resolved.values
         self.path = file.with_name(file.name + SUFFIX)
-        text = effects.files.load_text(file)
-        if text is None:
-            raise ConfigError(f"There is no file '{file}'.", "name a text file in which the problem is told")
-        self._problem = text
+        self._problem = text = self._load(file, "name a text file in which the problem is told")
         kept = None if wishes.is_anew else effects.files.load_text(self.path)
         self.run = begin_run(text)
         if kept is not None:
             self.run = parse_run(kept, text, str(self.path))
+        if wishes.context is not None:
+            known = self._load(wishes.context, "name a file of what is known")
+            self.run = replace(self.run, context=parse_context(known, str(wishes.context)))
 
     def take_step(self, step: str) -> None:
         """Ask one agent, and keep its answer.
@@ -129,6 +132,12 @@ class Work:
                 return False
             self.take_step(REQUIREMENTS)
         return all(getattr(self.run, step) is not None for step in STEPS)
+
+    def _load(self, file: Path, hint: str) -> str:
+        text = self._effects.files.load_text(file)
+        if text is None:
+            raise ConfigError(f"There is no file '{file}'.", hint)
+        return text
 
     def _keep(self, run: AgentRun) -> None:
         self.run = run

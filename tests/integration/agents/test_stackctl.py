@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.integration.agents.service import GOOD_ANALYSIS, GOOD_QUESTIONS, GOOD_REQUIREMENTS, Agents, Upstream
-from tests.integration.stack_site import Site
+from tests.integration.stack_site import Site, clean_environment
+from tests.terminal import CTRL_C, run_at_terminal
 
 
 @pytest.fixture
@@ -53,8 +54,11 @@ def test_one_agent_after_the_other(site: Site, upstream: Upstream) -> None:
     assert "no analysis" in refused.stderr
 
     upstream.answer(GOOD_ANALYSIS, GOOD_QUESTIONS, GOOD_REQUIREMENTS)
+    (site.path / "known.md").write_text("회계팀이 씁니다.", encoding="utf-8")
+    known = ("--context", "known.md")
     assert site.run("agents", "analyze", "problem.md").stdout.startswith("# Monthly report")
-    assert site.run_json("agents", "questions", "problem.md")["questions"]["questions"][0]["id"] == "Q1"
+    assert site.run_json("agents", "questions", "problem.md", *known)["questions"]["questions"][0]["id"] == "Q1"
+    assert "회계팀이 씁니다." in upstream.asked[-1]["messages"][-1]["content"]
     assert "- **F1** (must) It writes the report." in site.run("agents", "requirements", "problem.md").stdout
 
 
@@ -71,6 +75,39 @@ def test_what_a_model_wrote_last_is_kept_beside_and_the_next_run_carries_on(site
     upstream.answer({"known": [], "questions": []}, GOOD_REQUIREMENTS)
     assert "## " in site.run("agents", "run", "problem.md").stdout
     assert len(upstream.asked) == 2
+
+
+def test_a_person_at_a_terminal_answers_stops_and_goes_on(site: Site, upstream: Upstream) -> None:
+    """Ctrl-C at a question, and while a model writes, keeps what there is; each answer is asked for once."""
+    command = [*site.command, "agents", "run", "problem.md", "--language", "en"]
+    kept = site.path / "problem.md.run.json"
+    where = {"text": "Where from?", "reason": "Access", "options": [], "is_required": False}
+    upstream.answer(GOOD_ANALYSIS, {**GOOD_QUESTIONS, "questions": [*GOOD_QUESTIONS["questions"], where]})
+    with run_at_terminal(command, site.path, clean_environment()) as terminal:
+        terminal.wait_text("Q1: Who?")
+        terminal.type("회계팀\n")
+        terminal.wait_text("Q2: Where from?")
+        terminal.type(CTRL_C)
+        assert terminal.wait_end() == 130
+        assert "Traceback" not in terminal.shown
+    assert json.loads(kept.read_text(encoding="utf-8"))["answers"] == {"Q1": "회계팀", "Q2": ""}
+
+    upstream.answer(GOOD_REQUIREMENTS)
+    upstream.go.clear()
+    with run_at_terminal(command, site.path, clean_environment()) as terminal:
+        terminal.wait_text("Q2: Where from?")
+        assert "Q1: Who?" not in terminal.shown
+        terminal.type("ERP\n")
+        terminal.wait_text("writing requirements")
+        terminal.type(CTRL_C)
+        assert terminal.wait_end() == 130
+        assert "Traceback" not in terminal.shown
+    upstream.answer(GOOD_REQUIREMENTS)
+    with run_at_terminal(command, site.path, clean_environment()) as terminal:
+        assert terminal.wait_end() == 0
+        assert "## Functions" in terminal.shown
+        assert "Where from?" in terminal.shown
+    assert '"Where from?": "ERP"' in upstream.asked[-1]["messages"][-1]["content"]
 
 
 def test_without_agents_the_next_step_is_named(site: Site) -> None:

@@ -12,7 +12,7 @@ from tests.integration.stack_site import Site
 
 @pytest.fixture(scope="session")
 def chat_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A stack of its own, whose gateway gives out keys; tests leave it as they found it."""
+    """A stack of its own, whose gateway gives out keys, each test's under a name of its own."""
     site = Site.create(tmp_path_factory.mktemp("a site with a chat API"), CONTEXT_LENGTH="4096", INFERENCE_SLOTS="4")
     try:
         site.run("up")

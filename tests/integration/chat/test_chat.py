@@ -99,16 +99,13 @@ def test_a_refusal_is_a_problem_document(
 
 def test_a_key_of_the_caller_is_the_one_that_is_used(client: httpx.Client, chat_site: Site) -> None:
     key = chat_site.run_json("keys", "create", "chat-caller", "--models", "local-code")["secret"]
-    try:
-        for free_mode in (True, False):
-            sent = {"user_message": "ping", "openai_api_key": key, "free_mode": free_mode}
-            refused = client.post(CHAT, json=sent)
-            assert (refused.status_code, refused.json()["code"]) == (403, "model_not_allowed")
-        own = chat_site.keys["GATEWAY_KEY"]
-        answer = client.post(CHAT, json={"user_message": "ping"}, headers={"x-api-key": own}).json()
-        assert (answer["response_text"], answer["api_key_source"]) == ("pong", "user")
-    finally:
-        chat_site.run("keys", "revoke", "chat-caller")
+    for free_mode in (True, False):
+        sent = {"user_message": "ping", "openai_api_key": key, "free_mode": free_mode}
+        refused = client.post(CHAT, json=sent)
+        assert (refused.status_code, refused.json()["code"]) == (403, "model_not_allowed")
+    own = chat_site.keys["GATEWAY_KEY"]
+    answer = client.post(CHAT, json={"user_message": "ping"}, headers={"x-api-key": own}).json()
+    assert (answer["response_text"], answer["api_key_source"]) == ("pong", "user")
 
 
 def test_errors_are_told_in_korean_and_in_english(client: httpx.Client) -> None:

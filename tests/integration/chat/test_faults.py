@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -63,26 +64,25 @@ def test_a_turn_that_a_kill_broke_is_not_kept_and_can_be_repeated(service: ChatA
 
 
 def test_a_full_service_says_so_at_once(service: ChatApi) -> None:
-    sent = {"user_message": ENDLESS_QUESTION, "free_mode": True, "max_tokens": 100_000}
-    with service.client() as client, ThreadPoolExecutor(3) as pool:
-        running = [pool.submit(httpx.post, service.url + CHAT, json=sent, timeout=5) for _ in range(3)]
-        wait_for(lambda: "chat_api_requests_inside 3.0" in client.get("/metrics").text, "three requests")
-        refused = client.post(CHAT, json={"user_message": "ping", "free_mode": True})
-        assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
-        assert refused.headers["retry-after"]
-        for request in running:
-            assert isinstance(request.exception(), httpx.ReadTimeout)
+    sent = json.dumps({"user_message": ENDLESS_QUESTION, "free_mode": True, "max_tokens": 100_000}).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(sent)}"
+    with service.client() as client:
+        with ExitStack() as running:
+            for _ in range(3):
+                connection = running.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+                connection.sendall(head.encode() + b"\r\n\r\n" + sent)
+            wait_for(lambda: "chat_api_requests_inside 3.0" in client.get("/metrics").text, "three requests")
+            refused = client.post(CHAT, json={"user_message": "ping", "free_mode": True})
+            assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
+            assert refused.headers["retry-after"]
         wait_for(lambda: "chat_api_requests_inside 0.0" in client.get("/metrics").text, "their end")
 
 
 @pytest.mark.parametrize("way", ["drop", "summarise"])
-def test_a_history_is_made_to_fit_by_counted_tokens(
-    service: ChatApi, chat_site: Site, tmp_path: Path, way: str
-) -> None:
+def test_a_history_is_made_to_fit_by_counted_tokens(service: ChatApi, chat_api: ChatApi, way: str) -> None:
     """The engine takes what is sent, and it is nearly all that it has room for: nothing was left out for nothing."""
     history = [f"{role}: {'word ' * 150}{number}" for number in range(40) for role in ("user", "assistant")]
-    options = {"GATEWAY_URL": chat_site.url, "GATEWAY_KEY": chat_site.keys["GATEWAY_KEY"], "HISTORY": way}
-    with run_chat_api(tmp_path, options) as running, running.client() as client:
+    with (chat_api if way == "drop" else service).client() as client:
         models = client.get("/api/v1/system/info").json()["models"]
         context = next(model["context_length"] for model in models if model["id"] == "local-chat")
         sent = {"user_message": "ping", "free_mode": True, "conversation_history": history, "max_tokens": 64}
@@ -134,56 +134,78 @@ def provider_gateway(provider: StandIn) -> Iterator[DrillGateway]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def takes_keys(provider_gateway: DrillGateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatApi]:
+    """A service whose operator allows keys of providers."""
+    options = {"GATEWAY_URL": provider_gateway.url, "GATEWAY_KEY": provider_gateway.key, "CALLER_PROVIDER_KEYS": "on"}
+    with run_chat_api(tmp_path_factory.mktemp("takes keys"), options) as running:
+        yield running
+
+
+def ask(client: httpx.Client, model: str, stream: bool, **more: Any) -> tuple[int, str]:
+    """Status, and the code or whose key was used."""
+    response = client.post(CHAT, json={"user_message": "hi", "model": model, **more}, params={"stream": stream})
+    if response.status_code != 200:
+        return response.status_code, response.json()["code"]
+    return 200, json.loads(response.text.rpartition("data: ")[2] if stream else response.text)["api_key_source"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_providers_key_is_used_for_its_request_alone(
-    provider_gateway: DrillGateway, provider: StandIn, tmp_path: Path, stream: bool
+    provider_gateway: DrillGateway, provider: StandIn, takes_keys: ChatApi, stream: bool
 ) -> None:
-    options = {"GATEWAY_URL": provider_gateway.url, "GATEWAY_KEY": provider_gateway.key}
-
-    def ask(client: httpx.Client, model: str, **more: Any) -> tuple[int, str]:
-        sent = {"user_message": "hi", "model": model, **more}
-        response = client.post(CHAT, json=sent, params={"stream": stream})
-        if response.status_code != 200:
-            return response.status_code, response.json()["code"]
-        return 200, json.loads(response.text.rpartition("data: ")[2] if stream else response.text)["api_key_source"]
-
-    with run_chat_api(tmp_path, {**options, "CALLER_PROVIDER_KEYS": "on"}) as running, running.client() as client:
+    with takes_keys.client() as client:
         for _ in range(2):  # the second time it is known to be no key of the gateway
-            assert ask(client, "ok@one", openai_api_key=OWN) == (200, "user")
+            assert ask(client, "ok@one", stream, openai_api_key=OWN) == (200, "user")
             assert provider.seen("ok@one").requests[-1].headers["authorization"] == f"Bearer {OWN}"
-        assert ask(client, "ok@one", free_mode=True) == (200, "default")
+        assert ask(client, "ok@one", stream, free_mode=True) == (200, "default")
         assert provider.seen("ok@one").requests[-1].headers["authorization"] == "Bearer gateways-one"
-        assert ask(client, "none", openai_api_key=OWN) == (403, "provider_key_not_taken")
+        assert ask(client, "none", stream, openai_api_key=OWN) == (403, "provider_key_not_taken")
         # A fallback would be answered with the gateway's own key: normal mode takes the caller's alone.
-        assert ask(client, "falls", openai_api_key=OWN) == (403, "provider_key_not_used")
-        assert ask(client, "falls", openai_api_key=OWN, free_mode=True) == (200, "default")
-        assert ask(client, "ok@one", openai_api_key=provider_gateway.key) == (200, "user")
+        assert ask(client, "falls", stream, openai_api_key=OWN) == (403, "provider_key_not_used")
+        assert ask(client, "falls", stream, openai_api_key=OWN, free_mode=True) == (200, "default")
+        assert ask(client, "ok@one", stream, openai_api_key=provider_gateway.key) == (200, "user")
         assert provider.seen("ok@one").requests[-1].headers["authorization"] == "Bearer gateways-one"
-        assert OWN not in running.read_log()
-    with run_chat_api(tmp_path, options) as running, running.client() as client:
-        assert ask(client, "ok@one", openai_api_key=OWN) == (401, "invalid_key")
+        assert OWN not in takes_keys.read_log()
 
 
-def test_a_wrong_key_of_the_service_is_told_as_its_operators_fault(
+def test_a_service_that_takes_no_keys_of_providers_and_has_a_wrong_one_of_its_own(
     provider_gateway: DrillGateway, tmp_path: Path
 ) -> None:
-    sent = {"user_message": "hi", "free_mode": True, "model": "ok@one"}
+    """The wrong key is told as its operator's fault, not as its caller's."""
     options = {"GATEWAY_URL": provider_gateway.url, "GATEWAY_KEY": "sk-of-nobody"}
-    with run_chat_api(tmp_path, options) as running:
-        refused = httpx.post(running.url + CHAT, json=sent).json()
+    with run_chat_api(tmp_path, options) as running, running.client() as client:
+        assert ask(client, "ok@one", False, openai_api_key=OWN) == (401, "invalid_key")
+        refused = client.post(CHAT, json={"user_message": "hi", "free_mode": True, "model": "ok@one"}).json()
         assert (refused["status"], refused["code"], refused["kind"]) == (503, "service_key_refused", "configuration")
-    with run_chat_api(tmp_path, {"GATEWAY_URL": provider_gateway.url}) as running:
-        refused = httpx.post(running.url + CHAT, json=sent).json()
-        assert (refused["status"], refused["code"], refused["kind"]) == (503, "service_key_missing", "configuration")
 
 
 def test_without_a_gateway_it_lives_and_is_not_ready(tmp_path: Path) -> None:
-    with run_chat_api(tmp_path, {"GATEWAY_URL": "http://127.0.0.1:9", "GATEWAY_KEY": "k"}) as running:
-        assert httpx.get(f"{running.url}/health/live").status_code == 200
-        assert httpx.get(f"{running.url}/health/ready").json()["code"] == "gateway_unreachable"
-        refused = httpx.post(running.url + CHAT, json={"user_message": "hi", "free_mode": True}).json()
+    """And where nobody is answered without a key, it needs none to say so."""
+    options = {"GATEWAY_URL": "http://127.0.0.1:9", "GATEWAY_KEY": "k", "FREE_PARALLEL": "0", "SESSIONS": "disk"}
+    with run_chat_api(tmp_path, {**options, "FOLDER": str(tmp_path)}) as running, running.client() as client:
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/health/ready").json()["code"] == "gateway_unreachable"
+        refused = client.post(CHAT, json={"user_message": "hi", "openai_api_key": "sk-some"}).json()
         assert (refused["status"], refused["code"]) == (503, "gateway_unreachable")
-        assert httpx.get(f"{running.url}/api/v1/system/info").json()["gateway"] == {"status": "gateway_unreachable"}
+        assert client.get("/api/v1/system/info").json()["gateway"] == {"status": "gateway_unreachable"}
+        asked = (client.post(CHAT, json={"user_message": "hi", "free_mode": True}), client.post(SESSIONS, json={}))
+        for refused in (answer.json() for answer in asked):
+            assert (refused["status"], refused["code"]) == (503, "service_key_missing")
+
+
+def test_callers_without_a_key_share_the_limits_of_the_key_that_pays_for_them(chat_site: Site, tmp_path: Path) -> None:
+    free = chat_site.run_json("keys", "create", "chat-free", "--rpm", "1")["secret"]
+    own = chat_site.keys["GATEWAY_KEY"]
+    sent = {"user_message": "ping", "free_mode": True}
+    options = {"GATEWAY_URL": chat_site.url, "GATEWAY_KEY": own, "FREE_KEY": free}
+    with run_chat_api(tmp_path, options) as running, running.client() as client:
+        asked = wait_for(
+            lambda: it if (it := client.post(CHAT, json=sent)).status_code == 200 else None, "the key to be known"
+        )
+        assert asked.json()["api_key_source"] == "default"
+        wait_for(lambda: client.post(CHAT, json=sent).json().get("code") == "rate_limit_exceeded", "its limit")
+        assert client.post(CHAT, json=sent, headers={"x-api-key": own}).json()["api_key_source"] == "user"
 
 
 def test_sessions_in_postgresql(chat_site: Site, tmp_path: Path) -> None:

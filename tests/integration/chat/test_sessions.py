@@ -9,6 +9,8 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,10 @@ def service(options: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def people(chat_site: Site) -> Iterator[dict[str, str]]:
-    """Two people and their keys."""
-    names = ("chat-anna", "chat-ben")
-    yield {name: chat_site.run_json("keys", "create", name)["secret"] for name in names}
-    for name in names:
-        chat_site.run("keys", "revoke", name)
+def people(chat_site: Site) -> dict[str, str]:
+    """Two people and their keys, one of which the gateway gave out."""
+    given = chat_site.run_json("keys", "create", "chat-ben")["secret"]
+    return {"chat-anna": chat_site.keys["GATEWAY_KEY"], "chat-ben": given}
 
 
 def say(client: httpx.Client, text: str, session: str, **more: Any) -> httpx.Response:
@@ -67,24 +67,6 @@ def say(client: httpx.Client, text: str, session: str, **more: Any) -> httpx.Res
 def read_questions(client: httpx.Client, session: str, **headers: str) -> list[str]:
     export = client.get(f"{SESSIONS}/{session}", headers=headers).json()
     return [turn["user_message"] for turn in export["history"]]
-
-
-def test_a_session_is_remembered_over_a_restart(
-    options: dict[str, str], people: dict[str, str], tmp_path: Path
-) -> None:
-    key = {"authorization": f"Bearer {people['chat-anna']}"}
-    with run_chat_api(tmp_path, options) as service, service.client(**key) as client:
-        first = say(client, KNOWN[0][0], "restarted").json()
-        assert first["response_text"] == KNOWN[0][1]
-    with run_chat_api(tmp_path, options) as service, service.client(**key) as client:
-        second = say(client, KNOWN[1][0], "restarted").json()
-        alone = say(client, KNOWN[1][0], "").json()
-        assert second["input_tokens"] > alone["input_tokens"] + first["output_tokens"]
-        export = client.get(f"{SESSIONS}/restarted").json()
-        assert export["turns"] == 2
-        assert [turn["answer"] for turn in export["history"]] == [first, second]
-        said = client.get(SESSIONS).json()["sessions"]
-        assert [session["session_id"] for session in said] == ["restarted"]
 
 
 def test_a_session_is_its_owners_alone(service: ChatApi, people: dict[str, str]) -> None:
@@ -220,31 +202,28 @@ def test_texts_are_in_one_file_that_only_its_owner_reads(
     assert not [log for log in logs if CANARY in log]
 
 
-def test_unused_sessions_expire(options: dict[str, str], people: dict[str, str], folder: Path, tmp_path: Path) -> None:
-    key = {"authorization": f"Bearer {people['chat-anna']}"}
-    with run_chat_api(tmp_path, options) as service, service.client(**key) as client:
+@dataclass(frozen=True)
+class SecondLife:
+    """A service that was started again, and what its clients know of the one before, which was killed in a turn.
+
+    Attributes:
+        answered: the answer to the session's first turn; ``text`` is what its client was sent.
+    """
+
+    service: ChatApi
+    answered: dict[str, Any]
+    text: str
+
+
+@pytest.fixture(scope="module")
+def second_life(
+    options: dict[str, str], people: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecondLife]:
+    folder, port = tmp_path_factory.mktemp("killed"), claim_port()
+    own = {**options, "FOLDER": str(folder), "SESSION_DAYS": "2"}
+    with run_chat_api(folder, own, port) as service, service.client(**build_key(people)) as client:
         say(client, "ping", "old")
-        say(client, "ping", "new")
-    with sqlite3.connect(folder / "sessions.db") as connection:
-        connection.execute("UPDATE sessions SET used_at = used_at - 3 * 86400 WHERE name = 'old'")
-    connection.close()
-    with run_chat_api(tmp_path, {**options, "SESSION_DAYS": "2"}) as service, service.client(**key) as client:
-        wait_for(lambda: client.get(f"{SESSIONS}/old").status_code == 404, "the end of the old session")
-        assert client.get(f"{SESSIONS}/new").status_code == 200
-
-
-def test_a_killed_service_loses_no_turn_that_it_acknowledged_and_doubles_none(
-    options: dict[str, str], people: dict[str, str], tmp_path: Path
-) -> None:
-    """It is killed while a turn runs; its client repeats what it got no answer to, with the same Idempotency-Key."""
-    headers = {"authorization": f"Bearer {people['chat-ben']}"}
-    port = claim_port()
-
-    def ask(client: httpx.Client, text: str, name: str) -> httpx.Response:
-        return say(client, text, "killed", headers={"idempotency-key": name})
-
-    with run_chat_api(tmp_path, options, port) as service, service.client(**headers) as client:
-        first = ask(client, "ping", "one")
+        first = say(client, KNOWN[0][0], "killed", headers={"idempotency-key": "one"})
         sent = {"user_message": "Count to one hundred", "session_id": "killed"}
         with client.stream("POST", CHAT, json=sent, params={"stream": True}, headers={"idempotency-key": "two"}) as it:
             pieces = it.iter_bytes()
@@ -252,8 +231,42 @@ def test_a_killed_service_loses_no_turn_that_it_acknowledged_and_doubles_none(
             os.kill(service.process.pid, signal.SIGKILL)
             with pytest.raises(httpx.TransportError):
                 list(pieces)
-    with run_chat_api(tmp_path, options, port) as service, service.client(**headers) as client:
-        assert ask(client, "ping", "one").text == first.text
-        assert read_questions(client, "killed") == ["ping"]
-        ask(client, "Count to one hundred", "two")
-        assert read_questions(client, "killed") == ["ping", "Count to one hundred"]
+    with closing(sqlite3.connect(folder / "sessions.db")) as connection, connection:
+        connection.execute("UPDATE sessions SET used_at = used_at - 3 * 86400 WHERE name = 'old'")
+    with run_chat_api(folder, own, port) as service:
+        yield SecondLife(service, first.json(), first.text)
+
+
+def build_key(people: dict[str, str]) -> dict[str, str]:
+    return {"authorization": f"Bearer {people['chat-ben']}"}
+
+
+def test_a_session_is_remembered_over_a_restart(second_life: SecondLife, people: dict[str, str]) -> None:
+    """No turn is lost that was acknowledged, and the model is sent it."""
+    first = second_life.answered
+    assert first["response_text"] == KNOWN[0][1]
+    with second_life.service.client(**build_key(people)) as client:
+        export = client.get(f"{SESSIONS}/killed").json()
+        assert [turn["answer"] for turn in export["history"]] == [first]
+        second = say(client, KNOWN[1][0], "killed").json()
+        alone = say(client, KNOWN[1][0], "").json()
+        assert second["input_tokens"] > alone["input_tokens"] + first["output_tokens"]
+        assert client.get(f"{SESSIONS}/killed").json()["turns"] == 2
+
+
+def test_a_kill_doubles_no_turn(second_life: SecondLife, people: dict[str, str]) -> None:
+    """A client repeats what it got no answer to, and what it did, with the Idempotency-Keys of before."""
+    with second_life.service.client(**build_key(people)) as client:
+        before = read_questions(client, "killed")
+        again = say(client, KNOWN[0][0], "killed", headers={"idempotency-key": "one"})
+        assert again.text == second_life.text
+        assert read_questions(client, "killed") == before
+        assert "Count to one hundred" not in before
+        say(client, "Count to one hundred", "killed", headers={"idempotency-key": "two"})
+        assert read_questions(client, "killed") == [*before, "Count to one hundred"]
+
+
+def test_unused_sessions_expire(second_life: SecondLife, people: dict[str, str]) -> None:
+    with second_life.service.client(**build_key(people)) as client:
+        wait_for(lambda: client.get(f"{SESSIONS}/old").status_code == 404, "the end of the old session")
+        assert client.get(f"{SESSIONS}/killed").status_code == 200

@@ -10,17 +10,16 @@ import pytest
 
 from tests.chat_service import CHAT, run_chat_api
 from tests.integration.stack_site import Site
-from tests.small_model import require_small_model
+from tests.smollm2 import NAME, find_smollm2
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    model, models = require_small_model(), tmp_path_factory.mktemp("models")
-    (models / model.name).symlink_to(model)
+    models = find_smollm2()
     site = Site.create(
         tmp_path_factory.mktemp("a small model"),
         MODELS_DIR=str(models),
-        CHAT_MODEL=model.name,
+        CHAT_MODEL=NAME,
         CONTEXT_LENGTH="2048",
         INFERENCE_SLOTS="2",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.guide_examples import read_examples
 from tests.integration.app_site import find_result
-from tests.integration.stack_site import Site
+from tests.integration.stack_site import REPOSITORY, Site
 from tests.ports import claim_ports
 from tests.processes import is_alive, list_listening
 from tests.waiting import wait_for
@@ -24,7 +26,9 @@ SERVICES = {"chat-api": "CHAT_API", "agents": "AGENTS"}
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     chat, agents, *_ = claim_ports()
     folder = tmp_path_factory.mktemp("own 'services' site")
-    site = Site.create(folder, CHAT_API_PORT=str(chat), AGENTS_PORT=str(agents), EMBEDDING_MODEL="none")
+    ports = {"CHAT_API_PORT": str(chat), "AGENTS_PORT": str(agents)}
+    settings = {"CHAT_API_SESSIONS": "disk", "CHAT_API_DEFAULT_TEMPERATURE": "0"}
+    site = Site.create(folder, EMBEDDING_MODEL="none", **ports, **settings)
     try:
         said = site.run("up", "--apps", "chat-api, agents").stdout
         assert all(find_url(site, service) in said for service in SERVICES)
@@ -64,6 +68,35 @@ def test_their_keys_stand_in_env_and_the_secrets_file_alone(site: Site) -> None:
         assert holders == {".env", "secrets.json"}
         for pid in site.list_processes():
             assert key not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+GUIDE_PORTS = {5601: "CHAT_API_PORT", 5602: "AGENTS_PORT"}
+# For each example that a guide has, in their order, what its reader is to see; None for one that is not run here.
+SEEN: dict[str, tuple[str | None, ...]] = {
+    "chat-api": ("event: end", "pong", "The stack is up", '"session_token"'),
+    "agents": ("problem.md.run.json", '"is_constrained":true', "", None, '"functions"'),
+}
+
+
+@pytest.mark.parametrize("guide", SEEN)
+def test_the_examples_of_the_guide_do_what_it_says(site: Site, guide: str) -> None:
+    base = {
+        setting: find_url(site, service)
+        for service, setting in (("chat-api", "CHAT_API_URL"), ("agents", "AGENTS_URL"))
+    }
+    begun = httpx.post(f"{base['CHAT_API_URL']}/api/v1/sessions", json={}, timeout=60).json()
+    ports = {port: int(site.settings[name]) for port, name in GUIDE_PORTS.items()}
+    variables = {"GATEWAY_KEY": site.keys["GATEWAY_KEY"], "GATEWAY_URL": site.url, "TOKEN": begun["session_token"],
+                 "PYTHONPATH": str(REPOSITORY / "services" / "agents"), **base}  # fmt: skip
+    shown = ""
+    for example, seen in zip(read_examples(guide), SEEN[guide], strict=True):
+        if example.language == "json":  # of the answer before, the fields
+            assert {name: set(part) for name, part in json.loads(example.text).items()} == {
+                name: set(part) for name, part in json.loads(shown).items()
+            }
+        elif seen is not None:
+            shown = example.run(site.path, ports, variables, stdin="Accounting\n" * 20)
+            assert seen in shown, f"{example.text}\n{shown}"
 
 
 def test_they_are_ready_only_while_the_gateway_answers(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from stackctl.core.agents.run import (
     STEPS,
     AgentRun,
     begin_run,
+    parse_context,
     parse_run,
     render_run,
 )
@@ -47,6 +49,45 @@ def test_a_persons_answers_go_to_the_requirements_under_their_questions() -> Non
     assert [one["id"] for one in run.unanswered] == ["Q1"]
     assert run.add_answer("Q1", " \n").unanswered
     assert run.add_answer("Q1", "회계팀").build_body(REQUIREMENTS, PROBLEM)["context"] == {"Who?": "회계팀"}
+
+
+def test_what_is_known_beforehand_goes_to_questions_and_requirements_and_stays() -> None:
+    run = replace(build_run(), context={"context": "Accounting reads it."}).add_answer("Q1", "회계팀")
+
+    assert run.build_body(QUESTIONS, PROBLEM)["context"] == {"context": "Accounting reads it."}
+    assert run.build_body(REQUIREMENTS, PROBLEM)["context"] == {"context": "Accounting reads it.", "Who?": "회계팀"}
+    assert parse_run(render_run(run), PROBLEM, "f").context == run.context
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" 회계팀이 씁니다.\n", {"context": "회계팀이 씁니다."}),
+        ('{"Who?": "회계팀"}', {"Who?": "회계팀"}),
+        ("[draft] as it is", {"context": "[draft] as it is"}),
+    ],
+)
+def test_a_context_is_a_text_or_an_object_of_answers(text: str, expected: dict[str, str]) -> None:
+    assert parse_context(text, "known.md") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "has no answers"),
+        ("{}", "has no answers"),
+        ('{"Who?": 7}', "one that is no text"),
+        ('{"Who?": " "}', "has no answers"),
+        ('{"Who?": ', "begins as JSON and is none"),
+        ("x" * 4001, "the longest of 4001 characters"),
+        (json.dumps({str(number): "x" for number in range(51)}), "has 51 answers"),
+    ],
+)
+def test_a_context_that_the_agents_would_not_take_is_refused(text: str, part: str) -> None:
+    with pytest.raises(ConfigError, match=part) as raised:
+        parse_context(text, "known.md")
+
+    assert "write a text" in raised.value.hint
 
 
 def test_what_was_made_of_an_older_result_goes_with_it() -> None:

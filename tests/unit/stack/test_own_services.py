@@ -48,7 +48,9 @@ def test_every_setting_of_a_service_reaches_it_under_its_name_and_no_other_does(
     assert values["CHAT_API_DEFAULT_SYSTEM_MESSAGE"] == "Say 'no'."
     assert values["CHAT_API_FOLDER"] == "/var/lib/chat-api"
     own = {item.name.upper() for item in list_settings() if item.metadata["app"] == "chat-api"}
-    apart = {f"CHAT_API_{name}" for name in ("IMAGE", "GATEWAY_KEY", "DATABASE_URL", "LOG_FILE", "ALLOWED_HOSTS")}
+    apart = {
+        f"CHAT_API_{name}" for name in ("IMAGE", "GATEWAY_KEY", "FREE_KEY", "DATABASE_URL", "LOG_FILE", "ALLOWED_HOSTS")
+    }
     assert own - apart <= set(values)
     assert not [name for name in values if name.startswith(("AGENTS_", "GATEWAY_"))]
 

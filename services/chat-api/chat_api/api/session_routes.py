@@ -56,11 +56,11 @@ class _Work:
         """Begin a session. Without a key it is anonymous, and its token is told once."""
         sessions = self._find_sessions()
         value = await read_value(request, SessionRequest, self._parts.settings.max_body_bytes)
-        if not read_key(request) and not self._parts.settings.gateway_key:
+        if not read_key(request) and not self._parts.settings.free_key:
             raise ConfigurationException("service_key_missing")
         owner = await self._find_owner(sessions, request, begins=True)
         name = value.session_id or f"s-{uuid.uuid4().hex}"
-        session = await sessions.do(lambda it: store.begin_session(it, owner.hash, name, time.time()))
+        session = await sessions.do(lambda it: store.begin_session(it, owner.hash, name, time.time()), changes=True)
         turns = await sessions.do(lambda it: store.find_last(it, session))
         facts = _describe(session, turns)
         return BegunSession(**facts.model_dump(), session_token=owner.token or None)
@@ -91,7 +91,9 @@ class _Work:
         """Delete a session with all its turns."""
         sessions = self._find_sessions()
         owner = await self._find_owner(sessions, request)
-        if not await sessions.do(lambda it: store.remove_session(it, owner.hash, session_id), tidies=True):
+        if not await sessions.do(
+            lambda it: store.remove_session(it, owner.hash, session_id), tidies=True, changes=True
+        ):
             raise ValidationException("session_not_found")
         return Response(status_code=204)
 

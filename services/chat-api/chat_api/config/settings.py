@@ -62,7 +62,10 @@ class Settings:
 
     Attributes:
         gateway_url: base URL of the gateway, without ``/v1``.
-        gateway_key: the service's own key of the gateway; empty for a service without free mode.
+        gateway_key: the service's own key of the gateway; empty for none.
+        free_key: the key that pays for callers without one; empty where nobody is answered without a key.
+        free_parallel: how many of the requests at the gateway may be such callers', who have as large a share of the
+            queue.
         ca_bundle: path of a PEM file that the gateway is trusted by, where its address is ``https``.
         allowed_hosts: lower-case names under which the service may be asked, beside loopback's and addresses.
         summarises: whether turns that no longer fit the model's context are summarised rather than dropped.
@@ -77,6 +80,8 @@ class Settings:
     port: int
     gateway_url: str
     gateway_key: str = field(default="", repr=False)
+    free_key: str = field(default="", repr=False)
+    free_parallel: int = 16
     ca_bundle: str = ""
     log_level: str = "info"
     log_file: str = ""
@@ -100,11 +105,15 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         SettingsError: a value is no number, out of bounds, or none of the words that it may be.
     """
     read = _Reader(environ)
+    own_key, free_parallel = _read_key(read, "GATEWAY_KEY"), read.whole("FREE_PARALLEL", 16, 0, 4096)
+    free_key = _read_key(read, "FREE_KEY") or own_key
     return Settings(
         host=read.text("HOST", "127.0.0.1"),
         port=read.whole("PORT", 5601, 1, 65_535),
         gateway_url=_read_url(read),
-        gateway_key=_read_key(read),
+        gateway_key=own_key,
+        free_key=free_key if free_parallel else "",
+        free_parallel=free_parallel,
         ca_bundle=read.text("CA_BUNDLE"),
         log_level=read.choice("LOG_LEVEL", LOG_LEVELS),
         log_file=read.text("LOG_FILE"),
@@ -160,10 +169,10 @@ def _read_url(read: _Reader) -> str:
     return url
 
 
-def _read_key(read: _Reader) -> str:
-    key = read.text("GATEWAY_KEY")
+def _read_key(read: _Reader, name: str) -> str:
+    key = read.text(name)
     if not all("!" <= letter <= "~" for letter in key):
-        raise SettingsError("CHAT_API_GATEWAY_KEY has characters that no key has; expected ASCII without spaces")
+        raise SettingsError(f"CHAT_API_{name} has characters that no key has; expected ASCII without spaces")
     return key
 
 

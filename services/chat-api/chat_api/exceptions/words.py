@@ -79,13 +79,14 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "service_key_missing": Problem(
         503,
-        "This service has no key of its own, so there is no free mode; send your key.",
-        "이 서비스에는 기본 키가 없어 무료 모드를 쓸 수 없습니다. 키를 보내십시오.",
+        "This service answers nobody without a key; send your key.",
+        "이 서비스는 키 없이는 쓸 수 없습니다. 키를 보내십시오.",
     ),
     "service_key_refused": Problem(
         503,
-        "The gateway refuses this service's own key; its operator has to set CHAT_API_GATEWAY_KEY.",
-        "게이트웨이가 이 서비스의 키를 거부합니다. 운영자가 CHAT_API_GATEWAY_KEY를 고쳐야 합니다.",
+        "The gateway refuses this service's own key; its operator has to set CHAT_API_FREE_KEY or"
+        " CHAT_API_GATEWAY_KEY.",
+        "게이트웨이가 이 서비스의 키를 거부합니다. 운영자가 CHAT_API_FREE_KEY나 CHAT_API_GATEWAY_KEY를 고쳐야 합니다.",
     ),
     # Sessions.
     "sessions_off": Problem(404, "This service keeps no sessions.", "이 서비스는 세션을 저장하지 않습니다."),
@@ -127,8 +128,15 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "sessions_unavailable": Problem(
         503,
-        "Sessions cannot be read or written now; nothing was kept.",
-        "지금 세션을 읽거나 쓸 수 없습니다. 저장된 것은 없습니다.",
+        "Sessions cannot be read or written now; this request was not kept.",
+        "지금 세션을 읽거나 쓸 수 없습니다. 이 요청은 저장되지 않았습니다.",
+    ),
+    "sessions_uncertain": Problem(
+        503,
+        "The sessions did not answer in time, so this request may have been kept. Send it again with the same"
+        " 'Idempotency-Key', or look at the session first.",
+        "세션 저장소가 제때 답하지 않아 이 요청은 저장되었을 수도 있습니다. 같은 'Idempotency-Key'로 다시 보내거나"
+        " 먼저 세션을 확인하십시오.",
     ),
     # The service.
     "queue_full": Problem(

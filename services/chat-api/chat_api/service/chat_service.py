@@ -26,6 +26,9 @@ from chat_api.service.messages import Message, build_system_message, read_histor
 from chat_api.service.places import Places
 from chat_api.service.sessions import Kept, Sessions
 
+# In which a client takes the last event of a turn that is kept.
+_LAST_EVENT_S = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -62,6 +65,7 @@ class Turn:
     Attributes:
         body: what the gateway is sent, but for ``stream``.
         kept: the session that it is a turn of; None for none.
+        limit: of the time that it may take.
         known: its answer, where there is one already; ``name`` is the cache's for a new one.
         started: when it came, by the monotonic clock.
     """
@@ -69,6 +73,7 @@ class Turn:
     ask: Ask
     key: SelectedKey
     kept: Kept | None
+    limit: asyncio.Timeout
     body: dict[str, Any] = field(default_factory=dict)
     known: ChatResponse | None = None
     name: bytes = b""
@@ -123,7 +128,7 @@ class ChatService:
 
     def __init__(self, settings: Settings, asker: Asker, fitter: Fitter, sessions: Sessions | None) -> None:
         self._settings, self._asker, self._fitter, self._sessions = settings, asker, fitter, sessions
-        self.places = Places(settings.parallel, settings.queue)
+        self.places = Places(settings.parallel, settings.queue, settings.free_parallel)
         self.cache = AnswerCache(settings.cache_entries, settings.cache_age_s)
 
     async def answer(self, ask: Ask) -> tuple[Begun, ChatResponse]:
@@ -170,37 +175,43 @@ class ChatService:
 
     @asynccontextmanager
     async def _begin(self, ask: Ask) -> AsyncIterator[Turn]:
-        with self.places.enter(), _name_timeout():
-            async with asyncio.timeout(self._settings.timeout_s), AsyncExitStack() as stack:
-                yield await self._prepare(ask, stack)
+        key = self._select_key(ask)
+        with self.places.enter(key.source == "default"), _name_timeout():
+            async with asyncio.timeout(self._settings.timeout_s) as limit, AsyncExitStack() as stack:
+                given = split_turns(read_history(ask.request.conversation_history or ()))
+                turn = Turn(ask, key, await self._hold(ask, key, stack), limit)
+                await self._prepare(turn, given)
+                yield turn
 
     @asynccontextmanager
     async def _open(self, turn: Turn, body: bytes) -> AsyncIterator[Opened]:
         free_mode = bool(turn.ask.request.free_mode)
-        async with self.places.take(), self._asker.open(turn.key, free_mode, body, turn.ask.request_id) as opened:
+        async with (
+            self.places.take(turn.key.source == "default"),
+            self._asker.open(turn.key, free_mode, body, turn.ask.request_id) as opened,
+        ):
             yield opened
 
-    async def _prepare(self, ask: Ask, stack: AsyncExitStack) -> Turn:
-        """Check a request, have its session for it, and build what the gateway is sent.
+    def _select_key(self, ask: Ask) -> SelectedKey:
+        """The key of a request that asks something.
 
         Raises:
-            ChatApiException: it is not right.
+            ChatApiException: it asks nothing, or has no key that can be used.
         """
-        request = ask.request
-        if not (request.user_message or "").strip():
+        if not (ask.request.user_message or "").strip():
             raise ValidationException("user_message_empty")
-        callers = join_keys(request.openai_api_key or "", ask.key)
-        key = select_key(callers, bool(request.free_mode), self._settings.gateway_key)
-        given = split_turns(read_history(request.conversation_history or ()))
-        turn = Turn(ask, key, await self._hold(ask, key, stack))
+        callers = join_keys(ask.request.openai_api_key or "", ask.key)
+        return select_key(callers, bool(ask.request.free_mode), self._settings.free_key)
+
+    async def _prepare(self, turn: Turn, given: list[list[Message]]) -> None:
+        """Find a turn's answer, or build what the gateway is sent for it."""
         if turn.kept and turn.kept.again:
             turn.known = ChatResponse.model_validate(turn.kept.again.answer)
-            return turn
+            return
         turn.body = await self._build_body(turn, given)
-        if turn.kept is None:
-            turn.name = self.cache.build_name(key.key, key.source, orjson.dumps(turn.body)) if self.cache.is_on else b""
+        if turn.kept is None and self.cache.is_on:
+            turn.name = self.cache.build_name(turn.key.key, turn.key.source, orjson.dumps(turn.body))
             turn.known = turn.repeat(found) if (found := self.cache.find(turn.name)) else None
-        return turn
 
     async def _hold(self, ask: Ask, key: SelectedKey, stack: AsyncExitStack) -> Kept | None:
         """The session that the request is a turn of, which others wait for; None where nothing is kept."""
@@ -240,7 +251,10 @@ class ChatService:
     async def _keep(self, turn: Turn, response: ChatResponse) -> None:
         if turn.kept is not None and self._sessions is not None:
             question = turn.ask.request.user_message or ""
+            # Not given up half-way: the store has a limit of its own, and then says what may have become of it.
+            turn.limit.reschedule(None)
             await self._sessions.commit(turn.kept, question, response.model_dump(mode="json"))
+            turn.limit.reschedule(asyncio.get_running_loop().time() + _LAST_EVENT_S)
         self.cache.keep(turn.name, response)
 
 

@@ -23,7 +23,7 @@ from chat_api.exceptions.chat_exceptions import ChatServiceException, Validation
 from chat_api.service.keys import SelectedKey, hash_key, hash_token
 from chat_api.store import sessions as store
 from chat_api.store.database import Connection, Database
-from chat_api.store.schema import StoreError, TakenError
+from chat_api.store.schema import StoreError, TakenError, UncertainError
 from chat_api.store.sessions import NewTurn, StoredSession, Turn
 from chat_api.telemetry.logs import note
 
@@ -125,10 +125,12 @@ class Sessions:
         """Keep a turn; it is kept when this returns.
 
         Raises:
-            ChatServiceException: it is not.
+            ChatServiceException: it is not, or ``sessions_uncertain``.
         """
         turn = NewTurn(question, answer, kept.last, kept.idempotency, kept.asked)
-        await self.do(lambda connection: store.add_turn(connection, kept.owner.hash, kept.name, turn, time.time()))
+        await self.do(
+            lambda connection: store.add_turn(connection, kept.owner.hash, kept.name, turn, time.time()), changes=True
+        )
 
     async def keep_summary(self, kept: Kept, summary: str, dropped: int) -> None:
         """Keep the summary of so many of the turns that were loaded, and of what its session's summary was of."""
@@ -143,19 +145,24 @@ class Sessions:
         before = time.time() - self._days * _DAY_S
         return await self.do(lambda connection: store.remove_unused(connection, before), tidies=True)
 
-    async def do(self, job: Callable[[Connection], T], *, tidies: bool = False) -> T:
+    async def do(self, job: Callable[[Connection], T], *, tidies: bool = False, changes: bool = False) -> T:
         """Do a job of ``store.sessions``.
 
+        Args:
+            changes: whether the caller is to be told where it is not known if it was done.
+
         Raises:
-            ChatServiceException: it could not be done.
+            ChatServiceException: it could not be done, or that is not known.
         """
         try:
             return await self._database.do(job, tidies=tidies)
         except TakenError:
             raise ChatServiceException("session_changed") from None
         except StoreError as error:
-            note(_LOG, logging.ERROR, "sessions unavailable", {"reason": str(error)})
-            raise ChatServiceException("sessions_unavailable", retry_after_s=5) from error
+            is_open = changes and isinstance(error, UncertainError)
+            code = "sessions_uncertain" if is_open else "sessions_unavailable"
+            note(_LOG, logging.ERROR, code, {"reason": str(error)})
+            raise ChatServiceException(code, retry_after_s=5) from error
 
     @asynccontextmanager
     async def _take_turn(self, owner: bytes, name: str) -> AsyncIterator[None]:

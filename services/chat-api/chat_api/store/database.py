@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from chat_api.store.schema import MIGRATIONS, StoreError, check_form
+from chat_api.store.schema import MIGRATIONS, StoreError, UncertainError, check_form
 
 FILE_NAME = "sessions.db"
 # Another process's transaction takes milliseconds, a checkpoint a fraction of a second.
@@ -76,15 +76,19 @@ class Database:
             tidies: whether what it removed shall be left in no file.
 
         Raises:
+            UncertainError: it goes on, and may still be done.
             StoreError: it could not be done; nothing was changed.
         """
-        doing = asyncio.get_running_loop().run_in_executor(self._thread, self._do_here, job, tidies)
+        job_here = self._thread.submit(self._do_here, job, tidies)
+        doing = asyncio.wrap_future(job_here)
         try:
             # A client that leaves while its turn is written does not stop the writing.
             return await asyncio.wait_for(asyncio.shield(doing), _JOB_S)
         except TimeoutError:
             doing.add_done_callback(lambda done: done.cancelled() or done.exception())
-            raise StoreError(f"the sessions did not answer within {_JOB_S:g} s") from None
+            seen = f"the sessions did not answer within {_JOB_S:g} s"
+            # One that waits behind others is taken back, and never begins.
+            raise (StoreError if job_here.cancel() else UncertainError)(seen) from None
 
     def open_here(self) -> None:
         """Open it in the calling thread, before anything is served; raises ``StoreError``."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chat_api.store.database import Job, Rows
-from chat_api.store.schema import MIGRATIONS, StoreError, TakenError, check_form
+from chat_api.store.schema import MIGRATIONS, StoreError, TakenError, UncertainError, check_form
 
 if TYPE_CHECKING:
     import psycopg
@@ -95,13 +95,18 @@ class PostgresServer:
         """See ``Server``."""
         import psycopg
 
+        is_done = False
         try:
             with self._connection.transaction():
-                return job(self)
+                done = job(self)
+                is_done = True
+            return done
         except psycopg.errors.UniqueViolation:
             raise TakenError from None
         except psycopg.Error as error:
-            raise self._explain(error) from None
+            # A server that was lost after it was told to commit may have done so.
+            is_open = is_done and self._connection.closed
+            raise self._explain(error, UncertainError if is_open else StoreError) from None
 
     def tidy(self) -> None:
         """See ``Server``: PostgreSQL's vacuum does it."""
@@ -111,10 +116,10 @@ class PostgresServer:
         with contextlib.suppress(Exception):
             self._connection.close()
 
-    def _explain(self, error: Exception) -> StoreError:
+    def _explain(self, error: Exception, kind: type[StoreError] = StoreError) -> StoreError:
         """The first line of what the server says of itself, which has neither the address nor the password."""
         primary = getattr(getattr(error, "diag", None), "message_primary", None)
-        return StoreError(f"the sessions in PostgreSQL cannot be used: {primary or type(error).__name__}")
+        return kind(f"the sessions in PostgreSQL cannot be used: {primary or type(error).__name__}")
 
 
 @lru_cache(maxsize=64)

@@ -40,6 +40,10 @@ class StoreError(Exception):
     """Sessions cannot be read or written; the message is one line for the operator, with no secret in it."""
 
 
+class UncertainError(StoreError):
+    """What was to be changed may have been changed, or not: nobody said in time."""
+
+
 class TakenError(Exception):
     """Another service wrote this turn meanwhile."""
 
