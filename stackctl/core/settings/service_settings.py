@@ -111,11 +111,19 @@ class ServiceSettings(GatewaySettings):
     chat_api_database_url: str = declare(
         "",
         "Address of a PostgreSQL database for sessions, as postgresql://USER:PASSWORD@HOST:5432/DATABASE; empty keeps"
-        " them in a file of the chat API's folder.",
+        " them at the app postgres where STACK_APPS names it, or in a file of the chat API's folder.",
         group="Chat API",
         secret=True,
         pattern=r"postgres(ql)?://[^\s/]+/\S*",
         expected="an address that begins with postgresql://",
+        app="chat-api",
+    )
+    chat_api_database_password: str = declare(
+        "",
+        "Password of the chat API's user at the app postgres, generated where STACK_APPS names the chat API.",
+        group="Chat API",
+        secret=True,
+        generated=True,
         app="chat-api",
     )
     chat_api_session_days: int = declare(

@@ -48,9 +48,8 @@ def test_every_setting_of_a_service_reaches_it_under_its_name_and_no_other_does(
     assert values["CHAT_API_DEFAULT_SYSTEM_MESSAGE"] == "Say 'no'."
     assert values["CHAT_API_FOLDER"] == "/var/lib/chat-api"
     own = {item.name.upper() for item in list_settings() if item.metadata["app"] == "chat-api"}
-    apart = {
-        f"CHAT_API_{name}" for name in ("IMAGE", "GATEWAY_KEY", "FREE_KEY", "DATABASE_URL", "LOG_FILE", "ALLOWED_HOSTS")
-    }
+    apart = {f"CHAT_API_{name}" for name in ("IMAGE", "LOG_FILE", "ALLOWED_HOSTS")}
+    apart |= {item.name.upper() for item in list_settings() if item.metadata["secret"]}
     assert own - apart <= set(values)
     assert not [name for name in values if name.startswith(("AGENTS_", "GATEWAY_"))]
 
@@ -74,7 +73,8 @@ def test_a_service_reads_what_it_is_told_and_is_told_what_it_reads(service: str,
         "gateway_ca_bundle": "/site/ca.pem",
         **{item.name: "x" for item in list_settings() if item.name.upper().startswith(prefix) and item.default == ""},
     }
-    kept_at: tuple[dict[str, str], ...] = ({}, {"chat_api_database_url": "postgresql://u:p@db/d"})
+    at_app = {"stack_apps": "postgres,chat-api,agents"}
+    kept_at: tuple[dict[str, str], ...] = ({}, {"chat_api_database_url": "postgresql://u:p@db/d"}, at_app)
     told: set[str] = set()
     for more in kept_at:
         values = make_settings(**{**everything, "chat_api_sessions": "disk", "chat_api_database_url": "", **more})
@@ -144,6 +144,21 @@ def test_it_reaches_more_than_the_gateway_only_for_its_database(url: str, reache
     assert (chat.reaches, agents.reaches) == (reaches, "")
     # An address that no session is kept at opens no way.
     assert list_app_services(make_settings(chat_api_database_url=url), CONTAINER)[0].reaches == ""
+
+
+def test_at_the_app_postgres_it_keeps_sessions_by_itself_as_a_user_of_its_own() -> None:
+    here = {"stack_apps": "postgres,chat-api", "chat_api_sessions": "disk", "chat_api_database_password": "planted-p"}
+    for places, host in ((CONTAINER, "postgres"), (PROCESS, "127.0.0.1")):
+        database, chat = list_app_services(make_settings(**here), places)
+        assert (
+            chat.environment["CHAT_API_DATABASE_URL"] == f"postgresql://chat_api@{host}:15432/postgres?sslmode=disable"
+        )
+        assert (chat.reaches, chat.folder) == ("apps", "")
+        assert chat.secrets.items() & database.secrets.items() == {("CHAT_API_DATABASE_PASSWORD",) * 2}
+    elsewhere = ({"chat_api_sessions": "off"}, {"chat_api_database_url": "postgresql://u:p@db/d"})
+    for values in elsewhere:
+        database, chat = list_app_services(make_settings(**{**here, **values}), CONTAINER)
+        assert "CHAT_API_DATABASE_PASSWORD" not in {*chat.secrets, *database.secrets}
 
 
 def test_prometheus_asks_those_that_there_are_and_they_answer_it() -> None:

@@ -66,7 +66,7 @@ def _open_database(store: StoreSettings) -> Database:
             return FileServer(Path(store.folder))
         from chat_api.store.postgres import PostgresServer
 
-        return PostgresServer(store.database_url, store.ca_bundle)
+        return PostgresServer(store.database_url, store.database_password, store.ca_bundle)
 
     database = Database(connect)
     database.open_here()

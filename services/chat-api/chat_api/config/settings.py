@@ -45,6 +45,7 @@ class StoreSettings:
         is_on: whether any are kept.
         folder: of the SQLite file.
         database_url: address of a PostgreSQL database that takes the file's place; empty for none. May hold a password.
+        database_password: that of its user, where the address has none.
         ca_bundle: path of a PEM file that the database's server is trusted by; empty for the system's.
         days: days after which a session that nobody used is removed; 0 for never.
     """
@@ -52,6 +53,7 @@ class StoreSettings:
     is_on: bool = False
     folder: str = ""
     database_url: str = field(default="", repr=False)
+    database_password: str = field(default="", repr=False)
     ca_bundle: str = ""
     days: int = 30
 
@@ -193,6 +195,7 @@ def _read_store(read: _Reader) -> StoreSettings:
         is_on=read.choice("SESSIONS", ("off", "disk")) == "disk",
         folder=read.text("FOLDER"),
         database_url=read.text("DATABASE_URL"),
+        database_password=read.text("DATABASE_PASSWORD"),
         ca_bundle=read.text("CA_BUNDLE"),
         days=read.whole("SESSION_DAYS", 30, 0, 36_500),
     )

@@ -35,13 +35,14 @@ class PostgresServer:
 
     Args:
         url: as libpq reads it; may hold the password.
+        password: where it does not; empty for none.
         ca_bundle: path of a PEM file of authorities that the server is trusted by; empty for the system's.
     """
 
-    def __init__(self, url: str, ca_bundle: str) -> None:
+    def __init__(self, url: str, password: str, ca_bundle: str) -> None:
         import psycopg
 
-        self._url = url
+        self._url, self._password = url, password
         try:
             parameters = self._list_parameters(ca_bundle)
             self._connection: psycopg.Connection[Any] = psycopg.connect(
@@ -74,6 +75,7 @@ class PostgresServer:
             # Texts go to another machine over TLS alone, whose certificate names that machine.
             "sslmode": "prefer" if is_near else "verify-full",
             "tcp_user_timeout": _JOB_MS,
+            **({"password": self._password} if self._password else {}),
             **given,
         }
         if str(parameters["sslmode"]).startswith("verify-"):
