@@ -129,7 +129,7 @@ def _print(shown: Shown) -> None:
         print_text("\nOn each other machine, fetch the CA's certificate, and compare its SHA-256:")
         print_text(f"  scp {first}:{shown.certificate} {FILE}")
         print_text(f"  openssl x509 -in {FILE} -noout -fingerprint -sha256")
-        print_text("\nTell its system, with which browsers and most editors know it:")
+        print_text("\nTell its system, with which most programs know it:")
         print_table(("system", "command"), [(item.who, item.how) for item in SYSTEMS])
         print_text("\nThese ask a place of their own:")
         print_table(("program", "how it is told"), [(item.who, item.how) for item in PROGRAMS])

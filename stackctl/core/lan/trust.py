@@ -46,6 +46,10 @@ PROGRAMS = (
     Trust("curl", f"--cacert {FILE}"),
     Trust("VS Code with Cline, Continue or Copilot; Zed", "the system's store"),
     Trust("JetBrains", "Settings, Appearance & Behavior, System Settings, Server Certificates: add the file"),
+    Trust(
+        "Chromium, Chrome on Linux (certutil is in libnss3-tools)",
+        f"mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n ai-stack -i {FILE}",
+    ),
     Trust("Firefox", "Settings, Privacy & Security, View Certificates, Authorities: import the file"),
     Trust("Open WebUI, LibreChat in containers", "mount the file, and set the variable of Python or Node above"),
 )
