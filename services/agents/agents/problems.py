@@ -18,11 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 # Status, English title, Korean title.
 KINDS: Mapping[str, tuple[int, str, str]] = {
     "invalid_json": (400, "The body is not JSON.", "본문이 JSON이 아닙니다."),
-    "model_refused": (
-        400,
-        "The model does not accept this request.",
-        "모델이 이 요청을 받지 않습니다.",
-    ),
+    "model_refused": (400, "The model does not accept this request.", "모델이 이 요청을 받지 않습니다."),
     "key_required": (
         401,
         "A key of the gateway is expected: Authorization: Bearer KEY.",
@@ -39,11 +35,7 @@ KINDS: Mapping[str, tuple[int, str, str]] = {
     "unknown_model": (404, "The gateway has no model of this name.", "게이트웨이에 이 이름의 모델이 없습니다."),
     "method_not_allowed": (405, "This path is asked in another way.", "이 경로는 다른 방법으로 요청합니다."),
     "body_too_large": (413, "The body is too large.", "본문이 너무 큽니다."),
-    "too_long_for_model": (
-        413,
-        "This is longer than the model takes.",
-        "모델이 받을 수 있는 길이를 넘습니다.",
-    ),
+    "too_long_for_model": (413, "This is longer than the model takes.", "모델이 받을 수 있는 길이를 넘습니다."),
     "json_expected": (
         415,
         "Only JSON is taken: Content-Type: application/json.",
