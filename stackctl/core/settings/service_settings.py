@@ -57,6 +57,14 @@ class ServiceSettings(GatewaySettings):
         unit="requests",
         app="chat-api",
     )
+    chat_api_free_sessions: int = declare(
+        10_000,
+        "Sessions that the chat API keeps for callers without a key; one more is refused.",
+        group="Chat API",
+        bounds=(0, 10_000_000),
+        unit="sessions",
+        app="chat-api",
+    )
     chat_api_log_level: str = declare(
         "info", "How much the chat API logs; never what is said.", group="Chat API", choices=_LOG_LEVELS, app="chat-api"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from chat_api.service.sessions import Kept, Owner, Sessions
 from chat_api.store import database as stores
 from chat_api.store import sessions as store
 from chat_api.store.database import Database, FileServer, Rows
+from chat_api.store.schema import MIGRATIONS
 
 OWNER = Owner(b"somebody")
 ANSWER = {"response_text": "pong"}
@@ -57,7 +59,7 @@ def disk() -> Iterator[Disk]:
 async def open_sessions(folder: Path, disk: Disk) -> AsyncIterator[Sessions]:
     database = Database(lambda: SlowServer(folder, disk))
     try:
-        yield Sessions(database, 0)
+        yield Sessions(database, 0, 1)
     finally:
         disk.goes_on.set()
         await database.close()
@@ -112,3 +114,35 @@ def test_what_waits_behind_it_never_begins_and_is_not_said_to_be_open(
             ]
 
     asyncio.run(tell())
+
+
+def test_callers_without_a_key_have_so_many_sessions_and_keep_those(tmp_path: Path, disk: Disk) -> None:
+    """One with a key is not concerned, and is not counted."""
+
+    async def tell() -> None:
+        async with open_sessions(tmp_path, disk) as sessions:
+            free, more = [await sessions.find_owner(None, "", begins=True) for _ in range(2)]
+            for _ in range(2):
+                assert (await sessions.begin(free, "s"))[0].name == "s"
+            for begin in (sessions.begin(free, "t"), sessions.begin(more, "s")):
+                with pytest.raises(ChatServiceException, match="free_sessions_full"):
+                    await begin
+            with pytest.raises(ChatServiceException, match="free_sessions_full"):
+                async with sessions.hold(more, ChatRequest(session_id="s", user_message="ping"), ""):
+                    pass
+            async with sessions.hold(free, ChatRequest(session_id="s", user_message="ping"), "") as kept:
+                await sessions.commit(kept, "ping", dict(ANSWER))
+            assert (await sessions.begin(OWNER, "t"))[1] == 0
+
+    asyncio.run(tell())
+
+
+def test_sessions_of_an_older_form_are_brought_to_the_newest(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / stores.FILE_NAME)) as older:
+        older.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+        older.execute("INSERT INTO sessions (owner, name, created_at, used_at) VALUES (?, 's', 1, 1)", (OWNER.hash,))
+        older.commit()
+    server = FileServer(tmp_path)
+    assert [one.name for one, _ in store.list_sessions(server, OWNER.hash)] == ["s"]
+    store.check_room(server, 1)
+    server.close()

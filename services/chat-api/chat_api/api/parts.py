@@ -51,7 +51,7 @@ def build_parts(settings: Settings) -> Parts:
     client = GatewayClient(settings.gateway_url, settings.ca_bundle)
     asker = Asker(client, settings.gateway_key, settings.takes_provider_keys)
     database = _open_database(settings.store) if settings.store.is_on else None
-    sessions = Sessions(database, settings.store.days) if database else None
+    sessions = Sessions(database, settings.store.days, settings.store.most_free) if database else None
     chat = ChatService(settings, asker, Fitter(client, asker, settings.summarises), sessions)
     metrics = Metrics()
     metrics.watch("chat_api_requests_inside", "Chat requests that are answered or wait.", lambda: chat.places.inside)

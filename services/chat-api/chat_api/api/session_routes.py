@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -60,8 +59,7 @@ class _Work:
             raise ConfigurationException("service_key_missing")
         owner = await self._find_owner(sessions, request, begins=True)
         name = value.session_id or f"s-{uuid.uuid4().hex}"
-        session = await sessions.do(lambda it: store.begin_session(it, owner.hash, name, time.time()), changes=True)
-        turns = await sessions.do(lambda it: store.find_last(it, session))
+        session, turns = await sessions.begin(owner, name)
         facts = _describe(session, turns)
         return BegunSession(**facts.model_dump(), session_token=owner.token or None)
 

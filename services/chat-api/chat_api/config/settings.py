@@ -48,6 +48,7 @@ class StoreSettings:
         database_password: that of its user, where the address has none.
         ca_bundle: path of a PEM file that the database's server is trusted by; empty for the system's.
         days: days after which a session that nobody used is removed; 0 for never.
+        most_free: how many sessions are kept for callers without a key.
     """
 
     is_on: bool = False
@@ -56,6 +57,7 @@ class StoreSettings:
     database_password: str = field(default="", repr=False)
     ca_bundle: str = ""
     days: int = 30
+    most_free: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,7 @@ def _read_store(read: _Reader) -> StoreSettings:
         database_password=read.text("DATABASE_PASSWORD"),
         ca_bundle=read.text("CA_BUNDLE"),
         days=read.whole("SESSION_DAYS", 30, 0, 36_500),
+        most_free=read.whole("FREE_SESSIONS", 10_000, 0, 10_000_000),
     )
     if store.database_url and not store.database_url.startswith(_DATABASE_SCHEMES):
         raise SettingsError("CHAT_API_DATABASE_URL is not usable; expected postgresql://USER@HOST:PORT/DATABASE")

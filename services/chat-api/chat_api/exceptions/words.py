@@ -131,6 +131,11 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "Sessions cannot be read or written now; this request was not kept.",
         "지금 세션을 읽거나 쓸 수 없습니다. 이 요청은 저장되지 않았습니다.",
     ),
+    "free_sessions_full": Problem(
+        503,
+        "No more sessions are kept for callers without a key; send a key, or ask without 'session_id'.",
+        "키 없는 세션을 더 저장할 수 없습니다. 키를 보내거나 'session_id' 없이 요청하십시오.",
+    ),
     "sessions_uncertain": Problem(
         503,
         "The sessions did not answer in time, so this request may have been kept. Send it again with the same"

@@ -23,7 +23,7 @@ from chat_api.exceptions.chat_exceptions import ChatServiceException, Validation
 from chat_api.service.keys import SelectedKey, hash_key, hash_token
 from chat_api.store import sessions as store
 from chat_api.store.database import Connection, Database
-from chat_api.store.schema import StoreError, TakenError, UncertainError
+from chat_api.store.schema import FullError, StoreError, TakenError, UncertainError
 from chat_api.store.sessions import NewTurn, StoredSession, Turn
 from chat_api.telemetry.logs import note
 
@@ -42,10 +42,12 @@ class Owner:
     Attributes:
         hash: of the key or the token.
         token: one that was made for this request, to be told; empty for none.
+        is_free: whether nobody's key stands behind it.
     """
 
     hash: bytes
     token: str = ""
+    is_free: bool = False
 
 
 @dataclass(slots=True)
@@ -74,10 +76,11 @@ class Sessions:
 
     Args:
         days: after which a session that nobody used is removed; 0 for never.
+        most_free: how many are kept for callers without a key.
     """
 
-    def __init__(self, database: Database, days: int) -> None:
-        self._database, self._days = database, days
+    def __init__(self, database: Database, days: int, most_free: int) -> None:
+        self._database, self._days, self._most_free = database, days, most_free
         self._locks: dict[tuple[bytes, str], tuple[asyncio.Lock, list[int]]] = {}
 
     async def find_owner(self, key: SelectedKey | None, token: str, *, begins: bool) -> Owner:
@@ -94,14 +97,14 @@ class Sessions:
         if key is not None and key.source == "user":
             return Owner(hash_key(key.key))
         if token:
-            owner = Owner(hash_token(token[:_MOST_TOKEN]))
+            owner = Owner(hash_token(token[:_MOST_TOKEN]), is_free=True)
             if not await self.do(lambda connection: store.list_sessions(connection, owner.hash)):
                 raise ValidationException("session_token_unknown")
             return owner
         if not begins:
             raise ValidationException("session_token_needed")
         made = secrets.token_urlsafe(_TOKEN_BYTES)
-        return Owner(hash_token(made), made)
+        return Owner(hash_token(made), made, is_free=True)
 
     @asynccontextmanager
     async def hold(self, owner: Owner, request: ChatRequest, idempotency: str) -> AsyncIterator[Kept]:
@@ -116,10 +119,25 @@ class Sessions:
             raise ValidationException("invalid_idempotency_key")
         kept = Kept(owner, name, idempotency, hash_request(request) if idempotency else b"")
         async with self._take_turn(owner.hash, name):
-            await self.do(lambda connection: _load(connection, kept))
+            await self.do(lambda connection: _load(connection, kept, self._most_free))
             if kept.again and not hmac.compare_digest(kept.again.asked, kept.asked):
                 raise ValidationException("idempotency_key_reused")
             yield kept
+
+    async def begin(self, owner: Owner, name: str) -> tuple[StoredSession, int]:
+        """The owner's session of this name, begun where there is none, and the number of its turns.
+
+        Raises:
+            ChatServiceException: there is no room for it, or it cannot be kept.
+        """
+
+        def work(connection: Connection) -> tuple[StoredSession, int]:
+            if owner.is_free and store.find_session(connection, owner.hash, name) is None:
+                store.check_room(connection, self._most_free)
+            session = store.begin_session(connection, owner.hash, name, time.time(), is_free=owner.is_free)
+            return session, store.find_last(connection, session)
+
+        return await self.do(work, changes=True)
 
     async def commit(self, kept: Kept, question: str, answer: dict[str, object]) -> None:
         """Keep a turn; it is kept when this returns.
@@ -127,7 +145,7 @@ class Sessions:
         Raises:
             ChatServiceException: it is not, or ``sessions_uncertain``.
         """
-        turn = NewTurn(question, answer, kept.last, kept.idempotency, kept.asked)
+        turn = NewTurn(question, answer, kept.last, kept.idempotency, kept.asked, kept.owner.is_free)
         await self.do(
             lambda connection: store.add_turn(connection, kept.owner.hash, kept.name, turn, time.time()), changes=True
         )
@@ -158,6 +176,8 @@ class Sessions:
             return await self._database.do(job, tidies=tidies)
         except TakenError:
             raise ChatServiceException("session_changed") from None
+        except FullError:
+            raise ChatServiceException("free_sessions_full") from None
         except StoreError as error:
             is_open = changes and isinstance(error, UncertainError)
             code = "sessions_uncertain" if is_open else "sessions_unavailable"
@@ -182,9 +202,11 @@ def hash_request(request: ChatRequest) -> bytes:
     return hashlib.sha256(request.model_dump_json(exclude={"openai_api_key"}).encode()).digest()
 
 
-def _load(connection: Connection, kept: Kept) -> None:
+def _load(connection: Connection, kept: Kept, most_free: int) -> None:
     session = store.find_session(connection, kept.owner.hash, kept.name)
     if session is None:
+        if kept.owner.is_free:  # before the model is asked, rather than after
+            store.check_room(connection, most_free)
         return
     kept.session = session
     kept.last = store.find_last(connection, session)

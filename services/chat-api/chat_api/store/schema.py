@@ -33,6 +33,11 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE UNIQUE INDEX turns_by_idempotency ON turns (session, idempotency);
     """,
+    # Whether nobody's key began it; of sessions from before that is not known.
+    """
+    ALTER TABLE sessions ADD COLUMN is_free INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX free_sessions ON sessions (is_free) WHERE is_free = 1;
+    """,
 )
 
 
@@ -46,6 +51,10 @@ class UncertainError(StoreError):
 
 class TakenError(Exception):
     """Another service wrote this turn meanwhile."""
+
+
+class FullError(Exception):
+    """As many sessions as may be are kept for callers without a key."""
 
 
 def check_form(seen: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from chat_api.store.database import Connection
-from chat_api.store.schema import TakenError
+from chat_api.store.schema import FullError, TakenError
 
 # More than any model's context holds, and few enough to be read in a moment.
 MOST_TURNS = 1000
@@ -56,6 +56,7 @@ class NewTurn:
     Attributes:
         after: number of the last turn that its asker knew; 0 for none.
         idempotency: the client's key; empty for none.
+        is_free: whether its owner has no key.
     """
 
     question: str
@@ -63,6 +64,7 @@ class NewTurn:
     after: int
     idempotency: str = ""
     asked: bytes = b""
+    is_free: bool = False
 
 
 def find_session(connection: Connection, owner: bytes, name: str) -> StoredSession | None:
@@ -77,15 +79,28 @@ def list_sessions(connection: Connection, owner: bytes) -> list[tuple[StoredSess
     return [(session, find_last(connection, session)) for session in _read_sessions(connection, query, owner)]
 
 
-def begin_session(connection: Connection, owner: bytes, name: str, now: float) -> StoredSession:
-    """The owner's session of this name, begun where there is none."""
+def begin_session(
+    connection: Connection, owner: bytes, name: str, now: float, *, is_free: bool = False
+) -> StoredSession:
+    """The owner's session of this name, begun where there is none; ``is_free`` where its owner has no key."""
     connection.run(
-        "INSERT INTO sessions (owner, name, created_at, used_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (owner, name, now, now),
+        "INSERT INTO sessions (owner, name, created_at, used_at, is_free) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (owner, name, now, now, int(is_free)),
     )
     session = find_session(connection, owner, name)
     assert session is not None
     return session
+
+
+def check_room(connection: Connection, most: int) -> None:
+    """Whether one more session may be begun without a key.
+
+    Raises:
+        FullError: there are so many already.
+    """
+    if int(connection.run("SELECT count(*) FROM sessions WHERE is_free = 1")[0][0]) >= most:
+        raise FullError
 
 
 def find_last(connection: Connection, session: StoredSession) -> int:
@@ -116,7 +131,7 @@ def add_turn(connection: Connection, owner: bytes, name: str, turn: NewTurn, now
     Raises:
         TakenError: the session has other turns than its asker knew.
     """
-    session = begin_session(connection, owner, name, now)
+    session = begin_session(connection, owner, name, now, is_free=turn.is_free)
     if find_last(connection, session) != turn.after:
         raise TakenError
     document = orjson.dumps({"question": turn.question, "answer": turn.answer}).decode()
