@@ -224,28 +224,36 @@ def check_proof(site: OfflineSite, packed: Packed, runtime: str) -> None:
     verify(public, files["receipt"].read_bytes(), files["signature"].read_text())
 
 
+@one_store
 def test_own_services_arrive_as_images_and_answer(
-    make_site: MakeSite, gateway_image: str, bundle_key: Path, installed: str, tmp_path: Path
+    arrived: OfflineSite, packed: Packed, bundle_key: Path, tmp_path: Path
 ) -> None:
-    apps = {f"{name}_GATEWAY_KEY": f"planted-key-of-{name}" for name in ("CHAT_API", "AGENTS")}
-    chat, agents, *_ = claim_ports()
-    ports = {"CHAT_API_PORT": chat, "AGENTS_PORT": agents}
-    source = make_site(GATEWAY_IMAGE=gateway_image, EMBEDDING_MODEL="none", STACK_APPS=OWN_SERVICES, **apps, **ports)
-    source.run_well("up")
-    try:
-        packed = pack(source, bundle_key, tmp_path / "disk")
-    finally:
-        source.run("down")
-    assert {"app.chat-api", "app.agents"} <= {use for image in packed.manifest.images for use in image.uses}
-    with airgapped_engine(STORES[0]) as engine:
-        site = open_engine_site(tmp_path / "machine", engine, installed)
-        site.run_well("offline-load", "--key", str(packed.public_key), str(packed.folder))
-        with nothing_fetched(site):
-            site.run_well("up")
-        health = site.load_json("health")
-        site.run("down")
+    brought = pack_own_services(packed, bundle_key, tmp_path)
+    assert {"app.chat-api", "app.agents"} <= {use for image in brought.manifest.images for use in image.uses}
+    arrived.run_well("down")
+    arrived.run_well("offline-load", "--key", str(brought.public_key), str(brought.folder))
+    with nothing_fetched(arrived):
+        arrived.run_well("up")
+    health = arrived.load_json("health")
+    arrived.run_well("down")
+    arrived.run_well("offline-rollback")
+    assert arrived.current == packed.manifest.short_id
     asked = {item["subject"]: item["detail"] for item in health["results"] if item["layer"] == "app"}
     assert (health["status"], asked) == ("ok", dict.fromkeys(OWN_SERVICES.split(","), "answers /health/ready"))
+
+
+def pack_own_services(packed: Packed, key: Path, out: Path) -> Packed:
+    """What the packed stack becomes with its own services, which ran here: a delta, as engine and gateway travelled."""
+    apps = {f"{name}_GATEWAY_KEY": f"planted-key-of-{name}" for name in ("CHAT_API", "AGENTS")}
+    chat, agents, *_ = claim_ports()
+    source = packed.source
+    source.set(STACK_APPS=OWN_SERVICES, CHAT_API_PORT=chat, AGENTS_PORT=agents, **apps)
+    source.run_well("up")
+    try:
+        return pack(source, key, out, "--base", str(packed.folder))
+    finally:
+        source.run("down")
+        source.set(STACK_APPS="")
 
 
 @one_store
