@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import openai
 import pytest
@@ -25,11 +26,20 @@ def count_restarts(site: Site, service: str) -> int:
     return int(site.list_containers()[service].attrs["RestartCount"])
 
 
-def wait_healthy(site: Site) -> dict[str, str]:
-    """Wait until health has nothing to say against the stack; details of its services."""
-    wait_for(lambda: site.load_health()[0] == 0, "health is well again")
-    _, report = site.load_health()
-    return {item["subject"]: item["detail"] for item in report["results"] if item["layer"] == "service"}
+def wait_healthy(site: Site) -> list[dict[str, Any]]:
+    """Wait until health has nothing to say against the stack; what it says then."""
+
+    def ask() -> list[dict[str, Any]] | None:
+        code, report = site.load_health()
+        return report["results"] if code == 0 else None
+
+    return wait_for(ask, "health is well again")
+
+
+def find_detail(results: list[dict[str, Any]], service: str) -> str:
+    """What health says of a service."""
+    (found,) = (item for item in results if (item["layer"], item["subject"]) == ("service", service))
+    return str(found["detail"])
 
 
 @pytest.mark.parametrize("service", ["inference-chat", "api-gateway"])
@@ -37,7 +47,7 @@ def test_a_service_that_crashes_is_started_again_and_health_says_so(running: Sit
     before = count_restarts(running, service)
     kill_inside(running.list_containers()[service])
     wait_for(lambda: count_restarts(running, service) > before, f"{service} is started again")
-    assert f"restarted {before + 1} time" in wait_healthy(running)[service]
+    assert f"restarted {before + 1} time" in find_detail(wait_healthy(running), service)
     assert running.run_well("chat", "ping").stdout.strip() == "pong"
 
 
@@ -87,9 +97,7 @@ def test_streams_find_an_engine_that_got_another_address(running: Site) -> None:
         network.connect(engine, aliases=["inference-chat"])
         assert find_address(engine, network) != before
         assert stream_answer(client) == ANSWERS["ping"]
-        wait_healthy(running)
-        _, report = running.load_health()
-        assert "ok" in {item["status"] for item in report["results"] if item["layer"] == "stream"}
+        assert "ok" in {item["status"] for item in wait_healthy(running) if item["layer"] == "stream"}
     finally:
         holder.remove(force=True)
 
