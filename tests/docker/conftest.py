@@ -57,6 +57,8 @@ def make_site(client: DockerClient, tmp_path_factory: pytest.TempPathFactory) ->
         made.append(site)
         make_site_folder(site.folder)
         defaults = {**IMAGES, "BUILD_CA_BUNDLE": CA_BUNDLE, "STACK_RUNTIME": "compose", "STACK_GPU": "none"}
+        # A model as small as the demo's is no work for two threads, which would wait for each other on a busy machine.
+        defaults |= {"INFERENCE_THREADS": "1"}
         site.set(**{**defaults, "STACK_NAME": site.name, "API_GATEWAY_PORT": site.port, **settings})
         return site
 

@@ -177,7 +177,8 @@ ALL = [mark(engine) for engine in ENGINES.values()]
 
 @pytest.fixture(scope="module", params=ALL)
 def chat(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with run_engine(request.param, tmp_path_factory.mktemp("engine") / "engine.log") as running:
+    # One thread: those of two wait for each other where much else runs. Below, engines start as many as they like.
+    with run_engine(request.param, tmp_path_factory.mktemp("engine") / "engine.log", threads=1) as running:
         running.wait_until_ready()
         yield running
 

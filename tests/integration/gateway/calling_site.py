@@ -24,5 +24,4 @@ def create_calling_site(models: Path, folder: Path) -> Site:
         CODE_MODEL="thinks.gguf",
         CONTEXT_LENGTH=str(CONTEXT),
         INFERENCE_SLOTS=str(SLOTS),
-        INFERENCE_THREADS="1",
     )
