@@ -8,7 +8,8 @@ from stackctl.core.connect.values import KEY, Gateway, Guide, Settings
 
 
 def build_continue(gateway: Gateway) -> Guide:
-    """Its file is refused without the first three fields."""
+    """Its file is refused without the first three fields; in an editor it knows no authority but those it is told."""
+    trusting = {"requestOptions": {"caBundlePath": gateway.authority}} if gateway.authority else {}
     model = {
         "name": gateway.chat.name,
         "provider": "openai",
@@ -19,6 +20,7 @@ def build_continue(gateway: Gateway) -> Guide:
         "defaultCompletionOptions": {"contextLength": gateway.context, "maxTokens": gateway.output},
         # Of a name that it does not know it supposes that no tools can be called, and then offers no agent.
         **({"capabilities": ["tool_use"]} if gateway.chat.tools else {}),
+        **trusting,
     }
     embed = {
         "name": gateway.embed,
@@ -27,6 +29,7 @@ def build_continue(gateway: Gateway) -> Guide:
         "apiBase": gateway.openai_url,
         "apiKey": KEY,
         "roles": ["embed"],
+        **trusting,
     }
     models = [model, *([embed] if gateway.embed else [])]
     values = {"name": "stack", "version": "1.0.0", "schema": "v1", "models": models}

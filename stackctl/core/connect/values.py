@@ -43,11 +43,13 @@ class Gateway:
         url: its address without a path.
         chat: the model that a tool is given to chat with.
         embed: the name of a model that embeds; empty where there is none.
+        authority: file of the certificate authority that it is trusted by; empty where the system's own does.
     """
 
     url: str
     chat: Model
     embed: str
+    authority: str = ""
 
     @property
     def openai_url(self) -> str:

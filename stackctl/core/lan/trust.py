@@ -38,13 +38,14 @@ SYSTEMS = (
 )
 # What does not look at the system's store, or not on every system.
 PROGRAMS = (
-    Trust("Claude Code, opencode, Qwen Code, Cline CLI, Continue CLI, pi, promptfoo, Node", f"{_NODE}=/path/{FILE}"),
+    Trust("Claude Code, opencode, Qwen Code, Cline CLI, pi, promptfoo, Node", f"{_NODE}=/path/{FILE}"),
     Trust("Codex CLI", f"{_CODEX}=/path/{FILE}"),
     Trust("Crush, and what else is written in Go, on Linux", f"{_OPENSSL}=/path/{FILE}"),
     Trust("aider, llm, SDKs of OpenAI and Anthropic, LangChain, LlamaIndex (Python)", f"{_OPENSSL}=/path/{FILE}"),
     Trust("Python's requests", f"REQUESTS_CA_BUNDLE=/path/{FILE}"),
     Trust("curl", f"--cacert {FILE}"),
-    Trust("VS Code with Cline, Continue or Copilot; Zed", "the system's store"),
+    Trust("Continue", f"requestOptions: {{caBundlePath: /path/{FILE}}} in its file, which 'stackctl connect' writes"),
+    Trust("VS Code with Cline or Copilot; Zed", "the system's store"),
     Trust("JetBrains", "Settings, Appearance & Behavior, System Settings, Server Certificates: add the file"),
     Trust(
         "Chromium, Chrome on Linux (certutil is in libnss3-tools)",
@@ -56,25 +57,25 @@ PROGRAMS = (
 
 # Of tools that `stackctl connect` knows; what is in neither looks at the system's store.
 _BY_VARIABLE = {
-    **dict.fromkeys(("claude-code", "opencode", "qwen-code", "cline", "continue", "pi", "promptfoo"), _NODE),
+    **dict.fromkeys(("claude-code", "opencode", "qwen-code", "cline", "pi", "promptfoo"), _NODE),
     **dict.fromkeys(("openai-node", "anthropic-node", "ai-sdk", "librechat"), _NODE),
     "codex": _CODEX,
     **dict.fromkeys(("crush", "aider", "llm", "open-webui", "curl"), _OPENSSL),
     **dict.fromkeys(("openai-python", "anthropic-python", "langchain", "langgraph", "llamaindex", "litellm"), _OPENSSL),
 }
-# Which are extensions of editors, too.
-_IN_EDITORS = ("cline", "continue")
 
 
-def write_note(tool: str, url: str, file: str) -> str:
+def write_note(tool: str, file: str) -> str:
     """How a tool is told of the authority that this command was told of; empty where that was none, or needs nothing.
 
     Args:
-        file: what SSL_CERT_FILE says.
+        file: the authority's; empty for none.
     """
-    if not file or not url.startswith("https:"):
+    if not file:
         return ""
+    if tool == "continue":
+        return f"its own file names {file}, by which it trusts this certificate"
     if variable := _BY_VARIABLE.get(tool):
-        elsewhere = "; in an editor, where the system does" if tool in _IN_EDITORS else ""
+        elsewhere = "; in an editor, where the system does" if tool == "cline" else ""
         return f"it trusts this certificate with {variable}={file} in the shell that it is started from{elsewhere}"
     return "it trusts this certificate where the system does: 'stackctl lan show' on that machine says how"

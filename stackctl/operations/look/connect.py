@@ -7,7 +7,7 @@ looks for programs, and reads and writes a file below the person's home.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from stackctl.core.connect.choice import (
@@ -131,15 +131,22 @@ def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str 
     address = read_url(url) if url else find_gateway_url(load_settings(effects)[0].values)
     models, answered = _load_models(effects, key, address)
     gateway = choose_models(tool, address, models, model)
-    guide = tool.build(gateway)
+    authority = _find_authority(effects, address)
+    guide = tool.build(replace(gateway, authority=authority))
     path = find_path(guide.settings, effects.given.environment) if guide.settings else None
     aliases = find_aliases(tool, gateway, answered, None if url else load_written_aliases(effects))
     is_ours_to_raise = not url and is_too_short(tool, gateway)
     advice = advise_context(effects, gateway.chat, tool.needs_context) if is_ours_to_raise else ""
     findings = (*find_troubles(tool, gateway, advice), *_find_twins(effects, tool))
-    trust = write_note(name, address, effects.given.environment.get("SSL_CERT_FILE", ""))
+    trust = write_note(name, authority)
     is_missing = bool(tool.programs) and not _find_program(effects, tool)
     return Connected(tool, gateway, guide, path, findings, aliases, trust, is_missing)
+
+
+def _find_authority(effects: Effects, url: str) -> str:
+    """Whole path of the file by which this command trusts a gateway elsewhere; empty where it was told of none."""
+    file = effects.given.environment.get("SSL_CERT_FILE", "")
+    return str(effects.files.find_real(Path(file))) if file and url.startswith("https:") else ""
 
 
 def write(effects: Effects, connected: Connected, key: str, *, dry_run: bool, force: bool) -> str:

@@ -75,6 +75,20 @@ def test_of_another_machine_s_gateway_its_own_aliases_are_shown(world: World) ->
     assert [(alias.name, str(alias.state)) for alias in connected.aliases] == [("claude-*", "answered")]
 
 
+def test_a_tool_is_told_of_an_authority_by_its_whole_path_and_only_where_tls_is_spoken(world: World) -> None:
+    world.environment["SSL_CERT_FILE"] = "/home/me/ca.pem"
+
+    def read(url: str) -> tuple[str, list[object]]:
+        connected = connect(world.effects, "continue", "sk-mine", url=url)
+        assert connected.guide.settings
+        models = connected.guide.settings.values["models"]
+        return connected.trust, [model.get("requestOptions") for model in models]
+
+    note = "its own file names /home/me/ca.pem, by which it trusts this certificate"
+    assert read("https://gpu.example") == (note, [{"caBundlePath": "/home/me/ca.pem"}])
+    assert read("http://gpu.example") == ("", [None])
+
+
 def test_later_edits_are_kept_when_an_alias_is_taken_back(world: World) -> None:
     write(world)
     world.files[FILE] += "# later\n"

@@ -46,10 +46,10 @@ def test_other_failures_are_none_of_it() -> None:
 def test_each_tool_is_told_how_it_trusts_what_this_command_trusted() -> None:
     variables = {item.how.partition("=")[0] for item in PROGRAMS}
     for tool in TOOLS:
-        note = write_note(tool, "https://gpu.example", "/home/kim/stack-ca.pem")
+        note = write_note(tool, "/home/kim/stack-ca.pem")
         assert note
         assert "started from" not in note or {word.partition("=")[0] for word in note.split()} & variables
-    assert "; in an editor, where the system does" in write_note("continue", "https://gpu.example", "/c.pem")
-    assert "NODE_EXTRA_CA_CERTS=/c.pem" in write_note("claude-code", "https://gpu.example", "/c.pem")
-    assert write_note("claude-code", "http://127.0.0.1:8000", "/c.pem") == ""
-    assert write_note("claude-code", "https://gpu.example", "") == ""
+    assert "; in an editor, where the system does" in write_note("cline", "/c.pem")
+    assert write_note("continue", "/c.pem").startswith("its own file names /c.pem")
+    assert "NODE_EXTRA_CA_CERTS=/c.pem" in write_note("claude-code", "/c.pem")
+    assert write_note("claude-code", "") == ""
