@@ -86,7 +86,8 @@ class Work:
         language = self._wishes.language or self.run.calls.get(ANALYSIS, {}).get("language", "")
         body |= {name: value for name, value in (("language", language), ("model", self._wishes.model)) if value}
         url = f"http://127.0.0.1:{self._settings.agents_port}"
-        self._effects.terminal.report(f"{_DOING[step]}: {self._wishes.model or self._settings.agents_model}")
+        model, most_s = self._wishes.model or self._settings.agents_model, self._settings.agents_timeout_s
+        self._effects.terminal.report(f"{_DOING[step]}: {model}, for at most {most_s} s")
         answer = self._effects.network.fetch(
             url + PATHS[step],
             key=self._settings.gateway_key,

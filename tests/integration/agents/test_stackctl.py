@@ -98,7 +98,7 @@ def test_a_person_at_a_terminal_answers_stops_and_goes_on(site: Site, upstream: 
         terminal.wait_text("Q2: Where from?")
         assert "Q1: Who?" not in terminal.shown
         terminal.type("ERP\n")
-        terminal.wait_text("writing requirements")
+        terminal.wait_text("writing requirements: local-chat, for at most 600 s")
         terminal.type(CTRL_C)
         assert terminal.wait_end() == 130
         assert "Traceback" not in terminal.shown
