@@ -25,10 +25,8 @@ function(compile_small_files_together)
   # These refuse company: one specializes a template that others use, two forbid headers of mtmd's other files.
   compile_alone(llama-common ${source}/common/json.cpp)
   compile_alone(mtmd ${source}/tools/mtmd/mtmd-helper.cpp ${source}/tools/mtmd/mtmd-helper-gen.cpp)
-  # Large and slow to optimize, and what they do is not: reading the command line, and waiting for sockets.
+  # As large as eight others.
   compile_alone(llama-common ${source}/common/arg.cpp)
-  optimize_less(llama-common ${source}/common/arg.cpp)
-  optimize_less(cpp-httplib ${source}/vendor/cpp-httplib/httplib.cpp)
 endfunction()
 
 function(compile_alone target)
@@ -40,17 +38,11 @@ endfunction()
 # What serves is large, and waits for the engine and for sockets: its three largest units took 128 s of a core to compile,
 # and take 73 s. A token of a model of 2 MB costs the server 0.45 ms either way.
 function(optimize_service_less)
-  foreach(target llama-common server-context llama-server-impl)
+  foreach(target llama-common server-context llama-server-impl cpp-httplib)
     if(TARGET ${target})
       target_compile_options(${target} PRIVATE -O1)
     endif()
   endforeach()
-endfunction()
-
-function(optimize_less target file)
-  if(TARGET ${target})
-    set_source_files_properties(${file} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS -O1)
-  endif()
 endfunction()
 
 # GCC 12 takes the stores of AMX's tile configuration for dead, because its intrinsic names only the first bytes as read:
