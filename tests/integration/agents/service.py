@@ -125,6 +125,7 @@ class Upstream:
         takes_schema: whether it refuses ``response_format`` like a server that has never heard of it.
         asked: the bodies of all requests.
         go: cleared, requests wait for it.
+        waits: released by each request that waits.
         left: set where a client, that is the gateway, went while its request waited.
         leave: set by a test whose callers are to hang up.
     """
@@ -135,6 +136,7 @@ class Upstream:
     takes_schema: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
+    waits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     left: threading.Event = field(default_factory=threading.Event)
     leave: threading.Event = field(default_factory=threading.Event)
 
@@ -191,6 +193,7 @@ def run_upstream() -> Iterator[Upstream]:
                 self.wfile.write(data)
 
             def _wait(self) -> None:
+                upstream.waits.release()
                 self.connection.settimeout(_TIMEOUT_S)
                 if not self.connection.recv(1):
                     upstream.left.set()

@@ -102,6 +102,8 @@ def test_a_caller_who_leaves_ends_the_work_and_frees_the_place(scripted: Agents,
         leaving = [pool.submit(leave, scripted, upstream) for _ in range(PLACES)]
         wait_for(lambda: f"under_way {PLACES}.0" in scripted.get("/metrics").text, "every place taken")
         refused = scripted.ask(ANALYSIS, PROBLEM)
+        for _ in range(PLACES):
+            assert upstream.waits.acquire(timeout=60)
         upstream.leave.set()
         for call in leaving:
             call.result()

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.chat_service import CHAT, ChatApi, run_chat_api
-from tests.integration.stack_site import ANSWERS, Site
+from tests.integration.stack_site import ANSWERS, ENDLESS_QUESTION, Site
 from tests.ports import claim_port
 from tests.waiting import wait_for
 
@@ -224,7 +224,7 @@ def second_life(
     with run_chat_api(folder, own, port) as service, service.client(**build_key(people)) as client:
         say(client, "ping", "old")
         first = say(client, KNOWN[0][0], "killed", headers={"idempotency-key": "one"})
-        sent = {"user_message": "Count to one hundred", "session_id": "killed"}
+        sent = {"user_message": ENDLESS_QUESTION, "session_id": "killed", "max_tokens": 4000}
         with client.stream("POST", CHAT, json=sent, params={"stream": True}, headers={"idempotency-key": "two"}) as it:
             pieces = it.iter_bytes()
             next(pieces)
@@ -261,9 +261,9 @@ def test_a_kill_doubles_no_turn(second_life: SecondLife, people: dict[str, str])
         again = say(client, KNOWN[0][0], "killed", headers={"idempotency-key": "one"})
         assert again.text == second_life.text
         assert read_questions(client, "killed") == before
-        assert "Count to one hundred" not in before
-        say(client, "Count to one hundred", "killed", headers={"idempotency-key": "two"})
-        assert read_questions(client, "killed") == [*before, "Count to one hundred"]
+        assert ENDLESS_QUESTION not in before
+        say(client, ENDLESS_QUESTION, "killed", headers={"idempotency-key": "two"}, max_tokens=16)
+        assert read_questions(client, "killed") == [*before, ENDLESS_QUESTION]
 
 
 def test_unused_sessions_expire(second_life: SecondLife, people: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import subprocess
@@ -44,15 +45,13 @@ class Elsewhere:
     @contextmanager
     def open(cls, *names: str) -> Iterator[Elsewhere]:
         """Make it, with these names for this machine, and take it away again."""
-        tag = secrets.token_hex(3)
-        space, near, far = f"lan-{tag}", f"lan{tag}a", f"lan{tag}b"
+        number = _claim_number()
+        space, near, far = f"lan-{number}", f"lan{number}a", f"lan{number}b"
         # Four addresses of the range that is set aside for measuring networks (RFC 2544).
-        base = f"198.19.{secrets.randbelow(256)}"
-        server, client = f"{base}.1", f"{base}.2"
+        server, client = f"198.19.{number}.1", f"198.19.{number}.2"
         hosts = Path("/etc/netns") / space / "hosts"
-        _check("ip", "netns", "add", space)
         try:
-            hosts.parent.mkdir(parents=True)
+            hosts.parent.mkdir(parents=True, exist_ok=True)
             hosts.write_text(f"127.0.0.1 localhost\n{server} {' '.join(names)}\n")
             _check("ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", space)
             _check("ip", "address", "add", f"{server}/30", "dev", near)
@@ -80,6 +79,13 @@ class Elsewhere:
             timeout=COMMAND_TIMEOUT_S,
             check=False,
         )
+
+
+def _claim_number() -> int:
+    """A number whose namespace is made now: tests that run at once have no addresses in common."""
+    numbers = list(range(256))
+    random.shuffle(numbers)
+    return next(number for number in numbers if _run("ip", "netns", "add", f"lan-{number}").returncode == 0)
 
 
 _TRUST = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"})
