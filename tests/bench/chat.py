@@ -18,6 +18,8 @@ from tests.chat_service import CHAT, build_environment, find_chat_python
 from tests.ports import claim_ports
 
 ROUNDS = 5
+# Two threads of an engine wait for each other where there are no two cores for them, and rates are then anybody's.
+_SETTINGS = {"INFERENCE_SLOTS": "8", "INFERENCE_THREADS": "1"}
 # Seconds between two tokens of the paced server: 200 a second for each client.
 _PACE_S, _TOKENS = 0.005, 200
 _ADDED_GOAL_S, _DEMO_GOAL, _PACED_GOAL, _MEMORY_GOAL_MB = 0.003, 0.8, 0.98, 120
@@ -34,9 +36,9 @@ def measure_chat(site: Path) -> Iterator[Figure]:
         "version: 1\nproviders:\n  paced:\n    kind: openai-compatible\n    local: true\n"
         f"    api_base: http://127.0.0.1:{paced_port}/v1\n    models:\n      paced: {{model: paced}}\n"
     )
-    run_stackctl(site, "up")
+    run_stackctl(site, "up", **_SETTINGS)
     try:
-        plan = build_site_plan(site, {})
+        plan = build_site_plan(site, _SETTINGS)
         gateway = Target(plan.services[-1].port, plan.variables["GATEWAY_KEY"])
         settings = {"GATEWAY_URL": f"http://127.0.0.1:{gateway.port}", "DEFAULT_SYSTEM_MESSAGE": ""}
         argv, variables = (find_chat_python(), "-m", "chat_api"), build_environment(port, settings)
