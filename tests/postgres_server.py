@@ -18,7 +18,7 @@ import psycopg
 
 from tests.certificates import make_company
 from tests.ports import claim_port
-from tests.processes import list_descendants
+from tests.processes import is_alive, list_descendants
 from tests.programs import require_program
 from tests.waiting import wait_for
 
@@ -108,9 +108,13 @@ class Postgres:
 
     def kill(self) -> None:
         """End it with all its processes, as a machine that loses power does."""
-        self._signal(signal.SIGKILL)
         assert self._process
+        os.kill(self._process.pid, signal.SIGSTOP)  # from here on it begins no further one
+        below = list_descendants(self._process.pid)
+        self._signal(signal.SIGKILL)
         self._process.wait()
+        # The last of them holds the memory that the next start asks for.
+        wait_for(lambda: not any(map(is_alive, below)), "the end of PostgreSQL's processes")
 
     def restore(self) -> None:
         """Let it answer again, whatever was done to it."""
