@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser, Playwright
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.programs import require_program
 
@@ -18,3 +21,21 @@ def find_browser() -> str:
 def launch(playwright: Playwright, *options: str) -> Browser:
     """Start one with these options beside our own."""
     return playwright.chromium.launch(executable_path=find_browser(), args=[*_OPTIONS, *options])
+
+
+@contextmanager
+def open_alone(url: str, path: str) -> Iterator[Page]:
+    """A page of a service, open until the block ends; it must have loaded nothing from elsewhere and said no error."""
+    find_browser()
+    asked: list[str] = []
+    said: list[str] = []
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.goto(url + path)
+        yield page
+        browser.close()
+    assert not [address for address in asked if not address.startswith((url, "data:"))]
+    assert said == []

@@ -78,25 +78,26 @@ def build_own_service(
     folder = places.choose_folder(service, f"/var/lib/{service}") if keeps or log_file else ""
     program = places.find_own(service)
     port = find_port(settings, service)
+    environment = {
+        **_list_values(settings, own, prefix),
+        **_list_hosts(settings, places, prefix),
+        **({f"{prefix}FOLDER": folder} if keeps else {}),
+        **({f"{prefix}LOG_FILE": f"{folder}/{log_file}"} if log_file else {}),
+        **({f"{prefix}CA_BUNDLE": TRUSTED_FILE if places.in_container else trusts} if trusts else {}),
+        f"{prefix}HOST": places.listen_address,
+        f"{prefix}GATEWAY_URL": _find_gateway_url(settings, places),
+        "HOME": places.scratch,
+        "SERVICE_FOLDER": folder,
+        "SERVICE_PORT": str(port),
+        "SERVICE_PYTHON": program.python,
+        **({} if places.in_container else {"PYTHONPATH": program.source, "SERVICE_DIGEST": program.digest}),
+    }
     return AppService(
         name=service,
         port=port,
         script=_SCRIPT.format(package=name_package(service)),
         probe=_PROBE,
-        environment={
-            **_list_values(settings, own, prefix),
-            **_list_hosts(settings, places, prefix),
-            **({f"{prefix}FOLDER": folder} if keeps else {}),
-            **({f"{prefix}LOG_FILE": f"{folder}/{log_file}"} if log_file else {}),
-            **({f"{prefix}CA_BUNDLE": TRUSTED_FILE if places.in_container else trusts} if trusts else {}),
-            f"{prefix}HOST": places.listen_address,
-            f"{prefix}GATEWAY_URL": _find_gateway_url(settings, places),
-            "HOME": places.scratch,
-            "SERVICE_FOLDER": folder,
-            "SERVICE_PORT": str(port),
-            "SERVICE_PYTHON": program.python,
-            **({} if places.in_container else {"PYTHONPATH": program.source, "SERVICE_DIGEST": program.digest}),
-        },
+        environment=environment,
         # A key that is missing is missed by name, before anything starts.
         secrets={f"{prefix}GATEWAY_KEY": f"{prefix}GATEWAY_KEY", **secrets},
         image=str(getattr(settings, f"{prefix.lower()}image")),

@@ -45,7 +45,7 @@ def list_alerts(first_token_s: int) -> tuple[Alert, ...]:
     Args:
         first_token_s: seconds that 95 of 100 answers may take to begin.
     """
-    return (*_list_answering(first_token_s), *_list_running_out())
+    return (*_list_answering(first_token_s), *_list_overloaded(), *_list_running_out())
 
 
 def _list_answering(first_token_s: int) -> tuple[Alert, ...]:
@@ -84,6 +84,11 @@ def _list_answering(first_token_s: int) -> tuple[Alert, ...]:
             "Answers of {{ $labels.model }} begin after {{ $value | humanizeDuration }}.",
             "stackctl top; docs/guides/gpu.md",
         ),
+    )
+
+
+def _list_overloaded() -> tuple[Alert, ...]:
+    return (
         Alert(
             "QueueLong",
             f"gateway_requests_waiting > {_LONG_QUEUE} * gateway_slots",
