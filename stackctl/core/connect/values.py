@@ -110,6 +110,7 @@ class Tool:
         programs: commands by one of which it is found on this machine.
         needs_context: tokens of its first request and a short answer.
         needs_tools: whether it is of no use with a model that cannot call tools.
+        is_extension: whether it is an extension of editors, too, which no program on this machine tells.
         obstacle: why it cannot reach this gateway; empty where it can.
         shapes: requests as it sends them; empty where nobody looked.
         checked: the version that was connected this way in a test; empty where nobody tried, and its documentation was
@@ -123,6 +124,7 @@ class Tool:
     programs: tuple[str, ...] = ()
     needs_context: int = 0
     needs_tools: bool = False
+    is_extension: bool = False
     obstacle: str = ""
     shapes: tuple[Shape, ...] = ()
     checked: str = ""

@@ -46,7 +46,7 @@ class Connected:
         findings: what will go wrong with it.
         aliases: names that it asks for by itself, and the models that answer or would have to.
         trust: how it is told of the certificate authority that this command trusted; empty where it need not be.
-        is_missing: whether it is known by a program's name, and none is on PATH.
+        is_missing: whether a program of its name is all that it can be, and none is on PATH.
     """
 
     tool: Tool
@@ -139,7 +139,7 @@ def connect(effects: Effects, name: str, key: str, *, url: str = "", model: str 
     advice = advise_context(effects, gateway.chat, tool.needs_context) if is_ours_to_raise else ""
     findings = (*find_troubles(tool, gateway, advice), *_find_twins(effects, tool))
     trust = write_note(name, authority)
-    is_missing = bool(tool.programs) and not _find_program(effects, tool)
+    is_missing = bool(tool.programs) and not tool.is_extension and not _find_program(effects, tool)
     return Connected(tool, gateway, guide, path, findings, aliases, trust, is_missing)
 
 

@@ -245,6 +245,8 @@ def test_a_key_that_was_revoked_and_a_gateway_that_is_away_leave_the_file_alone(
 def test_a_tool_that_is_not_here_is_named_and_written_all_the_same(person: Person) -> None:
     assert "no codex is on PATH here" in person.run("codex", "--write", PATH="/nowhere").stderr
     assert (person.home / ".codex/config.toml").exists()
+    # Nobody can tell whether an editor has its extension.
+    assert "on PATH" not in person.run("continue", "--write", PATH="/nowhere").stderr
 
 
 def test_how_well_it_is_known_that_a_tool_works_is_said(person: Person) -> None:
