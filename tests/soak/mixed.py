@@ -13,13 +13,14 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from stackctl.adapters.http.stand_in import StandIn, run_stand_in
 from stackctl.adapters.process.drill_gateway import DrillGateway
@@ -62,8 +63,9 @@ SCHEDULE = (
     *("cut-after", "reset-after", "unfinished-after", "half-json-after", "error-after", "slow-between-tokens"),
 )
 REFUSALS = frozenset({400, 429, 502, 503, 504})
-# Growth of one worker from its first fifth of the requests to the end, and descriptors of all that stay open.
-MEMORY_MIB, DESCRIPTORS = 32, 24
+# Growth of one worker from its first fifth of the requests to the end, and files and sockets that one has open at rest:
+# 25, of which none is a connection.
+MEMORY_MIB, DESCRIPTORS = 32, 40
 # A client finds out that a worker was killed when it uses one of its connections to it again.
 STALE_S = 5.0
 
@@ -102,12 +104,11 @@ def run_mixed(requests: int, kills: int, seed: int = 1) -> MixedReport:
         providers = [stack.enter_context(run_stand_in(partial(choose_fault, seed + place))) for place in range(3)]
         configuration = write_mixed_configuration(*(provider.url for provider in providers))
         gateway = stack.enter_context(run_gateway(configuration, GATEWAY_WORKERS=str(WORKERS)))
-        descriptors = count_descriptors(gateway)
         first = requests // 5
         asyncio.run(_load(gateway, report, plan_requests(first, seed), 0))
         memory = measure_memory_mib(gateway)
         asyncio.run(_load(gateway, report, plan_requests(requests - first, seed + 1), kills))
-        report.problems += look_at_rest(gateway, providers[0], descriptors)
+        report.problems += look_at_rest(gateway, providers[0])
         report.memory_mib = memory, measure_memory_mib(gateway)
     if report.memory_mib[1] > memory + MEMORY_MIB:
         report.problems.append(f"memory grew from {memory} to {report.memory_mib[1]} MiB")
@@ -223,7 +224,7 @@ def judge_mixed(sent: _Sent, was_killed: bool) -> tuple[str, str]:
     return end, "" if seen.models == (ask.model,) else f"the model is {seen.models}"
 
 
-def look_at_rest(gateway: DrillGateway, engine: StandIn, descriptors: int) -> list[str]:
+def look_at_rest(gateway: DrillGateway, engine: StandIn) -> list[str]:
     """What is left when nobody asks any more: slots, workers, connections."""
     problems = []
     if engine.total.most_at_once > SLOTS:
@@ -232,9 +233,12 @@ def look_at_rest(gateway: DrillGateway, engine: StandIn, descriptors: int) -> li
         wait_for(lambda: _is_idle(gateway), "free slots", 30)
         wait_for(lambda: engine.total.open == 0, "the engine's last request", 30)
         wait_for(lambda: len(_list_processes(gateway)) == WORKERS + 1, "all workers", 30)
-        wait_for(lambda: count_descriptors(gateway) <= descriptors + DESCRIPTORS, "closed connections", 60)
+        wait_for(lambda: not list_connections(gateway), "closed connections", 60)
     except AssertionError as error:
-        problems.append(str(error))
+        problems.append(f"{error}; connected to {list_connections(gateway)}")
+    most = max(map(count_descriptors, _list_processes(gateway)))
+    if most > DESCRIPTORS:
+        problems.append(f"a process has {most} files and sockets open")
     return problems
 
 
@@ -253,9 +257,19 @@ def _list_processes(gateway: DrillGateway) -> list[int]:
     return [gateway.pid, *filter(is_alive, list_descendants(gateway.pid))]
 
 
-def count_descriptors(gateway: DrillGateway) -> int:
-    """Open files and sockets of the gateway's processes together."""
-    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in _list_processes(gateway))
+def list_connections(gateway: DrillGateway) -> list[str]:
+    """Peers to which its processes are connected by TCP, with the state of each connection."""
+    found = []
+    for pid in _list_processes(gateway):
+        with suppress(psutil.NoSuchProcess):
+            held = psutil.Process(pid).net_connections("tcp")
+            found += [f"{one.raddr[0]}:{one.raddr[1]} {one.status}" for one in held if one.raddr]
+    return found
+
+
+def count_descriptors(pid: int) -> int:
+    """Open files and sockets of a process."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def measure_memory_mib(gateway: DrillGateway) -> int:
