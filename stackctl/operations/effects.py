@@ -178,9 +178,13 @@ class Network(Protocol):
 
 
 class Terminal(Protocol):
-    """Whoever started the command: progress on stderr, and a question with yes or no; no where nobody can answer."""
+    """Whoever started the command: progress on stderr, and a question with yes or no; no where nobody can answer.
+
+    ``finish`` takes away the progress that is shown, so that something else can be.
+    """
 
     def report(self, text: str, /) -> None: ...
+    def finish(self) -> None: ...
     def confirm(self, question: str, /) -> bool: ...
 
 

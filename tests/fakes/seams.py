@@ -188,6 +188,9 @@ class FakeTerminal:
     def report(self, text: str, /) -> None:
         self.world.reports.append(text)
 
+    def finish(self) -> None:
+        pass
+
     def confirm(self, question: str, /) -> bool:
         self.world.questions.append(question)
         return self.world.says_yes

@@ -97,5 +97,8 @@ class _Printer:
 
     report = staticmethod(print_text)
 
+    def finish(self) -> None:
+        pass
+
     def confirm(self, question: str, /) -> bool:
         return False

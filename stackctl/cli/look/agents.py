@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackctl.cli.console import print_json, print_note, print_text
+from stackctl.cli.console import print_json, print_note, print_text, print_warnings
 from stackctl.cli.context import Context
 from stackctl.core.agents.run import ANALYSIS, QUESTIONS, REQUIREMENTS, STEPS
 
@@ -80,6 +80,7 @@ def run(context: Context, file: Path, as_json: bool, **wishes: Any) -> None:
 
     with context.open() as effects:
         work = Work(effects, file.absolute(), _wish(**wishes))
+        print_warnings(() if work.is_done else work.warnings)
         is_done = work.finish(_ask_person)
     _print(work, STEPS, as_json)
     if not is_done:
@@ -91,6 +92,7 @@ def _take(context: Context, file: Path, step: str, wishes: Wishes, as_json: bool
 
     with context.open() as effects:
         work = Work(effects, file.absolute(), wishes)
+        print_warnings(work.warnings)
         work.take_step(step)
     _print(work, (step,), as_json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stackctl.core.gateway.aliases import matches_alias
 from stackctl.core.gateway.config import GatewayAlias, GatewayRoute
 from stackctl.core.settings.stackfile import Route, RouteCache, StackFile
 
@@ -39,6 +40,17 @@ def list_targets(routes: Mapping[str, Route], name: str) -> tuple[str, ...]:
             others = (*(route.targets or (current,)), *(route.fallbacks or ()))
             left += [(other, other == current) for other in reversed(others)]
     return tuple(found)
+
+
+def list_asked(stackfile: StackFile, models: Iterable[str], name: str) -> tuple[str, ...]:
+    """The models that a request for any name is tried at, in order: a served one's, or those that an alias leads to.
+
+    Args:
+        models: served names of all models.
+    """
+    if name not in list_route_names(stackfile, models):
+        name = next((other for match, other in stackfile.aliases.items() if matches_alias(match, name)), name)
+    return list_targets(stackfile.routes, name)
 
 
 def build_routes(stackfile: StackFile, models: Iterable[str], deadline_s: float) -> tuple[GatewayRoute, ...]:

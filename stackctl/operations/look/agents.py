@@ -6,6 +6,7 @@ In: the file's path. Out: the run so far. Does I/O through its effects: files, H
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,17 @@ from stackctl.core.agents.run import (
 )
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import check_secrets
-from stackctl.errors import ConfigError
+from stackctl.core.stack.runtime import Answer
+from stackctl.errors import ConfigError, Finding
 from stackctl.operations.effects import Effects
+from stackctl.operations.look.routes import find_demo
 from stackctl.operations.site.load_settings import load_settings
 
 # What a person said is nobody else's.
 _MODE = 0o600
 _GRACE_S = 15.0
+# A person sees so often that a call is still waited for.
+_TICK_S = 1.0
 _DOING = {ANALYSIS: "analysing", QUESTIONS: "looking for questions", REQUIREMENTS: "writing requirements"}
 
 # A question in, a person's answer out; None where nobody can be asked.
@@ -58,22 +63,34 @@ class Wishes:
 
 
 class Work:
-    """One run over one file."""
+    """One run over one file.
+
+    Attributes:
+        path: path of the run's file.
+        warnings: what a person should know before a model is asked.
+    """
 
     def __init__(self, effects: Effects, file: Path, wishes: Wishes) -> None:
-        resolved, _ = load_settings(effects)
+        resolved, stackfile = load_settings(effects)
         check_secrets(resolved.values, ".env")
         self._effects, self._wishes = effects, wishes
         self._settings: Settings = resolved.values
+        self._model = wishes.model or self._settings.agents_model
         self.path = file.with_name(file.name + SUFFIX)
         self._problem = text = self._load(file, "name a text file in which the problem is told")
         kept = None if wishes.is_anew else effects.files.load_text(self.path)
         self.run = begin_run(text)
+        self.warnings: tuple[Finding, ...] = find_demo(effects, resolved, stackfile, self._model)
         if kept is not None:
             self.run = parse_run(kept, text, str(self.path))
         if wishes.context is not None:
             known = self._load(wishes.context, "name a file of what is known")
             self.run = replace(self.run, context=parse_context(known, str(wishes.context)))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is still to come."""
+        return all(getattr(self.run, step) is not None for step in STEPS)
 
     def take_step(self, step: str) -> None:
         """Ask one agent, and keep its answer.
@@ -86,19 +103,35 @@ class Work:
         language = self._wishes.language or self.run.calls.get(ANALYSIS, {}).get("language", "")
         body |= {name: value for name, value in (("language", language), ("model", self._wishes.model)) if value}
         url = f"http://127.0.0.1:{self._settings.agents_port}"
-        model, most_s = self._wishes.model or self._settings.agents_model, self._settings.agents_timeout_s
-        self._effects.terminal.report(f"{_DOING[step]}: {model}, for at most {most_s} s")
-        answer = self._effects.network.fetch(
-            url + PATHS[step],
-            key=self._settings.gateway_key,
-            timeout_s=self._settings.agents_timeout_s + _GRACE_S,
-            body=body,
-        )
+        answer = self._wait_answer(step, url, body)
         try:
             result, call = parse_reply(answer, url)
         except AgentRefusal as refusal:
             raise self._keep_raw(refusal) from None
         self._keep(self.run.add_result(step, result, call))
+
+    def _wait_answer(self, step: str, url: str, body: Mapping[str, Any]) -> Answer:
+        """Ask, and tell how long it goes on; an interruption does not wait for the answer."""
+        most_s, terminal, clock = self._settings.agents_timeout_s, self._effects.terminal, self._effects.clock
+        terminal.report(f"{_DOING[step]}: {self._model}, for at most {most_s} s")
+        began = clock.monotonic()
+        pool = ThreadPoolExecutor(1)
+        try:
+            asked = pool.submit(
+                self._effects.network.fetch,
+                url + PATHS[step],
+                key=self._settings.gateway_key,
+                timeout_s=most_s + _GRACE_S,
+                body=body,
+            )
+            while not wait((asked,), _TICK_S).done:
+                terminal.report(
+                    f"{_DOING[step]}: {self._model}, {clock.monotonic() - began:.0f} s of at most {most_s} s"
+                )
+            return asked.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            terminal.finish()
 
     def answer_questions(self, ask: AskPerson) -> bool:
         """Let a person answer what is not answered yet, and keep each answer at once.
@@ -132,7 +165,7 @@ class Work:
             if waits and not self._wishes.goes_on:
                 return False
             self.take_step(REQUIREMENTS)
-        return all(getattr(self.run, step) is not None for step in STEPS)
+        return self.is_done
 
     def _load(self, file: Path, hint: str) -> str:
         text = self._effects.files.load_text(file)

@@ -12,6 +12,9 @@ import pytest
 from tests.integration.agents.service import GOOD_ANALYSIS, GOOD_QUESTIONS, GOOD_REQUIREMENTS, Agents, Upstream
 from tests.integration.stack_site import Site, clean_environment
 from tests.terminal import CTRL_C, run_at_terminal
+from tests.waiting import DEADLINE_S
+
+DEMO = "warning: local-chat: is the demo model"
 
 
 @pytest.fixture
@@ -32,6 +35,7 @@ def test_a_run_waits_for_answers_and_goes_on_with_them(site: Site, upstream: Ups
     kept = site.path / "problem.md.run.json"
     assert "- **Q1** (required) Who?" in first.stdout
     assert "Answers are waited for" in first.stderr
+    assert first.stderr.count(DEMO) == 1
     assert kept.stat().st_mode & 0o777 == 0o600
     run = json.loads(kept.read_text(encoding="utf-8"))
     run["answers"]["Q1"] = "회계팀"
@@ -46,6 +50,7 @@ def test_a_run_waits_for_answers_and_goes_on_with_them(site: Site, upstream: Ups
     assert '"Who?": "회계팀"' in asked["messages"][-1]["content"]
     again = site.run("agents", "run", "problem.md")
     assert "## Functions" in again.stdout
+    assert DEMO not in again.stderr
     assert len(upstream.asked) == 1
 
 
@@ -99,9 +104,12 @@ def test_a_person_at_a_terminal_answers_stops_and_goes_on(site: Site, upstream: 
         assert "Q1: Who?" not in terminal.shown
         terminal.type("ERP\n")
         terminal.wait_text("writing requirements: local-chat, for at most 600 s")
+        terminal.wait_text("writing requirements: local-chat, 1 s of at most 600 s")
         terminal.type(CTRL_C)
         assert terminal.wait_end() == 130
         assert "Traceback" not in terminal.shown
+        assert terminal.shown.endswith("\r\x1b[Kinterrupted\n")
+    assert upstream.left.wait(DEADLINE_S)
     upstream.answer(GOOD_REQUIREMENTS)
     with run_at_terminal(command, site.path, clean_environment()) as terminal:
         assert terminal.wait_end() == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackctl.operations.look.routes import load_routes
+from stackctl.operations.look.routes import find_demo, load_routes
 from stackctl.operations.site.load_settings import load_release, load_settings
 from tests.fakes import World, write_env
 from tests.golden.rendering import load_world
@@ -66,3 +66,25 @@ def test_what_another_tools_name_decides_is_named_too() -> None:
     assert [row for row in servers if row[1] == "pace"] == [
         ("mycoder", "pace", "500 ms between requests", "MYCODER_LLM_MIN_INTERVAL_MS (.env)")
     ]
+
+
+def find_demos(world: World, *names: str) -> list[str]:
+    """Those of the names at which the demo model is tried first."""
+    resolved, stackfile = load_settings(world.effects)
+    return [name for name in names if find_demo(world.effects, resolved, stackfile, name)]
+
+
+def test_a_name_that_leads_to_the_demo_model_is_told_whatever_leads_there() -> None:
+    stack = """
+version: 1
+providers:
+  other: {kind: openai, api_base: https://ai.example/v1, models: {good: {model: m}}}
+routes:
+  first-good: {targets: [good, local-chat]}
+  first-demo: {targets: [local-chat], fallbacks: [good]}
+aliases: {"gpt-*": local-chat, "o*": good}
+"""
+    names = ("local-chat", "local-embed", "good", "first-good", "first-demo", "gpt-4", "o1", "unheard-of")
+
+    assert find_demos(World(stack=stack), *names) == ["local-chat", "local-embed", "first-demo", "gpt-4"]
+    assert find_demos(World(write_env(CHAT_MODEL="m.gguf"), stack), *names) == ["local-embed"]
