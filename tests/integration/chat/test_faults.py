@@ -156,7 +156,8 @@ def test_a_providers_key_is_used_for_its_request_alone(
 ) -> None:
     with takes_keys.client() as client:
         for _ in range(2):  # the second time it is known to be no key of the gateway
-            assert ask(client, "ok@one", stream, openai_api_key=OWN) == (200, "user")
+            history = ["user: hi", "assistant: hello"]  # the gateway is asked for the model's size, too
+            assert ask(client, "ok@one", stream, openai_api_key=OWN, conversation_history=history) == (200, "user")
             assert provider.seen("ok@one").requests[-1].headers["authorization"] == f"Bearer {OWN}"
         assert ask(client, "ok@one", stream, free_mode=True) == (200, "default")
         assert provider.seen("ok@one").requests[-1].headers["authorization"] == "Bearer gateways-one"

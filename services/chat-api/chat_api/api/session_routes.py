@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,8 +56,8 @@ class _Work:
         """Begin a session. Without a key it is anonymous, and its token is told once."""
         sessions = self._find_sessions()
         value = await read_value(request, SessionRequest, self._parts.settings.max_body_bytes)
-        if not read_key(request) and not self._parts.settings.free_key:
-            raise ConfigurationException("service_key_missing")
+        if not read_key(request):
+            await self._check_free_mode()
         owner = await self._find_owner(sessions, request, begins=True)
         name = value.session_id or f"s-{uuid.uuid4().hex}"
         session, turns = await sessions.begin(owner, name)
@@ -101,13 +102,23 @@ class _Work:
         return self._parts.sessions
 
     async def _find_owner(self, sessions: Sessions, request: Request, *, begins: bool = False) -> Owner:
-        """Whose sessions a request is about; a key of the gateway must open it now."""
+        """Whose sessions a request is about: those of a key that the gateway takes now, or of a token."""
         key = read_key(request)
         if not key:
             return await sessions.find_owner(None, read_session_token(request), begins=begins)
         selected = SelectedKey(check_key(key), "user")
-        await self._parts.asker.check(selected)
-        return await sessions.find_owner(selected, "", begins=begins)
+        kind = await self._parts.asker.judge(selected)
+        return await sessions.find_owner(replace(selected, kind=kind), "", begins=begins)
+
+    async def _check_free_mode(self) -> None:
+        """Whether anybody is answered without a key: a session that could never have a turn is not begun.
+
+        Raises:
+            ChatApiException: nobody is, or the gateway cannot be asked.
+        """
+        if not (key := self._parts.settings.free_key):
+            raise ConfigurationException("service_key_missing")
+        await self._parts.asker.judge(SelectedKey(key, "default"))
 
 
 def _describe(session: StoredSession, turns: int) -> SessionFacts:

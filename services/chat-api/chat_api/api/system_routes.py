@@ -11,6 +11,7 @@ from chat_api.api.openapi import TITLE, VERSION, describe_problems
 from chat_api.api.parts import Parts
 from chat_api.dto.response import SystemInfo
 from chat_api.exceptions.chat_exceptions import ChatApiException
+from chat_api.service.asking import blame_service
 from chat_api.telemetry.system_info import MachineReader
 
 
@@ -49,7 +50,7 @@ async def _ask_gateway(parts: Parts) -> tuple[dict[str, Any], list[dict[str, Any
             return {"status": "ok"}, []
         health, models = await asyncio.gather(parts.client.describe_health(key), parts.client.list_models(key))
     except ChatApiException as failure:
-        return {"status": failure.code}, []
+        return {"status": blame_service(failure).code}, []
     states = {target.get("model"): target.get("state") for target in health.get("targets") or ()}
     slots = health.get("slots") or {}
     return {"status": str(health.get("status", "ok")), "slots": slots}, [_describe(model, states) for model in models]

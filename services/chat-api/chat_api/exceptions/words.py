@@ -65,6 +65,11 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "invalid_key": Problem(401, "The key is not valid.", "키가 올바르지 않습니다."),
     "key_expired": Problem(401, "The key has expired; ask for a new one.", "키가 만료되었습니다. 새 키를 받으십시오."),
+    "key_unchecked": Problem(
+        503,
+        "The gateway cannot be asked now whether the key is valid, so nothing was read or changed; ask again soon.",
+        "지금은 키가 올바른지 게이트웨이에 물을 수 없어, 아무것도 읽거나 바꾸지 않았습니다. 잠시 후 다시 요청하십시오.",
+    ),
     "provider_key_refused": Problem(
         403, "The provider refused the key that you sent.", "제공자가 보내신 키를 거부했습니다."
     ),

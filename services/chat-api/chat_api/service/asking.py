@@ -1,4 +1,4 @@
-"""Ask the gateway with the key of a request. Does I/O through the client.
+"""Ask the gateway with the key of a request, and whether it is valid. Does I/O through the client.
 
 A caller's key is tried as the gateway's own. Where the operator allows providers' keys and the gateway does not know
 it, it goes to the provider alone, in a header of its own, and the gateway is asked with the service's key.
@@ -6,11 +6,12 @@ it, it goes to the provider alone, in a header of its own, and the gateway is as
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from chat_api.dto.response import KeySource
 from chat_api.exceptions.chat_exceptions import (
@@ -20,10 +21,10 @@ from chat_api.exceptions.chat_exceptions import (
     ValidationException,
 )
 from chat_api.external.gateway_client import Credentials, GatewayAnswer, GatewayClient
-from chat_api.service.keys import SelectedKey, hash_key
+from chat_api.service.keys import KeyKind, SelectedKey
+from chat_api.service.verdicts import Verdicts, name_key
 
-# How long a key is taken for a provider's without asking the gateway again.
-_STRANGER_S, _MOST_STRANGERS = 60.0, 1000
+_RETRY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ class Asker:
     def __init__(self, client: GatewayClient, own_key: str, takes_provider_keys: bool) -> None:
         self._client, self._own_key = client, own_key
         self._takes_provider_keys = takes_provider_keys and bool(own_key)
-        self._strangers: OrderedDict[bytes, float] = OrderedDict()
+        self._verdicts = Verdicts()
+        self._judging: dict[tuple[str, bytes], asyncio.Task[KeyKind]] = {}
 
     def choose(self, key: SelectedKey) -> Credentials:
         """As what a key is sent, by what is known of it."""
-        if key.source == "user" and self._is_stranger(key.key):
+        if self._verdicts.find(key) == "provider":
             return Credentials(self._own_key, key.key)
         return Credentials(key.key)
 
@@ -61,32 +63,86 @@ class Asker:
             ChatApiException: it was refused or failed. In normal mode also where no key of the caller's was used.
         """
         async with AsyncExitStack() as stack:
-            who = self.choose(key)
+            who, asked_at = self.choose(key), time.monotonic()
             try:
                 answer = await stack.enter_async_context(self._client.chat(who, body, request_id))
             except ValidationException as refusal:
                 who = self._choose_again(key, who, refusal)
                 answer = await self._ask_provider(stack, who, body, request_id)
             source = key.source
-            if who.provider_key and not answer.used_callers_key:
+            if not who.provider_key:
+                self._verdicts.keep(key, "gateway", asked_at)
+            elif not answer.used_callers_key:
                 if not free_mode:
                     raise OpenAIClientException("provider_key_not_used")
                 source = "default"
             yield Opened(answer, source)
 
-    async def check(self, key: SelectedKey) -> None:
-        """Whether a key opens anything: the gateway's must be valid now, a provider's cannot be told.
+    async def judge(self, key: SelectedKey) -> KeyKind:
+        """Who knows a key, as the gateway said seconds ago or says now; whether a provider's is valid it cannot tell.
 
         Raises:
-            ChatApiException: it is not valid, or the gateway does not answer.
+            ValidationException: the gateway refuses it.
+            ConfigurationException: it refuses the service's own.
+            OpenAIClientException: it cannot be asked.
+        """
+        if kind := self._verdicts.find(key):
+            return kind
+        name = name_key(key)
+        judging = self._judging.get(name)
+        if judging is None:
+            judging = self._judging[name] = asyncio.ensure_future(self._judge_now(key))
+            judging.add_done_callback(lambda done: self._end_judging(name, done))
+        return await asyncio.shield(judging)  # for others, too, when this one's client leaves
+
+    async def name_kind(self, key: SelectedKey) -> SelectedKey:
+        """A key with who knows it; the gateway is asked only where it may be a provider's.
+
+        Raises:
+            ChatApiException: as ``judge``.
+        """
+        if key.source == "default" or not self._takes_provider_keys:
+            return key
+        return replace(key, kind=await self.judge(key))
+
+    async def confirm(self, key: SelectedKey) -> None:
+        """Whether a key opens what was kept for it.
+
+        Raises:
+            ChatApiException: as ``judge``; it is not the gateway's any more, either.
+        """
+        if await self.judge(key) != key.kind:
+            raise ValidationException("invalid_key")
+
+    async def list_models(self, key: SelectedKey) -> list[dict[str, Any]]:
+        """The models that a key may ask for.
+
+        Raises:
+            ChatApiException: it is refused, or the gateway does not answer.
         """
         who = self.choose(key)
-        if who.provider_key:
-            return
         try:
-            await self._client.list_models(who.key)
+            return await self._client.list_models(who.key)
         except ValidationException as refusal:
-            self._choose_again(key, who, refusal)
+            who = self._choose_again(key, who, refusal)
+        return await self._client.list_models(who.key)
+
+    async def _judge_now(self, key: SelectedKey) -> KeyKind:
+        asked_at = time.monotonic()
+        try:
+            await self._client.list_models(key.key)
+        except ValidationException as refusal:
+            self._choose_again(key, Credentials(key.key), refusal)
+            return "provider"
+        except OpenAIClientException as failure:
+            raise OpenAIClientException("key_unchecked", retry_after_s=_RETRY_S) from failure
+        self._verdicts.keep(key, "gateway", asked_at)
+        return "gateway"
+
+    def _end_judging(self, name: tuple[str, bytes], done: asyncio.Task[KeyKind]) -> None:
+        del self._judging[name]
+        if not done.cancelled():
+            done.exception()  # which nobody may be left to hear of
 
     async def _ask_provider(
         self, stack: AsyncExitStack, who: Credentials, body: bytes, request_id: str
@@ -94,7 +150,7 @@ class Asker:
         try:
             return await stack.enter_async_context(self._client.chat(who, body, request_id))
         except ValidationException as refusal:
-            raise _blame_service(refusal) from None
+            raise blame_service(refusal) from None
 
     def _choose_again(self, key: SelectedKey, who: Credentials, refusal: ChatApiException) -> Credentials:
         """As what a refused key is sent once more.
@@ -102,19 +158,16 @@ class Asker:
         Raises:
             ChatApiException: it is not.
         """
+        if refusal.status == 401 and not who.provider_key:
+            self._verdicts.forget(key)
         if key.source == "default" or who.provider_key:
-            raise _blame_service(refusal)
+            raise blame_service(refusal)
         if refusal.code != "invalid_key" or not self._takes_provider_keys:
             raise refusal
-        self._strangers[hash_key(key.key)] = time.monotonic() + _STRANGER_S
-        while len(self._strangers) > _MOST_STRANGERS:
-            self._strangers.popitem(last=False)
+        self._verdicts.keep(key, "provider", time.monotonic())
         return Credentials(self._own_key, key.key)
 
-    def _is_stranger(self, key: str) -> bool:
-        return bool(self._strangers) and self._strangers.get(hash_key(key), 0.0) > time.monotonic()
 
-
-def _blame_service(refusal: ChatApiException) -> ChatApiException:
+def blame_service(refusal: ChatApiException) -> ChatApiException:
     """A refusal of the service's own key is no fault of the caller's."""
     return ConfigurationException("service_key_refused") if refusal.status == 401 else refusal

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 
 from chat_api.dto.response import ChatResponse
+from chat_api.service.keys import SelectedKey, hash_key
 
 
 class AnswerCache:
@@ -27,9 +28,9 @@ class AnswerCache:
         """Whether anything is kept."""
         return self._most > 0
 
-    def build_name(self, key: str, source: str, body: bytes) -> bytes:
+    def build_name(self, key: SelectedKey, body: bytes) -> bytes:
         """By which an answer is found: whose key asked, and for what."""
-        return hashlib.sha256(b"\0".join((source.encode(), key.encode(), body))).digest()
+        return hashlib.sha256(b"\0".join((key.source.encode(), hash_key(key.key, key.kind), body))).digest()
 
     def find(self, name: bytes) -> ChatResponse | None:
         """The answer that was kept; None for none, or one that is too old."""

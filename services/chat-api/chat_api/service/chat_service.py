@@ -179,6 +179,8 @@ class ChatService:
         with self.places.enter(key.source == "default"), _name_timeout():
             async with asyncio.timeout(self._settings.timeout_s) as limit, AsyncExitStack() as stack:
                 given = split_turns(read_history(ask.request.conversation_history or ()))
+                if self._keeps(ask) or self.cache.is_on:
+                    key = await self._asker.name_kind(key)
                 turn = Turn(ask, key, await self._hold(ask, key, stack), limit)
                 await self._prepare(turn, given)
                 yield turn
@@ -206,16 +208,23 @@ class ChatService:
     async def _prepare(self, turn: Turn, given: list[list[Message]]) -> None:
         """Find a turn's answer, or build what the gateway is sent for it."""
         if turn.kept and turn.kept.again:
-            turn.known = ChatResponse.model_validate(turn.kept.again.answer)
+            if not turn.kept.owner.is_free:  # whose token has shown that it is theirs
+                await self._asker.confirm(turn.key)
+            turn.known = ChatResponse.model_validate(turn.kept.repeat())
             return
         turn.body = await self._build_body(turn, given)
         if turn.kept is None and self.cache.is_on:
-            turn.name = self.cache.build_name(turn.key.key, turn.key.source, orjson.dumps(turn.body))
-            turn.known = turn.repeat(found) if (found := self.cache.find(turn.name)) else None
+            turn.name = self.cache.build_name(turn.key, orjson.dumps(turn.body))
+            if found := self.cache.find(turn.name):
+                await self._asker.confirm(turn.key)
+                turn.known = turn.repeat(found)
+
+    def _keeps(self, ask: Ask) -> bool:
+        return self._sessions is not None and bool(ask.request.session_id)
 
     async def _hold(self, ask: Ask, key: SelectedKey, stack: AsyncExitStack) -> Kept | None:
         """The session that the request is a turn of, which others wait for; None where nothing is kept."""
-        if self._sessions is None or not ask.request.session_id:
+        if self._sessions is None or not self._keeps(ask):
             if ask.idempotency:
                 raise ValidationException("idempotency_needs_session")
             return None

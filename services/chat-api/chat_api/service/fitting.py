@@ -114,7 +114,7 @@ class Fitter:
         kept_until, context = self._contexts.get(wish.model, (0.0, None))
         now = time.monotonic()
         if kept_until < now:
-            found = await self._client.list_models(self._asker.choose(wish.key).key)
+            found = await self._asker.list_models(wish.key)
             self._contexts = {str(model.get("id")): (now + _MODELS_AGE_S, _read_context(model)) for model in found}
             context = self._contexts.get(wish.model, (0.0, None))[1]
         return context

@@ -8,19 +8,24 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from chat_api.dto.response import KeySource
 from chat_api.exceptions.chat_exceptions import ConfigurationException, ValidationException
+
+# Who knows a key: the gateway, or a provider behind it.
+KeyKind = Literal["gateway", "provider"]
 
 _KEY = re.compile(r"[\x21-\x7e]{1,1024}")
 
 
 @dataclass(frozen=True, slots=True)
 class SelectedKey:
-    """A key and where it came from."""
+    """A key, where it came from, and who knows it: the gateway, unless it has said that it does not."""
 
     key: str
     source: KeySource
+    kind: KeyKind = "gateway"
 
 
 def select_key(callers: str, free_mode: bool, own: str) -> SelectedKey:
@@ -66,9 +71,14 @@ def join_keys(in_body: str, in_headers: str) -> str:
     return body or headers
 
 
-def hash_key(key: str) -> bytes:
-    """By which the sessions of a key are found; the key itself is kept nowhere."""
-    return hashlib.sha256(b"chat-api key\0" + key.encode()).digest()
+def hash_key(key: str, kind: KeyKind = "gateway") -> bytes:
+    """By which the sessions of a key are found; the key itself is kept nowhere.
+
+    What was kept for a key of the gateway is out of reach for the same key as a provider's: a key that was revoked at
+    the gateway may be taken for one of those.
+    """
+    label = b"chat-api key\0" if kind == "gateway" else b"chat-api provider's key\0"
+    return hashlib.sha256(label + key.encode()).digest()
 
 
 def hash_token(token: str) -> bytes:

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chat_api.dto.request import ChatRequest
 from chat_api.exceptions.chat_exceptions import ChatServiceException, ValidationException
@@ -70,6 +70,17 @@ class Kept:
     turns: list[Turn] = field(default_factory=list)
     again: Turn | None = None
 
+    def repeat(self) -> dict[str, Any]:
+        """The answer of the turn that was there.
+
+        Raises:
+            ValidationException: it was to another request.
+        """
+        assert self.again is not None
+        if not hmac.compare_digest(self.again.asked, self.asked):
+            raise ValidationException("idempotency_key_reused")
+        return self.again.answer
+
 
 class Sessions:
     """The sessions of one service.
@@ -95,7 +106,7 @@ class Sessions:
             ValidationException: the token is nobody's, or there is neither key nor token.
         """
         if key is not None and key.source == "user":
-            return Owner(hash_key(key.key))
+            return Owner(hash_key(key.key, key.kind))
         if token:
             owner = Owner(hash_token(token[:_MOST_TOKEN]), is_free=True)
             if not await self.do(lambda connection: store.list_sessions(connection, owner.hash)):
@@ -111,7 +122,7 @@ class Sessions:
         """Have a session for one request alone; others wait for it in the order in which they came.
 
         Raises:
-            ValidationException: the Idempotency-Key is none, or belongs to another request.
+            ValidationException: the Idempotency-Key is none.
             ChatServiceException: the sessions cannot be read.
         """
         name = request.session_id or ""
@@ -120,8 +131,6 @@ class Sessions:
         kept = Kept(owner, name, idempotency, hash_request(request) if idempotency else b"")
         async with self._take_turn(owner.hash, name):
             await self.do(lambda connection: _load(connection, kept, self._most_free))
-            if kept.again and not hmac.compare_digest(kept.again.asked, kept.asked):
-                raise ValidationException("idempotency_key_reused")
             yield kept
 
     async def begin(self, owner: Owner, name: str) -> tuple[StoredSession, int]:
