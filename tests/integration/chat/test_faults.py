@@ -170,6 +170,18 @@ def test_a_providers_key_is_used_for_its_request_alone(
         assert OWN not in takes_keys.read_log()
 
 
+def test_who_sends_any_key_at_all_in_free_mode_is_paid_for_as_one_without(
+    provider_gateway: DrillGateway, tmp_path: Path
+) -> None:
+    """A key that nobody knows must be no way around the limits of the key that pays; here the gateway refuses that."""
+    options = {"GATEWAY_URL": provider_gateway.url, "GATEWAY_KEY": provider_gateway.key, "FREE_KEY": "sk-used-up"}
+    with run_chat_api(tmp_path, {**options, "CALLER_PROVIDER_KEYS": "on"}) as running, running.client() as client:
+        for key in ("", OWN):
+            asked = ask(client, "falls", False, openai_api_key=key, free_mode=True)
+            assert asked == (503, "service_key_refused")
+        assert ask(client, "ok@one", False, openai_api_key=OWN) == (200, "user")
+
+
 def test_a_service_that_takes_no_keys_of_providers_and_has_a_wrong_one_of_its_own(
     provider_gateway: DrillGateway, tmp_path: Path
 ) -> None:

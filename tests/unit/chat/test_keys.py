@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from chat_api.exceptions.chat_exceptions import ConfigurationException, ValidationException
 from chat_api.service.keys import hash_key, hash_token, join_keys, select_key
@@ -47,6 +49,18 @@ def test_one_key_may_be_sent_in_two_places() -> None:
     assert join_keys(" sk-a ", "") == join_keys("", "sk-a") == join_keys("sk-a", "sk-a") == "sk-a"
     with pytest.raises(ValidationException, match="keys_differ"):
         join_keys("sk-a", "sk-b")
+
+
+@pytest.mark.parametrize(
+    ("free_mode", "own", "expected"),
+    [(True, OWN, (False, True)), (True, "", (False, False)), (False, OWN, (False, False))],
+)
+def test_who_sends_a_key_that_the_gateway_does_not_know_has_the_places_of_those_without(
+    free_mode: bool, own: str, expected: tuple[bool, bool]
+) -> None:
+    """Where free mode may answer it: in the end anybody can make up a key."""
+    chosen = select_key(CALLERS, free_mode, own)
+    assert (chosen.is_free, replace(chosen, kind="provider").is_free) == expected
 
 
 def test_a_token_is_never_taken_for_a_key() -> None:

@@ -34,7 +34,7 @@ class Gateway:
 
 
 def open_asker(gateway: Gateway, *, takes_provider_keys: bool = False) -> Asker:
-    return Asker(cast("GatewayClient", gateway), "sk-own", takes_provider_keys)
+    return Asker(cast("GatewayClient", gateway), "sk-own", "sk-free", takes_provider_keys)
 
 
 def test_requests_at_once_share_one_question_also_when_the_first_leaves() -> None:

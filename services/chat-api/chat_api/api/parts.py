@@ -49,7 +49,7 @@ def build_parts(settings: Settings) -> Parts:
         OSError: the certificate authorities cannot be read.
     """
     client = GatewayClient(settings.gateway_url, settings.ca_bundle)
-    asker = Asker(client, settings.gateway_key, settings.takes_provider_keys)
+    asker = Asker(client, settings.gateway_key, settings.free_key, settings.takes_provider_keys)
     database = _open_database(settings.store) if settings.store.is_on else None
     sessions = Sessions(database, settings.store.days, settings.store.most_free) if database else None
     chat = ChatService(settings, asker, Fitter(client, asker, settings.summarises), sessions)

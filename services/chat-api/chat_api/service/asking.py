@@ -40,11 +40,12 @@ class Asker:
 
     Args:
         own_key: the service's; empty for none.
+        free_key: that which pays for callers without one; empty for none.
         takes_provider_keys: whether a key that the gateway does not know may be a provider's.
     """
 
-    def __init__(self, client: GatewayClient, own_key: str, takes_provider_keys: bool) -> None:
-        self._client, self._own_key = client, own_key
+    def __init__(self, client: GatewayClient, own_key: str, free_key: str, takes_provider_keys: bool) -> None:
+        self._client, self._own_key, self._free_key = client, own_key, free_key
         self._takes_provider_keys = takes_provider_keys and bool(own_key)
         self._verdicts = Verdicts()
         self._judging: dict[tuple[str, bytes], asyncio.Task[KeyKind]] = {}
@@ -52,15 +53,15 @@ class Asker:
     def choose(self, key: SelectedKey) -> Credentials:
         """As what a key is sent, by what is known of it."""
         if self._verdicts.find(key) == "provider":
-            return Credentials(self._own_key, key.key)
+            return self._add_payer(key)
         return Credentials(key.key)
 
     @asynccontextmanager
-    async def open(self, key: SelectedKey, free_mode: bool, body: bytes, request_id: str) -> AsyncIterator[Opened]:
+    async def open(self, key: SelectedKey, body: bytes, request_id: str) -> AsyncIterator[Opened]:
         """Ask for a completion; gives the answer once its head is there.
 
         Raises:
-            ChatApiException: it was refused or failed. In normal mode also where no key of the caller's was used.
+            ChatApiException: it was refused or failed, or a provider's key was not used and none may take its place.
         """
         async with AsyncExitStack() as stack:
             who, asked_at = self.choose(key), time.monotonic()
@@ -73,7 +74,7 @@ class Asker:
             if not who.provider_key:
                 self._verdicts.keep(key, "gateway", asked_at)
             elif not answer.used_callers_key:
-                if not free_mode:
+                if not key.falls:
                     raise OpenAIClientException("provider_key_not_used")
                 source = "default"
             yield Opened(answer, source)
@@ -165,7 +166,11 @@ class Asker:
         if refusal.code != "invalid_key" or not self._takes_provider_keys:
             raise refusal
         self._verdicts.keep(key, "provider", time.monotonic())
-        return Credentials(self._own_key, key.key)
+        return self._add_payer(key)
+
+    def _add_payer(self, key: SelectedKey) -> Credentials:
+        """A provider's key, beside the one that opens the gateway to it and pays where it is not used."""
+        return Credentials(self._free_key if key.falls else self._own_key, key.key)
 
 
 def blame_service(refusal: ChatApiException) -> ChatApiException:

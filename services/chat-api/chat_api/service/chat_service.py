@@ -176,21 +176,20 @@ class ChatService:
     @asynccontextmanager
     async def _begin(self, ask: Ask) -> AsyncIterator[Turn]:
         key = self._select_key(ask)
-        with self.places.enter(key.source == "default"), _name_timeout():
+        if key.falls or self._keeps(ask) or self.cache.is_on:
+            key = await self._asker.name_kind(key)
+        with self.places.enter(key.is_free), _name_timeout():
             async with asyncio.timeout(self._settings.timeout_s) as limit, AsyncExitStack() as stack:
                 given = split_turns(read_history(ask.request.conversation_history or ()))
-                if self._keeps(ask) or self.cache.is_on:
-                    key = await self._asker.name_kind(key)
                 turn = Turn(ask, key, await self._hold(ask, key, stack), limit)
                 await self._prepare(turn, given)
                 yield turn
 
     @asynccontextmanager
     async def _open(self, turn: Turn, body: bytes) -> AsyncIterator[Opened]:
-        free_mode = bool(turn.ask.request.free_mode)
         async with (
-            self.places.take(turn.key.source == "default"),
-            self._asker.open(turn.key, free_mode, body, turn.ask.request_id) as opened,
+            self.places.take(turn.key.is_free),
+            self._asker.open(turn.key, body, turn.ask.request_id) as opened,
         ):
             yield opened
 

@@ -139,7 +139,7 @@ class Fitter:
             "stream": False,
         }
         try:
-            async with self._asker.open(wish.key, True, orjson.dumps(body), wish.request_id) as opened:
+            async with self._asker.open(wish.key, orjson.dumps(body), wish.request_id) as opened:
                 text, _ = read_completion(await opened.answer.read_json())
         except ChatApiException:
             return wish.summary

@@ -21,11 +21,22 @@ _KEY = re.compile(r"[\x21-\x7e]{1,1024}")
 
 @dataclass(frozen=True, slots=True)
 class SelectedKey:
-    """A key, where it came from, and who knows it: the gateway, unless it has said that it does not."""
+    """A key and where it came from.
+
+    Attributes:
+        falls: whether the key that pays for callers without one may take its place where a provider's is not used.
+        kind: who knows it: the gateway, unless it has said that it does not.
+    """
 
     key: str
     source: KeySource
+    falls: bool = False
     kind: KeyKind = "gateway"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether somebody may be answered by it whom the gateway does not know."""
+        return self.source == "default" or (self.kind == "provider" and self.falls)
 
 
 def select_key(callers: str, free_mode: bool, own: str) -> SelectedKey:
@@ -40,7 +51,7 @@ def select_key(callers: str, free_mode: bool, own: str) -> SelectedKey:
         ConfigurationException: free mode, and the service has no key of its own.
     """
     if callers:
-        return SelectedKey(check_key(callers), "user")
+        return SelectedKey(check_key(callers), "user", falls=free_mode and bool(own))
     if not free_mode:
         raise ValidationException("key_needed")
     if not own:
