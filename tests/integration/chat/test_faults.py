@@ -235,6 +235,8 @@ def test_sessions_in_postgresql(chat_site: Site, tmp_path: Path) -> None:
                 assert httpx.post(running.url + CHAT, json=sent, headers=key, timeout=60).status_code == 200
             export = httpx.get(f"{one.url}{SESSIONS}/shared", headers=key).json()
             assert [turn["user_message"] for turn in export["history"]] == ["ping\x00"] * 2
+            listed = httpx.get(two.url + SESSIONS, headers=key).json()["sessions"]
+            assert [(session["session_id"], session["turns"]) for session in listed] == [("shared", 2)]
             postgres.kill()
             refused = httpx.post(one.url + CHAT, json=sent, headers=key, timeout=60).json()
             assert (refused["status"], refused["code"]) == (503, "sessions_unavailable")

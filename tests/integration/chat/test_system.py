@@ -113,12 +113,23 @@ def test_odd_and_large_texts(service: ChatApi) -> None:
             assert (response.status_code, response.json()["code"]) == (422, "invalid_request"), field
 
 
+def read_tokens(client: httpx.Client) -> list[str]:
+    """What was counted of tokens so far."""
+    return [line for line in client.get("/metrics").text.splitlines() if line.startswith("chat_api_tokens_total")]
+
+
 def test_the_cache_answers_the_same_caller_alone(service: ChatApi, chat_site: Site) -> None:
     own = {"x-api-key": chat_site.keys["GATEWAY_KEY"]}
     with service.client() as client:
         sent = {"user_message": "ping", "free_mode": True, "temperature": 0}
-        first, again, other = (client.post(CHAT, json=sent, headers=headers).json() for headers in ({}, {}, own))
-        assert first["created_at"] == again["created_at"] != other["created_at"]
+        first = client.post(CHAT, json=sent).json()
+        counted = read_tokens(client)
+        again, streamed = (client.post(CHAT, json=sent, params={"stream": it}) for it in (False, True))
+        assert first["created_at"] == again.json()["created_at"]
+        assert first["created_at"] in streamed.text
+        assert read_tokens(client) == counted
+        assert client.post(CHAT, json=sent, headers=own).json()["created_at"] != first["created_at"]
+        assert read_tokens(client) != counted
         assert "chat_api_cached_answers 0.0" not in client.get("/metrics").text
 
 

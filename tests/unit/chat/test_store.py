@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,16 @@ def test_sessions_of_an_older_form_are_brought_to_the_newest(tmp_path: Path) -> 
     assert [one.name for one, _ in store.list_sessions(server, OWNER.hash)] == ["s"]
     store.check_room(server, 1)
     server.close()
+
+
+def test_the_sessions_of_an_owner_are_listed_with_the_number_of_their_turns(tmp_path: Path) -> None:
+    with closing(FileServer(tmp_path)) as server:
+        for owner, name, turns in ((b"a", "none", 0), (b"a", "two", 2), (b"b", "one", 1)):
+            server.do(partial(store.begin_session, owner=owner, name=name, now=1.0))
+            for number in range(turns):
+                turn = store.NewTurn("ping", dict(ANSWER), number)
+                server.do(partial(store.add_turn, owner=owner, name=name, turn=turn, now=2.0))
+        listed = server.do(lambda it: store.list_sessions(it, b"a"))
+        assert [(session.name, turns) for session, turns in listed] == [("two", 2), ("none", 0)]
+        assert server.do(lambda it: store.owns_any(it, b"b"))
+        assert not server.do(lambda it: store.owns_any(it, b"nobody"))

@@ -79,18 +79,20 @@ class _Work:
     async def answer(self, reply: Reply) -> None:
         """Answer in one piece."""
         begun, response = await self._parts.chat.answer(self._ask)
-        self._note(response)
+        self._note(begun, response)
         await reply.whole(response.model_dump_json().encode(), {**JSON_HEADERS, **_build_headers(begun)})
 
     async def stream(self, reply: Reply) -> None:
         """Answer as events. Until the first byte a failure is an answer of its own, and then an event."""
+        begun = Begun()
         try:
             async with contextlib.aclosing(self._parts.chat.stream(self._ask)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, ChatResponse):
-                        self._note(piece)
+                        self._note(begun, piece)
                         await reply.end(_write_event(b"end", piece.model_dump_json().encode()))
                     elif isinstance(piece, Begun):
+                        begun = piece
                         await reply.begin({**STREAM_HEADERS, **_build_headers(piece)})
                     else:
                         await reply.write(
@@ -103,8 +105,12 @@ class _Work:
             document = describe_problem(failure, self._facts.language, self._facts.request_id)
             await reply.end(_write_event(b"error", orjson.dumps(document)))
 
-    def _note(self, response: ChatResponse) -> None:
+    def _note(self, begun: Begun, response: ChatResponse) -> None:
+        """Log and count an answer; the tokens of one that is given again were counted when it was new."""
         source = response.api_key_source or ""
+        if not begun.is_new:
+            self._facts.logged |= {"model": response.model, "repeated": True, "api_key_source": source}
+            return
         tokens = self._parts.metrics.tokens
         tokens.labels("input", source).inc(response.input_tokens)
         tokens.labels("output", source).inc(response.output_tokens)

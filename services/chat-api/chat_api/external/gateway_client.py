@@ -21,7 +21,6 @@ from chat_api.external.refusals import build_refusal
 _CHAT, _COUNT, _MODELS = "/v1/chat/completions", "/v1/responses/input_tokens", "/v1/models"
 _CONNECT_S, _SHORT_S = 5.0, 10.0
 _READ_BYTES = 256 * 1024
-_MAX_ANSWER_BYTES = 32 * 1024 * 1024
 # Who a provider was asked for, where a caller's own key was sent.
 _SOURCE = "x-gateway-provider-key"
 

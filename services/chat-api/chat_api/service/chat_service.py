@@ -52,10 +52,12 @@ class Begun:
     Attributes:
         token: a new one, to be told to the owner of an anonymous session; empty for none.
         is_again: whether the turn was already there, by the request's Idempotency-Key.
+        is_new: whether a model is asked; not for such a turn, nor for an answer of the cache.
     """
 
     token: str = ""
     is_again: bool = False
+    is_new: bool = True
 
 
 @dataclass(slots=True)
@@ -83,8 +85,8 @@ class Turn:
     def begun(self) -> Begun:
         """See ``Begun``."""
         if self.kept is None:
-            return Begun()
-        return Begun(self.kept.owner.token, self.kept.again is not None)
+            return Begun(is_new=self.known is None)
+        return Begun(self.kept.owner.token, self.kept.again is not None, self.known is None)
 
     def build_response(self, opened: Opened, text: str, usage: dict[str, Any]) -> ChatResponse:
         """The answer as clients see it."""

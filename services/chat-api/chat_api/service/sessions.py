@@ -109,7 +109,7 @@ class Sessions:
             return Owner(hash_key(key.key, key.kind))
         if token:
             owner = Owner(hash_token(token[:_MOST_TOKEN]), is_free=True)
-            if not await self.do(lambda connection: store.list_sessions(connection, owner.hash)):
+            if not await self.do(lambda connection: store.owns_any(connection, owner.hash)):
                 raise ValidationException("session_token_unknown")
             return owner
         if not begins:

@@ -76,7 +76,18 @@ def find_session(connection: Connection, owner: bytes, name: str) -> StoredSessi
 def list_sessions(connection: Connection, owner: bytes) -> list[tuple[StoredSession, int]]:
     """The owner's sessions with the number of their turns, the one used last first."""
     query = f"SELECT {_COLUMNS} FROM sessions WHERE owner = ? ORDER BY used_at DESC, id DESC"  # noqa: S608, names of our own
-    return [(session, find_last(connection, session)) for session in _read_sessions(connection, query, owner)]
+    found = list(_read_sessions(connection, query, owner))
+    query = "SELECT session, max(number) FROM turns JOIN sessions ON id = session WHERE owner = ? GROUP BY session"
+    last: dict[int, int] = dict(connection.run(query, (owner,)))
+    return [(session, last.get(session.id, 0)) for session in found]
+
+
+def owns_any(connection: Connection, owner: bytes) -> bool:
+    """Whether there is a session of this owner's."""
+    return any(
+        hmac.compare_digest(bytes(kept), owner)
+        for (kept,) in connection.run("SELECT owner FROM sessions WHERE owner = ? LIMIT 1", (owner,))
+    )
 
 
 def begin_session(

@@ -25,8 +25,10 @@ class Metrics:
         self.problems = Counter(
             "chat_api_problems", "Requests that failed, by code.", ("code",), registry=self._registry
         )
-        self.tokens = Counter("chat_api_tokens", "Tokens, as the model's server counts them.", ("kind", "key_source"),
-                              registry=self._registry)  # fmt: skip
+        self.tokens = Counter(
+            "chat_api_tokens", "Tokens of new answers, as the model's server counts them.", ("kind", "key_source"),
+            registry=self._registry,
+        )  # fmt: skip
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show a figure that is read when somebody asks."""
