@@ -120,7 +120,7 @@ def recommend(context: Context, memory_gb: float | None, as_json: bool) -> None:
 
 
 def _list(context: Context, as_json: bool) -> None:
-    from stackctl.operations.look.status import list_models
+    from stackctl.operations.look.listed_models import list_models
 
     with context.open() as effects:
         found = list_models(effects)

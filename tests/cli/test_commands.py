@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.core.settings.dotenv import parse_dotenv, set_values
-from stackctl.core.stack.compose_view import RELAY_FILE
+from stackctl.core.stack.names import RELAY_FILE
 from stackctl.core.stack.render import TEMPLATES
 from tests.cli.conftest import Command
 from tests.fakes import CHECKOUT, KEYS, World, write_env

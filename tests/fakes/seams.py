@@ -18,8 +18,8 @@ from stackctl.core.machine.host import Host
 from stackctl.core.models.files import ModelFile
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
+from stackctl.core.stack.names import GATEWAY
 from stackctl.core.stack.runtime import Answer, ChatPiece, StartPlan
-from stackctl.core.stack.stack import GATEWAY
 from tests.fakes.folders import CHECKOUT, DATA_ROOT
 from tests.fakes.models import build_model_files
 from tests.fakes.runtime import NO_DATABASE, FakeRuntime

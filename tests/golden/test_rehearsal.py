@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.core.proof.rehearsal import build_rehearsal_files
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from tests.golden.rendering import NAMES, load_expected
 
 # What the Compose file insists on; a doubled "$" is text.

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stackctl.core.stack.compose_view import RELAY_FILE
-from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS, LITELLM_FILE
+from stackctl.core.stack.names import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS, LITELLM_FILE, RELAY_FILE
 from stackctl.operations.site.render import render_standalone
 from tests.fakes import CHECKOUT
 from tests.golden.rendering import CASES, NAMES, hash_case, load_case, load_expected, load_world

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from stackctl.core.apps.app import AppService
-from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.stack.names import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.render import render_site
 from tests.fakes import World

@@ -19,7 +19,7 @@ import httpx
 
 from stackctl.core.settings.dotenv import parse_dotenv, set_values
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.supervisor_view import find_socket
+from stackctl.core.stack.names import find_socket
 from tests.ports import claim_ports
 from tests.processes import is_alive, list_descendants
 from tests.site_folders import make_site_folder

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stackctl.adapters.docker.container_fetch import fetch_inside, run_probe
 from stackctl.adapters.docker.container_gpu import explain_lost_gpu
@@ -17,14 +18,16 @@ from stackctl.adapters.docker.image_fetch import build_image, check_command, che
 from stackctl.adapters.files.site_files import save_text
 from stackctl.adapters.machine.commands import run_command, stream_command
 from stackctl.core.access.offline_project import OFFLINE_FILE, build_offline_file, find_offline_image
-from stackctl.core.apps.app import AppService
-from stackctl.core.images.build import ImageBuild
-from stackctl.core.images.checks import NamedImage
-from stackctl.core.machine.host import RuntimeName
-from stackctl.core.stack.render import COMPOSE_FILE, OVERRIDE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE, GATEWAY, OVERRIDE_FILE
 from stackctl.core.stack.runtime import Answer, CompletedCommand, ServiceState, StartPlan
-from stackctl.core.stack.stack import GATEWAY, Service
 from stackctl.errors import ImageUnavailable, RuntimeFailure
+
+if TYPE_CHECKING:
+    from stackctl.core.apps.app import AppService
+    from stackctl.core.images.build import ImageBuild
+    from stackctl.core.images.checks import NamedImage
+    from stackctl.core.machine.host import RuntimeName
+    from stackctl.core.stack.stack import Service
 
 STOP_TIMEOUT_S = 120.0
 # The engine writes one line a chunk and says where its model is within its first 250 lines.

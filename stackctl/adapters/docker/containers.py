@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackctl.adapters.docker.docker_engine import connect_engine
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.adapters.docker.projects import FOLDER_LABEL, PROJECT_LABEL
 from stackctl.core.stack.runtime import Phase, ServiceState
 from stackctl.errors import RuntimeFailure
 
@@ -17,11 +16,8 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
-FOLDER_LABEL = "com.docker.compose.project.working_dir"
-FILES_LABEL = "com.docker.compose.project.config_files"
 
 _PHASES = {"restarting": Phase.RESTARTING, "created": Phase.STARTING, "paused": Phase.PAUSED}
 
@@ -106,23 +102,6 @@ class SiteContainers:
 
     def _list_networks(self) -> list[Any]:
         return self.connect().networks.list(filters={"label": f"{PROJECT_LABEL}={self._project}"})
-
-
-def find_projects(rendered_dir: Path) -> tuple[str, ...]:
-    """Compose projects of this site that have containers; none where no Docker engine answers."""
-    if shutil.which("docker") is None:
-        return ()
-    found = []
-    try:
-        client = connect_engine()
-        for folder in (rendered_dir, rendered_dir.parent.parent):  # with an override the project's folder is the site's
-            label = f"{FOLDER_LABEL}={folder}"
-            found += client.containers.list(all=True, ignore_removed=True, filters={"label": label})
-    except RuntimeFailure:
-        return ()
-    # A site's folder may have a project of its owner's own, too: ours is made of the rendered files.
-    own = [item for item in found if item.labels.get(FILES_LABEL, "").startswith(str(rendered_dir / COMPOSE_FILE))]
-    return tuple(sorted({item.labels[PROJECT_LABEL] for item in own}))
 
 
 def _build_state(name: str, attrs: Mapping[str, Any]) -> ServiceState:

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackctl.adapters.machine.commands import run_command, stream_command
-from stackctl.core.images.build import ImageBuild
 from stackctl.core.images.build_output import parse_build_failure
 from stackctl.core.images.checks import NamedImage, check_architecture, check_program, starts_program
-from stackctl.core.stack.runtime import CompletedCommand
 from stackctl.errors import ImageUnavailable, RuntimeFailure, raise_config_error
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+    from stackctl.core.images.build import ImageBuild
+    from stackctl.core.stack.runtime import CompletedCommand
 
 VERSION_S = 30.0
 

@@ -6,11 +6,14 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stackctl.adapters.machine.commands import TIMED_OUT
 from stackctl.adapters.machine.host import find_nvidia_smi
 from stackctl.core.machine.gpu import NVIDIA_LIST, NVIDIA_PROCESSES, GpuMemory, explain_smi_failure, parse_gpu_processes
-from stackctl.core.stack.runtime import CompletedCommand
+
+if TYPE_CHECKING:
+    from stackctl.core.stack.runtime import CompletedCommand
 
 NVIDIA_TIMEOUT_S = 5.0
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stackctl.adapters.files.site_files import load_text, save_text
 from stackctl.adapters.machine.commands import run_command
@@ -27,10 +28,12 @@ from stackctl.adapters.process.engine_build import (
     make_build,
 )
 from stackctl.core.engine.build import Build, Toolkit, parse_build
-from stackctl.core.engine.choice import EngineForm
 from stackctl.core.engine.engines import ENGINE_FOLDER
 from stackctl.core.engine.trial import EngineRecord, TrialResult, parse_record, parse_trial, write_record
 from stackctl.errors import RuntimeFailure
+
+if TYPE_CHECKING:
+    from stackctl.core.engine.choice import EngineForm
 
 # Twice the trial's own deadline, for an engine that is asked again under a debugger, and the stops.
 TRIAL_TIMEOUT_S = 300.0

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stackctl.adapters.files.log_files import LogTail, read_from_mark, read_tail
 from stackctl.adapters.files.site_files import make_private, save_text
@@ -32,14 +32,15 @@ from stackctl.adapters.process.site_processes import (
 )
 from stackctl.adapters.process.supervisor import Supervisor, load_passed_environment, wait_until
 from stackctl.core.access.offline_project import MODULE, STATE_VARIABLES
-from stackctl.core.apps.app import AppService
 from stackctl.core.health.supervisor_log import Deaths, parse_deaths
-from stackctl.core.machine.host import RuntimeName
-from stackctl.core.stack.render import SUPERVISOR_FILE
+from stackctl.core.stack.names import GATEWAY, SUPERVISOR_FILE, find_secrets, find_socket
 from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan, read_probe
-from stackctl.core.stack.stack import GATEWAY, Service
-from stackctl.core.stack.supervisor_view import find_secrets, find_socket
 from stackctl.errors import RuntimeFailure
+
+if TYPE_CHECKING:
+    from stackctl.core.apps.app import AppService
+    from stackctl.core.machine.host import RuntimeName
+    from stackctl.core.stack.stack import Service
 
 STOP_TIMEOUT_S = 60.0
 # One action on a database; a report over a million requests takes a few seconds.

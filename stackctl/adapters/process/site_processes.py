@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from stackctl.core.apps.app import DATA_FOLDER
-from stackctl.core.stack.render import SUPERVISOR_FILE
+from stackctl.core.stack.names import SUPERVISOR_FILE
 from stackctl.errors import RuntimeFailure
 
 SCRATCH: Final = "scratch"

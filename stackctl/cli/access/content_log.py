@@ -11,7 +11,7 @@ from stackctl.cli.console import print_json, print_note, print_text
 from stackctl.cli.context import Context
 
 if TYPE_CHECKING:
-    from stackctl.operations.access.content_log import LoggedRoute
+    from stackctl.operations.access.logged_routes import LoggedRoute
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -35,7 +35,8 @@ def content_log() -> None:
 @click.pass_obj
 def start(context: Context, models: tuple[str, ...], is_all: bool, minutes: int, as_json: bool) -> None:
     """Write down what is said on the routes MODELS, for an hour or so many minutes."""
-    from stackctl.operations.access.content_log import ALL, start_content_log
+    from stackctl.operations.access.content_log import start_content_log
+    from stackctl.operations.access.logged_routes import ALL
 
     if bool(models) == is_all:
         raise click.UsageError("Name the routes, or say --all.")
@@ -70,7 +71,7 @@ def show(context: Context, as_json: bool) -> None:
 
 
 def _show(routes: tuple[LoggedRoute, ...], stopped_in: str, as_json: bool) -> None:
-    from stackctl.operations.access.content_log import describe
+    from stackctl.operations.access.logged_routes import describe
 
     if as_json:
         print_json({"logging": [asdict(route) for route in routes]})

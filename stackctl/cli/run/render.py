@@ -27,7 +27,7 @@ from stackctl.errors import RenderError
 @click.pass_obj
 def render(context: Context, out: Path | None, check: bool, litellm: bool) -> None:
     """Write the Compose files, the gateway's configuration and the supervisor's, and nothing else."""
-    from stackctl.core.stack.render import LITELLM_FILE
+    from stackctl.core.stack.names import LITELLM_FILE
     from stackctl.operations.site.render import check_rendered, render_standalone, run_render
 
     if check and litellm:

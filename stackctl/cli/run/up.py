@@ -12,8 +12,8 @@ from stackctl.cli.context import Context
 from stackctl.core.apps.catalog import list_own_services
 from stackctl.core.apps.lan import find_url as find_lan_url
 from stackctl.core.apps.own_service import find_url as find_own_url
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.settings.settings import split_names
-from stackctl.core.stack.stack import find_gateway_url
 
 if TYPE_CHECKING:
     from stackctl.operations.run.up import DryRun, UpResult

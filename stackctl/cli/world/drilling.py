@@ -10,7 +10,7 @@ from stackctl.adapters.http.drill_client import open_drill_client
 from stackctl.adapters.http.drill_servers import run_drill_servers
 from stackctl.adapters.process.drill_gateway import DrillGateway, run_drill_gateway
 from stackctl.cli.world.runtimes import SiteRuntimes
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.names import GATEWAY
 from stackctl.operations.engine.installations import list_installations
 from stackctl.operations.look.drill import DrillEffects
 

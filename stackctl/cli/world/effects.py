@@ -19,7 +19,6 @@ from stackctl.adapters.http import service_calls
 from stackctl.adapters.machine import commands, host, processes
 from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.machine.interrupts import hold_interrupts
-from stackctl.adapters.models import gguf
 from stackctl.adapters.process.engine_store import EngineStore
 from stackctl.cli.world.runtimes import SiteRuntimes
 from stackctl.operations.effects import Effects, Given, Paths, Terminal
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from stackctl.core.access.replies import AdminReply
     from stackctl.core.machine.gpu import GpuMemory
     from stackctl.core.machine.host import Host
+    from stackctl.core.models.files import ModelFile
 
 
 def build_effects(site: Path, flags: Mapping[str, str], terminal: Terminal) -> Effects:
@@ -59,9 +59,13 @@ class _Files:
     find_real = staticmethod(site_files.find_real)
     is_same_file = staticmethod(site_files.is_same_file)
     load_facts = staticmethod(host.load_file_facts)
-    load_model_files = staticmethod(gguf.load_model_files)
     hash_folder = staticmethod(site_files.hash_folder)
     hold_lock = staticmethod(site_files.hold_lock)
+
+    def load_model_files(self, path: Path) -> tuple[ModelFile, ...]:
+        from stackctl.adapters.models import gguf  # with all that models' files can hold, which few commands read
+
+        return gguf.load_model_files(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackctl.errors import RuntimeFailure
-from stackctl.operations.engine.installations import list_installations
 from stackctl.operations.site.state import find_former_site, load_state
 
 if TYPE_CHECKING:
@@ -48,10 +47,13 @@ class SiteRuntimes:
     def find_forgotten(self, name: str) -> tuple[Runtime, ...]:
         """Runtimes of this name in which something of this site still runs."""
         if name == "compose":
-            from stackctl.adapters.docker.compose_runtime import ComposeRuntime
-            from stackctl.adapters.docker.containers import find_projects
+            from stackctl.adapters.docker.projects import find_projects
 
             projects = find_projects(self.paths.rendered_dir)
+            if not projects:
+                return ()
+            from stackctl.adapters.docker.compose_runtime import ComposeRuntime
+
             return tuple(ComposeRuntime(item, self.paths.rendered_dir, (), (), uses_curl=True) for item in projects)
         from stackctl.adapters.process.process_runtime import ProcessRuntime
 
@@ -77,6 +79,7 @@ class SiteRuntimes:
 
     def _make_process(self, loaded: LoadedSite, former: Path | None) -> ProcessRuntime:
         from stackctl.adapters.process.process_runtime import ProcessRuntime
+        from stackctl.operations.engine.installations import list_installations
 
         wheels = Path(loaded.release.wheels) if loaded.release else None
         items = list_installations(self.paths.data_root, loaded)

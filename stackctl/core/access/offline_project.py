@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import yaml
-
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.names import GATEWAY
 
 OFFLINE_FILE = "administer.yml"
 MODULE = "gateway.administer"
@@ -40,6 +38,8 @@ def build_offline_file(text: str) -> str:
     Args:
         text: the rendered Compose file, or what Compose makes of it and the site's own override.
     """
+    import yaml  # imported late: the names above are asked for by commands that read no Compose file
+
     project = yaml.safe_load(text)
     gateway = project["services"][GATEWAY]
     environment = gateway["environment"]

@@ -11,8 +11,8 @@ from stackctl.core.gateway.config import GatewayConfig
 from stackctl.core.health.chat_events import list_deltas, parse_events, split_lines
 from stackctl.core.health.probes import ProbeResult, Status, read_json
 from stackctl.core.models.served import ServedModel
+from stackctl.core.stack.names import GATEWAY
 from stackctl.core.stack.runtime import Answer
-from stackctl.core.stack.stack import GATEWAY
 from stackctl.errors import RuntimeFailure
 
 # For models whose answers nobody knows: any text proves that tokens were computed.

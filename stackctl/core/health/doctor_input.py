@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from stackctl.core.machine.gpu import Gpu, parse_image_cuda
 from stackctl.core.machine.host import Choice, GpuKind, Host
-from stackctl.core.models.files import ModelFile, ModelMode
-from stackctl.errors import Finding
+
+if TYPE_CHECKING:
+    from stackctl.core.models.files import ModelFile, ModelMode
+    from stackctl.errors import Finding
 
 NO_GPU: Final = Choice("none", "")
 

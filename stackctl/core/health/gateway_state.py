@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stackctl.core.health.probes import ProbeResult, Status, read_json
-from stackctl.core.stack.runtime import Answer
 from stackctl.errors import Finding, Severity
+
+if TYPE_CHECKING:
+    from stackctl.core.stack.runtime import Answer
 
 
 def find_unusable_state(answer: Answer) -> Finding | None:

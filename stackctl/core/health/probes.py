@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from stackctl.core.models.served import ServedModel
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
+
+if TYPE_CHECKING:
+    from stackctl.core.models.served import ServedModel
 
 # From the bottom up: a layer that fails explains those above it.
 LAYER_ORDER: Final = (

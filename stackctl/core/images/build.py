@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from stackctl.core.engine.engines import ENGINE_FOLDER, LLAMA_CPP_PYTHON, Engine
 from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.image_choice import Images
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.names import GATEWAY
 
 
 @dataclass(frozen=True, slots=True)

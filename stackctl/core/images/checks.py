@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stackctl.core.apps.catalog import list_own_services
 from stackctl.core.apps.own_service import name_package, name_prefix
 from stackctl.core.engine.engines import LLAMA_CPP, Engine
-from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.image_choice import Images
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.names import GATEWAY
 from stackctl.errors import Finding
+
+if TYPE_CHECKING:
+    from stackctl.core.settings.settings import Settings
+    from stackctl.core.stack.image_choice import Images
 
 # What llama-server answers to --version, and what its loader says where a GPU's driver is not at hand.
 _LLAMA_VERSION: Final = re.compile(r"^version: \d+|error while loading shared libraries: libcuda", re.MULTILINE)

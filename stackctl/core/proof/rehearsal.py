@@ -15,8 +15,7 @@ from typing import Any
 import yaml
 
 from stackctl.core.proof.sightings import NAME_SERVER
-from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.names import COMPOSE_FILE, GATEWAY, GPU_OVERLAYS
 
 WATCH_SCRIPT = "watch.py"
 WATCH_PREFIX = "watch-"

@@ -23,6 +23,7 @@ from stackctl.core.stack.app_container import (
 from stackctl.core.stack.container import TMP, Container, Mount
 from stackctl.core.stack.engine_start import GPU_LOG_VERBOSITY
 from stackctl.core.stack.image_choice import GPUS, Images
+from stackctl.core.stack.names import RELAY_FILE
 from stackctl.core.stack.stack import CONTAINER_CA_BUNDLE, INGRESS, Service, Stack
 from stackctl.core.text.sizes import parse_size_bytes
 
@@ -35,7 +36,6 @@ INGRESS_BYTES = 128 * MIB
 # An engine on a GPU writes 50 lines a request, and what it writes is compressed to a twelfth.
 GPU_LOG_FILES = 12
 
-RELAY_FILE = "relay.py"
 # The only thing that a container keeps: the gateway's database.
 STATE_VOLUME = "gateway-state"
 _LOG_VERBOSITY = "LLAMA_ARG_LOG_VERBOSITY"

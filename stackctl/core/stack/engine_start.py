@@ -28,10 +28,10 @@ from stackctl.core.engine.vllm import (
     build_vllm_environment,
 )
 from stackctl.core.models.kv_cache import build_cache_cost
-from stackctl.core.models.served import ServedModel
-from stackctl.core.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from stackctl.core.models.served import ServedModel
+    from stackctl.core.settings.settings import Settings
     from stackctl.core.stack.stack import RuntimePaths
 
 # Slowest reading that a deadline allows for: a network share or a Windows drive seen from WSL2.

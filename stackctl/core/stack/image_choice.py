@@ -10,7 +10,7 @@ from stackctl.core.apps.catalog import choose_app_images, list_own_services
 from stackctl.core.engine.engines import OFFICIAL_IMAGES, Engine
 from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.names import GATEWAY
 
 GPUS = ("nvidia", "amd", "vulkan")
 # Where the names of images begin that are built here: a registry of this name there can never be.

@@ -18,24 +18,14 @@ from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 from stackctl.core.apps.catalog import render_app_files
 from stackctl.core.gateway.deployments import limit_slots
 from stackctl.core.gateway.standalone import Variable, build_standalone
-from stackctl.core.stack.compose_view import RELAY_FILE, build_compose_view
+from stackctl.core.stack.compose_view import build_compose_view
 from stackctl.core.stack.image_choice import Images
+from stackctl.core.stack.names import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS, RELAY_FILE, SUPERVISOR_FILE
 from stackctl.core.stack.services import build_services
 from stackctl.core.stack.stack import RuntimePaths, Service, Stack
 from stackctl.core.stack.supervisor_view import build_supervisor_view
 from stackctl.core.text.printable import hide_user
 from stackctl.errors import RenderError
-
-GATEWAY_CONFIG = "config.p1.yaml"
-COMPOSE_FILE = "compose.p1.yml"
-SUPERVISOR_FILE = "supervisord.p1.conf"
-# Way to a GPU to the file laid over the Compose file: one for each kind, and NVIDIA's by CDI devices.
-GPU_OVERLAYS = {gpu: f"compose.p1.gpu-{gpu}.yml" for gpu in ("amd", "nvidia", "nvidia-cdi", "vulkan")}
-
-# What people put beside `stack.yml` to add to the Compose file or to change it, by Compose's own names, and the name
-# under which a copy of it is started from.
-OVERRIDE_FILE = "compose.override.yml"
-OVERRIDE_NAMES = (OVERRIDE_FILE, "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
 
 # What JSON leaves as it is and YAML readers refuse or fold.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -47,8 +37,7 @@ TEMPLATES: Mapping[str, str] = {
     GATEWAY_CONFIG: "services/api-gateway/config.p1.yaml.j2",
     SUPERVISOR_FILE: "services/supervisord.p1.conf.j2",
 }
-# The standalone configuration of LiteLLM's own proxy, and what it has in common with the gateway's.
-LITELLM_FILE = "litellm.yaml"
+# Of the standalone configuration of LiteLLM's own proxy, and of what it has in common with the gateway's.
 _LITELLM_TEMPLATE = "services/api-gateway/litellm.yaml.j2"
 _MODEL_LIST_TEMPLATE = "services/api-gateway/model_list.yaml.j2"
 ALL_TEMPLATES = (*TEMPLATES.values(), _LITELLM_TEMPLATE, _MODEL_LIST_TEMPLATE)

@@ -6,18 +6,21 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from stackctl.core.machine.host import RuntimeName
-from stackctl.core.stack.compose_view import RELAY_FILE
-from stackctl.core.stack.render import (
+from stackctl.core.stack.names import (
     COMPOSE_FILE,
     GATEWAY_CONFIG,
     GPU_OVERLAYS,
     OVERRIDE_FILE,
+    RELAY_FILE,
     SUPERVISOR_FILE,
-    RenderedFiles,
 )
-from stackctl.core.stack.stack import Service, Stack
+
+if TYPE_CHECKING:
+    from stackctl.core.machine.host import RuntimeName
+    from stackctl.core.stack.render import RenderedFiles
+    from stackctl.core.stack.stack import Service, Stack
 
 
 class Phase(StrEnum):

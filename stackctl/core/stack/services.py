@@ -11,7 +11,8 @@ from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.engine_environment import list_references, list_values
 from stackctl.core.settings.settings import default_value
 from stackctl.core.stack.engine_start import build_engine_start
-from stackctl.core.stack.stack import CONTAINER_CA_BUNDLE, GATEWAY, INGRESS, RuntimePaths, Service, Stack
+from stackctl.core.stack.names import GATEWAY
+from stackctl.core.stack.stack import CONTAINER_CA_BUNDLE, INGRESS, RuntimePaths, Service, Stack
 from stackctl.errors import ConfigError
 
 GATEWAY_START_S = 120.0

@@ -21,13 +21,10 @@ from stackctl.core.gateway.deployments import build_gateway_config
 from stackctl.core.gateway.providers import RemoteEndpoint, list_endpoints
 from stackctl.core.machine.host import RuntimeName
 from stackctl.core.models.served import ServedModel
-from stackctl.core.settings.places import find_gateway_place
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.stack.checks import check_address, check_engine, check_names, check_own_address, check_ports
 from stackctl.errors import ConfigError
-
-GATEWAY = "api-gateway"
 
 CONTAINER_CA_BUNDLE = "/etc/api-gateway/ca.pem"  # the file of GATEWAY_CA_BUNDLE
 
@@ -172,11 +169,6 @@ class Service:
             sorted(self.secrets.items()),
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-def find_gateway_url(settings: Settings) -> str:
-    """Base URL of the gateway as this machine reaches it, without a trailing slash."""
-    return f"http://{find_gateway_place(settings)}"
 
 
 def build_stack(settings: Settings, stackfile: StackFile, engine: Engine, models: tuple[ServedModel, ...]) -> Stack:

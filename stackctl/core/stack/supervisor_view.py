@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from stackctl.core.settings.settings import Settings
 from stackctl.core.stack.engine_start import GPU_LOG_VERBOSITY
-from stackctl.core.stack.stack import Service
+from stackctl.core.stack.names import find_secrets, find_socket
 from stackctl.core.text.sizes import parse_size_bytes
+
+if TYPE_CHECKING:
+    from stackctl.core.settings.settings import Settings
+    from stackctl.core.stack.stack import Service
 
 # An engine that dies within this time never worked: supervisor waits longer before each further try, then gives
 # up. One that dies later is started again at once.
@@ -71,17 +74,6 @@ def build_supervisor_view(
         log_max_bytes=parse_size_bytes(settings.log_max_size),
         log_backups=settings.log_max_files - 1,
     )
-
-
-def find_socket(state_dir: str) -> str:
-    """Path of supervisor's control socket: short, because a socket's path may have 107 bytes and a site's more."""
-    name = hashlib.sha256(state_dir.encode()).hexdigest()[:16]
-    return f"/tmp/stackctl-{name}/supervisor.sock"  # noqa: S108  # in a folder of mode 0700 that up makes and checks
-
-
-def find_secrets(state_dir: str) -> str:
-    """Path of the file, of mode 0600, from which the launcher takes each service's secrets."""
-    return f"{state_dir}/secrets.json"
 
 
 def _build_program(service: Service, state_dir: str, launcher: tuple[str, ...]) -> Program:

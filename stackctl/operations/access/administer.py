@@ -13,9 +13,9 @@ from typing import Any
 
 from stackctl.core.access.replies import AdminReply, explain_refusal, parse_printed
 from stackctl.core.machine.host import RuntimeName, choose_runtime
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.settings.sources import check_secrets
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import RuntimeFailure
 from stackctl.operations.effects import Effects
 from stackctl.operations.site.load import load_site

@@ -12,7 +12,7 @@ from typing import Any
 
 from stackctl.core.access.replies import explain_refusal
 from stackctl.core.health.probes import list_model_names
-from stackctl.core.stack.stack import find_gateway_url
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.errors import Finding, Severity, suggest_nearest
 from stackctl.operations.access.administer import Administered, ask, run_action
 from stackctl.operations.effects import Effects

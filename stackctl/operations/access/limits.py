@@ -5,13 +5,17 @@ In: effects. Out: findings. Does I/O through its effects: asks the running gatew
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.health.probes import read_json
-from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.stack import find_gateway_url
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.errors import Finding, Severity
-from stackctl.operations.effects import Effects
 from stackctl.operations.site.load_settings import load_settings
+
+if TYPE_CHECKING:
+    from stackctl.core.settings.settings import Settings
+    from stackctl.operations.effects import Effects
 
 _ASK_S = 3.0
 _RULES = {"local": "each gateway counts alone", "refuse": "what has limits is refused"}

@@ -5,12 +5,16 @@ In: effects. Out: findings. Does I/O through its effects: asks the running gatew
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stackctl.core.health.gateway_state import find_unusable_cache, find_unusable_state
-from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.stack import find_gateway_url
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.errors import Finding, RuntimeFailure, Severity
-from stackctl.operations.effects import Effects
 from stackctl.operations.site.load_settings import load_settings
+
+if TYPE_CHECKING:
+    from stackctl.core.settings.settings import Settings
+    from stackctl.operations.effects import Effects
 
 _ASK_S = 3.0
 _UNAVAILABLE = 503

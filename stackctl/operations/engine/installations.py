@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from stackctl.core.apps.app import OwnProgram
 from stackctl.core.apps.catalog import list_own_services
-from stackctl.core.engine.build import Build
-from stackctl.core.engine.choice import EngineChoice
 from stackctl.core.engine.engines import ENGINE_FOLDER, LIBRARY_VARIABLE
 from stackctl.core.engine.vllm import SERVE
-from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.render import GATEWAY_CONFIG
-from stackctl.core.stack.stack import GATEWAY, RuntimePaths
-from stackctl.operations.effects import Effects, Machine
+from stackctl.core.stack.names import GATEWAY, GATEWAY_CONFIG
+from stackctl.core.stack.stack import RuntimePaths
 
 if TYPE_CHECKING:
+    from stackctl.core.engine.build import Build
+    from stackctl.core.engine.choice import EngineChoice
+    from stackctl.core.settings.settings import Settings
     from stackctl.core.site.loaded_site import LoadedSite
+    from stackctl.operations.effects import Effects, Machine
 
 # Of a service's folder: the hashed requirements of its environment.
 LOCK = "requirements.lock"

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from stackctl.core.images.prune import EngineImage, PruneItem, plan_removals
 from stackctl.core.stack.image_choice import OWN_IMAGES
-from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.stack.names import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.engines import choose_compose_engine
 from stackctl.operations.site.image_choice import load_images

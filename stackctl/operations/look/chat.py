@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackctl.core.health.probes import list_model_names
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import check_secrets
 from stackctl.core.stack.runtime import ChatPiece
-from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import ConfigError, suggest_nearest
 from stackctl.operations.effects import Effects, Network
 from stackctl.operations.site.load_settings import load_settings

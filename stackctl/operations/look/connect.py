@@ -25,7 +25,7 @@ from stackctl.core.connect.tools import TOOLS
 from stackctl.core.connect.values import Gateway, Guide, Model, Settings, Tool, fill
 from stackctl.core.health.probes import read_json
 from stackctl.core.lan.trust import write_note
-from stackctl.core.stack.stack import find_gateway_url
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.errors import ConfigError, Finding, NotRunning, Severity, UnhealthyError, suggest_nearest
 from stackctl.operations.effects import Effects
 from stackctl.operations.look.connect_aliases import AliasChange, load_written_aliases, undo_aliases

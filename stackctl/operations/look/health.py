@@ -32,8 +32,9 @@ from stackctl.core.health.probes import (
 )
 from stackctl.core.health.vllm_answers import judge_vllm_gpu, judge_vllm_model
 from stackctl.core.models.served import ServedModel
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.stack.runtime import Answer, ServiceState, StartPlan
-from stackctl.core.stack.stack import Service, find_gateway_url
+from stackctl.core.stack.stack import Service
 from stackctl.operations.effects import Effects, Machine, Runtime
 from stackctl.operations.engine.gpu_proofs import Engine, keep_proof
 from stackctl.operations.engine.loaded_files import find_replaced

@@ -27,8 +27,9 @@ from stackctl.core.health.providers import (
     read_gateway_view,
     wants_new_limit,
 )
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.settings.stackfile import StackFile
-from stackctl.core.stack.stack import Service, find_gateway_url
+from stackctl.core.stack.stack import Service
 from stackctl.errors import NotRunning
 from stackctl.operations.effects import Effects
 from stackctl.operations.site.load import load_site

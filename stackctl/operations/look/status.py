@@ -1,23 +1,19 @@
-"""Look at a started stack: its services, its models, their logs. Changes nothing."""
+"""Look at a started stack: its services and their logs. Changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from stackctl.core.health.probes import list_model_names
-from stackctl.core.models.served import NO_TOOLS, ServedModel
-from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.runtime import ServiceState
-from stackctl.core.stack.stack import find_gateway_url
+from stackctl.core.stack.names import check_service_names
 from stackctl.errors import ConfigError, Finding, NotRunning
-from stackctl.operations.access.content_log import check_content_log
-from stackctl.operations.access.limits import check_limits
-from stackctl.operations.access.state import check_state
-from stackctl.operations.effects import Effects, Runtime
-from stackctl.operations.site.load import load_site
-from stackctl.operations.site.running import check_service_names, find_successor
 from stackctl.operations.site.state import load_state
+
+if TYPE_CHECKING:
+    from stackctl.core.site.site_state import SiteState
+    from stackctl.core.stack.runtime import ServiceState
+    from stackctl.operations.effects import Effects, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +34,6 @@ class StackStatus:
     warnings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """One served name of the configuration.
-
-    Attributes:
-        listed: whether the gateway lists the name; False while the stack is down.
-        file, size_bytes, quantisation, context_length, slots: facts of a local model; empty or 0 for a provider's.
-    """
-
-    served_name: str
-    listed: bool
-    file: str
-    size_bytes: int
-    quantisation: str
-    context_length: int
-    slots: int
-    note: str
-
-
 def load_status(effects: Effects) -> StackStatus | None:
     """States of the services; ``None`` when the stack is not started."""
     state = load_state(effects.files, effects.paths)
@@ -65,67 +42,26 @@ def load_status(effects: Effects) -> StackStatus | None:
     states = tuple(effects.runtimes.find(state).list_states().values())
     if not states:
         return None
+    return _add_remarks(effects, state, StackStatus(state.runtime, state.device, states, state.release))
+
+
+def _add_remarks(effects: Effects, state: SiteState, status: StackStatus) -> StackStatus:
+    """What is to be known of a later release and of the gateway's state.
+
+    A site whose files cannot be read is for others to report.
+    """
+    # Reading settings takes 0.1 s of imports, which nothing needs where nothing runs.
+    from stackctl.operations.access.limits import check_limits
+    from stackctl.operations.access.logged_routes import check_content_log
+    from stackctl.operations.access.state import check_state
+    from stackctl.operations.site.load_settings import find_successor
+
     notice = find_successor(effects, state)
-    return StackStatus(state.runtime, state.device, states, state.release, notice, _check_state(effects))
-
-
-def _check_state(effects: Effects) -> tuple[Finding, ...]:
-    """What is to be known of the gateway's state; a site whose files cannot be read is for others to report."""
     try:
-        return (*check_state(effects), *check_limits(effects), *check_content_log(effects))
+        warnings = (*check_state(effects), *check_limits(effects), *check_content_log(effects))
     except ConfigError:
-        return ()
-
-
-def list_models(effects: Effects) -> tuple[ModelRow, ...]:
-    """Configured models joined with what the gateway lists; works while the stack is down, too."""
-    loaded = load_site(effects)
-    state = load_state(effects.files, effects.paths)
-    stack = loaded.choose_stack(state.runtime if state else "process")
-    url = f"{find_gateway_url(loaded.settings)}/v1/models"
-    answer = effects.network.fetch(url, key=loaded.settings.gateway_key, timeout_s=5.0)
-    listed = list_model_names(answer)
-    rows = [
-        ModelRow(
-            model.served_name,
-            model.served_name in listed,
-            model.path.rsplit("/", 1)[-1],
-            model.size_bytes,
-            model.header.quantisation,
-            model.context_length,
-            model.slots,
-            _describe_origin(loaded, model),
-        )
-        for model in stack.models
-    ]
-    rows += [
-        ModelRow(
-            item.served_name,
-            item.served_name in listed,
-            "",
-            0,
-            "",
-            item.context_length or 0,
-            0,
-            f"provider {item.provider}",
-        )
-        for item in stack.endpoints
-    ]
-    models = {row.served_name for row in rows}
-    rows += [
-        ModelRow(route.name, route.name in listed, "", 0, "", 0, 0, f"route to {', '.join(route.targets)}")
-        for route in stack.gateway.routes
-        if route.name not in models
-    ]
-    return tuple(rows)
-
-
-def _describe_origin(loaded: LoadedSite, model: ServedModel) -> str:
-    """Where a model of ours comes from, when the operator did not put its file there."""
-    release = loaded.release
-    brought = f"release {release.title}" if release and model.path.startswith(f"{release.store}/") else ""
-    tools = NO_TOOLS if model.mode == "chat" and model.takes_tools is False else ""
-    return ", ".join(filter(None, ("demo model" if model.is_demo else "", brought, tools)))
+        warnings = ()
+    return replace(status, notice=notice, warnings=warnings)
 
 
 def load_logs(effects: Effects, services: tuple[str, ...], lines: int) -> dict[str, str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from stackctl.core.live.exposition import Scrape, parse_scrape
 from stackctl.core.live.picture import Picture, build_picture
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.settings.settings import Settings
 from stackctl.core.settings.sources import check_secrets
-from stackctl.core.stack.stack import find_gateway_url
 from stackctl.errors import NotRunning, UnhealthyError
 from stackctl.operations.effects import Effects
 from stackctl.operations.site.load_settings import load_settings

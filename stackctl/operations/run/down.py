@@ -6,12 +6,13 @@ In: the state that ``up`` left. Out: whether anything was running, or a health r
 from __future__ import annotations
 
 from stackctl.core.health.probes import HealthReport
+from stackctl.core.stack.names import check_service_names
 from stackctl.errors import NotRunning, RuntimeFailure
 from stackctl.operations.effects import Effects
 from stackctl.operations.engine.loaded_files import keep_identities, load_identities
 from stackctl.operations.run.wait import wait_healthy
 from stackctl.operations.site.load import load_site
-from stackctl.operations.site.running import build_running, check_service_names
+from stackctl.operations.site.running import build_running
 from stackctl.operations.site.state import clear_state, find_former_site, load_state
 
 

@@ -5,9 +5,13 @@ In: the site's state. Out: findings; processes are ended. Does I/O through its e
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stackctl.errors import Finding, Severity
-from stackctl.operations.effects import Effects
 from stackctl.operations.site.state import find_former_site, load_state
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Effects
 
 
 def check_start(effects: Effects) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ from stackctl.core.health.probes import HealthReport
 from stackctl.core.machine.host import Choice, RuntimeName
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
-from stackctl.core.stack.render import OVERRIDE_FILE
+from stackctl.core.stack.names import OVERRIDE_FILE
 from stackctl.core.stack.rendered_changes import render_diff
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import ConfigError, EngineRefused, Finding, ImageUnavailable, Severity

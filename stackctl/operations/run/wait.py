@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from stackctl.core.health.probes import HealthReport, ProbeResult, Status
 from stackctl.core.models.served import ServedModel
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
-from stackctl.core.stack.stack import Service, find_gateway_url
+from stackctl.core.stack.stack import Service
 from stackctl.core.text.log_lines import write_log_line
 from stackctl.errors import Finding, Severity, UnhealthyError
 from stackctl.operations.effects import Effects, Network

@@ -14,7 +14,7 @@ from stackctl.core.images.pins import LOCK_FILE, check_pins, parse_pins, pin_ima
 from stackctl.core.settings.sources import Origin, ResolvedSettings
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.stack.image_choice import Images, choose_images, choose_release_images
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.names import GATEWAY
 from stackctl.errors import Finding
 from stackctl.operations.effects import Effects
 

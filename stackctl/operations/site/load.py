@@ -24,10 +24,7 @@ from stackctl.core.settings.sources import (
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.checks import check_engine_variables, check_open_address, check_site_path
-from stackctl.core.stack.render import (
-    OVERRIDE_FILE,
-    OVERRIDE_NAMES,
-)
+from stackctl.core.stack.names import OVERRIDE_FILE, OVERRIDE_NAMES
 from stackctl.core.stack.stack import Stack, build_stack
 from stackctl.core.text.yamltree import parse_yaml
 from stackctl.errors import ConfigError, Finding, Severity, raise_config_error

@@ -22,11 +22,12 @@ from stackctl.core.settings.sources import (
 from stackctl.core.settings.stackfile import StackFile
 from stackctl.core.settings.stackfile_reader import parse_stackfile
 from stackctl.core.text.yamltree import parse_yaml
-from stackctl.errors import BundleError, ConfigError, Finding, Severity, raise_config_error
-from stackctl.operations.effects import Effects
+from stackctl.errors import BundleError, ConfigError, Finding, Severity, StackError, raise_config_error
 
 if TYPE_CHECKING:
     from stackctl.core.bundle.load.release import Release
+    from stackctl.core.site.site_state import SiteState
+    from stackctl.operations.effects import Effects
 
 
 def load_settings(effects: Effects) -> tuple[ResolvedSettings, StackFile]:
@@ -118,6 +119,22 @@ def load_release(effects: Effects, started: str | None = None) -> Release | None
     from stackctl.operations.site.current_release import read_release
 
     return read_release(effects, text)
+
+
+def find_successor(effects: Effects, state: SiteState) -> str:
+    """What to do about a release that was loaded since the stack was started; empty where there is none.
+
+    A site whose files cannot be read is for others to report.
+    """
+    try:
+        release = load_release(effects)
+    except StackError:
+        return ""
+    if release is None:
+        return ""
+    from stackctl.core.bundle.load.release import explain_successor
+
+    return explain_successor(release.manifest, state.release)
 
 
 def _load_manifest(effects: Effects, title: str) -> str | None:

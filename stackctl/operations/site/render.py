@@ -20,16 +20,8 @@ from stackctl.core.settings.sources import (
     check_secrets,
 )
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.compose_view import RELAY_FILE
-from stackctl.core.stack.render import (
-    ALL_TEMPLATES,
-    GATEWAY_CONFIG,
-    LITELLM_FILE,
-    RenderedFiles,
-    RenderInput,
-    render_files,
-    render_litellm,
-)
+from stackctl.core.stack.names import GATEWAY_CONFIG, LITELLM_FILE, RELAY_FILE
+from stackctl.core.stack.render import ALL_TEMPLATES, RenderedFiles, RenderInput, render_files, render_litellm
 from stackctl.core.stack.rendered_changes import render_diff
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import ConfigError, Finding, raise_config_error

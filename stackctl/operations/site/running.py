@@ -5,18 +5,20 @@ In: the site's state. Out: a ``Running`` stack. Reads through its effects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.site.site_state import SiteState
-from stackctl.core.stack.runtime import StartPlan
-from stackctl.errors import ConfigError, NotRunning, StackError, suggest_nearest
-from stackctl.operations.effects import Effects, Runtime
+from stackctl.errors import NotRunning
 from stackctl.operations.site.load import load_site
-from stackctl.operations.site.load_settings import load_release
+from stackctl.operations.site.load_settings import find_successor
 from stackctl.operations.site.render import build_plan, load_known_answer, render_site
 from stackctl.operations.site.state import load_state
+
+if TYPE_CHECKING:
+    from stackctl.core.site.loaded_site import LoadedSite
+    from stackctl.core.site.site_state import SiteState
+    from stackctl.core.stack.runtime import StartPlan
+    from stackctl.operations.effects import Effects, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +59,3 @@ def build_running(effects: Effects, loaded: LoadedSite, state: SiteState) -> Run
     return Running(
         loaded, runtime, plan, state.device, load_known_answer(effects, loaded.release), find_successor(effects, state)
     )
-
-
-def find_successor(effects: Effects, state: SiteState) -> str:
-    """What to do about a release that was loaded since the stack was started; empty where there is none.
-
-    A site whose files cannot be read is for others to report.
-    """
-    try:
-        release = load_release(effects)
-    except StackError:
-        return ""
-    if release is None:
-        return ""
-    from stackctl.core.bundle.load.release import explain_successor
-
-    return explain_successor(release.manifest, state.release)
-
-
-def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:
-    """Refuse a service that the stack does not have.
-
-    Raises:
-        ConfigError: there is no such service; names the nearest.
-    """
-    for name in names:
-        if name not in known:
-            raise ConfigError(
-                f"'{name}' is no service of this stack.",
-                suggest_nearest(name, known) or f"services are: {', '.join(known)}",
-            )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stackctl.core.machine.host import parse_runtime_name
 from stackctl.core.site.site_state import SiteState
-from stackctl.operations.effects import Files, Paths
+
+if TYPE_CHECKING:
+    from stackctl.operations.effects import Files, Paths
 
 STATE_FILE = "state.json"
 

@@ -16,7 +16,7 @@ import pytest
 
 from stackctl.adapters.docker import container_exec
 from stackctl.adapters.docker.compose_runtime import ComposeRuntime
-from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.stack.names import COMPOSE_FILE, GPU_OVERLAYS
 from tests.docker.required import give_up
 from tests.docker.sites import MakeSite, Site, build_environment
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.stack.names import COMPOSE_FILE, GPU_OVERLAYS
 from tests.docker.sites import Site, build_environment
 
 pytestmark = pytest.mark.docker

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from stackctl.adapters.docker import container_gpu, containers, image_fetch
+from stackctl.adapters.docker import container_gpu, image_fetch
 from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 from stackctl.adapters.docker.container_gpu import ASK_GPU
-from stackctl.adapters.docker.containers import FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.adapters.docker.projects import FILES_LABEL, FOLDER_LABEL, PROJECT_LABEL, find_projects
+from stackctl.core.stack.names import COMPOSE_FILE
 from stackctl.core.stack.runtime import CompletedCommand
 
 
@@ -99,13 +97,16 @@ LABELS = (
 )
 
 
-def test_a_forgotten_stack_is_found_with_and_without_an_override(monkeypatch: pytest.MonkeyPatch) -> None:
-    def list_containers(filters: Mapping[str, str], **options: Any) -> list[SimpleNamespace]:
-        assert options == {"all": True, "ignore_removed": True}  # one that goes meanwhile is no failure
-        name, _, value = filters["label"].partition("=")
-        return [SimpleNamespace(labels=labels) for labels in LABELS if labels[name] == value]
+def test_a_forgotten_stack_is_found_with_and_without_an_override(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(f"{json.dumps(list(labels.values()))}\n" for labels in LABELS)
+    (tmp_path / "rows").write_text(rows, encoding="utf-8")
+    client = tmp_path / "docker"
+    client.write_text('#!/bin/sh\n[ "$1 $2" = "ps --all" ] && exec cat "${0%/*}/rows"\n', encoding="utf-8")
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert find_projects(RENDERED) == ("overridden", "plain")
 
-    client = SimpleNamespace(containers=SimpleNamespace(list=list_containers))
-    monkeypatch.setattr(containers, "connect_engine", lambda: client)
-    monkeypatch.setattr(shutil, "which", lambda name: name)
-    assert containers.find_projects(RENDERED) == ("overridden", "plain")
+    client.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n", encoding="utf-8")
+    assert find_projects(RENDERED) == ()

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from stackctl.adapters.process.drill_gateway import DrillGateway
-from stackctl.core.stack.render import GATEWAY_CONFIG
+from stackctl.core.stack.names import GATEWAY_CONFIG
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.render import build_plan, render_site
 from tests.fakes import World, write_env

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 
-from stackctl.core.stack.render import SUPERVISOR_FILE, RenderedFiles
+from stackctl.core.stack.names import SUPERVISOR_FILE
+from stackctl.core.stack.render import RenderedFiles
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.render import render_site
 from tests.fakes import World

@@ -14,7 +14,7 @@ import pytest
 from stackctl.adapters.process import process_runtime, supervisor
 from stackctl.adapters.process.process_runtime import ProcessRuntime
 from stackctl.adapters.process.site_processes import find_site_processes
-from stackctl.core.stack.supervisor_view import find_socket
+from stackctl.core.stack.names import find_socket
 from tests.fakes import raised_by
 from tests.processes import is_alive
 from tests.sleeping_site import SERVICES, SleepingSite

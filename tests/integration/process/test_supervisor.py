@@ -12,8 +12,8 @@ from supervisor.xmlrpc import Faults
 
 from stackctl.adapters.process import supervisor
 from stackctl.adapters.process.supervisor import Supervisor
+from stackctl.core.stack.names import find_socket
 from stackctl.core.stack.runtime import Phase
-from stackctl.core.stack.supervisor_view import find_socket
 from stackctl.errors import RuntimeFailure
 from tests.fakes import raised_by
 from tests.processes import is_alive

@@ -9,7 +9,7 @@ import pytest
 from stackctl.core.health.doctor_input import DoctorInput
 from stackctl.core.health.probes import ProbeResult
 from stackctl.core.machine.gpu import Gpu, GpuMemory
-from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.stack.names import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.errors import Finding
 from stackctl.operations.look import doctor
 from stackctl.operations.look.health import check_health

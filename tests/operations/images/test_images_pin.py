@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from stackctl.core.engine.engines import OFFICIAL_IMAGES
-from stackctl.core.stack.render import COMPOSE_FILE, GPU_OVERLAYS
+from stackctl.core.stack.names import COMPOSE_FILE, GPU_OVERLAYS
 from stackctl.errors import ConfigError, ImageUnavailable, StackError
 from stackctl.operations.images.pin import run_pin
 from stackctl.operations.site.load import load_site

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackctl.core.images.prune import EngineImage, PruneItem
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from stackctl.operations.images.prune import plan_prune, run_prune
 from stackctl.operations.site.load import load_site
 from tests.fakes import World

@@ -15,7 +15,8 @@ from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from stackctl.errors import ConfigError, NotRunning, UnhealthyError
 from stackctl.operations.look.chat import ask
 from stackctl.operations.look.health import check_health
-from stackctl.operations.look.status import list_models, load_logs, load_status
+from stackctl.operations.look.listed_models import list_models
+from stackctl.operations.look.status import load_logs, load_status
 from stackctl.operations.run.down import run_down, run_restart
 from stackctl.operations.run.leftovers import check_start
 from stackctl.operations.run.up import run_up

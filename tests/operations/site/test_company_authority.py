@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.render import render_site
 from tests.fakes import World, raised_by, write_env

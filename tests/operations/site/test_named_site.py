@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.stack.render import GATEWAY_CONFIG
+from stackctl.core.stack.names import GATEWAY_CONFIG
 from stackctl.errors import ConfigError
 from stackctl.operations.look.health import check_health
-from stackctl.operations.look.status import list_models
+from stackctl.operations.look.listed_models import list_models
 from stackctl.operations.run.up import run_up
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.load_settings import load_settings

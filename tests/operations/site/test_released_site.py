@@ -16,12 +16,13 @@ from stackctl.core.images.build import list_builds, list_loaded, list_pulls
 from stackctl.core.machine.host import Choice, Host
 from stackctl.core.settings.sources import Origin
 from stackctl.core.stack.image_choice import choose_release_images
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from stackctl.core.stack.runtime import Answer
 from stackctl.errors import ConfigError
 from stackctl.operations.look.doctor import run_doctor
 from stackctl.operations.look.health import check_health
-from stackctl.operations.look.status import list_models, load_status
+from stackctl.operations.look.listed_models import list_models
+from stackctl.operations.look.status import load_status
 from stackctl.operations.run.up import run_up
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.load_settings import load_release, load_settings

@@ -11,7 +11,7 @@ from stackctl.core.models.gguf import GGUFError
 from stackctl.core.settings.dotenv import parse_dotenv
 from stackctl.errors import ConfigError
 from stackctl.operations.look.doctor import run_doctor
-from stackctl.operations.look.status import list_models
+from stackctl.operations.look.listed_models import list_models
 from stackctl.operations.site.init import run_init
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.load_settings import load_settings

@@ -9,11 +9,9 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stackctl.core.stack.compose_view import RELAY_FILE
+from stackctl.core.stack.names import COMPOSE_FILE, GATEWAY_CONFIG, RELAY_FILE
 from stackctl.core.stack.render import (
     ALL_TEMPLATES,
-    COMPOSE_FILE,
-    GATEWAY_CONFIG,
     TEMPLATES,
     RenderedFiles,
     RenderInput,

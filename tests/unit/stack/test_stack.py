@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.render import GPU_OVERLAYS
-from stackctl.core.stack.stack import Service, find_gateway_url
+from stackctl.core.stack.names import GPU_OVERLAYS
+from stackctl.core.stack.stack import Service
 from stackctl.errors import ConfigError
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.render import build_plan, render_site

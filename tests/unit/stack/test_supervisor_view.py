@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackctl.core.settings.settings import Settings
-from stackctl.core.stack.supervisor_view import SupervisorView, build_supervisor_view, find_secrets, find_socket
+from stackctl.core.stack.names import find_secrets, find_socket
+from stackctl.core.stack.supervisor_view import SupervisorView, build_supervisor_view
 from stackctl.operations.site.load import load_site
 from stackctl.operations.site.render import render_site
 from tests.fakes import World, write_env

@@ -17,7 +17,7 @@ from stackctl.core.engine.engines import ENGINE_FOLDER, LLAMA_CPP, XLLAMACPP
 from stackctl.core.machine.host import RuntimeName, choose_runtime
 from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.core.stack.stack import GATEWAY
+from stackctl.core.stack.names import GATEWAY
 from stackctl.core.text.progress import Transfer
 from stackctl.errors import BundleError
 from stackctl.operations.bundle.pack.bootstrap import gather_bootstrap

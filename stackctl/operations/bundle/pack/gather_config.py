@@ -24,8 +24,8 @@ from stackctl.core.engine.vllm import VLLM_USE
 from stackctl.core.models.served import ServedModel
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.stack.image_choice import APP_USE, GPUS, Images
-from stackctl.core.stack.render import COMPOSE_FILE, GATEWAY_CONFIG, GPU_OVERLAYS
-from stackctl.core.stack.stack import GATEWAY, RuntimePaths
+from stackctl.core.stack.names import COMPOSE_FILE, GATEWAY, GATEWAY_CONFIG, GPU_OVERLAYS
+from stackctl.core.stack.stack import RuntimePaths
 from stackctl.errors import BundleError, Finding
 from stackctl.operations.bundle.pack.gather import Gathered
 from stackctl.operations.effects import Effects

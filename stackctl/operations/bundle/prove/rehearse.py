@@ -23,7 +23,7 @@ from stackctl.core.proof.rehearsal import (
 from stackctl.core.proof.sightings import parse_health, render_health
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from stackctl.core.stack.runtime import StartPlan
 from stackctl.errors import RuntimeFailure, UnhealthyError
 from stackctl.operations.bundle.prove.effects import RehearsalEffects

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from stackctl.core.bundle.format.installed_paths import SETTINGS_FILE
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from tests.operations.bundle.pack.packer import Packer, set_env
 
 PASSWORD = "planted-redis-password"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from tests.operations.bundle.pack.packer import Packer, set_env
 
 PASSWORD = "planted-grafana-password"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from stackctl.core.bundle.format.installed_paths import SETTINGS_FILE
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from stackctl.operations.bundle.pack.effects import PackEffects
 from tests.operations.bundle.pack.packer import Packer, set_env
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stackctl.core.machine.gpu import Gpu
-from stackctl.core.stack.render import COMPOSE_FILE
+from stackctl.core.stack.names import COMPOSE_FILE
 from tests.fakes import DOCKER, SITE
 from tests.operations.bundle.pack.packer import Packer, set_env
 
