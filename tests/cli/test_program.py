@@ -111,12 +111,20 @@ def test_a_port_in_use_is_named_with_its_holder_and_nothing_starts(site: Path) -
     assert not (site / ".stack" / "rendered").exists()
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("command", "begin", "spared"),
+    [
+        ("--help", "Usage:", HEAVY),
+        # Docker is asked by its CLI, and of the files of a site that is down nothing is needed.
+        ("status", "The stack is not running.", (*HEAVY, "dotenv", "stackctl.core.settings.settings")),
+    ],
+)
+def test_a_short_command_imports_nothing_heavy(fresh: Path, command: str, begin: str, spared: tuple[str, ...]) -> None:
     code = "import sys\nfrom stackctl.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
-    code += f"sys.stderr.write(' '.join(name for name in {HEAVY!r} if name in sys.modules))"
-    argv = [sys.executable, "-c", code, "--help"]
+    code += f"sys.stderr.write(' '.join(name for name in {spared!r} if name in sys.modules))"
+    argv = [sys.executable, "-c", code, "--site", str(fresh), command]
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("Usage:")
+    assert done.stdout.startswith(begin)
     assert done.stderr == ""
 
 
