@@ -15,6 +15,7 @@ from stackctl.core.access.replies import AdminReply
 from stackctl.core.health.doctor_input import FileFacts
 from stackctl.core.machine.gpu import GpuMemory
 from stackctl.core.machine.host import Host
+from stackctl.core.machine.limits import Limits
 from stackctl.core.models.files import ModelFile
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
@@ -93,6 +94,9 @@ class FakeMachine:
 
     def load_memory_bytes(self) -> int:
         return self.world.memory_bytes
+
+    def load_limits(self) -> Limits:
+        return self.world.host.limits
 
     def load_gpu_memory(self) -> GpuMemory:
         return self.world.gpu_memory

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stackctl.adapters.machine.limits import count_usable_cpus, load_limits
 from stackctl.adapters.machine.ports import load_ports
 from stackctl.core.health.doctor_input import FileFacts
 from stackctl.core.machine import gpu as nvidia
@@ -66,7 +67,7 @@ def load_host(
         return Host(
             system=platform.system(),
             kernel=_read(root / "proc/sys/kernel/osrelease").strip() or platform.release(),
-            cpu_count=_count_cpus(),
+            cpu_count=count_usable_cpus(),
             memory_total_bytes=memory.get("MemTotal", 0),
             memory_available_bytes=memory.get("MemAvailable", 0),
             disks=disks,
@@ -78,6 +79,7 @@ def load_host(
             has_nvidia_toolkit=find_program("nvidia-ctk") is not None,
             cdi_specs=_list_cdi_specs(root),
             ports=ports.result(),
+            limits=load_limits(root),
         )
 
 
@@ -141,11 +143,6 @@ def _load_memory(root: Path) -> dict[str, int]:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         sizes = {"MemTotal": total, "MemAvailable": total}
     return sizes
-
-
-def _count_cpus() -> int:
-    """Processors that this process may use; a container or taskset may allow fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_nvidia_smi(find_program: FindProgram, root: Path = Path("/")) -> str | None:

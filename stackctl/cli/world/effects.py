@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import stackctl
 from stackctl.adapters.files import site_files
 from stackctl.adapters.http import service_calls
-from stackctl.adapters.machine import commands, host, processes
+from stackctl.adapters.machine import commands, host, limits, processes
 from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.machine.interrupts import hold_interrupts
 from stackctl.adapters.process.engine_store import EngineStore
@@ -90,6 +90,7 @@ class _Machine:
         return f"sk-{secrets.token_urlsafe(32)}"
 
     load_memory_bytes = staticmethod(host.load_memory_bytes)
+    load_limits = staticmethod(limits.load_limits)
     load_cpu_features = staticmethod(processes.load_cpu_features)
     load_resident_bytes = staticmethod(processes.load_resident_bytes)
     list_ancestors = staticmethod(processes.list_ancestors)

@@ -13,6 +13,7 @@ from stackctl.core.health.doctor_context import check_agents
 from stackctl.core.health.doctor_engine import check_gpu, check_runtime
 from stackctl.core.health.doctor_input import DoctorInput, FileFacts
 from stackctl.core.health.doctor_models import check_models
+from stackctl.core.machine.limits import Limits
 from stackctl.errors import Finding, Severity
 
 _GIB: Final = 1 << 30
@@ -27,6 +28,7 @@ def check_host(facts: DoctorInput) -> tuple[Finding, ...]:
         *facts.settings_findings,
         *check_runtime(facts),
         *facts.engine_findings,
+        *check_limits(facts),
         *check_gpu(facts),
         *check_models(facts),
         *check_agents(facts),
@@ -39,6 +41,21 @@ def check_host(facts: DoctorInput) -> tuple[Finding, ...]:
 def has_errors(findings: Iterable[Finding]) -> bool:
     """Whether any finding stands in the way of starting."""
     return any(finding.severity is Severity.ERROR for finding in findings)
+
+
+def check_limits(facts: DoctorInput) -> tuple[Finding, ...]:
+    """Say what a container, a service or taskset around stackctl takes away from processes."""
+    limits = facts.host.limits
+    if facts.runtime != "process" or limits == Limits():
+        return ()
+    parts = []
+    if limits.cpus is not None:
+        parts.append(f"{limits.cpus} processors (threads of an engine, unless INFERENCE_THREADS says otherwise)")
+    if limits.memory_bytes is not None:
+        left = min(limits.memory_left_bytes or 0, facts.host.memory_available_bytes)
+        parts.append(f"{limits.memory_bytes / _GIB:.1f} GiB of memory, {left / _GIB:.1f} GiB of them free")
+    text = f"of this machine, what runs here may use {' and '.join(parts)}"
+    return (Finding("limits", text, severity=Severity.OK),)
 
 
 def check_disks(facts: DoctorInput) -> tuple[Finding, ...]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Literal, TypeVar, cast, get_args
 
 from stackctl.core.machine.docker_endpoint import Endpoint, hint_for_docker
 from stackctl.core.machine.gpu import Gpu, parse_version
+from stackctl.core.machine.limits import Limits
 from stackctl.errors import ConfigError, Finding, Severity
 
 RuntimeName = Literal["compose", "process"]
@@ -137,6 +138,7 @@ class Host:
         has_nvidia_toolkit: whether the container toolkit's program is on PATH.
         cdi_specs: file names of CDI specifications on this host.
         ports: holder of each TCP port that something listens on.
+        limits: what processes that are started here may use of it; containers that Docker starts are not below these.
     """
 
     system: str = "Linux"
@@ -153,6 +155,19 @@ class Host:
     has_nvidia_toolkit: bool = False
     cdi_specs: tuple[str, ...] = ()
     ports: Mapping[int, PortHolder] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def bounded(self) -> Host:
+        """The same with the memory that processes started here may use."""
+        left = self.limits.memory_left_bytes
+        return replace(
+            self,
+            memory_total_bytes=self.limits.bound_memory(self.memory_total_bytes),
+            memory_available_bytes=self.memory_available_bytes
+            if left is None
+            else min(left, self.memory_available_bytes),
+        )
 
     @property
     def is_wsl2(self) -> bool:

@@ -148,7 +148,11 @@ class StackSettings:
         unit="port",
     )
     inference_threads: int = declare(
-        0, "CPU threads of each engine; 0 lets the engine choose.", group="Inference", bounds=(0, 1024), unit="threads"
+        0,
+        "CPU threads of each engine; 0 is one for each core, as far as processes here may use them.",
+        group="Inference",
+        bounds=(0, 1024),
+        unit="threads",
     )
     inference_image: str = declare(
         "", "Image that replaces the engine's own; empty takes the pinned official one.", group="Inference"

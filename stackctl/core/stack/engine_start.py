@@ -101,7 +101,7 @@ def _build_parameters(settings: Settings, model: ServedModel, paths: RuntimePath
         slots=model.slots,
         mode=model.mode,
         gpu_layers=model.gpu_layers,
-        threads=settings.inference_threads or None,
+        threads=settings.inference_threads or paths.engine_threads,
         pooling="mean" if needs_pooling else None,
         accelerator=find_accelerator(settings),
         gpu_devices=_list_gpu_devices(settings, paths),

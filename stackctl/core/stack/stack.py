@@ -73,6 +73,7 @@ class RuntimePaths:
     Attributes:
         engine_command: words that come before the engine's arguments; empty where the image has an entry point.
         engine_environment: variables that this machine's form of the engine needs beside what every engine is given.
+        engine_threads: threads of an engine of ours that may not use all of the machine; None where it chooses them.
         vllm_command: words that come before vLLM's arguments; empty where the Compose file has an entry point.
         vllm_modules: folder of the module that makes vLLM ask for its key everywhere; empty in a container, whose
             network only the stack is on.
@@ -91,6 +92,7 @@ class RuntimePaths:
     runtime: RuntimeName
     engine_command: tuple[str, ...] = ()
     engine_environment: Mapping[str, str] = field(default_factory=dict)
+    engine_threads: int | None = None
     vllm_command: tuple[str, ...] = ()
     vllm_modules: str = ""
     gateway_command: tuple[str, ...] = ()

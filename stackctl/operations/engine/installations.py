@@ -74,15 +74,20 @@ def find_vllm(machine: Machine, settings: Settings) -> str:
 
 
 def build_runtime_paths(
-    effects: Effects, settings: Settings, choice: EngineChoice, certificate_mark: str = ""
+    effects: Effects, settings: Settings, choice: EngineChoice, cpus: int | None, certificate_mark: str = ""
 ) -> RuntimePaths:
-    """Where a process finds each program: in an environment made from the service's lock, or as a binary."""
+    """Where a process finds each program: in an environment made from the service's lock, or as a binary.
+
+    Args:
+        cpus: processors that processes here are bounded to, None where it is by no fewer than there are cores.
+    """
     services = effects.paths.data_root / "services"
     gateway = effects.engines.find_environment(services / GATEWAY / LOCK, {})
     return RuntimePaths(
         runtime="process",
         engine_command=choice.form.command,
         engine_environment=choice.environment,
+        engine_threads=cpus,
         vllm_command=(find_vllm(effects.machine, settings) or SERVE[0], *SERVE[1:]),
         vllm_modules=str(effects.paths.data_root / ENGINE_FOLDER),
         gateway_command=(str(gateway / "bin" / "python"), "-m", "gateway"),

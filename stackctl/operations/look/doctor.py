@@ -90,6 +90,7 @@ def build_input(effects: Effects, host: Host, loaded: LoadedSite) -> tuple[Docto
     """What is checked of this machine and this site, and findings that came of looking."""
     settings, files = loaded.settings, effects.files
     runtime_name = _try_runtime(host, loaded)
+    host = host if runtime_name == "compose" else host.bounded
     gpu, gpu_problems = _try_device(effects, host, loaded, runtime_name)
     vllm_problems = check_vllm(effects.machine, loaded, runtime_name, gpu)
     use = _load_use(effects, host, loaded, effects.runtimes.make(runtime_name, loaded, gpu.value))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackctl.core.engine.engines import can_use_gpu
-from stackctl.core.machine.host import choose_gpu, choose_runtime
+from stackctl.core.machine.host import Host, choose_gpu, choose_runtime
+from stackctl.core.machine.limits import Limits
 from stackctl.core.models.fit import GIB, Device
 from stackctl.core.models.recommend import Candidate, Plan, build_plans, list_candidates, measure_device
 from stackctl.core.settings.settings import Settings
@@ -54,7 +55,7 @@ def _imagine_device(memory_gb: float) -> tuple[str, Device]:
 
 def _find_device(effects: Effects, settings: Settings) -> tuple[str, Device]:
     """The GPUs that the engine will compute on, or this machine's memory, with what is free of it."""
-    host = effects.machine.load_host(False)
+    host = _load_host(effects, settings)
     kind = choose_gpu(host, settings.stack_gpu).value
     problem = _explain_unused(effects, settings, kind) if kind != "none" else ""
     title, device = measure_device(host, () if problem else host.select_gpus(kind, settings.gpu_devices))
@@ -67,13 +68,26 @@ def _find_device(effects: Effects, settings: Settings) -> tuple[str, Device]:
     return f"{title} ({notes})" if notes else title, device
 
 
+def _load_host(effects: Effects, settings: Settings) -> Host:
+    """This machine as the stack may use it: processes share the limits of stackctl, containers do not."""
+    host = effects.machine.load_host(False)
+    # Docker is asked only where the answer counts: that takes 0.3 s.
+    if host.limits == Limits() or _find_runtime(effects, settings, effects.machine.load_host(True)) == "compose":
+        return host
+    return host.bounded
+
+
+def _find_runtime(effects: Effects, settings: Settings, host: Host) -> str:
+    state = load_state(effects.files, effects.paths)
+    try:
+        return state.runtime if state else choose_runtime(host, settings.stack_runtime).value
+    except ConfigError:  # for 'up' and 'doctor' to explain
+        return settings.stack_runtime
+
+
 def _explain_unused(effects: Effects, settings: Settings, kind: str) -> str:
     """Why the engine that would run here leaves the GPU alone; empty when it takes it."""
-    state, host = load_state(effects.files, effects.paths), effects.machine.load_host(True)
-    try:
-        runtime: str = state.runtime if state else choose_runtime(host, settings.stack_runtime).value
-    except ConfigError:  # for 'up' and 'doctor' to explain
-        runtime = settings.stack_runtime
+    runtime = _find_runtime(effects, settings, effects.machine.load_host(True))
     engine = choose_compose_engine(settings)
     if runtime != "compose":
         engine = choose_process_engine(effects, settings, load_release(effects)).form.engine

@@ -78,16 +78,17 @@ def _build_site(
         requests = release.place_models(requests)
     requests = rename_chat(requests, resolved.overlay.chat_name)
     headers, shards, sizes, warnings = _load_models(effects, requests)
-    choice = choose_process_engine(effects, settings, release)
+    choice, limits = choose_process_engine(effects, settings, release), effects.machine.load_limits()
     engines = {"process": choice.form.engine, "compose": choose_compose_engine(settings)}
     stacks: dict[str, Stack] = {}
     with _report_together([*untrusted, *_check_variables(resolved, stackfile)]):
         for runtime, engine in engines.items():
-            models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots, memory_bytes)
+            memory = limits.bound_memory(memory_bytes) if runtime == "process" else memory_bytes
+            models = build_served_models(settings, requests, headers, shards, sizes, engine.max_slots, memory)
             stacks[runtime] = build_stack(settings, stackfile, engine, models)
     images, unpinned = load_images(effects, resolved, stackfile, engines["compose"], release)
     images = replace(images, needs_inference=stacks["compose"].uses_engine)
-    paths = build_runtime_paths(effects, settings, choice, mark_pair(pair))
+    paths = build_runtime_paths(effects, settings, choice, limits.cpus, mark_pair(pair))
     findings = (
         *resolved.findings,
         *check_open_address(settings),
