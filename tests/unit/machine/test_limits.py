@@ -34,13 +34,13 @@ def build_machine(root: Path, cgroup: str, mountinfo: str, **files: str) -> Path
 
 def test_a_container_of_version_2_sees_its_own_limits_at_the_top(tmp_path: Path) -> None:
     files = {
-        "cpu.max": "150000 100000\n",
+        "cpu.max": "250000 100000\n",
         "memory.max": f"{4 * GIB}\n",
         "memory.current": f"{3 * GIB}\n",
         "memory.stat": f"anon {GIB}\ninactive_file {GIB}\n",
     }
     machine = build_machine(tmp_path, "0::/\n", V2, **files)
-    assert load_limits(machine, 16) == Limits(2, 4 * GIB, 2 * GIB)  # one and a half are two threads
+    assert load_limits(machine, 16) == Limits(2, 4 * GIB, 2 * GIB)
 
 
 def test_a_service_is_bounded_by_the_groups_around_it_too(tmp_path: Path) -> None:
@@ -89,6 +89,10 @@ def test_what_bounds_nothing_is_no_limit(tmp_path: Path, files: dict[str, str]) 
 
 def test_a_machine_without_control_groups_has_no_limits(tmp_path: Path) -> None:
     assert load_limits(tmp_path, 1 << 20) == Limits()
+
+
+def test_less_than_a_processor_is_one_thread(tmp_path: Path) -> None:
+    assert load_limits(build_machine(tmp_path, "0::/\n", V2, **{"cpu.max": "50000 100000\n"}), 16).cpus == 1
 
 
 def test_a_processor_mask_is_a_limit(tmp_path: Path) -> None:
