@@ -50,7 +50,8 @@ def check_limits(facts: DoctorInput) -> tuple[Finding, ...]:
         return ()
     parts = []
     if limits.cpus is not None:
-        parts.append(f"{limits.cpus} processors (threads of an engine, unless INFERENCE_THREADS says otherwise)")
+        noun = "processor" if limits.cpus == 1 else "processors"
+        parts.append(f"{limits.cpus} {noun} (threads of an engine, unless INFERENCE_THREADS says otherwise)")
     if limits.memory_bytes is not None:
         left = min(limits.memory_left_bytes or 0, facts.host.memory_available_bytes)
         parts.append(f"{limits.memory_bytes / _GIB:.1f} GiB of memory, {left / _GIB:.1f} GiB of them free")
