@@ -8,7 +8,7 @@ import pytest
 
 from stackctl.core.machine.host import Host
 from stackctl.core.machine.limits import Limits
-from stackctl.core.stack.render import COMPOSE_FILE, SUPERVISOR_FILE
+from stackctl.core.stack.names import COMPOSE_FILE, SUPERVISOR_FILE
 from stackctl.operations.look.doctor import run_doctor
 from stackctl.operations.models.recommend import recommend_models
 from stackctl.operations.site.load import load_site
