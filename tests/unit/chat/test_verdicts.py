@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
 from chat_api.exceptions.chat_exceptions import ChatApiException, OpenAIClientException, ValidationException
-from chat_api.external.gateway_client import GatewayClient
+from chat_api.external.gateway_client import Credentials, GatewayClient
 from chat_api.service import verdicts
 from chat_api.service.asking import Asker
 from chat_api.service.keys import SelectedKey
@@ -23,6 +25,13 @@ class Gateway:
         self.asked: list[str] = []
         self.answers = asyncio.Event()
         self.failure: ChatApiException | None = None
+
+    @asynccontextmanager
+    async def chat(self, who: Credentials, body: bytes, request_id: str) -> AsyncIterator[object]:
+        """See ``GatewayClient``."""
+        if self.failure:
+            raise self.failure
+        yield object()
 
     async def list_models(self, key: str) -> list[dict[str, Any]]:
         """See ``GatewayClient``."""
@@ -70,6 +79,25 @@ def test_a_verdict_holds_from_when_the_gateway_was_asked(
         await judging
         await asker.judge(KEY)
         assert len(gateway.asked) == asked
+
+    asyncio.run(tell())
+
+
+def test_the_judgement_of_a_question_is_remembered_and_asked_for_by_nothing_else() -> None:
+    async def tell() -> None:
+        gateway = Gateway()
+        gateway.answers.set()
+        asker = open_asker(gateway)
+        async with asker.open(KEY, b"", ""):
+            assert await asker.judge(KEY) == "gateway"
+        assert not gateway.asked
+        gateway.failure = ValidationException("key_expired")
+        with pytest.raises(ChatApiException, match="key_expired"):
+            async with asker.open(KEY, b"", ""):
+                pass
+        with pytest.raises(ChatApiException, match="key_expired"):
+            await asker.judge(KEY)
+        assert gateway.asked == [KEY.key]
 
     asyncio.run(tell())
 

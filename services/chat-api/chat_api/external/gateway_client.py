@@ -125,7 +125,8 @@ class GatewayClient:
             response = await self._post(_CHAT, headers, body)
         try:
             if response.status != 200:
-                await _refuse(response)
+                with name_failures():
+                    await _refuse(response)
             yield GatewayAnswer(response)
         finally:
             response.release()

@@ -189,6 +189,8 @@ class ChatService:
 
     @asynccontextmanager
     async def _open(self, turn: Turn, body: bytes) -> AsyncIterator[Opened]:
+        if self.places.are_taken and turn.key.source == "user":
+            await self._asker.judge(turn.key)  # rather than when it is its turn, else made-up keys could fill the queue
         async with (
             self.places.take(turn.key.is_free),
             self._asker.open(turn.key, body, turn.ask.request_id) as opened,

@@ -32,6 +32,11 @@ class Places:
         self._most, self._most_free = parallel + queue, share + queue * share // parallel
         self._places, self._free_places = asyncio.Semaphore(parallel), asyncio.Semaphore(share)
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether the next who asks for a place at the gateway has to wait."""
+        return self._places.locked()
+
     @contextmanager
     def enter(self, is_free: bool) -> Iterator[None]:
         """Come in, to wait or to be answered.
