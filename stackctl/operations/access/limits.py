@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stackctl.core.apps.catalog import choose_apps
+from stackctl.core.apps.redis import SERVICE
 from stackctl.core.health.probes import read_json
 from stackctl.core.settings.places import find_gateway_url
+from stackctl.core.settings.settings import split_names
 from stackctl.errors import Finding, Severity
 from stackctl.operations.site.load_settings import load_settings
 
@@ -43,4 +44,4 @@ def check_limits(effects: Effects) -> tuple[Finding, ...]:
 
 
 def _is_shared(settings: Settings) -> bool:
-    return bool(settings.gateway_redis_url) or any(app.name == "redis" for app in choose_apps(settings))
+    return bool(settings.gateway_redis_url) or SERVICE in split_names(settings.stack_apps)
