@@ -10,6 +10,7 @@ from typing import Any
 
 from agents_client.results import (
     AnalysisAnswer,
+    CallProgress,
     ProblemAnalysis,
     QuestionsAnswer,
     QuestionsDraft,
@@ -35,6 +36,7 @@ from agents.problems import ProblemError
 from agents.prompts import Prompts
 from agents.requests import AnalysisRequest, QuestionsRequest, RequirementsRequest
 from agents.settings import Settings
+from agents.under_way import CallsUnderWay
 
 # nginx's number for a client that did not wait; nobody reads it but the log.
 _CLIENT_LEFT = 499
@@ -55,7 +57,8 @@ def build_app(settings: Settings) -> Edge:
     app = FastAPI(title="agents", lifespan=live, docs_url=None, redoc_url=None, openapi_url=None)
     metrics = Metrics()
     asker = Asker(gateway, Prompts(), settings.attempts)
-    _add_calls(app, Calls(settings, asker, metrics, asyncio.Semaphore(settings.parallel)))
+    under_way = CallsUnderWay(settings.attempts)
+    _add_calls(app, Calls(settings, asker, metrics, asyncio.Semaphore(settings.parallel), under_way))
     _add_looks(app, gateway, metrics)
     add_docs(app)
     _add_problems(app)
@@ -77,6 +80,11 @@ def _add_calls(app: FastAPI, calls: Calls) -> None:
     async def require(request: Request, asked: RequirementsRequest) -> dict[str, Any]:
         """Write the requirements for an analysed problem."""
         return await calls.serve("requirements", request, asked, RequirementsDraft, number_requirements)
+
+    @app.get("/v1/calls/{request_id}", response_model=CallProgress, tags=["agents"])
+    async def follow(request: Request, request_id: str) -> CallProgress:
+        """How far a call is, while it is worked on: the one that this key began with this X-Request-Id."""
+        return calls.follow(request, request_id)
 
 
 def _add_looks(app: FastAPI, gateway: Gateway, metrics: Metrics) -> None:

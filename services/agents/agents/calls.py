@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from agents_client.results import CallFacts
+from agents_client.results import CallFacts, CallProgress
 from fastapi import Request
 from pydantic import BaseModel
 
@@ -17,6 +17,7 @@ from agents.observe import Metrics
 from agents.problems import ProblemError
 from agents.requests import AgentRequest
 from agents.settings import Settings
+from agents.under_way import CallsUnderWay
 
 Draft = TypeVar("Draft", bound=BaseModel)
 
@@ -32,6 +33,7 @@ class Calls:
     asker: Asker
     metrics: Metrics
     places: asyncio.Semaphore
+    under_way: CallsUnderWay
 
     async def serve(
         self, agent: str, request: Request, asked: AgentRequest, kind: type[Draft], number: Callable[[Draft], BaseModel]
@@ -77,11 +79,19 @@ class Calls:
                 completion_tokens=tally.completion_tokens,
             )
 
+    def follow(self, request: Request, request_id: str) -> CallProgress:
+        """How far a call is that this caller's key began.
+
+        Raises:
+            ProblemError: there is no such call, or no key.
+        """
+        return self.under_way.find(request_id, self._choose_key(request.headers.get("authorization")))
+
     async def _work(self, request: Request, order: Order, kind: type[Draft], tally: Tally) -> Outcome[Draft]:
         if self.places.locked():
             raise ProblemError("busy", retry_after="2")
         async with self.places:
-            with self.metrics.under_way.track_inprogress():
+            with self.metrics.under_way.track_inprogress(), self.under_way.hold(order, tally):
                 return await run_while_wanted(self._ask(order, kind, tally), request)
 
     async def _ask(self, order: Order, kind: type[Draft], tally: Tally) -> Outcome[Draft]:

@@ -173,6 +173,24 @@ class CallFacts(Value):
     request_id: str
 
 
+class CallProgress(Value):
+    """How far a call is that is worked on.
+
+    Attributes:
+        attempts: how often the model has answered; it is asked once more now, at most ``max_attempts`` times.
+        prompt_tokens: of the attempts that have ended, as completion_tokens.
+        time_s: seconds since the request.
+    """
+
+    agent: str
+    model: str
+    attempts: int
+    max_attempts: int
+    prompt_tokens: int
+    completion_tokens: int
+    time_s: float
+
+
 class AnalysisAnswer(Value):
     """The answer of ``/v1/problem-analysis``."""
 

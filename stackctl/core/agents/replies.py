@@ -29,6 +29,20 @@ class AgentRefusal(RuntimeFailure):
     raw_answer = ""
 
 
+def describe_progress(answer: Answer) -> str:
+    """What the agents say of a call that they work on, as the end of a line; empty where they do not say it."""
+    if answer.status != 200:  # the call has ended meanwhile, or the agents are older than this question
+        return ""
+    try:
+        found = json.loads(answer.body)
+        ended, most = int(found["attempts"]), int(found["max_attempts"])
+        tokens = int(found["prompt_tokens"]) + int(found["completion_tokens"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+    spent = f", {tokens} tokens in those before" if ended else ""
+    return f", attempt {min(ended + 1, most)} of {most}{spent}"
+
+
 def parse_reply(answer: Answer, url: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Result, and how it came about.
 

@@ -16,6 +16,7 @@ from stackctl.errors import ConfigError
 ANALYSIS, QUESTIONS, REQUIREMENTS = "analysis", "questions", "requirements"
 STEPS = (ANALYSIS, QUESTIONS, REQUIREMENTS)
 PATHS = {ANALYSIS: "/v1/problem-analysis", QUESTIONS: "/v1/context-questions", REQUIREMENTS: "/v1/requirements"}
+PROGRESS_PATH = "/v1/calls/"
 SUFFIX = ".run.json"
 # What the agents take.
 MAX_PROBLEM, MAX_ANSWERS, MAX_ANSWER = 20_000, 50, 4000

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stackctl.core.agents.replies import AgentRefusal, parse_reply
+from stackctl.core.agents.replies import AgentRefusal, describe_progress, parse_reply
 from stackctl.core.agents.run import (
     ANALYSIS,
     PATHS,
+    PROGRESS_PATH,
     QUESTIONS,
     REQUIREMENTS,
     STEPS,
@@ -36,8 +38,8 @@ from stackctl.operations.site.load_settings import load_settings
 # What a person said is nobody else's.
 _MODE = 0o600
 _GRACE_S = 15.0
-# A person sees so often that a call is still waited for.
-_TICK_S = 1.0
+# A person sees so often that a call is still waited for, and every so many times the agents are asked how far it is.
+_TICK_S, _TICKS_A_QUESTION, _QUESTION_S = 1.0, 5, 1.0
 _DOING = {ANALYSIS: "analysing", QUESTIONS: "looking for questions", REQUIREMENTS: "writing requirements"}
 
 # A question in, a person's answer out; None where nobody can be asked.
@@ -114,20 +116,18 @@ class Work:
         """Ask, and tell how long it goes on; an interruption does not wait for the answer."""
         most_s, terminal, clock = self._settings.agents_timeout_s, self._effects.terminal, self._effects.clock
         terminal.report(f"{_DOING[step]}: {self._model}, for at most {most_s} s")
-        began = clock.monotonic()
-        pool = ThreadPoolExecutor(1)
+        call = f"stackctl-{clock.now().timestamp() * 1e6:.0f}"
+        fetch = partial(self._effects.network.fetch, key=self._settings.gateway_key)
+        pool, began, ticks, progress = ThreadPoolExecutor(1), clock.monotonic(), 0, ""
         try:
-            asked = pool.submit(
-                self._effects.network.fetch,
-                url + PATHS[step],
-                key=self._settings.gateway_key,
-                timeout_s=most_s + _GRACE_S,
-                body=body,
-            )
+            headers = {"x-request-id": call}
+            asked = pool.submit(fetch, url + PATHS[step], timeout_s=most_s + _GRACE_S, body=body, headers=headers)
             while not wait((asked,), _TICK_S).done:
-                terminal.report(
-                    f"{_DOING[step]}: {self._model}, {clock.monotonic() - began:.0f} s of at most {most_s} s"
-                )
+                if ticks % _TICKS_A_QUESTION == 0:
+                    progress = describe_progress(fetch(url + PROGRESS_PATH + call, timeout_s=_QUESTION_S))
+                ticks += 1
+                waited_s = clock.monotonic() - began
+                terminal.report(f"{_DOING[step]}: {self._model}, {waited_s:.0f} s of at most {most_s} s{progress}")
             return asked.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -125,6 +126,7 @@ class Upstream:
         takes_schema: whether it refuses ``response_format`` like a server that has never heard of it.
         asked: the bodies of all requests.
         go: cleared, requests wait for it.
+        most: of all requests, those after so many wait as well.
         waits: released by each request that waits.
         left: set where a client, that is the gateway, went while its request waited.
         leave: set by a test whose callers are to hang up.
@@ -135,15 +137,18 @@ class Upstream:
     finish: str = "stop"
     takes_schema: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
+    most: float = math.inf
     go: threading.Event = field(default_factory=threading.Event)
     waits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     left: threading.Event = field(default_factory=threading.Event)
     leave: threading.Event = field(default_factory=threading.Event)
 
-    def answer(self, *texts: str | dict[str, Any], finish: str = "stop", takes_schema: bool = True) -> None:
+    def answer(
+        self, *texts: str | dict[str, Any], finish: str = "stop", takes_schema: bool = True, most: float = math.inf
+    ) -> None:
         """What comes next; forgets what was asked."""
         self.texts = [text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for text in texts]
-        self.finish, self.takes_schema, self.asked = finish, takes_schema, []
+        self.finish, self.takes_schema, self.most, self.asked = finish, takes_schema, most, []
         self.go.set()
         self.left.clear()
         self.leave.clear()
@@ -182,7 +187,7 @@ def run_upstream() -> Iterator[Upstream]:
         class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                if not upstream.go.is_set():
+                if not upstream.go.is_set() or len(upstream.asked) >= upstream.most:
                     self._wait()
                 status, answer = upstream.reply(body)
                 data = json.dumps(answer).encode()

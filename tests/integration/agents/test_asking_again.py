@@ -115,12 +115,39 @@ def test_a_caller_who_leaves_ends_the_work_and_frees_the_place(scripted: Agents,
     assert scripted.ask(ANALYSIS, PROBLEM).status_code == 200
 
 
-def leave(agents: Agents, upstream: Upstream) -> None:
+def test_how_far_a_call_is_can_be_asked_by_who_began_it_while_it_lasts(scripted: Agents, upstream: Upstream) -> None:
+    def ask(request_id: str, key: str = scripted.key) -> httpx.Response:
+        return httpx.get(f"{scripted.url}/v1/calls/{request_id}", headers={"authorization": f"Bearer {key}"})
+
+    upstream.answer("no", most=1)
+    with ThreadPoolExecutor(1) as pool:
+        leaving = pool.submit(leave, scripted, upstream, "one-call")
+        wait_for(lambda: ask("one-call").json().get("attempts") == 1, "the second attempt")
+        asked = ask("one-call").json()
+        others = [ask("another-call"), ask("one-call", key="sk-wrong")]
+        upstream.leave.set()
+        leaving.result()
+
+    assert asked.pop("time_s") > 0
+    assert asked == {
+        "agent": "analysis",
+        "model": "local-chat",
+        "attempts": 1,
+        "max_attempts": 3,
+        "prompt_tokens": 7,
+        "completion_tokens": 5,
+    }
+    assert [(other.status_code, other.json()["code"]) for other in others] == [(404, "not_found")] * 2
+    wait_for(lambda: ask("one-call").status_code == 404, "the call's end")
+
+
+def leave(agents: Agents, upstream: Upstream, request_id: str = "") -> None:
     """Ask, and hang up as soon as the test says so."""
     body = json.dumps(PROBLEM).encode()
     address = httpx.URL(agents.url)
     with socket.create_connection((address.host, address.port or 0)) as connection:
         head = f"POST {ANALYSIS} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {agents.key}\r\n"
+        head += f"x-request-id: {request_id}\r\n" if request_id else ""
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         assert upstream.leave.wait(120)

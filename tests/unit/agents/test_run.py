@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.core.agents.replies import AgentRefusal, parse_reply
+from stackctl.core.agents.replies import AgentRefusal, describe_progress, parse_reply
 from stackctl.core.agents.run import (
     ANALYSIS,
     QUESTIONS,
@@ -152,6 +152,16 @@ def test_a_refusal_says_what_is_next(answer: Answer, message: str, hint: str) ->
 
     assert message in raised.value.message
     assert hint in raised.value.hint
+
+
+def test_how_far_a_call_is_is_told_where_the_agents_say_it() -> None:
+    facts = {"attempts": 0, "max_attempts": 3, "prompt_tokens": 0, "completion_tokens": 0}
+    again = {**facts, "attempts": 1, "prompt_tokens": 590, "completion_tokens": 462}
+
+    assert describe_progress(Answer(200, json.dumps(facts))) == ", attempt 1 of 3"
+    assert describe_progress(Answer(200, json.dumps(again))) == ", attempt 2 of 3, 1052 tokens in those before"
+    for silent in (Answer(404, '{"code": "not_found"}'), Answer(0, error="refused"), Answer(200, "[]")):
+        assert describe_progress(silent) == ""
 
 
 def test_the_raw_answer_comes_along() -> None:
