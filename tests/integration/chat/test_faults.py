@@ -72,7 +72,8 @@ def test_a_full_service_says_so_at_once(service: ChatApi) -> None:
                 if number == 2:  # a made-up key is refused before it waits
                     wait_for(lambda: "chat_api_requests_running 2.0" in client.get("/metrics").text, "both places' use")
                     made_up = {"user_message": "ping", "openai_api_key": "sk-made-up"}
-                    assert client.post(CHAT, json=made_up, timeout=30).json()["code"] == "invalid_key"
+                    assert client.post(CHAT, json=made_up).json()["code"] == "invalid_key"
+                    assert "chat_api_requests_running 2.0" in client.get("/metrics").text
                 connection = running.enter_context(socket.create_connection(("127.0.0.1", service.port)))
                 connection.sendall(head.encode() + b"\r\n\r\n" + sent)
             wait_for(lambda: "chat_api_requests_inside 3.0" in client.get("/metrics").text, "three requests")

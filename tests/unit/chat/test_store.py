@@ -158,5 +158,7 @@ def test_the_sessions_of_an_owner_are_listed_with_the_number_of_their_turns(tmp_
                 server.do(partial(store.add_turn, owner=owner, name=name, turn=turn, now=2.0))
         listed = server.do(lambda it: store.list_sessions(it, b"a"))
         assert [(session.name, turns) for session, turns in listed] == [("two", 2), ("none", 0)]
+        newest = server.do(lambda it: store.list_sessions(it, b"a", most=1))
+        assert [session.name for session, _ in newest] == ["two"]
         assert server.do(lambda it: store.owns_any(it, b"b"))
         assert not server.do(lambda it: store.owns_any(it, b"nobody"))

@@ -65,7 +65,7 @@ class _Work:
         return BegunSession(**facts.model_dump(), session_token=owner.token or None)
 
     async def list(self, request: Request) -> SessionList:
-        """The caller's sessions."""
+        """The caller's sessions, the one used last first; of more than a thousand, those used last."""
         sessions = self._find_sessions()
         owner = await self._find_owner(sessions, request)
         found = await sessions.do(lambda it: store.list_sessions(it, owner.hash))

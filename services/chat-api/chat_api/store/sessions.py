@@ -19,6 +19,8 @@ from chat_api.store.schema import FullError, TakenError
 MOST_TURNS = 1000
 # Of one export.
 MOST_EXPORTED = 100_000
+# Of one list.
+MOST_LISTED = 1000
 _COLUMNS = "id, owner, name, created_at, used_at, summary, summarised"
 
 
@@ -73,13 +75,13 @@ def find_session(connection: Connection, owner: bytes, name: str) -> StoredSessi
     return next(_read_sessions(connection, query, owner, name), None)
 
 
-def list_sessions(connection: Connection, owner: bytes) -> list[tuple[StoredSession, int]]:
-    """The owner's sessions with the number of their turns, the one used last first."""
-    query = f"SELECT {_COLUMNS} FROM sessions WHERE owner = ? ORDER BY used_at DESC, id DESC"  # noqa: S608, names of our own
-    found = list(_read_sessions(connection, query, owner))
-    query = "SELECT session, max(number) FROM turns JOIN sessions ON id = session WHERE owner = ? GROUP BY session"
-    last: dict[int, int] = dict(connection.run(query, (owner,)))
-    return [(session, last.get(session.id, 0)) for session in found]
+def list_sessions(connection: Connection, owner: bytes, most: int = MOST_LISTED) -> list[tuple[StoredSession, int]]:
+    """So many of the owner's sessions, the one used last first, with the numbers of their turns."""
+    order = "FROM sessions WHERE owner = ? ORDER BY used_at DESC, id DESC LIMIT ?"
+    last_turn = "(SELECT max(number) FROM turns WHERE session = sessions.id)"
+    last: dict[int, int | None] = dict(connection.run(f"SELECT id, {last_turn} {order}", (owner, most)))
+    found = _read_sessions(connection, f"SELECT {_COLUMNS} {order}", owner, most)
+    return [(session, last[session.id] or 0) for session in found]
 
 
 def owns_any(connection: Connection, owner: bytes) -> bool:
