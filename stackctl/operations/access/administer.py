@@ -6,23 +6,15 @@ only it opens the file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stackctl.core.access.replies import AdminReply, explain_refusal, parse_printed
-from stackctl.core.machine.host import RuntimeName, choose_runtime
+from stackctl.core.access.replies import AdminReply, explain_refusal
 from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.settings.sources import check_secrets
-from stackctl.core.site.loaded_site import LoadedSite
-from stackctl.errors import RuntimeFailure
 from stackctl.operations.effects import Effects
-from stackctl.operations.site.load import load_site
 from stackctl.operations.site.load_settings import load_settings
-from stackctl.operations.site.placement import choose_for_release
-from stackctl.operations.site.render import build_plan, render_site
-from stackctl.operations.site.state import load_state
 
 ACTION_S = 30.0
 
@@ -63,29 +55,9 @@ def ask(effects: Effects, action: Mapping[str, Any], timeout_s: float = ACTION_S
     check_secrets(settings, ".env")
     url = find_gateway_url(settings)
     reply = effects.network.post_action(url, settings.gateway_admin_key, action, timeout_s)
-    return (reply, "") if reply is not None else _ask_program(effects, action)
+    if reply is not None:
+        return reply, ""
+    # With all that a stack is rendered from, which nobody needs who asks a gateway that runs.
+    from stackctl.operations.access.stopped_gateway import ask_program
 
-
-def _ask_program(effects: Effects, action: Mapping[str, Any]) -> tuple[AdminReply, RuntimeName]:
-    """The answer of the gateway's program, run once beside no gateway, and the runtime that it ran in."""
-    loaded = load_site(effects)
-    name = _choose_runtime(effects, loaded)
-    runtime = effects.runtimes.make(name, loaded, "none")
-    plan = build_plan(loaded, render_site(effects, loaded), name, "none")
-    done = runtime.administer(plan, json.dumps(action), effects.terminal.report)
-    reply = parse_printed(done.stdout)
-    if done.code or reply is None:
-        raise RuntimeFailure(
-            f"The gateway's state could not be opened while it is stopped: {done.render_failure()}",
-            "run 'stackctl up', and then the same again",
-        )
-    return reply, name
-
-
-def _choose_runtime(effects: Effects, loaded: LoadedSite) -> RuntimeName:
-    """The runtime whose state is meant: where the stack is, or where it would be started."""
-    state = load_state(effects.files, effects.paths)
-    if state is not None:
-        return state.runtime
-    wanted, _ = choose_for_release(loaded, loaded.settings.stack_runtime, "")
-    return choose_runtime(effects.machine.load_host(wanted != "process"), wanted).value
+    return ask_program(effects, action)

@@ -12,7 +12,6 @@ from stackctl.core.health.probes import read_json
 from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.settings.settings import split_names
 from stackctl.errors import Finding, Severity
-from stackctl.operations.site.load_settings import load_settings
 
 if TYPE_CHECKING:
     from stackctl.core.settings.settings import Settings
@@ -22,13 +21,8 @@ _ASK_S = 3.0
 _RULES = {"local": "each gateway counts alone", "refuse": "what has limits is refused"}
 
 
-def check_limits(effects: Effects) -> tuple[Finding, ...]:
-    """A warning where Redis is away; that the gateway does not run or hangs is for others to say.
-
-    Raises:
-        ConfigError: the site's settings cannot be read.
-    """
-    settings = load_settings(effects)[0].values
+def check_limits(effects: Effects, settings: Settings) -> tuple[Finding, ...]:
+    """A warning where Redis is away; that the gateway does not run or hangs is for others to say."""
     if not _is_shared(settings):
         return ()
     answer = effects.network.fetch(

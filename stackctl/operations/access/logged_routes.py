@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from stackctl.core.settings.places import find_gateway_url
 from stackctl.core.text.moments import write_moment
 from stackctl.errors import Finding, RuntimeFailure, Severity
-from stackctl.operations.site.load_settings import load_settings
 
 if TYPE_CHECKING:
     from stackctl.core.settings.settings import Settings
@@ -38,13 +37,8 @@ class LoggedRoute:
     source: str
 
 
-def check_content_log(effects: Effects) -> tuple[Finding, ...]:
-    """A warning for each route that the running gateway writes down; nothing where it cannot be asked.
-
-    Raises:
-        ConfigError: the site's settings cannot be read.
-    """
-    settings: Settings = load_settings(effects)[0].values
+def check_content_log(effects: Effects, settings: Settings) -> tuple[Finding, ...]:
+    """A warning for each route that the running gateway writes down; nothing where it cannot be asked."""
     url = find_gateway_url(settings)
     try:
         reply = effects.network.post_action(url, settings.gateway_admin_key, {"do": "logging.show"}, _ASK_S)

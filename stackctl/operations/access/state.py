@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from stackctl.core.health.gateway_state import find_unusable_cache, find_unusable_state
 from stackctl.core.settings.places import find_gateway_url
 from stackctl.errors import Finding, RuntimeFailure, Severity
-from stackctl.operations.site.load_settings import load_settings
 
 if TYPE_CHECKING:
     from stackctl.core.settings.settings import Settings
@@ -20,13 +19,8 @@ _ASK_S = 3.0
 _UNAVAILABLE = 503
 
 
-def check_state(effects: Effects) -> tuple[Finding, ...]:
-    """Warnings where the gateway runs and has no state, or no cache; whether it runs is for others to say.
-
-    Raises:
-        ConfigError: the site's settings cannot be read.
-    """
-    settings = load_settings(effects)[0].values
+def check_state(effects: Effects, settings: Settings) -> tuple[Finding, ...]:
+    """Warnings where the gateway runs and has no state, or no cache; whether it runs is for others to say."""
     url = find_gateway_url(settings)
     health = effects.network.fetch(f"{url}/health", key=settings.gateway_admin_key, timeout_s=_ASK_S)
     found = find_unusable_cache(health), find_unusable_state(health) or _check_keys(effects, url, settings)

@@ -64,7 +64,7 @@ def run_doctor(effects: Effects) -> tuple[Finding, ...]:
         problems = error.findings or (Finding("configuration", error.message, error.hint),)
         return (*problems, *check_host(DoctorInput(host)))
     facts, problems = build_input(effects, host, loaded)
-    return (*problems, *describe_lan(effects, loaded), *check_state(effects), *check_host(facts))
+    return (*problems, *describe_lan(effects, loaded), *check_state(effects, loaded.settings), *check_host(facts))
 
 
 def set_fitting_context(effects: Effects) -> Mapping[str, int]:

@@ -54,14 +54,15 @@ def _add_remarks(effects: Effects, state: SiteState, status: StackStatus) -> Sta
     from stackctl.operations.access.limits import check_limits
     from stackctl.operations.access.logged_routes import check_content_log
     from stackctl.operations.access.state import check_state
-    from stackctl.operations.site.load_settings import find_successor
+    from stackctl.operations.site.load_settings import find_successor, load_settings
 
-    notice = find_successor(effects, state)
+    status = replace(status, notice=find_successor(effects, state))
     try:
-        warnings = (*check_state(effects), *check_limits(effects), *check_content_log(effects))
+        settings = load_settings(effects)[0].values
     except ConfigError:
-        warnings = ()
-    return replace(status, notice=notice, warnings=warnings)
+        return status
+    checks = (check_state, check_limits, check_content_log)
+    return replace(status, warnings=tuple(finding for check in checks for finding in check(effects, settings)))
 
 
 def load_logs(effects: Effects, services: tuple[str, ...], lines: int) -> dict[str, str]:
