@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 from stackctl.adapters.docker.container_fetch import fetch_inside, run_probe
 from stackctl.adapters.docker.container_gpu import explain_lost_gpu
 from stackctl.adapters.docker.containers import SiteContainers, read_epoch
-from stackctl.adapters.docker.image_fetch import build_image, check_command, check_named_image, pull_image
+from stackctl.adapters.docker.image_fetch import check_command
+from stackctl.adapters.docker.site_images import NO_IMAGES, SiteImages
 from stackctl.adapters.files.site_files import save_text
 from stackctl.adapters.machine.commands import run_command, stream_command
 from stackctl.core.access.offline_project import OFFLINE_FILE, build_offline_file, find_offline_image
 from stackctl.core.stack.names import COMPOSE_FILE, GATEWAY, OVERRIDE_FILE
 from stackctl.core.stack.runtime import Answer, CompletedCommand, ServiceState, StartPlan
-from stackctl.errors import ImageUnavailable, RuntimeFailure
+from stackctl.errors import RuntimeFailure
 
 if TYPE_CHECKING:
     from stackctl.core.apps.app import AppService
-    from stackctl.core.images.build import ImageBuild
-    from stackctl.core.images.checks import NamedImage
     from stackctl.core.machine.host import RuntimeName
     from stackctl.core.stack.stack import Service
 
@@ -42,12 +41,9 @@ class ComposeRuntime:
     Args:
         project: name of the Compose project.
         rendered_dir: path of the rendered files, two folders below the site's.
-        pulled: images that come from a registry when they are not there yet.
-        builds: images that are built here when they are not there yet.
+        images: what the containers are made of.
         uses_curl: whether the engine's image has curl (llama.cpp's) or Python (ours).
-        loaded: images that an installed release brought; then nothing is ever pulled.
         former: path of the state folder when the stack was started, if the site was moved since.
-        named: images that settings name; each is looked at before a container is made of it.
         keeps_state: whether the gateway's volume stays when the containers are removed.
     """
 
@@ -57,45 +53,31 @@ class ComposeRuntime:
         self,
         project: str,
         rendered_dir: Path,
-        pulled: tuple[str, ...],
-        builds: tuple[ImageBuild, ...],
-        uses_curl: bool,
-        loaded: tuple[str, ...] = (),
-        former: Path | None = None,
-        named: tuple[NamedImage, ...] = (),
+        images: SiteImages = NO_IMAGES,
         *,
+        uses_curl: bool,
+        former: Path | None = None,
         keeps_state: bool = True,
     ) -> None:
         self._containers = SiteContainers(project, rendered_dir, former)
-        self._named = named
         self._project = project
         self._rendered_dir = rendered_dir
-        self._pulled = pulled
-        self._builds = builds
+        self._images = images
         self._uses_curl = uses_curl
-        self._loaded = loaded
         self._keeps_state = keeps_state
 
     def list_commands(self, plan: StartPlan) -> tuple[str, ...]:
         """The commands that ``start`` would run, for a dry run."""
-        pulls = [f"docker pull {image}" for image in self._pulled if not self._has_image(image)]
-        missing = [item for item in self._builds if not self._has_image(item.tag)]
-        return (
-            *pulls,
-            *(shlex.join(item.build_argv()) for item in missing),
-            shlex.join(self._compose_up(plan)),
-        )
+        return (*self._images.list_commands(self._containers.connect), shlex.join(self._compose_up(plan)))
 
     def prepare(self, plan: StartPlan, report: Callable[[str], None]) -> None:
         """Build and pull the images that are not there.
 
         Raises:
-            RuntimeFailure: a build or a pull failed; has the end of its output.
-            ImageUnavailable: an image of the installed release is not in the Docker engine.
-            ConfigError: a setting names an image of another program or for another processor.
+            RuntimeFailure: another site uses this project name; and what ``SiteImages.bring`` raises.
         """
         self._containers.check_owner()
-        self._bring_images(report, lambda image: True)
+        self._images.bring(self._containers.connect, self._logs, report)
 
     def administer(self, plan: StartPlan, action: str, report: Callable[[str], None]) -> CompletedCommand:
         """Have the gateway's program do one action on the state, in a container that then goes.
@@ -110,7 +92,8 @@ class ComposeRuntime:
         file = self._rendered_dir / OFFLINE_FILE
         text = build_offline_file(self._load_project(plan))
         save_text(file, text, mode=0o600)
-        self._bring_images(report, lambda image: image == find_offline_image(text))
+        used = find_offline_image(text)
+        self._images.bring(self._containers.connect, self._logs, report, lambda image: image == used)
         run = ["run", "--rm", "--no-deps", "--no-TTY", "--quiet-pull", GATEWAY]
         base = ["docker", "compose", "--project-name", self._project, "--file", str(file), "--env-file", "/dev/null"]
         # What the file refers to, where the state is in a database, comes by variables of this command's own.
@@ -128,25 +111,6 @@ class ComposeRuntime:
         done = run_command(argv, STOP_TIMEOUT_S, self._place_files(plan))
         check_command(done, "docker compose config failed", _explain(done.stderr))
         return done.stdout
-
-    def _bring_images(self, report: Callable[[str], None], wants: Callable[[str], bool]) -> None:
-        """Build and pull those images that are wanted and not there."""
-        missing = [image for image in self._loaded if wants(image) and not self._has_image(image)]
-        if missing:
-            raise ImageUnavailable(
-                f"The engine does not have images of the installed release: {', '.join(missing)}.",
-                "run 'stackctl offline-load' with its bundle again: it brings what is missing",
-            )
-        # Pulls first: what no registry gives is known before minutes of building.
-        for image in self._pulled:
-            if wants(image) and not self._has_image(image):
-                pull_image(image, report)
-        for named in self._named:
-            if wants(named.image):
-                check_named_image(self._containers.connect(), named)
-        for build in self._builds:
-            if wants(build.tag) and not self._has_image(build.tag):
-                build_image(build, self._rendered_dir.parent / "logs" / f"build-{build.title}.log", report)
 
     def start(self, plan: StartPlan, report: Callable[[str], None]) -> tuple[str, ...]:
         """Bring the containers to what the files say; names of the services that were created or started.
@@ -260,7 +224,7 @@ class ComposeRuntime:
             "--detach",
             "--remove-orphans",
             "--no-build",
-            *(["--pull", "never"] if self._loaded else ["--quiet-pull"]),
+            *(["--pull", "never"] if self._images.loaded else ["--quiet-pull"]),
         ]
 
     def _choose_files(self, plan: StartPlan, files: tuple[str, ...]) -> list[str]:
@@ -283,20 +247,15 @@ class ComposeRuntime:
         return {"STACK_RENDERED": str(self._rendered_dir)} if plan.override else {}
 
     @property
+    def _logs(self) -> Path:
+        return self._rendered_dir.parent / "logs"
+
+    @property
     def _site(self) -> Path:
         return self._rendered_dir.parent.parent
 
     def _compose(self, *arguments: str) -> CompletedCommand:
         return run_command(["docker", "compose", "--project-name", self._project, *arguments], STOP_TIMEOUT_S)
-
-    def _has_image(self, name: str) -> bool:
-        from docker.errors import ImageNotFound
-
-        try:
-            self._containers.connect().images.get(name)
-        except ImageNotFound:
-            return False
-        return True
 
 
 def _explain(stderr: str) -> str:

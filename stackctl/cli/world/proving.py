@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from stackctl.adapters.bundle.offline_folder import OfflineFolder
 from stackctl.adapters.docker import image_events
 from stackctl.adapters.docker.compose_runtime import ComposeRuntime
+from stackctl.adapters.docker.site_images import SiteImages
 from stackctl.adapters.process import namespaces
 from stackctl.cli.world.loading import find_image_check
 from stackctl.core.bundle.format.installed_paths import OFFLINE_FOLDER
@@ -39,10 +40,8 @@ def build_rehearsal_effects(effects: Effects) -> RehearsalEffects:
         make_rehearsal=lambda project, folder, loaded, images: ComposeRuntime(
             project,
             folder,
-            (),
-            (),
+            SiteImages(loaded=images),
             uses_curl=loaded.compose.engine.launcher is None,
-            loaded=images,
             keeps_state=False,
         ),
         stop_containers=image_events.stop_containers,

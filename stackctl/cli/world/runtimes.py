@@ -39,7 +39,7 @@ class SiteRuntimes:
         if state.runtime == "compose":
             from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 
-            return ComposeRuntime(state.project, self.paths.rendered_dir, (), (), uses_curl=True, former=former)
+            return ComposeRuntime(state.project, self.paths.rendered_dir, uses_curl=True, former=former)
         from stackctl.adapters.process.process_runtime import ProcessRuntime
 
         return ProcessRuntime(self.paths.state_dir, self.paths.rendered_dir, (), former)
@@ -54,7 +54,7 @@ class SiteRuntimes:
                 return ()
             from stackctl.adapters.docker.compose_runtime import ComposeRuntime
 
-            return tuple(ComposeRuntime(item, self.paths.rendered_dir, (), (), uses_curl=True) for item in projects)
+            return tuple(ComposeRuntime(item, self.paths.rendered_dir, uses_curl=True) for item in projects)
         from stackctl.adapters.process.process_runtime import ProcessRuntime
 
         runtime = ProcessRuntime(self.paths.state_dir, self.paths.rendered_dir, ())
@@ -62,6 +62,7 @@ class SiteRuntimes:
 
     def _make_compose(self, loaded: LoadedSite, gpu: str, former: Path | None) -> ComposeRuntime:
         from stackctl.adapters.docker.compose_runtime import ComposeRuntime
+        from stackctl.adapters.docker.site_images import SiteImages
         from stackctl.core.images.build import list_builds, list_loaded, list_pulls
         from stackctl.core.images.checks import list_named_images
 
@@ -69,12 +70,14 @@ class SiteRuntimes:
         return ComposeRuntime(
             settings.stack_name,
             self.paths.rendered_dir,
-            list_pulls(images, gpu),
-            list_builds(settings, engine, images, str(self.paths.data_root), gpu),
+            SiteImages(
+                list_pulls(images, gpu),
+                list_builds(settings, engine, images, str(self.paths.data_root), gpu),
+                list_loaded(images, gpu),
+                list_named_images(settings, engine, images),
+            ),
             uses_curl=engine.launcher is None,
-            loaded=list_loaded(images, gpu),
             former=former,
-            named=list_named_images(settings, engine, images),
         )
 
     def _make_process(self, loaded: LoadedSite, former: Path | None) -> ProcessRuntime:

@@ -82,7 +82,7 @@ def start_engine(site: Site, *overlays: str) -> ComposeRuntime:
     argv += ["up", "--detach", "--no-deps", SERVICE]
     done = subprocess.run(argv, env=build_environment(site.keys), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return ComposeRuntime(site.name, rendered, (), (), uses_curl=True)
+    return ComposeRuntime(site.name, rendered, uses_curl=True)
 
 
 def run_inside(site: Site, *argv: str) -> str:

@@ -24,7 +24,7 @@ def test_an_edit_recreates_what_it_changes_and_down_leaves_nothing(stopped: Site
     first = site.list_ids()
     assert set(first) == {"api-gateway", "ingress", "inference-chat"}
 
-    site.set(INFERENCE_THREADS="")  # as many as the engine likes
+    site.set(INFERENCE_THREADS="2")
     site.run_well("up")
     second = site.list_ids()
     assert second["api-gateway"] == first["api-gateway"]

@@ -60,7 +60,7 @@ def test_a_driver_that_hangs_in_the_container_is_told_and_holds_up_nothing(
     monkeypatch.setattr(container_gpu, "SMI_TIMEOUT_S", 1)
     monkeypatch.setattr(container_gpu, "ASK_GPU", tuple("1" if part == "5" else part for part in ASK_GPU))
     monkeypatch.setattr(container_gpu, "run_inside", LocalContainer.run)
-    runtime = ComposeRuntime("p", tmp_path, (), (), uses_curl=True)
+    runtime = ComposeRuntime("p", tmp_path, uses_curl=True)
     monkeypatch.setattr(runtime._containers, "list_all", lambda: {"inference-chat": LocalContainer(tmp_path)})
     told = runtime.explain_lost_gpu("inference-chat")
     assert (told.startswith(said), bool(told)) == (True, bool(said))

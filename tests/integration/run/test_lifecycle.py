@@ -89,7 +89,7 @@ def test_up_twice_changes_nothing(up_site: Site) -> None:
 
 def test_an_engine_setting_restarts_the_engines_alone(up_site: Site) -> None:
     before = up_site.find_pids()
-    up_site.configure(INFERENCE_THREADS="")  # as many as the engine likes
+    up_site.configure(INFERENCE_THREADS="2")
     started = up_site.run_json("up")["started"]
     changed = list_changed(before, up_site.find_pids())
     assert changed == set(started) == {CHAT_SERVICE, EMBEDDING_SERVICE}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stackctl.adapters.docker.compose_runtime import ComposeRuntime
+from stackctl.adapters.docker.site_images import SiteImages
 from stackctl.core.bundle.format.manifest import Manifest, PackedEngine, encode_manifest, seal_manifest
 from stackctl.core.bundle.load.release import explain_successor, find_short_id, title_release
 from stackctl.core.health.probes import Status
@@ -120,8 +121,7 @@ def test_images_are_those_that_were_loaded_and_are_never_pulled_or_built(world: 
 def test_compose_is_told_never_to_pull(world: World, release: Manifest) -> None:
     world.answers["/v1/chat/completions"] = ANSWER
     plan = run_up(world.effects).running.plan
-    released = ComposeRuntime("p", Path("/r"), (), (), uses_curl=True, loaded=("a.invalid/b:1",))
-    released._has_image = lambda name: True  # type: ignore[method-assign]
+    released = ComposeRuntime("p", Path("/r"), SiteImages(loaded=("a.invalid/b:1",)), uses_curl=True)
     (command,) = released.list_commands(plan)
     assert command.endswith("up --detach --remove-orphans --no-build --pull never")
 
