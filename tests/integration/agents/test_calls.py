@@ -120,4 +120,5 @@ def test_health_metrics_and_the_document_say_what_they_should(agents: Agents) ->
     assert 'agents_calls_total{agent="analysis",outcome="ok"}' in metrics
     assert agents.key not in metrics
     paths = agents.get("/openapi.json").json()["paths"]
-    assert {ANALYSIS, QUESTIONS, REQUIREMENTS, "/health/live", "/health/ready"} == paths.keys()
+    calls = {ANALYSIS, QUESTIONS, REQUIREMENTS, "/v1/calls/{request_id}"}
+    assert {*calls, "/health/live", "/health/ready"} == paths.keys()
