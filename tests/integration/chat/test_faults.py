@@ -194,8 +194,15 @@ def test_a_service_that_takes_no_keys_of_providers_and_has_a_wrong_one_of_its_ow
     options = {"GATEWAY_URL": provider_gateway.url, "GATEWAY_KEY": "sk-of-nobody"}
     with run_chat_api(tmp_path, options) as running, running.client() as client:
         assert ask(client, "ok@one", False, openai_api_key=OWN) == (401, "invalid_key")
-        refused = client.post(CHAT, json={"user_message": "hi", "free_mode": True, "model": "ok@one"}).json()
-        assert (refused["status"], refused["code"], refused["kind"]) == (503, "service_key_refused", "configuration")
+        for history in ([], ["user: hi", "assistant: hello"]):
+            sent = {"user_message": "hi", "free_mode": True, "model": "ok@one", "conversation_history": history}
+            refused = client.post(CHAT, json=sent).json()
+            assert (refused["status"], refused["code"], refused["kind"]) == (
+                503,
+                "service_key_refused",
+                "configuration",
+            )
+        assert client.get("/api/v1/system/info").json()["gateway"] == {"status": "service_key_refused"}
 
 
 def test_without_a_gateway_it_lives_and_is_not_ready(tmp_path: Path) -> None:

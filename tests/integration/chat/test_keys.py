@@ -70,6 +70,19 @@ def tell_chat(client: httpx.Client) -> tuple[int, str]:
     return (200, "") if answer.status_code == 200 else tell(answer)
 
 
+def test_a_key_that_has_used_up_its_limits_opens_what_is_its_own(options: dict[str, str], chat_site: Site) -> None:
+    """Nothing of a limit is taken for that, so that nobody has to wait to delete what is kept."""
+    key = chat_site.run_json("keys", "create", "chat-often", "--rpm", "1")["secret"]
+    with (
+        run_chat_api(Path(options["FOLDER"]).parent, options) as running,
+        running.client(**{"x-api-key": key}) as client,
+    ):
+        turn = client.post(CHAT, json=TURN, headers=ONCE)
+        assert tell_chat(client) == (429, "rate_limit_exceeded")
+        assert client.post(CHAT, json=TURN, headers=ONCE).text == turn.text
+        assert client.delete(f"{SESSIONS}/s").status_code == 204
+
+
 def test_while_the_gateway_is_away_nothing_kept_is_given_or_lost(
     service: ChatApi, options: dict[str, str], chat_site: Site, tmp_path: Path
 ) -> None:
