@@ -167,8 +167,10 @@ def test_a_providers_key_is_used_for_its_request_alone(
         assert ask(client, "ok@one", stream, free_mode=True) == (200, "default")
         assert provider.seen("ok@one").requests[-1].headers["authorization"] == "Bearer gateways-one"
         assert ask(client, "none", stream, openai_api_key=OWN) == (403, "provider_key_not_taken")
-        # A fallback would be answered with the gateway's own key: normal mode takes the caller's alone.
-        assert ask(client, "falls", stream, openai_api_key=OWN) == (403, "provider_key_not_used")
+        # A fallback would be asked with the gateway's own key: normal mode takes the caller's alone.
+        before = provider.seen("ok@two").count
+        assert ask(client, "falls", stream, openai_api_key=OWN) == (503, "gateway_failed")
+        assert provider.seen("ok@two").count == before
         assert ask(client, "falls", stream, openai_api_key=OWN, free_mode=True) == (200, "default")
         assert ask(client, "ok@one", stream, openai_api_key=provider_gateway.key) == (200, "user")
         assert provider.seen("ok@one").requests[-1].headers["authorization"] == "Bearer gateways-one"

@@ -55,8 +55,9 @@ def gateway(provider: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iter
         assert not [content for content in held if OWN.encode() in content]
 
 
-def ask(gateway: DrillGateway, model: str, key: str = OWN) -> httpx.Response:
-    headers = {"authorization": f"Bearer {gateway.key}"} | ({"x-provider-key": key} if key else {})
+def ask(gateway: DrillGateway, model: str, key: str = OWN, only: str = "") -> httpx.Response:
+    sent = {"x-provider-key": key, "x-provider-key-only": only}
+    headers = {"authorization": f"Bearer {gateway.key}"} | {name: value for name, value in sent.items() if value}
     body = {**Ask("chat", False, "ok").body, "model": model}
     return httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=TIMEOUT_S)
 
@@ -83,6 +84,14 @@ def test_a_fallback_at_another_provider_never_sees_it(gateway: DrillGateway, pro
     seen = find_last(provider, "ok@two")
     assert OWN not in repr(seen)
     assert seen.headers["authorization"] == "Bearer gateways-two"
+
+
+def test_who_asks_with_this_key_alone_is_not_answered_by_a_fallback(gateway: DrillGateway, provider: StandIn) -> None:
+    before = provider.seen("ok@two").count
+    failed = ask(gateway, "first", only="true")
+    assert (failed.status_code, failed.json()["error"]["code"]) == (503, "upstream_error")
+    assert provider.seen("ok@two").count == before
+    assert ask(gateway, "ok@one", only="true").headers["x-gateway-provider-key"] == "caller"
 
 
 def test_a_route_takes_one_only_where_it_says_so(gateway: DrillGateway, provider: StandIn) -> None:

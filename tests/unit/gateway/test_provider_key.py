@@ -7,8 +7,8 @@ from gateway.catalog.parse import parse_catalog
 from gateway.catalog.values import Provider, ProviderKeyRule, Route, Target
 from gateway.errors import RefusedError
 from gateway.formats.call import Call
-from gateway.policy.provider_key import find_provider_key, use_key
-from gateway.routing.router import _list_targets
+from gateway.policy.provider_key import find_provider_key, use_key, wants_own_alone
+from gateway.routing.targets import list_targets
 
 NAMES = {"house": True, "one": False, "other": False}
 TARGETS = {
@@ -62,7 +62,37 @@ def test_where_a_key_is_required_nobody_elses_is_used_up() -> None:
     call = Call("chat", {}, "mine", "r", provider_key="sk-own")
     for rule, expected in (("allowed", ["house", "one", "other"]), ("required", ["house", "one"])):
         route = build_route(rule, "house", "one", "other")  # type: ignore[arg-type]
-        assert [target.name for target in _list_targets(call, route)] == expected
+        assert [target.name for target in list_targets(call, route)] == expected
+
+
+def test_a_caller_who_pays_alone_is_answered_by_nobody_else() -> None:
+    call = Call("chat", {}, "mine", "r", provider_key="sk-own", is_on_own_key=True)
+    for rule in ("allowed", "required"):
+        route = build_route(rule, "house", "one", "other")
+        assert [target.name for target in list_targets(call, route)] == ["one"]
+    with pytest.raises(RefusedError) as caught:
+        list_targets(call, build_route("allowed", "house"))
+    assert (caught.value.error.status, caught.value.error.code) == (403, "provider_key_not_taken")
+
+
+@pytest.mark.parametrize(
+    ("sent", "key", "expected"),
+    [
+        ((), "sk-own", False),
+        ((b"false",), "", False),
+        ((b" True ",), "sk-own", True),
+        ((b"true",), "", "403 provider_key_needed"),
+        ((b"1",), "sk-own", "400 invalid_provider_key"),
+        ((b"",), "sk-own", "400 invalid_provider_key"),
+        ((b"true", b"false"), "sk-own", "400 invalid_provider_key"),
+    ],
+)
+def test_who_pays_alone_says_so_in_one_way(sent: tuple[bytes, ...], key: str, expected: object) -> None:
+    try:
+        found: object = wants_own_alone([(b"x-provider-key-only", value) for value in sent], key)
+    except RefusedError as refusal:
+        found = f"{refusal.error.status} {refusal.error.code}"
+    assert found == expected
 
 
 def test_the_key_is_not_shown_by_what_holds_it() -> None:

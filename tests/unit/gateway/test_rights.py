@@ -16,7 +16,7 @@ from gateway.catalog.values import Route
 from gateway.errors import RefusedError
 from gateway.formats.call import Call
 from gateway.policy.rights import list_models
-from gateway.routing.router import _list_targets
+from gateway.routing.targets import list_targets
 from gateway.state.database import prepare
 from gateway.state.values import Caller, Key, Terms
 
@@ -77,7 +77,7 @@ def test_a_key_for_local_models_is_not_shown_what_only_others_serve() -> None:
 
 def find_targets(caller: Caller, name: str) -> list[str]:
     route: Route = CATALOG.routes[name]
-    return [target.name for target in _list_targets(Call("chat", {}, name, "r", caller), route)]
+    return [target.name for target in list_targets(Call("chat", {}, name, "r", caller), route)]
 
 
 def test_a_key_for_local_models_never_reaches_a_fallback_outside() -> None:

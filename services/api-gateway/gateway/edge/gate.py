@@ -39,7 +39,7 @@ from gateway.observe.logs import note
 from gateway.observe.metrics import CONTENT_TYPE, render_metrics
 from gateway.policy.access import check_admin, find_caller, has_form_of_key
 from gateway.policy.fields import check_fields
-from gateway.policy.provider_key import find_provider_key
+from gateway.policy.provider_key import find_provider_key, wants_own_alone
 from gateway.policy.rights import can_answer, check_model, list_models, may_ask
 from gateway.settings import Settings
 from gateway.state.values import Caller
@@ -178,7 +178,10 @@ class Gate:
         }
         request_id, caller = exchange.request_id, exchange.caller
         key = find_provider_key(scope["headers"], route)
-        exchange.call = Call(endpoint.format, fields, fields["model"], request_id, caller, headers, len(body), key)
+        alone = wants_own_alone(scope["headers"], key)
+        exchange.call = Call(
+            endpoint.format, fields, fields["model"], request_id, caller, headers, len(body), key, alone
+        )
         return exchange.call, route
 
     def _find_route(self, endpoint: Endpoint, fields: dict[str, Any], caller: Caller) -> Route:

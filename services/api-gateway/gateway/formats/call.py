@@ -22,6 +22,7 @@ class Call:
         headers: request headers for the server, such as ``anthropic-beta``; names in lower case.
         size_bytes: of the body as JSON, by which its tokens are estimated before a server has counted them.
         provider_key: the caller's own key for the provider, never kept; empty for the gateway's.
+        is_on_own_key: whether nothing may be asked that this key does not pay for.
     """
 
     format: str
@@ -32,6 +33,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     size_bytes: int = 0
     provider_key: str = field(default="", repr=False)
+    is_on_own_key: bool = False
 
     @property
     def choices(self) -> int:

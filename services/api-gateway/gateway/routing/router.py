@@ -19,7 +19,7 @@ from gateway.catalog.values import Route, Target
 from gateway.errors import ApiError, RefusedError
 from gateway.formats.call import Call
 from gateway.lanes.abilities import find_warning
-from gateway.lanes.choose import build_stream_request, can_serve
+from gateway.lanes.choose import build_stream_request
 from gateway.lanes.count import carry_count
 from gateway.lanes.reply import Reply
 from gateway.lanes.stream import carry_stream, describe_cut
@@ -27,12 +27,12 @@ from gateway.lanes.upstream import Upstream
 from gateway.lanes.whole import carry_embeddings, carry_rerank
 from gateway.observe.logs import note
 from gateway.outcomes import LEFT_OUT, PROVIDER_REFUSED_KEY, QUEUE_FULL, RATE_LIMITED, TIMED_OUT, Blame, TargetError
-from gateway.policy.provider_key import is_callers, may_be_asked, use_key
-from gateway.policy.rights import is_local_only
+from gateway.policy.provider_key import is_callers, use_key
 from gateway.queue.line import QueueError
 from gateway.queue.slots import Lease, SlotQueue
 from gateway.routing.breaker import Breaker
 from gateway.routing.limits import count_tokens, enter, wait_turn
+from gateway.routing.targets import list_targets
 
 _LOG = logging.getLogger("gateway.route")
 
@@ -90,7 +90,7 @@ class Router:
 
     async def _travel(self, journey: _Journey) -> None:
         call, route = journey.call, journey.route
-        targets = _list_targets(call, route)
+        targets = list_targets(call, route)
         left_out = []
         for place, target in enumerate(targets):
             # Asked when its turn has come: who is let through to see whether a target is back must go and see.
@@ -246,20 +246,6 @@ def _begin_anew(reply: Reply) -> None:
     if reply.usage:
         reply.course.spent.append(reply.usage)
     reply.usage, reply.course.first_at, reply.course.pieces = None, None, 0
-
-
-def _list_targets(call: Call, route: Route) -> list[Target]:
-    """The targets that may be asked and can answer; where none can, those that may, so that one of them says why.
-
-    Raises:
-        RefusedError: 403, the key or the route wants local targets alone, and there is none.
-    """
-    allowed = [item for item in route.targets if item.provider.is_local or not is_local_only(call.caller, route)]
-    allowed = [item for item in allowed if may_be_asked(item, route)]
-    if not allowed:
-        text = f"Model '{call.asked[:200]}' has no server in the building, and no other may be asked here."
-        raise RefusedError(ApiError(403, "no_local_target", text, "model"))
-    return [target for target in allowed if can_serve(target, call.format)] or allowed
 
 
 def _choose_delay(attempt: int, error: TargetError, journey: _Journey, is_last: bool) -> float | None:

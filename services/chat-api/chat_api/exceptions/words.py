@@ -73,9 +73,6 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "provider_key_refused": Problem(
         403, "The provider refused the key that you sent.", "제공자가 보내신 키를 거부했습니다."
     ),
-    "provider_key_not_used": Problem(
-        403, "This model would be answered without your key.", "이 모델은 보내신 키 없이 응답하게 됩니다."
-    ),
     "provider_key_not_taken": Problem(
         403, "This model takes no key of a provider.", "이 모델은 제공자의 키를 받지 않습니다."
     ),

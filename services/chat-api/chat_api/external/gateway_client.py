@@ -32,16 +32,20 @@ class Credentials:
     Attributes:
         key: of the gateway.
         provider_key: the caller's own at a provider; empty for none.
+        alone: whether nothing may be asked that this one does not pay for.
     """
 
     key: str
     provider_key: str = ""
+    alone: bool = False
 
     def build_headers(self) -> dict[str, str]:
         """As the gateway reads them."""
         headers = {"authorization": f"Bearer {self.key}"}
         if self.provider_key:
             headers["x-provider-key"] = self.provider_key
+        if self.alone:
+            headers["x-provider-key-only"] = "true"
         return headers
 
 

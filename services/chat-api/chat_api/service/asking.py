@@ -61,7 +61,7 @@ class Asker:
         """Ask for a completion; gives the answer once its head is there.
 
         Raises:
-            ChatApiException: it was refused or failed, or a provider's key was not used and none may take its place.
+            ChatApiException: it was refused or failed.
         """
         async with AsyncExitStack() as stack:
             who, asked_at = self.choose(key), time.monotonic()
@@ -74,8 +74,6 @@ class Asker:
             if not who.provider_key:
                 self._verdicts.keep(key, "gateway", asked_at)
             elif not answer.used_callers_key:
-                if not key.falls:
-                    raise OpenAIClientException("provider_key_not_used")
                 source = "default"
             yield Opened(answer, source)
 
@@ -169,8 +167,8 @@ class Asker:
         return self._add_payer(key)
 
     def _add_payer(self, key: SelectedKey) -> Credentials:
-        """A provider's key, beside the one that opens the gateway to it and pays where it is not used."""
-        return Credentials(self._free_key if key.falls else self._own_key, key.key)
+        """A provider's key, beside that which opens the gateway to it and, in free mode, pays where it is not used."""
+        return Credentials(self._free_key if key.falls else self._own_key, key.key, alone=not key.falls)
 
 
 def blame_service(refusal: ChatApiException) -> ChatApiException:
