@@ -23,9 +23,21 @@ def find_data_root() -> Path:
 
 
 def find_cache_dir(environment: Mapping[str, str]) -> Path:
-    """Folder that outlives sites: service environments and built engines."""
-    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "stackctl"
+    """Folder that outlives sites: service environments and built engines.
+
+    Raises:
+        ConfigError: nothing says where this user's files are, as in a container with a user of no name.
+    """
+    base = environment.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "stackctl"
+    try:
+        return Path.home() / ".cache" / "stackctl"
+    except RuntimeError as error:
+        raise ConfigError(
+            f"No home folder is known: HOME is not set, and user {os.geteuid()} has no entry in /etc/passwd.",
+            "set HOME to a folder that this user may write, as in 'HOME=/data stackctl up'",
+        ) from error
 
 
 def load_text(path: Path, *, is_exact: bool = False) -> str | None:

@@ -94,7 +94,8 @@ def load_disk(path: Path, root: Path = Path("/")) -> DiskSpace:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     free = shutil.disk_usage(existing).free
-    return DiskSpace(free, _find_file_system(existing.resolve(), _read(root / "proc/self/mounts")))
+    file_system = _find_file_system(existing.resolve(), _read(root / "proc/self/mounts"))
+    return DiskSpace(free, file_system, os.access(existing, os.W_OK | os.X_OK))
 
 
 def load_file_facts(path: Path, head_bytes: int = 0) -> FileFacts:

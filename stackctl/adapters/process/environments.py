@@ -123,14 +123,24 @@ def make_environment(
 @contextmanager
 def wait_for_lock(path: Path, on_line: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of something that sites share: one of them makes it, the others wait and find it made."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("a") as file:
+    with _open_lock(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             on_line(f"another stackctl makes {path.stem}; waiting for it")
             _wait_in_turns(file, path)
         yield
+
+
+def _open_lock(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path.open("a")
+    except OSError as error:
+        hint = "set XDG_CACHE_HOME to a folder that this user may write"
+        raise RuntimeFailure(
+            f"What the stack needs cannot be put into {path.parent}: {error.strerror}.", hint
+        ) from error
 
 
 def _wait_in_turns(file: IO[str], path: Path) -> None:

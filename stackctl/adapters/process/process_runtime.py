@@ -32,7 +32,7 @@ from stackctl.adapters.process.site_processes import (
 )
 from stackctl.adapters.process.supervisor import Supervisor, load_passed_environment, wait_until
 from stackctl.core.access.offline_project import MODULE, STATE_VARIABLES
-from stackctl.core.health.supervisor_log import Deaths, parse_deaths
+from stackctl.core.health.supervisor_log import Deaths, describe_end, parse_deaths
 from stackctl.core.stack.names import GATEWAY, SUPERVISOR_FILE, find_secrets, find_socket
 from stackctl.core.stack.runtime import Answer, CompletedCommand, Phase, ServiceState, StartPlan, read_probe
 from stackctl.errors import RuntimeFailure
@@ -280,9 +280,7 @@ def _build_state(item: Mapping[str, Any], deaths: Deaths | None) -> ServiceState
     if phase in (Phase.RUNNING, Phase.STARTING) and item["pid"] and is_frozen(int(item["pid"])):
         phase = Phase.PAUSED
     uptime_s = float(item["now"] - item["start"]) if item["pid"] else 0.0
-    detail = str(item["spawnerr"] or "")
-    if deaths and not detail:
-        detail = f"died {deaths.last}"
+    detail = describe_end(str(item["spawnerr"] or ""), deaths)
     start = f"{item['pid']}@{item['start']}" if item["pid"] else ""
     restarts = deaths.count if deaths else 0
     return ServiceState(str(item["name"]), phase, detail, int(item["pid"]), uptime_s, restarts, start)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 from stackctl.adapters.machine.commands import run_command
@@ -27,6 +28,7 @@ ANSWER_S = 5.0
 # A program that is stopped has time to end by itself; the answer comes when it is gone.
 STOP_ANSWER_S = 90.0
 POLL_S = 0.05
+_FEW_FILES = "minimum number of file descriptors"
 
 # What services may see of the caller's environment: where programs and devices are, how to reach a provider
 # through a company's proxy. Nothing else, so a shell's variables never change what the stack does.
@@ -133,10 +135,7 @@ class Supervisor:
         ]
         done = run_command(argv, START_TIMEOUT_S, folder=folder)
         if done.code:
-            raise RuntimeFailure(
-                f"The process supervisor did not start: {done.stderr.strip() or done.stdout.strip()}",
-                "run 'stackctl doctor'",
-            )
+            raise _explain_start(done.stderr.strip() or done.stdout.strip(), getrlimit(RLIMIT_NOFILE)[1])
         if not wait_until(lambda: self.find_pid() > 0, START_TIMEOUT_S):
             raise RuntimeFailure(
                 f"The process supervisor does not answer at {self.socket}.", "run 'stackctl down', then 'up'"
@@ -196,6 +195,16 @@ class Supervisor:
             raise RuntimeFailure(
                 f"{folder} is not a folder that only this user can enter.", f"remove it: rm -r {folder}"
             )
+
+
+def _explain_start(said: str, most_files: int) -> RuntimeFailure:
+    """Why supervisord did not start; of too few open files it names a limit that is not the one of this shell."""
+    if _FEW_FILES in said and most_files != RLIM_INFINITY:
+        return RuntimeFailure(
+            f"The process supervisor did not start: {most_files} files may be open here, and it needs 1024.",
+            "raise the limit: ulimit -Hn 4096 as root, or of a container: docker run --ulimit nofile=4096",
+        )
+    return RuntimeFailure(f"The process supervisor did not start: {said}", "run 'stackctl doctor'")
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -60,11 +60,14 @@ def check_limits(facts: DoctorInput) -> tuple[Finding, ...]:
 
 
 def check_disks(facts: DoctorInput) -> tuple[Finding, ...]:
-    """Check the free space where the stack will write."""
+    """Check the rights and the free space where the stack will write."""
     findings = []
     for need in facts.disks:
         disk = facts.host.disks.get(need.path)
         if disk is None:
+            continue
+        if need.access and not disk.is_writable:
+            findings.append(Finding("disk", f"this user cannot write {need.purpose} here", need.access, file=need.path))
             continue
         text = f"{disk.free_bytes / _GIB:.1f} GiB free for {need.purpose}"
         if disk.free_bytes >= need.needed_bytes:

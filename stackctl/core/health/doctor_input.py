@@ -26,12 +26,17 @@ class PortNeed:
 
 @dataclass(frozen=True, slots=True)
 class DiskNeed:
-    """Bytes that will be written under a path, and the setting that moves them elsewhere."""
+    """Bytes that will be written under a path, and the setting that moves them elsewhere.
+
+    Attributes:
+        access: what to do where this user may not write there; empty where somebody else writes.
+    """
 
     purpose: str
     path: str
     needed_bytes: int
     setting: str = ""
+    access: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 if TYPE_CHECKING:
     from stackctl.core.models.served import ServedModel
 
+# How supervisor calls a death by the one signal that no program hears.
+_KILLED: Final = "terminated by SIGKILL"
 # From the bottom up: a layer that fails explains those above it.
 LAYER_ORDER: Final = (
     "service",
@@ -103,6 +105,8 @@ def judge_service(name: str, state: ServiceState | None) -> ProbeResult:
     if is_started:
         return ProbeResult("service", name, Status.OK, detail)
     hint = "run 'stackctl up'" if state.phase is Phase.PAUSED else f"run 'stackctl logs {name}'"
+    if _KILLED in state.detail:  # its log says nothing of that
+        hint = "run 'stackctl doctor': the kernel kills what finds no memory left"
     return ProbeResult("service", name, Status.FAILED, detail, hint)
 
 

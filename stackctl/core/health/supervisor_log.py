@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 _STARTED = re.compile(r"supervisord started with pid")
 _EXITED = re.compile(r"^(\S+ [0-9:]+),\d+ \w+ exited: (\S+) \((.+); not expected\)$")
+# All that supervisor's interface says of a program that ended in its first seconds.
+_QUICK_EXIT = "Exited too quickly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,12 @@ def parse_deaths(text: str) -> dict[str, Deaths]:
             when, name, how = match.groups()
             found[name] = Deaths(found[name].count + 1 if name in found else 1, f"{when}, {how}")
     return found
+
+
+def describe_end(said: str, deaths: Deaths | None) -> str:
+    """Why a program is down, or was: supervisor's own words, unless its log knows the way in which the program died.
+
+    Args:
+        said: what supervisor's interface says of the last start; empty when it worked.
+    """
+    return f"died {deaths.last}" if deaths and (not said or said.startswith(_QUICK_EXIT)) else said

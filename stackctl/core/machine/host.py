@@ -39,10 +39,15 @@ class PortHolder:
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """Free bytes for this user of the file system that holds a path, and its type (``ext4``, ``9p``)."""
+    """Free bytes for this user of the file system that holds a path, and its type (``ext4``, ``9p``).
+
+    Attributes:
+        is_writable: whether this user may write there, or make the folder that is not there yet.
+    """
 
     free_bytes: int
     file_system: str = ""
+    is_writable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

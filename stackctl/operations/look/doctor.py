@@ -217,11 +217,13 @@ def _build_entry(files: Files, model: ServedModel) -> ModelEntry:
 
 def _list_disks(paths: Paths, host: Host, loaded: LoadedSite, runtime: str, gpu: str) -> tuple[DiskNeed, ...]:
     """The disk space that is needed for what is not there yet."""
-    needs = [DiskNeed("logs and state", str(paths.site), GIB)]
+    access = "run stackctl as the owner of this folder, or make a site in a folder that this user may write"
+    needs = [DiskNeed("logs and state", str(paths.site), GIB, access=access)]
     if runtime == "process":
         missing = [item for item in list_installations(paths.data_root, loaded) if not item.target.exists()]
         if missing:
-            needs.append(DiskNeed("environments", str(paths.cache_dir), INSTALLATION_BYTES * len(missing)))
+            size, access = INSTALLATION_BYTES * len(missing), "set XDG_CACHE_HOME to a folder that this user may write"
+            needs.append(DiskNeed("environments", str(paths.cache_dir), size, "XDG_CACHE_HOME", access))
     elif host.docker is not None and host.docker.root_dir in host.disks:
         count = len(list_pulls(loaded.images, gpu)) + len(
             list_builds(loaded.settings, loaded.compose.engine, loaded.images, str(paths.data_root), gpu)

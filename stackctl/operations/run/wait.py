@@ -7,6 +7,7 @@ effects.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from stackctl.core.health.probes import HealthReport, ProbeResult, Status
 from stackctl.core.models.served import ServedModel
@@ -27,6 +28,8 @@ SECOND_LOOK_S = 2.0
 LOG_LINES = 12
 # Dying this often while it starts, a service will not come up by itself.
 MOST_DEATHS = 3
+_LOGS = "run 'stackctl logs "
+_QUOTED = "the end of its log is above"
 
 
 def wait_healthy(effects: Effects, running: Running, wait_timeout_s: float | None) -> HealthReport:
@@ -48,7 +51,7 @@ def wait_healthy(effects: Effects, running: Running, wait_timeout_s: float | Non
         effects.clock.sleep(SECOND_LOOK_S)
         report = check_health(effects, running)
     if report.status is not Status.OK:
-        raise_unhealthy(report)
+        raise_unhealthy(running, report)
     return report
 
 
@@ -93,16 +96,20 @@ def _reads_log_for_gpu(model: ServedModel) -> bool:
     return model.gpu_layers != 0 and not model.is_vllm
 
 
-def raise_unhealthy(report: HealthReport) -> None:
+def raise_unhealthy(running: Running, report: HealthReport) -> None:
     """Turn a report that is not healthy into the error with all that is wrong.
+
+    A stack that is stopped after that has no logs to look at, so the end of those that tell why is quoted.
 
     Raises:
         UnhealthyError: always.
     """
     bad = [result for result in report.results if result.status in (Status.FAILED, Status.LOADING)]
+    told = tuple(dict.fromkeys(result.subject for result in bad if result.hint.startswith(_LOGS)))
+    bad = [replace(item, hint=_QUOTED) if item.hint.startswith(_LOGS) else item for item in bad]
     findings = tuple(_to_finding(result) for result in bad)
-    hint = next((finding.hint for finding in findings if finding.hint), "run 'stackctl logs'")
-    raise UnhealthyError("The stack is not healthy.", hint, findings)
+    hint = next((finding.hint for finding in findings if finding.hint), "run 'stackctl doctor'")
+    raise UnhealthyError(f"The stack is not healthy.{_quote_logs(running, told)}", hint, findings)
 
 
 def list_warnings(report: HealthReport) -> tuple[Finding, ...]:

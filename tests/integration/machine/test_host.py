@@ -167,6 +167,14 @@ def test_the_file_system_of_a_path_is_that_of_the_nearest_mount(tmp_path: Path) 
     assert load_disk(tmp_path / "x", tmp_path).file_system == "ext4"
 
 
+def test_whether_a_folder_can_be_made_is_asked_of_the_nearest_one_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_disk(tmp_path / "not" / "yet", tmp_path).is_writable
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    assert not load_disk(tmp_path / "not" / "yet", tmp_path).is_writable
+
+
 def test_a_port_on_both_address_families_is_held_by_the_process_that_is_seen(machine: FakeMachine) -> None:
     row = "  0: {}:1F40 {}:0000 0A 00000000:00000000 00:00000000 00000000 0 0 {} 1 0000 100 0 0 10 0\n"
     head = "  sl  local_address rem_address   st\n"

@@ -66,6 +66,14 @@ def test_an_environment_that_lost_a_package_s_files_is_made_again(lock: Path, in
     assert environments.is_complete(make(lock, index))
 
 
+def test_a_cache_that_cannot_be_made_is_told_with_the_setting_that_moves_it(tmp_path: Path) -> None:
+    (tmp_path / "stackctl").touch()
+    with pytest.raises(RuntimeFailure) as raised, environments.wait_for_lock(tmp_path / "stackctl/envs/a.lock", print):
+        pass
+    assert f"cannot be put into {tmp_path / 'stackctl/envs'}" in raised.value.message
+    assert "XDG_CACHE_HOME" in raised.value.hint
+
+
 def test_a_thread_that_waits_for_another_site_hears_that_its_job_is_over(tmp_path: Path) -> None:
     waits = Event()
 

@@ -56,6 +56,23 @@ def test_a_service_that_keeps_dying_is_not_waited_for(world: World) -> None:
     assert world.now < 2
 
 
+def test_a_service_that_dies_after_it_was_ready_has_its_log_quoted(world: World) -> None:
+    """The stack is stopped then: a hint to look at its logs would lead nowhere."""
+    runtime = world.runtimes["compose"]
+    runtime.log = "terminate called"
+    world.answers["/v1/chat/completions"] = Answer(500, "it is gone")
+
+    def die() -> None:
+        runtime.states["inference-chat"] = ServiceState("inference-chat", Phase.RESTARTING, "exited with code 1")
+
+    world.on_sleep = die
+    error = raised_by(lambda: run_up(world.effects))
+    assert "last lines of inference-chat:\n    terminate called" in str(error)
+    findings = [item for item in error.findings if item.subject == "service inference-chat"]
+    assert [item.hint for item in findings] == ["the end of its log is above"]
+    assert world.running == []
+
+
 def test_an_interrupt_stops_what_was_started(world: World) -> None:
     world.runtimes["compose"].unready = {"api-gateway"}
 

@@ -120,3 +120,14 @@ def test_the_digest_of_a_folder_follows_its_sources_only(tmp_path: Path) -> None
 def test_the_cache_is_where_the_system_says(tmp_path: Path) -> None:
     assert find_cache_dir({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "stackctl"
     assert find_cache_dir({}) == Path.home() / ".cache" / "stackctl"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")  # a container's user without a name, and no HOME
+
+    monkeypatch.setattr(Path, "home", find_no_home)
+    error = raised_by(lambda: find_cache_dir({}))
+    assert isinstance(error, ConfigError)
+    assert "HOME is not set" in error.message
+    assert "set HOME" in error.hint

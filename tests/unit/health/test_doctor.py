@@ -204,6 +204,17 @@ def test_a_full_disk() -> None:
     assert "2.0 GiB free for environments, 3.0 GiB expected -> free some space or set STACK_CACHE_DIR" in line
 
 
+def test_a_folder_that_this_user_may_not_write() -> None:
+    host = build_host(
+        disks={"/.cache": DiskSpace(9 * GIB, is_writable=False), "/var": DiskSpace(9 * GIB, is_writable=False)}
+    )
+    needs = (DiskNeed("environments", "/.cache", GIB, access="set XDG_CACHE_HOME"), DiskNeed("images", "/var", GIB))
+    text = check(DoctorInput(host, disks=needs))
+    line = find_line(text, "error: /.cache: disk")
+    assert "this user cannot write environments here -> set XDG_CACHE_HOME" in line
+    assert "error: /var" not in text, "Docker's engine writes there, not this user"
+
+
 def test_an_open_env_file_is_a_warning(tmp_path: Path) -> None:
     env = tmp_path / ".env"
     env.write_text("KEY=1\n")

@@ -19,6 +19,7 @@ from stackctl.core.health.probes import (
     sort_results,
     write_duration,
 )
+from stackctl.core.health.supervisor_log import Deaths, describe_end
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
 from tests.unit.health.answers import CHAT, LOADING, REFUSED, answer
 
@@ -39,6 +40,15 @@ def test_a_service_is_what_its_runtime_says(phase: Phase | None, status: Status)
     result = judge_service("s", None if phase is None else ServiceState("s", phase, "exited with code 137"))
     assert result.status is status
     assert bool(result.hint) is (status is Status.FAILED)
+
+
+def test_a_killed_service_is_told_to_lack_memory() -> None:
+    how = describe_end("Exited too quickly (process log may have details)", Deaths(1, "at noon, terminated by SIGKILL"))
+    result = judge_service("s", ServiceState("s", Phase.RESTARTING, how))
+    assert "died at noon, terminated by SIGKILL" in result.detail
+    assert "no memory left" in result.hint
+    assert describe_end("can't find command", Deaths(1, "at noon")) == "can't find command"
+    assert describe_end("", None) == ""
 
 
 def test_restarts_are_told() -> None:

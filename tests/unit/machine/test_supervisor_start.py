@@ -1,0 +1,25 @@
+"""A supervisor that does not start says which limit of this machine is in its way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stackctl.adapters.process import supervisor
+from stackctl.core.stack.runtime import CompletedCommand
+from tests.fakes import raised_by
+
+SAID = "Error: The minimum number of file descriptors required to run this process is 1024"
+
+
+@pytest.mark.parametrize(("said", "hint"), [(SAID, "ulimit"), ("Error: no such file", "stackctl doctor")])
+def test_the_limit_of_open_files_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, hint: str
+) -> None:
+    monkeypatch.setattr(supervisor, "run_command", lambda *_, **__: CompletedCommand((), 2, "", said))
+    monkeypatch.setattr(supervisor, "getrlimit", lambda kind: (64, 64))
+    socket = tmp_path / "private" / "supervisor.sock"
+    error = raised_by(lambda: supervisor.Supervisor(tmp_path / "conf", socket).start(tmp_path))
+    assert hint in error.hint
+    assert ("64 files may be open here" if said is SAID else said) in error.message
