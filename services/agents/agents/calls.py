@@ -60,11 +60,14 @@ class Calls:
         tally = Tally(order.model)
         code = "internal_error"
         try:
-            outcome = await self._work(request, order, kind, tally)
+            outcome = await run_while_wanted(self._work(order, kind, tally), request)
             code = "ok"
             return {"result": number(outcome.value), "call": self._describe(order, outcome)}
         except ProblemError as problem:
             code = problem.code
+            if code == "key_refused" and "authorization" not in request.headers:
+                code = "service_key_refused"  # which is no fault of the caller's
+                raise ProblemError(code) from None
             raise
         except ClientLeftError:
             code = _CLIENT_LEFT
@@ -87,12 +90,14 @@ class Calls:
         """
         return self.under_way.find(request_id, self._choose_key(request.headers.get("authorization")))
 
-    async def _work(self, request: Request, order: Order, kind: type[Draft], tally: Tally) -> Outcome[Draft]:
+    async def _work(self, order: Order, kind: type[Draft], tally: Tally) -> Outcome[Draft]:
+        # Before it has a place: made-up keys would keep those who have a key from theirs.
+        await self.asker.gateway.check_key(order.key)
         if self.places.locked():
             raise ProblemError("busy", retry_after="2")
         async with self.places:
             with self.metrics.under_way.track_inprogress(), self.under_way.hold(order, tally):
-                return await run_while_wanted(self._ask(order, kind, tally), request)
+                return await self._ask(order, kind, tally)
 
     async def _ask(self, order: Order, kind: type[Draft], tally: Tally) -> Outcome[Draft]:
         try:

@@ -6,6 +6,7 @@ a word of the gateway's answer: that may repeat what was asked.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from agents.problems import ProblemError
 MAX_TOKENS = 4096
 _READY_TIMEOUT_S = 3.0
 _CONNECT_TIMEOUT_S = 5.0
+_KEY_TIMEOUT_S = 10.0
+# So many keys are asked for at once; made-up ones wait for each other and not for places.
+_KEYS_AT_ONCE = 16
 _REFUSALS = {
     401: "key_refused",
     403: "not_allowed",
@@ -60,6 +64,7 @@ class Gateway:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
         # The gateway is the stack's own: no proxy of the environment stands between.
         self._client = httpx2.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False)
+        self._asking = asyncio.Semaphore(_KEYS_AT_ONCE)
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -72,6 +77,21 @@ class Gateway:
         except httpx2.HTTPError:
             return False
         return answer.status_code == 200
+
+    async def check_key(self, key: str) -> None:
+        """Ask whether it knows a key; where it does not say, the call itself will tell.
+
+        Raises:
+            ProblemError: it does not know it.
+        """
+        async with self._asking:
+            try:
+                headers = {"authorization": f"Bearer {key}"}
+                answer = await self._client.get("/v1/models", headers=headers, timeout=_KEY_TIMEOUT_S)
+            except httpx2.HTTPError:
+                return
+        if answer.status_code == 401:
+            raise ProblemError("key_refused")
 
     async def complete(
         self,

@@ -61,6 +61,11 @@ KINDS: Mapping[str, tuple[int, str, str]] = {
     "busy": (503, "Too many calls are under way.", "진행 중인 호출이 너무 많습니다."),
     "gateway_unreachable": (503, "The gateway does not answer.", "게이트웨이가 응답하지 않습니다."),
     "model_unavailable": (503, "The model cannot answer now.", "모델이 지금 답할 수 없습니다."),
+    "service_key_refused": (
+        503,
+        "The gateway refuses the agents' own key; their operator has to set AGENTS_GATEWAY_KEY.",
+        "게이트웨이가 에이전트의 키를 거부합니다. 운영자가 AGENTS_GATEWAY_KEY를 고쳐야 합니다.",
+    ),
     "timed_out": (504, "The model did not answer in time.", "모델이 제때 답하지 않았습니다."),
 }
 

@@ -19,8 +19,11 @@ Draft = TypeVar("Draft", bound=BaseModel)
 
 # More than any valid answer has; what a server sends beyond it is not worth the time that mending takes.
 MAX_CHARACTERS = 64 * 1024
+# Of one that is not written right: of some nonsense, mending takes four times as long where it is twice as long.
+_MAX_MENDED = 8 * 1024
 _MAX_DEPTH = 32
 _MAX_FAULTS = 6
+_CLOSERS = {"[": "]", "{": "}"}
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _LIMITS = ("max_length", "min_length", "expected")
 
@@ -65,7 +68,10 @@ def read_answer(text: str, kind: type[Draft], is_cut: bool = False) -> Reading[D
     Raises:
         UnreadableError: it is none, and cannot be mended without a guess.
     """
-    found, was_mended = _load_object(_THOUGHT.sub("", text, count=1).strip().lstrip("\ufeff"), is_cut)
+    try:
+        found, was_mended = _load_object(_THOUGHT.sub("", text, count=1).strip().lstrip("\ufeff"), is_cut)
+    except RecursionError:  # brackets in texts can hide from the measure how deep it is
+        raise UnreadableError(Fault("too_large")) from None
     shaped = _shape(found, kind)
     try:
         return Reading(kind.model_validate(shaped), was_mended or shaped != found)
@@ -81,13 +87,22 @@ def _load_object(text: str, is_cut: bool) -> tuple[dict[str, Any], bool]:
     except ValueError:
         if is_cut:
             raise UnreadableError(Fault("cut_off")) from None
-        found = _find_whole(text) or repair_json(text, return_objects=True)
+        found = _find_whole(text) or _mend(text)
     else:
         if isinstance(found, dict):
             return found, False
         if isinstance(found, str):  # an object that was written as a text
             return _load_object(found.strip(), is_cut)[0], True
     return _pick_object(found), True
+
+
+def _mend(text: str) -> object:
+    if len(text) > _MAX_MENDED:
+        raise UnreadableError(Fault("too_large"))
+    try:
+        return repair_json(text, return_objects=True)
+    except ValueError:  # parentheses nest for json-repair, too
+        raise UnreadableError(Fault("too_large")) from None
 
 
 def _find_whole(text: str) -> dict[str, Any] | None:
@@ -127,7 +142,7 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise UnreadableError(Fault("repeated_field", where=repeated[:80]))
+        raise UnreadableError(Fault("repeated_field", where=_show_name(repeated)))
     return found
 
 
@@ -147,14 +162,15 @@ def _shape(found: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _measure_depth(text: str) -> int:
-    """How deep brackets are nested, those in texts included: a bound for what recursion has to bear."""
-    depth = deepest = 0
+    """How deep brackets are nested, those in texts included; one that closes nothing counts for nothing."""
+    pending: list[str] = []
+    deepest = 0
     for character in text:
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
+        if character in _CLOSERS:
+            pending.append(_CLOSERS[character])
+            deepest = max(deepest, len(pending))
+        elif pending and character == pending[-1]:
+            pending.pop()
     return deepest
 
 
@@ -163,6 +179,10 @@ def _list_faults(error: ValidationError) -> list[Fault]:
     for found in error.errors(include_url=False, include_input=False)[:_MAX_FAULTS]:
         context = found.get("ctx") or {}
         limit = next((str(context[name]) for name in _LIMITS if name in context), "")
-        # A name that the model made up is as long as it likes.
-        faults.append(Fault(found["type"], ".".join(str(part)[:40] for part in found["loc"]), limit))
+        faults.append(Fault(found["type"], ".".join(_show_name(part) for part in found["loc"]), limit))
     return faults
+
+
+def _show_name(part: object) -> str:
+    """A name that the model may have made up: it is as long as it likes, and may be half a surrogate pair."""
+    return str(part)[:40].encode("utf-8", "replace").decode()

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from pydantic_core import PydanticCustomError
 
 MAX_PROBLEM = 20_000
-MAX_ANSWERS = 50
+# Fifty that are known beforehand, and those to eight questions.
+MAX_ANSWERS = 58
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,14 @@ from agents_client.errors import AgentsError
 
 
 def open_client(base_url: str, key: str, timeout_s: float) -> httpx2.AsyncClient:
-    """Connections to one server; without a proxy, because it stands in the same house."""
+    """Connections to one server; without a proxy, because it stands in the same house.
+
+    Raises:
+        AgentsError: the key cannot stand in a header.
+    """
+    key = key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise AgentsError("the key is not usable; expected a key of the gateway, without spaces", "key_refused")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     return httpx2.AsyncClient(base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False)
 
@@ -23,7 +31,10 @@ async def send(client: httpx2.AsyncClient, method: str, path: str, body: Mapping
         AgentsError: nobody answered, or not with 200.
     """
     try:
-        answer = await client.request(method, path, json=body)
+        # ASCII can write half a surrogate pair, which a terminal may have given: the server refuses it in words.
+        content = None if body is None else json.dumps(body)
+        headers = {} if body is None else {"content-type": "application/json"}
+        answer = await client.request(method, path, content=content, headers=headers)
     except httpx2.HTTPError as error:
         text = f"{client.base_url} does not answer ({type(error).__name__}); is it started, and is its address right?"
         raise AgentsError(text, "unreachable") from error

@@ -7,12 +7,22 @@ of the schema that the engine holds it to.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Paragraph = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=600)]
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def _blank_control(value: object) -> object:
+    """Spaces for control characters: a question with one could not come back with its answer."""
+    return _CONTROL.sub(" ", value) if isinstance(value, str) else value
+
+
+_Printable = BeforeValidator(_blank_control)
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _Printable]
+Paragraph = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=600), _Printable]
 
 
 def _fold(value: object) -> object:

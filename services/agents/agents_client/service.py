@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
+from pydantic import ValidationError
+
+from agents_client.errors import AgentsError
 from agents_client.http import open_client, send
 from agents_client.llm import LLMManager
 from agents_client.places import DEFAULT_AGENTS, LLMConfig
@@ -94,7 +97,12 @@ class AgentService:
 
     async def _ask(self, path: str, kind: type[Answer], **facts: Any) -> Answer:
         said = {name: value for name, value in self._said.items() if value}
-        return kind.model_validate(await send(self._client, "POST", path, {**facts, **said}))
+        found = await send(self._client, "POST", path, {**facts, **said})
+        try:
+            return kind.model_validate(found)
+        except ValidationError:
+            text = f"what answers at {self._client.base_url} is not the agents; is AGENTS_URL their address?"
+            raise AgentsError(text, "broken_answer", 200) from None
 
 
 async def get_agent_service(

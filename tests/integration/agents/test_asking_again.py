@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.agents.service import ANALYSIS, GOOD_ANALYSIS, PROBLEM, Agents, Upstream
+from tests.integration.agents.service import ANALYSIS, GOOD_ANALYSIS, PROBLEM, Agents, Upstream, run_agents
 from tests.waiting import wait_for
 
 MENDABLE = "Sure!\n```json\n" + json.dumps(GOOD_ANALYSIS)[:-1] + ",}\n```"
@@ -71,7 +72,9 @@ def test_what_was_cut_off_is_not_mended(scripted: Agents, upstream: Upstream) ->
     assert (problem["code"], problem["faults"][0]["code"]) == ("answer_invalid", "cut_off")
 
 
-@pytest.mark.parametrize("text", ["", '{"title": "\\ud83d"}', "{" * 5000, '{"a":' * 3000, "x" * 100_000], ids=range(5))
+@pytest.mark.parametrize(
+    "text", ["", '{"title": "\\ud83d"}', "{" * 5000, '{"a":' * 3000, "x" * 100_000, '["]",' * 6000], ids=range(6)
+)
 def test_a_hostile_answer_is_a_failure_and_no_fault(scripted: Agents, upstream: Upstream, text: str) -> None:
     upstream.answer(text)
 
@@ -95,6 +98,14 @@ def test_a_caller_without_a_key_is_served_where_the_operator_says_so(scripted: A
     assert scripted.ask(ANALYSIS, PROBLEM, key="sk-wrong").json()["code"] == "key_refused"
 
 
+def test_a_wrong_key_of_the_agents_is_not_said_to_be_the_callers(upstream: Upstream, tmp_path: Path) -> None:
+    with run_agents(tmp_path, upstream.gateway.url, "", OPEN="on", GATEWAY_KEY="sk-wrong") as agents:
+        refused = agents.ask(ANALYSIS, PROBLEM)
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "service_key_refused")
+    assert "www-authenticate" not in refused.headers
+
+
 def test_a_caller_who_leaves_ends_the_work_and_frees_the_place(scripted: Agents, upstream: Upstream) -> None:
     upstream.answer(GOOD_ANALYSIS)
     upstream.go.clear()
@@ -102,6 +113,7 @@ def test_a_caller_who_leaves_ends_the_work_and_frees_the_place(scripted: Agents,
         leaving = [pool.submit(leave, scripted, upstream) for _ in range(PLACES)]
         wait_for(lambda: f"under_way {PLACES}.0" in scripted.get("/metrics").text, "every place taken")
         refused = scripted.ask(ANALYSIS, PROBLEM)
+        made_up = scripted.ask(ANALYSIS, PROBLEM, key="sk-wrong")
         for _ in range(PLACES):
             assert upstream.waits.acquire(timeout=60)
         upstream.leave.set()
@@ -109,6 +121,7 @@ def test_a_caller_who_leaves_ends_the_work_and_frees_the_place(scripted: Agents,
             call.result()
 
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "busy", "2")
+    assert made_up.json()["code"] == "key_refused"  # no place is looked for on its behalf
     assert upstream.left.wait(60)  # the whole way is given up: the model's server sees it, too
     wait_for(lambda: "under_way 0.0" in scripted.get("/metrics").text, "the places to be free again")
     upstream.go.set()

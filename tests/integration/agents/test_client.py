@@ -11,6 +11,7 @@ import pytest
 from agents_client import AgentsError, LLMConfig, LLMManager, LLMProvider, LLMUsageTracker, get_agent_service
 from agents_client.results import ProblemAnalysis
 
+from tests.http_server import QuietHandler, serve_http
 from tests.integration.agents.service import GOOD_ANALYSIS, GOOD_QUESTIONS, GOOD_REQUIREMENTS, Agents, Upstream
 from tests.integration.stack_site import REPOSITORY, Site, clean_environment
 
@@ -53,6 +54,28 @@ def test_a_failure_says_what_it_is(scripted: Agents, key: str, url: str, code: s
         asyncio.run(work())
 
     assert (raised.value.code, raised.value.status) == (code, status)
+
+
+def test_whoever_answers_that_is_not_the_agents_is_named_as_that() -> None:
+    class Other(QuietHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"hi")
+
+    async def work(url: str) -> None:
+        async with await get_agent_service(url) as service:
+            await service.analyze_problem("half a pair: \ud800")
+
+    with serve_http(Other) as address, pytest.raises(AgentsError, match="is not the agents"):
+        asyncio.run(work(f"http://{address}"))
+
+
+def test_a_key_that_no_header_can_hold_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(AgentsError, match="the key is not usable"):
+        asyncio.run(get_agent_service(config=LLMConfig(api_key="키")))
 
 
 def test_what_the_model_wrote_last_is_the_callers(scripted: Agents, upstream: Upstream) -> None:

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import pytest
 from agents.reading import UnreadableError, read_answer
+from agents.requests import RequirementsRequest
 from agents_client.results import QuestionDraft
 
+from stackctl.core.agents.run import MAX_ANSWERS
 from tests.fakes import CHECKOUT
 from tests.unit.agents.broken_answers import CASES, GOOD, MENDED, VALUE, Broken
 
 PAGE = CHECKOUT / "docs" / "reference" / "broken-answers.md"
+ANALYSIS = {
+    "title": "Report",
+    "summary": "It takes two days.",
+    "kind": "reporting",
+    "complexity": "low",
+    "goals": ["Less"],
+    "obstacles": [],
+    "constraints": [],
+    "people": [],
+    "unknowns": [],
+}
 _REASONS = {
     "no_object": "there is no object",
     "several_objects": "which of them is meant would be a guess",
@@ -37,6 +50,32 @@ def test_a_valid_answer_is_taken_as_it_is_even_where_the_server_stopped_it() -> 
     for is_cut in (False, True):
         reading = read_answer(GOOD, QuestionDraft, is_cut)
         assert (reading.value.model_dump(mode="json"), reading.is_mended) == (VALUE, False)
+
+
+@pytest.mark.parametrize(
+    "text", ['["]",' * 6000, "]" * 30_000 + '{"a":' * 6000, "(" * 5000, "{]" * 4000, '{"' + "abc " * 9000 + '"}']
+)
+def test_what_would_keep_the_mending_busy_or_break_it_is_refused(text: str) -> None:
+    with pytest.raises(UnreadableError) as raised:
+        read_answer(text, QuestionDraft)
+    assert raised.value.faults[0].code == "too_large"
+
+
+def test_a_name_that_a_model_made_up_can_be_sent_back_to_it() -> None:
+    with pytest.raises(UnreadableError) as raised:
+        read_answer('{"\\ud83d": 1, "\\ud83d": 2}', QuestionDraft)
+    assert raised.value.faults[0].where.encode() == b"?"
+
+
+def test_a_question_with_control_characters_can_come_back_with_its_answer() -> None:
+    question = read_answer(GOOD.replace("Who?", "Who \\u001b[2J is it?\\u0000"), QuestionDraft).value.text
+    assert question == "Who  [2J is it?"
+    RequirementsRequest.model_validate({"analysis": ANALYSIS, "context": {question: "Accounting"}})
+
+
+def test_answers_known_beforehand_leave_room_for_those_to_every_question() -> None:
+    context = {str(at): "yes" for at in range(MAX_ANSWERS + 8)}
+    assert RequirementsRequest.model_validate({"analysis": ANALYSIS, "context": context})
 
 
 def test_the_page_has_this_table(pytestconfig: pytest.Config) -> None:
