@@ -54,11 +54,18 @@ def load_text(path: Path, *, is_exact: bool = False) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        denied = isinstance(error, PermissionError)
-        hint = f"make it readable: chmod u+r '{path}'" if denied else find_hint(error)
+        hint = f"make it readable: chmod u+r '{path}'" if _is_own(path) else find_hint(error)
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint) from error
     text = decode_text(data, str(path))
     return data.decode() if is_exact else text
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file that cannot be read is this user's, who can change that: as root, sudo leaves other files."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_uid == os.geteuid() and not status.st_mode & 0o400
+    return False
 
 
 def find_real(path: Path) -> Path:

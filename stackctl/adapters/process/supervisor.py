@@ -12,11 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import EACCES, ENOENT, EROFS
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 from stackctl.adapters.machine.commands import run_command
+from stackctl.core.stack.names import SOCKET_ACCESS
+from stackctl.core.text.failures import find_hint
 from stackctl.errors import RuntimeFailure
 
 # supervisor.xmlrpc.Faults
@@ -189,7 +192,13 @@ class Supervisor:
     def _make_socket_folder(self) -> None:
         """Make a folder that only this user can enter; anything else at that place is refused."""
         folder = self.socket.parent
-        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            hint = SOCKET_ACCESS if error.errno in (EACCES, EROFS, ENOENT) else find_hint(error)
+            raise RuntimeFailure(
+                f"{folder} cannot be made for the supervisor's socket: {error.strerror}.", hint
+            ) from error
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
             raise RuntimeFailure(

@@ -21,6 +21,7 @@ from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.machine.interrupts import hold_interrupts
 from stackctl.adapters.process.engine_store import EngineStore
 from stackctl.cli.world.runtimes import SiteRuntimes
+from stackctl.core.stack.names import SOCKET_ROOT
 from stackctl.operations.effects import Effects, Given, Paths, Terminal
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def build_effects(site: Path, flags: Mapping[str, str], terminal: Terminal) -> E
         paths=paths,
         given=Given(os.environ, flags),
         files=files,
-        machine=_Machine((site, cache_dir)),
+        machine=_Machine((site, cache_dir, Path(SOCKET_ROOT))),
         engines=engines,
         runtimes=SiteRuntimes(paths, files, engines),
         network=_Network(),

@@ -42,10 +42,15 @@ def check_service_names(known: Sequence[str], names: tuple[str, ...]) -> None:
             )
 
 
+# Where supervisor's control socket has a folder, and what to do where this user cannot make one.
+SOCKET_ROOT = "/tmp"  # noqa: S108
+SOCKET_ACCESS = "let this user write there: chmod 1777 /tmp; in a container without one: docker run --tmpfs /tmp"
+
+
 def find_socket(state_dir: str) -> str:
     """Path of supervisor's control socket: short, because a socket's path may have 107 bytes and a site's more."""
     name = hashlib.sha256(state_dir.encode()).hexdigest()[:16]
-    return f"/tmp/stackctl-{name}/supervisor.sock"  # noqa: S108  # in a folder of mode 0700 that up makes and checks
+    return f"{SOCKET_ROOT}/stackctl-{name}/supervisor.sock"  # in a folder of mode 0700 that up makes and checks
 
 
 def find_secrets(state_dir: str) -> str:

@@ -28,6 +28,7 @@ from stackctl.core.machine.host import Choice, GpuKind, Host, choose_runtime
 from stackctl.core.models.served import ServedModel
 from stackctl.core.settings.dotenv import set_values
 from stackctl.core.site.loaded_site import LoadedSite
+from stackctl.core.stack.names import SOCKET_ACCESS, SOCKET_ROOT
 from stackctl.errors import ConfigError, Finding, RuntimeFailure, Severity, StackError
 from stackctl.operations.access.state import check_state
 from stackctl.operations.effects import Effects, Files, Paths, Runtime
@@ -220,6 +221,8 @@ def _list_disks(paths: Paths, host: Host, loaded: LoadedSite, runtime: str, gpu:
     access = "run stackctl as the owner of this folder, or make a site in a folder that this user may write"
     needs = [DiskNeed("logs and state", str(paths.site), GIB, access=access)]
     if runtime == "process":
+        if (socket := host.disks.get(SOCKET_ROOT)) and not socket.is_writable:
+            needs.append(DiskNeed("the supervisor's socket", SOCKET_ROOT, 0, access=SOCKET_ACCESS))
         missing = [item for item in list_installations(paths.data_root, loaded) if not item.target.exists()]
         if missing:
             size, access = INSTALLATION_BYTES * len(missing), "set XDG_CACHE_HOME to a folder that this user may write"

@@ -28,6 +28,8 @@ SECOND_LOOK_S = 2.0
 LOG_LINES = 12
 # Dying this often while it starts, a service will not come up by itself.
 MOST_DEATHS = 3
+# How C++ and Python say that no thread can be started any more.
+_NO_THREAD = ("Resource temporarily unavailable", "can't start new thread")
 _LOGS = "run 'stackctl logs "
 _QUOTED = "the end of its log is above"
 
@@ -143,10 +145,11 @@ def _refuse_failed(running: Running, states: Mapping[str, ServiceState], deaths_
         # While it is up for a moment, nobody says why it died: wait for the next look, but not for ever.
         is_down = state.phase not in (Phase.RUNNING, Phase.STARTING)
         if state.phase is Phase.FAILED or (deaths >= MOST_DEATHS and is_down) or deaths >= 2 * MOST_DEATHS:
-            raise UnhealthyError(
-                f"{name} does not stay up: {state.phase}, {state.detail}.{_quote_logs(running, [name])}",
-                "the log's end is above; 'stackctl doctor' checks memory and the model",
-            )
+            quoted = _quote_logs(running, [name])
+            hint = "the log's end is above; 'stackctl doctor' checks memory and the model"
+            if any(words in quoted for words in _NO_THREAD):
+                hint = "raise the limit of processes, as threads are counted too: ulimit -u, docker run --pids-limit"
+            raise UnhealthyError(f"{name} does not stay up: {state.phase}, {state.detail}.{quoted}", hint)
 
 
 def _quote_logs(running: Running, names: Sequence[str]) -> str:

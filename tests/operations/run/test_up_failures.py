@@ -56,6 +56,17 @@ def test_a_service_that_keeps_dying_is_not_waited_for(world: World) -> None:
     assert world.now < 2
 
 
+def test_a_service_without_threads_is_told_which_limit_to_raise(world: World) -> None:
+    runtime = world.runtimes["compose"]
+    runtime.unready, runtime.log = {"inference-chat"}, "what():  Resource temporarily unavailable"
+
+    def die() -> None:
+        runtime.states["inference-chat"] = ServiceState("inference-chat", Phase.FAILED, "exited with code 134")
+
+    world.on_sleep = die
+    assert "ulimit -u" in raised_by(lambda: run_up(world.effects, wait_timeout_s=600)).hint
+
+
 def test_a_service_that_dies_after_it_was_ready_has_its_log_quoted(world: World) -> None:
     """The stack is stopped then: a hint to look at its logs would lead nowhere."""
     runtime = world.runtimes["compose"]

@@ -131,3 +131,18 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     assert isinstance(error, ConfigError)
     assert "HOME is not set" in error.message
     assert "set HOME" in error.hint
+
+
+@pytest.mark.parametrize(("mode", "hint"), [(0o000, "chmod u+r"), (0o600, "as the owner")])
+def test_a_file_that_its_owner_cannot_open_up_is_not_told_to_be_made_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, hint: str
+) -> None:
+    path = tmp_path / "state.json"
+    path.touch()
+    path.chmod(mode)
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))  # which root never meets
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert hint in raised_by(lambda: load_text(path)).hint

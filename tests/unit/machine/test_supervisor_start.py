@@ -23,3 +23,10 @@ def test_the_limit_of_open_files_is_named(
     error = raised_by(lambda: supervisor.Supervisor(tmp_path / "conf", socket).start(tmp_path))
     assert hint in error.hint
     assert ("64 files may be open here" if said is SAID else said) in error.message
+
+
+def test_a_folder_of_the_socket_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    socket = tmp_path / "no tmp" / "private" / "supervisor.sock"
+    error = raised_by(lambda: supervisor.Supervisor(tmp_path / "conf", socket).start(tmp_path))
+    assert f"{socket.parent} cannot be made for the supervisor's socket" in error.message
+    assert "chmod 1777 /tmp" in error.hint
