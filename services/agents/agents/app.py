@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +31,7 @@ from agents.gateway import Gateway
 from agents.leaving import ClientLeftError
 from agents.numbering import number_questions, number_requirements
 from agents.observe import Metrics, note
+from agents.places import Places
 from agents.problems import ProblemError
 from agents.prompts import Prompts
 from agents.requests import AnalysisRequest, QuestionsRequest, RequirementsRequest
@@ -58,7 +58,7 @@ def build_app(settings: Settings) -> Edge:
     metrics = Metrics()
     asker = Asker(gateway, Prompts(), settings.attempts)
     under_way = CallsUnderWay(settings.attempts)
-    _add_calls(app, Calls(settings, asker, metrics, asyncio.Semaphore(settings.parallel), under_way))
+    _add_calls(app, Calls(settings, asker, metrics, Places(settings.parallel), under_way))
     _add_looks(app, gateway, metrics)
     add_docs(app)
     _add_problems(app)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from agents.asking import Asker, Order, Outcome, Tally
 from agents.leaving import ClientLeftError, run_while_wanted
 from agents.observe import Metrics
+from agents.places import Places
 from agents.problems import ProblemError
 from agents.requests import AgentRequest
 from agents.settings import Settings
@@ -32,7 +33,7 @@ class Calls:
     settings: Settings
     asker: Asker
     metrics: Metrics
-    places: asyncio.Semaphore
+    places: Places
     under_way: CallsUnderWay
 
     async def serve(
@@ -60,12 +61,12 @@ class Calls:
         tally = Tally(order.model)
         code = "internal_error"
         try:
-            outcome = await run_while_wanted(self._work(order, kind, tally), request)
+            outcome = await run_while_wanted(self._work(order, kind, tally, is_free=_is_free(request)), request)
             code = "ok"
             return {"result": number(outcome.value), "call": self._describe(order, outcome)}
         except ProblemError as problem:
             code = problem.code
-            if code == "key_refused" and "authorization" not in request.headers:
+            if code == "key_refused" and _is_free(request):
                 code = "service_key_refused"  # which is no fault of the caller's
                 raise ProblemError(code) from None
             raise
@@ -90,14 +91,11 @@ class Calls:
         """
         return self.under_way.find(request_id, self._choose_key(request.headers.get("authorization")))
 
-    async def _work(self, order: Order, kind: type[Draft], tally: Tally) -> Outcome[Draft]:
+    async def _work(self, order: Order, kind: type[Draft], tally: Tally, is_free: bool) -> Outcome[Draft]:
         # Before it has a place: made-up keys would keep those who have a key from theirs.
         await self.asker.gateway.check_key(order.key)
-        if self.places.locked():
-            raise ProblemError("busy", retry_after="2")
-        async with self.places:
-            with self.metrics.under_way.track_inprogress(), self.under_way.hold(order, tally):
-                return await self._ask(order, kind, tally)
+        with self.places.take(is_free), self.metrics.under_way.track_inprogress(), self.under_way.hold(order, tally):
+            return await self._ask(order, kind, tally)
 
     async def _ask(self, order: Order, kind: type[Draft], tally: Tally) -> Outcome[Draft]:
         try:
@@ -142,3 +140,8 @@ class Calls:
         tokens: Mapping[str, int] = {"prompt": tally.prompt_tokens, "completion": tally.completion_tokens}
         for direction, count in tokens.items():
             self.metrics.tokens.labels(agent, direction).inc(count)
+
+
+def _is_free(request: Request) -> bool:
+    """Whether it came without a key."""
+    return "authorization" not in request.headers

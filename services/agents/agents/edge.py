@@ -6,6 +6,7 @@ has to be one of ours, the page's origin the same or a known one, and a body JSO
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import logging
@@ -21,6 +22,11 @@ from agents.observe import note
 from agents.problems import MEDIA_TYPE, ProblemError, build_document, choose_language
 
 MAX_BODY_BYTES = 1 << 20
+# Of all large bodies that have not come whole, and for how long one may come: nobody has shown a key yet. A problem is
+# small, so that nobody's is kept out by large ones.
+_MAX_COMING_BYTES = 16 << 20
+_SMALL_BYTES = 64 << 10
+_BODY_S = 30.0
 # For the machine beside us; neither says anything that is not public here.
 _FOR_PROBES = ("/health/", "/metrics")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -46,7 +52,7 @@ class Edge:
     """
 
     def __init__(self, app: Application, hosts: frozenset[str]) -> None:
-        self._app, self._hosts = app, hosts
+        self._app, self._hosts, self._coming = app, hosts, 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection's request."""
@@ -75,7 +81,7 @@ class Edge:
 
         try:
             self._check(scope, headers)
-            body = await _read_body(headers, receive) if scope["method"] == "POST" else None
+            body = await self._take_body(headers, receive) if scope["method"] == "POST" else None
             await self._app(scope, receive if body is None else _replay(body, receive), answer)
         except ProblemError as problem:
             facts["code"] = problem.code
@@ -85,6 +91,20 @@ class Edge:
                 # Not the path: whatever a stranger puts there would be in the log.
                 took_ms = round((time.monotonic() - started) * 1000)
                 note(logging.INFO, "request", {"method": scope["method"], "status": status, "ms": took_ms, **facts})
+
+    async def _take_body(self, headers: dict[str, str], receive: Receive) -> bytes:
+        claimed = _claim_bytes(headers)
+        claimed = claimed if claimed > _SMALL_BYTES else 0
+        if claimed and self._coming + claimed > _MAX_COMING_BYTES:
+            raise ProblemError("busy", retry_after="2")
+        self._coming += claimed
+        try:
+            async with asyncio.timeout(_BODY_S):
+                return await _read_body(receive)
+        except TimeoutError:
+            raise ProblemError("request_timeout") from None
+        finally:
+            self._coming -= claimed
 
     def _check(self, scope: MutableMapping[str, Any], headers: dict[str, str]) -> None:
         if scope["path"].startswith(_FOR_PROBES):
@@ -136,13 +156,18 @@ def _read_headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
     return found
 
 
-async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
+def _claim_bytes(headers: dict[str, str]) -> int:
+    """How much a body may take; of one that comes in pieces of no stated length, as much as any."""
     kind = headers["content-type"].lower().partition(";")[0].strip()
     if kind != "application/json":
         raise ProblemError("json_expected")
-    length = headers.get("content-length", "0")
+    length = headers.get("content-length", str(MAX_BODY_BYTES))
     if not length.isdigit() or len(length) > 12 or int(length) > MAX_BODY_BYTES:
         raise ProblemError("body_too_large")
+    return int(length)
+
+
+async def _read_body(receive: Receive) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:

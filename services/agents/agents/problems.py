@@ -34,6 +34,7 @@ KINDS: Mapping[str, tuple[int, str, str]] = {
     "not_found": (404, "There is nothing at this path.", "이 경로에는 아무것도 없습니다."),
     "unknown_model": (404, "The gateway has no model of this name.", "게이트웨이에 이 이름의 모델이 없습니다."),
     "method_not_allowed": (405, "This path is asked in another way.", "이 경로는 다른 방법으로 요청합니다."),
+    "request_timeout": (408, "The body did not come in time.", "본문이 제때 오지 않았습니다."),
     "body_too_large": (413, "The body is too large.", "본문이 너무 큽니다."),
     "too_long_for_model": (413, "This is longer than the model takes.", "모델이 받을 수 있는 길이를 넘습니다."),
     "json_expected": (

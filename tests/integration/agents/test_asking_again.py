@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -164,3 +165,16 @@ def leave(agents: Agents, upstream: Upstream, request_id: str = "") -> None:
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         assert upstream.leave.wait(120)
+
+
+def test_bodies_that_never_end_are_bounded_together(scripted: Agents, upstream: Upstream) -> None:
+    upstream.answer(GOOD_ANALYSIS)
+    large = {"problem": "x" * (1 << 17)}
+    host, port = scripted.url.removeprefix("http://").split(":")
+    head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(16):
+            stack.enter_context(socket.create_connection((host, int(port)))).sendall(head.encode() + b" ")
+        wait_for(lambda: scripted.ask(ANALYSIS, large).status_code == 503, "the bytes to be spoken for")
+        assert scripted.ask(ANALYSIS, PROBLEM).status_code == 200
+    wait_for(lambda: scripted.ask(ANALYSIS, large).status_code == 422, "those who have left to be forgotten")
