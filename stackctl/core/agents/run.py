@@ -84,8 +84,12 @@ class AgentRun:
         return {"analysis": self.analysis, "context": {**self.context, **answers}}
 
     def _list_answers(self) -> dict[str, str]:
-        answers = ((str(one["text"]), self.answers.get(one["id"], "").strip()) for one in self.asked)
-        return {text: answer for text, answer in answers if answer}
+        found: dict[str, str] = {}
+        for one in self.asked:
+            text, answer = str(one["text"]), self.answers.get(one["id"], "").strip()
+            if answer:  # a small model may ask one thing twice
+                found[text] = f"{found[text]}\n{answer}" if text in found else answer
+        return found
 
     def _keep_calls(self, step: str) -> dict[str, Any]:
         return {name: call for name, call in self.calls.items() if STEPS.index(name) < STEPS.index(step)}

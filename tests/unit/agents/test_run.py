@@ -170,3 +170,10 @@ def test_the_raw_answer_comes_along() -> None:
         parse_reply(Answer(502, body=json.dumps(problem)), "http://h")
 
     assert raised.value.raw_answer == "what it wrote"
+
+
+def test_no_answer_is_lost_where_a_model_asks_one_thing_twice() -> None:
+    asked = [{"id": f"Q{at}", "text": "Who?", "reason": "x", "options": [], "is_required": True} for at in (1, 2)]
+    run = AgentRun("", analysis={}, questions={"questions": asked}, answers={"Q1": "Accounting", "Q2": "Sales"})
+
+    assert run.build_body(REQUIREMENTS, "")["context"] == {"Who?": "Accounting\nSales"}
