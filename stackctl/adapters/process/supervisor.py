@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EACCES, ENOENT, EROFS
 from pathlib import Path
-from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, RLIMIT_NPROC, getrlimit
 from typing import Any
 
 from stackctl.adapters.machine.commands import run_command
@@ -31,7 +31,21 @@ ANSWER_S = 5.0
 # A program that is stopped has time to end by itself; the answer comes when it is gone.
 STOP_ANSWER_S = 90.0
 POLL_S = 0.05
-_FEW_FILES = "minimum number of file descriptors"
+# What supervisord says of a limit that is too low: (its words, the limit, ours, what to do).
+_LIMITS = (
+    (
+        "minimum number of file descriptors",
+        RLIMIT_NOFILE,
+        "files may be open here, and it needs 1024",
+        "raise the limit: ulimit -Hn 4096 as root, or of a container: docker run --ulimit nofile=4096",
+    ),
+    (
+        "minimum number of available processes",
+        RLIMIT_NPROC,
+        "processes may run here for this user, and it needs 200",
+        "raise the limit: ulimit -Hu 1000 as root, or of a container: docker run --ulimit nproc=1000",
+    ),
+)
 
 # What services may see of the caller's environment: where programs and devices are, how to reach a provider
 # through a company's proxy. Nothing else, so a shell's variables never change what the stack does.
@@ -138,7 +152,7 @@ class Supervisor:
         ]
         done = run_command(argv, START_TIMEOUT_S, folder=folder)
         if done.code:
-            raise _explain_start(done.stderr.strip() or done.stdout.strip(), getrlimit(RLIMIT_NOFILE)[1])
+            raise _explain_start(done.stderr.strip() or done.stdout.strip())
         if not wait_until(lambda: self.find_pid() > 0, START_TIMEOUT_S):
             raise RuntimeFailure(
                 f"The process supervisor does not answer at {self.socket}.", "run 'stackctl down', then 'up'"
@@ -206,13 +220,12 @@ class Supervisor:
             )
 
 
-def _explain_start(said: str, most_files: int) -> RuntimeFailure:
-    """Why supervisord did not start; of too few open files it names a limit that is not the one of this shell."""
-    if _FEW_FILES in said and most_files != RLIM_INFINITY:
-        return RuntimeFailure(
-            f"The process supervisor did not start: {most_files} files may be open here, and it needs 1024.",
-            "raise the limit: ulimit -Hn 4096 as root, or of a container: docker run --ulimit nofile=4096",
-        )
+def _explain_start(said: str) -> RuntimeFailure:
+    """Why supervisord did not start; of a limit that is too low it names another number than that of this shell."""
+    for words, kind, message, hint in _LIMITS:
+        most = getrlimit(kind)[1]
+        if words in said and most != RLIM_INFINITY:
+            return RuntimeFailure(f"The process supervisor did not start: {most} {message}.", hint)
     return RuntimeFailure(f"The process supervisor did not start: {said}", "run 'stackctl doctor'")
 
 
