@@ -6,8 +6,10 @@ existing one is never touched.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import os
 import shutil
 import sys
 import time
@@ -20,6 +22,7 @@ from uv import find_uv_bin
 
 from stackctl.adapters.machine.commands import count_stops, run_command, stream_command
 from stackctl.adapters.process.pip_settings import find_installer_settings
+from stackctl.core.text.failures import find_hint
 from stackctl.errors import RuntimeFailure
 
 _MARKER = "complete"
@@ -31,6 +34,8 @@ OFFLINE_SETTINGS = {
     "UV_NO_CONFIG": "true",
     "UV_SYSTEM_CERTS": "true",
 }
+# What the index is not to blame for.
+_LOCAL_CAUSES = (errno.EMFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def find_environment(cache_dir: Path, lock: Path, variables: Mapping[str, str]) -> Path:
@@ -111,12 +116,9 @@ def make_environment(
             done = stream_command(argv, on_line, settings)
             if done.code:
                 shutil.rmtree(environment, ignore_errors=True)
-                raise RuntimeFailure(
-                    f"The environment of {lock.parent.name} could not be installed: {done.render_failure()}",
-                    f"the release's wheels are in {wheels}; run its bootstrap/install.sh if stackctl is another version"
-                    if wheels
-                    else "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA",
-                )
+                said = done.render_failure()
+                message = f"The environment of {lock.parent.name} could not be installed: {said}"
+                raise RuntimeFailure(message, _find_hint(said, wheels))
         (environment / _MARKER).write_text(_describe_content(environment), encoding="utf-8")
 
 
@@ -130,6 +132,16 @@ def wait_for_lock(path: Path, on_line: Callable[[str], None]) -> Iterator[None]:
             on_line(f"another stackctl makes {path.stem}; waiting for it")
             _wait_in_turns(file, path)
         yield
+
+
+def _find_hint(said: str, wheels: Path | None) -> str:
+    """What to do about a failed installation: about this machine where the installer names its limit or its disk."""
+    for number in _LOCAL_CAUSES:
+        if os.strerror(number) in said:
+            return find_hint(OSError(number, ""))
+    if wheels:
+        return f"the release's wheels are in {wheels}; run its bootstrap/install.sh if stackctl is another version"
+    return "check that the package index is reachable; PIP_INDEX_URL names a mirror, PIP_CERT its CA"
 
 
 def _open_lock(path: Path) -> IO[str]:

@@ -15,6 +15,7 @@ import pytest
 
 from stackctl.adapters.machine.commands import stop_streams
 from stackctl.adapters.process import environments
+from stackctl.core.stack.runtime import CompletedCommand
 from stackctl.errors import RuntimeFailure
 from tests.integration.stack_site import REPOSITORY
 from tests.package_index import SOURCE, PackageIndex, open_package_index, render_backend
@@ -72,6 +73,21 @@ def test_a_cache_that_cannot_be_made_is_told_with_the_setting_that_moves_it(tmp_
         pass
     assert f"cannot be put into {tmp_path / 'stackctl/envs'}" in raised.value.message
     assert "XDG_CACHE_HOME" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [("Too many open files (os error 24)", "ulimit -n"), ("error sending request", "package index")],
+)
+def test_an_installation_that_this_machine_fails_is_not_laid_on_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, hint: str
+) -> None:
+    monkeypatch.setattr(environments, "stream_command", lambda argv, *_: CompletedCommand(tuple(argv), 2, "", said))
+    lock = tmp_path / "requirements.lock"
+    lock.touch()
+    with pytest.raises(RuntimeFailure) as raised:
+        environments.make_environment(tmp_path / "made", lock, {}, "", print)
+    assert hint in raised.value.hint
 
 
 def test_a_thread_that_waits_for_another_site_hears_that_its_job_is_over(tmp_path: Path) -> None:
