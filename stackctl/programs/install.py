@@ -36,7 +36,12 @@ class InstallError(Exception):
 
 def main() -> int:
     """Install, and say what to do next."""
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:
+        print(f"error: No home folder is known for user {os.geteuid()}.", file=sys.stderr)
+        print("next:  set HOME to a folder that this user may write, as in 'HOME=/data ./install.sh'", file=sys.stderr)
+        return FAILED
     parser = argparse.ArgumentParser(prog="install.sh", description="Install stackctl from this bundle.")
     parser.add_argument("--to", type=Path, default=home / ".local/share/stackctl", help="folder of environments")
     parser.add_argument("--bin", type=Path, default=home / ".local/bin", help="folder for the stackctl command")

@@ -138,19 +138,8 @@ class Supervisor:
             RuntimeFailure: supervisord did not start; has what it said.
         """
         self._make_socket_folder()
-        environment = load_passed_environment()
-        argv = [
-            "env",
-            "-i",
-            *(f"{k}={v}" for k, v in sorted(environment.items())),
-            sys.executable,
-            "-I",
-            "-m",
-            "supervisor.supervisord",
-            "-c",
-            str(self.config),
-        ]
-        done = run_command(argv, START_TIMEOUT_S, folder=folder)
+        argv = [sys.executable, "-I", "-m", "supervisor.supervisord", "-c", str(self.config)]
+        done = run_command(argv, START_TIMEOUT_S, load_passed_environment(), folder, is_alone=True)
         if done.code:
             raise _explain_start(done.stderr.strip() or done.stdout.strip())
         if not wait_until(lambda: self.find_pid() > 0, START_TIMEOUT_S):

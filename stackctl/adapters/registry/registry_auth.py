@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -69,8 +70,7 @@ def find_login(host: str, environment: Mapping[str, str]) -> Login:
     Raises:
         ImageUnavailable: Docker's configuration cannot be read, or a credential helper failed.
     """
-    folder = environment.get("DOCKER_CONFIG") or str(Path(environment.get("HOME") or Path.home()) / ".docker")
-    config = _load_config(Path(folder) / "config.json")
+    config = _load_config(_find_folder(environment) / "config.json")
     helpers = _read_map(config, "credHelpers")
     helper = helpers.get(host) or config.get("credsStore")
     if helper:
@@ -81,6 +81,13 @@ def find_login(host: str, environment: Mapping[str, str]) -> Login:
         if _read_host(key) == host and isinstance(entry, dict):
             return _read_entry(entry, host)
     return Login()
+
+
+def _find_folder(environment: Mapping[str, str]) -> Path:
+    """The folder of Docker's own configuration; a user without a home, as in a container, has none that exists."""
+    if folder := environment.get("DOCKER_CONFIG"):
+        return Path(folder)
+    return Path(environment.get("HOME") or os.path.expanduser("~")) / ".docker"  # noqa: PTH111  # that would raise
 
 
 def parse_challenge(header: str) -> Challenge:

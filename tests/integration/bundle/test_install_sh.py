@@ -19,6 +19,7 @@ from stackctl.adapters.files.site_files import find_cache_dir
 from stackctl.adapters.wheels.own_wheel import build_own_wheel
 from stackctl.adapters.wheels.wheelhouse import collect_wheels
 from stackctl.core.bundle.format.manifest import Platform
+from stackctl.programs import install
 from tests.bundle_builder import build_bundle
 from tests.integration.stack_site import REPOSITORY
 
@@ -203,3 +204,12 @@ def test_a_home_from_which_no_program_may_be_started_is_named(bootstrap: dict[st
     assert done.returncode == 0, done.stderr
     assert "warning: " in done.stdout
     assert "XDG_CACHE_HOME" in done.stdout
+
+
+def test_a_user_without_a_home_is_told_to_name_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert install.main() == install.FAILED
+    assert "next:  set HOME to a folder" in capsys.readouterr().err

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from supervisor.xmlrpc import Faults
 
+from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.process import supervisor
 from stackctl.adapters.process.supervisor import Supervisor
 from stackctl.core.stack.names import find_socket
-from stackctl.core.stack.runtime import Phase
+from stackctl.core.stack.runtime import CompletedCommand, Phase
 from stackctl.errors import RuntimeFailure
 from tests.fakes import raised_by
 from tests.processes import is_alive
@@ -91,6 +93,21 @@ def test_a_configuration_that_supervisord_refuses_is_an_error(tmp_path: Path) ->
     error = raised_by(lambda: Supervisor(tmp_path / "conf", tmp_path / "s" / "supervisor.sock").start(tmp_path))
     assert isinstance(error, RuntimeFailure)
     assert "/nowhere/at/all.log" in error.message
+
+
+def test_a_password_of_a_proxy_is_in_no_argument_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Sequence[str]] = []
+
+    def run(argv: Sequence[str], *rest: Any, **more: Any) -> CompletedCommand:
+        ran.append(argv)
+        return run_command(argv, *rest, **more)
+
+    monkeypatch.setattr(supervisor, "run_command", run)
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:planted@proxy.example:3128")
+    (tmp_path / "conf").write_text("[supervisord]\nlogfile=/nowhere/at/all.log\n")
+    raised_by(lambda: Supervisor(tmp_path / "conf", tmp_path / "s" / "supervisor.sock").start(tmp_path))
+    assert len(ran) == 1
+    assert "planted" not in repr(ran)
 
 
 def test_fault_codes_are_the_library_s() -> None:

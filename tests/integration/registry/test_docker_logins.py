@@ -34,6 +34,12 @@ def test_without_docker_config_the_home_folder_counts(tmp_path: Path) -> None:
     assert find_login("ghcr.io", {"HOME": str(tmp_path / "nobody")}) == Login()
 
 
+def test_a_user_without_a_home_has_no_logins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert find_login("ghcr.io", {}) == Login()
+
+
 def test_an_identity_token_takes_the_place_of_a_password(tmp_path: Path) -> None:
     save_config(tmp_path, auths={"ghcr.io": {"auth": "", "identitytoken": "r3fresh"}})
     assert find_login("ghcr.io", {"DOCKER_CONFIG": str(tmp_path)}) == Login(refresh_token="r3fresh")
