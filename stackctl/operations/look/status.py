@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stackctl.core.stack.names import check_service_names
+from stackctl.core.stack.names import GATEWAY, check_service_names
 from stackctl.errors import ConfigError, Finding, NotRunning
 from stackctl.operations.site.state import load_state
 
@@ -80,7 +80,11 @@ def follow_logs(effects: Effects, services: tuple[str, ...], lines: int, write: 
 def _find_runtime(effects: Effects) -> Runtime:
     state = load_state(effects.files, effects.paths)
     if state is None:
-        raise NotRunning("The stack is not running: nothing was started from this folder.", "run 'stackctl up'")
+        logs = effects.paths.state_dir / "logs"
+        # Containers take their logs with them; processes leave files, also those of a start that failed.
+        is_kept = effects.files.load_facts(logs / f"{GATEWAY}.log").mode is not None
+        hint = f"run 'stackctl up'; what processes wrote before is in {logs}" if is_kept else "run 'stackctl up'"
+        raise NotRunning("The stack is not running: nothing was started from this folder.", hint)
     return effects.runtimes.find(state)
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from stackctl.core.stack.runtime import Answer, Phase, ServiceState
-from stackctl.errors import ConfigError, RuntimeFailure, UnhealthyError
+from stackctl.errors import ConfigError, NotRunning, RuntimeFailure, UnhealthyError
+from stackctl.operations.look.status import load_logs
 from stackctl.operations.run.up import run_up
 from stackctl.operations.site.state import load_state
 from tests.fakes import SITE, World, override, raised_by, write_env
@@ -152,3 +153,11 @@ def test_a_failure_while_waiting_names_no_secret(world: World) -> None:
     error = raised_by(lambda: run_up(world.effects))
     assert "GATEWAY_KEY was refused (401)" in str(error)
     assert "planted" not in str(error)
+
+
+def test_logs_of_a_start_that_failed_are_named(world: World) -> None:
+    log = world.effects.paths.state_dir / "logs" / "api-gateway.log"
+    world.modes[log] = 0o600
+    error = raised_by(lambda: load_logs(world.effects, (), 10))
+    assert isinstance(error, NotRunning)
+    assert error.hint == f"run 'stackctl up'; what processes wrote before is in {log.parent}"
