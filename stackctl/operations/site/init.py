@@ -14,6 +14,7 @@ from stackctl.core.settings.reference import render_env_example
 from stackctl.core.settings.settings import Settings, is_generated
 from stackctl.core.settings.sources import pick_source
 from stackctl.core.settings.stackfile_reader import build_schema
+from stackctl.core.stack.checks import check_site_path
 from stackctl.errors import ConfigError
 from stackctl.operations.effects import Effects
 
@@ -28,8 +29,9 @@ def run_init(effects: Effects) -> tuple[str, ...]:
         What was done, a line for each file.
 
     Raises:
-        ConfigError: `.env` is there and cannot be read; it was not changed.
+        ConfigError: `.env` is there and cannot be read, or no stack could start from this folder; nothing was changed.
     """
+    check_site_path(str(effects.paths.site))
     done = list(complete_env(effects, says_kept=True))
     for name in ("stack.yml",):
         path = effects.paths.site / name

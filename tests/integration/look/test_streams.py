@@ -140,7 +140,13 @@ def test_words_of_a_command_line_in_another_encoding_are_no_bug(site: Path, comm
 def test_a_site_whose_path_is_no_utf8_is_refused_in_words(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + KOREAN.encode("cp949")))
     folder.mkdir()
-    assert run("init", folder=folder).returncode == 0
+    assert run("init", folder=folder).returncode == 3
+    assert not any(folder.iterdir())
+    named = tmp_path / "a site"
+    named.mkdir()
+    assert run("init", folder=named).returncode == 0
+    folder.rmdir()
+    named.rename(folder)
     for command in ("render", "up"):
         done = run(command, folder=folder)
         assert done.returncode == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def test_init_makes_a_site_whose_keys_are_fresh_and_private(world: World) -> Non
         ["created", str(SITE / name)] for name in (".env", "stack.schema.json", "stack.yml", "models")
     ]
     load_site(world.effects)
+
+
+@pytest.mark.parametrize("name", ["a\nsite", "site #2", "\udcff"])
+def test_init_makes_nothing_where_no_stack_could_start(world: World, name: str) -> None:
+    world.files.clear()
+    effects = replace(world.effects, paths=replace(world.effects.paths, site=Path("/srv") / name))
+    error = raised_by(lambda: run_init(effects))
+    assert isinstance(error, ConfigError)
+    assert error.hint == "rename the folder"
+    assert world.files == {}
 
 
 def test_init_keeps_what_is_there(world: World) -> None:
