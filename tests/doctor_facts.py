@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from stackctl.core.health.doctor import check_host
 from stackctl.core.health.doctor_input import DoctorInput, ModelEntry
+from stackctl.core.machine.docker_facts import DockerFacts
 from stackctl.core.machine.gpu import Gpu
-from stackctl.core.machine.host import Choice, DockerFacts, Host
+from stackctl.core.machine.host import Choice, Host
 from stackctl.core.models.files import ModelFile
 from stackctl.errors import Severity
 from tests.gguf_files import build_header

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stackctl.core.machine.docker_facts import DockerFacts
 from stackctl.core.machine.gpu import GpuMemory
-from stackctl.core.machine.host import DockerFacts, Host
+from stackctl.core.machine.host import Host
 from stackctl.core.models.files import ModelFile
 from stackctl.core.stack.runtime import Answer
 from stackctl.errors import StackError

@@ -22,8 +22,9 @@ from stackctl.adapters.machine.ports import load_ports
 from stackctl.core.health.doctor_input import FileFacts
 from stackctl.core.machine import gpu as nvidia
 from stackctl.core.machine.docker_endpoint import ENDPOINT_QUESTION, parse_endpoint
+from stackctl.core.machine.docker_facts import DockerFacts, parse_docker_info
 from stackctl.core.machine.gpu import Gpu
-from stackctl.core.machine.host import DiskSpace, DockerFacts, Host, parse_docker_info
+from stackctl.core.machine.host import DiskSpace, Host
 
 if TYPE_CHECKING:
     from stackctl.core.stack.runtime import CompletedCommand

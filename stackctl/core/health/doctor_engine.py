@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from stackctl.core.health.doctor_input import DoctorInput
+from stackctl.core.machine.docker_facts import DockerFacts, explain_docker_fix, explain_no_compose
 from stackctl.core.machine.gpu import Gpu, explain_driver_mismatch, explain_old_gpu, find_driver_cuda, parse_version
-from stackctl.core.machine.host import DockerFacts, explain_docker_fix, explain_no_compose
 from stackctl.errors import Finding, Severity
 
 _INSTALL_TOOLKIT: Final = (

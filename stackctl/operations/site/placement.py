@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING
 
 from stackctl.core.apps.catalog import choose_apps
 from stackctl.core.engine.engines import can_use_gpu
-from stackctl.core.machine.host import (
-    Choice,
-    DockerFacts,
-    GpuKind,
-    Host,
-    RuntimeName,
-    check_docker,
-    choose_gpu,
-    choose_runtime,
-    explain_no_compose,
-)
+from stackctl.core.machine.docker_facts import DockerFacts, check_docker, explain_no_compose
+from stackctl.core.machine.host import Choice, GpuKind, Host, RuntimeName, choose_gpu, choose_runtime
 from stackctl.core.site.loaded_site import LoadedSite
 from stackctl.core.site.site_state import SiteState
 from stackctl.core.stack.checks import check_bind_address, check_engine_ports

@@ -16,7 +16,8 @@ from stackctl.adapters.machine.commands import run_command
 from stackctl.adapters.machine.host import load_disk, load_file_facts, load_host
 from stackctl.adapters.machine.ports import load_ports
 from stackctl.adapters.machine.processes import load_resident_bytes
-from stackctl.core.machine.host import DockerFacts, Host, choose_gpu, choose_runtime, parse_docker_info
+from stackctl.core.machine.docker_facts import DockerFacts, parse_docker_info
+from stackctl.core.machine.host import Host, choose_gpu, choose_runtime
 
 GIB = 1 << 30
 DOCKER = DockerFacts("28.2.2", "28.5.2", compose_version="2.40.3", operating_system="Debian GNU/Linux 12")

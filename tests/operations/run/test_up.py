@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from stackctl.core.machine.host import DockerFacts, Host
+from stackctl.core.machine.docker_facts import DockerFacts
+from stackctl.core.machine.host import Host
 from stackctl.core.stack.runtime import Answer
 from stackctl.errors import ImageUnavailable
 from stackctl.operations.run.down import run_down

@@ -11,8 +11,9 @@ import pytest
 from stackctl.adapters.machine.host import load_file_facts
 from stackctl.core.health.doctor import check_host, has_errors
 from stackctl.core.health.doctor_input import DiskNeed, DoctorInput, FileFacts, ImageFacts, PortNeed
+from stackctl.core.machine.docker_facts import DockerFacts
 from stackctl.core.machine.gpu import Gpu
-from stackctl.core.machine.host import Choice, DiskSpace, DockerFacts, PortHolder
+from stackctl.core.machine.host import Choice, DiskSpace, PortHolder
 from stackctl.errors import Finding, Severity
 from tests.doctor_facts import CARD, DOCKER, GIB, NVIDIA, build_entry, build_host, check, find_line
 

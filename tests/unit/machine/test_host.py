@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from stackctl.core.machine.docker_endpoint import Endpoint
+from stackctl.core.machine.docker_facts import DockerFacts, check_docker
 from stackctl.core.machine.gpu import Gpu
-from stackctl.core.machine.host import DockerFacts, Host, PortHolder, check_docker, choose_gpu, choose_runtime
+from stackctl.core.machine.host import Host, PortHolder, choose_gpu, choose_runtime
 from stackctl.errors import ConfigError
 
 DOCKER = DockerFacts("28.2.2", "28.5.2", compose_version="2.40.3", operating_system="Debian GNU/Linux 12")
