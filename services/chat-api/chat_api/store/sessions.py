@@ -81,7 +81,8 @@ def list_sessions(connection: Connection, owner: bytes, most: int = MOST_LISTED)
     last_turn = "(SELECT max(number) FROM turns WHERE session = sessions.id)"
     last: dict[int, int | None] = dict(connection.run(f"SELECT id, {last_turn} {order}", (owner, most)))
     found = _read_sessions(connection, f"SELECT {_COLUMNS} {order}", owner, most)
-    return [(session, last[session.id] or 0) for session in found]
+    # Another service at the same database may have begun one between the two questions.
+    return [(session, last.get(session.id) or 0) for session in found]
 
 
 def owns_any(connection: Connection, owner: bytes) -> bool:
